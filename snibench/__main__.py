@@ -1,0 +1,5 @@
+"""``python -m snibench``."""
+
+from snibench.cli import main
+
+main()

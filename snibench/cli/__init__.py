@@ -1,0 +1,78 @@
+"""The ``snibench`` command. Commands parse, call and render; each is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from snibench import __version__
+from snibench.errors import SnibenchError
+
+# command -> (module:attribute, one line of help): `--help` imports none of the modules
+COMMANDS = {
+    "run": ("snibench.cli.run:run", "Tune with a method, run the protocols, show the tables."),
+    "report": ("snibench.cli.report:report", "Show or export the tables of a stored run."),
+    "compare": ("snibench.cli.report:compare", "Compare two methods of a stored run, task by task."),
+    "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
+    "ls": ("snibench.cli.ls:ls", "List methods, rules, formats, protocols, suites or runs."),
+    "show": ("snibench.cli.ls:show", "Describe one method, rule, format, protocol or suite."),
+    "data": ("snibench.cli.data:data", "Check, describe and export task folders."),
+    "score": ("snibench.cli.data:score", "Score a predictions file with the official metrics."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Command names in the order of ``COMMANDS``."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command called ``name``, imported now."""
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Like click's, with a suggestion for a name that is not there."""
+        from snibench.errors import unknown
+
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise unknown("command", args[0], COMMANDS)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The help section, from ``COMMANDS`` alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "SNIBENCH"})
+@click.version_option(__version__, prog_name="snibench")
+def cli() -> None:
+    """Compare instruction-tuning methods on multi-task generalization.
+
+    Start with:  snibench run --method ours
+    """
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Run the command line; what a user can cause prints as one line on stderr."""
+    try:
+        code = cli.main(args=argv, standalone_mode=False)
+    except SnibenchError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,1 @@
+"""Tasks: the official layout, the splits, the embedded suite."""

@@ -1,0 +1,48 @@
+"""What a user can cause. Each prints as one sentence; everything else keeps its traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SnibenchError(Exception):
+    """Root of every error that the command line prints as one line.
+
+    The message says what was given, what was expected, and what to do next.
+    """
+
+    exit_code = 2
+
+
+class UsageError(SnibenchError):
+    """A name, flag or setting that cannot be used."""
+
+
+class DataError(SnibenchError):
+    """An input file or folder that does not say what it should. Names file and field."""
+
+
+class ModelError(SnibenchError):
+    """A base model or tokenizer that cannot be loaded."""
+
+
+class PluginError(SnibenchError):
+    """An installed plugin that cannot be imported, or that shares its name with another."""
+
+
+class StoreError(SnibenchError):
+    """A results folder that cannot be read or written."""
+
+
+class MissingExtra(SnibenchError):
+    """A command that needs an optional part of snibench that is not installed."""
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs the extra '{extra}'. Run: pip install 'snibench[{extra}]'")
+
+
+def unknown(kind: str, given: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that is not there, with the closest one that is."""
+    names = sorted(known)
+    close = get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return UsageError(f"Unknown {kind} '{given}'.{hint} Known: {', '.join(names) or 'none'}.")

@@ -1,0 +1,1 @@
+"""Ways to render an instance as text, found through ``snibench.formats``. No torch."""

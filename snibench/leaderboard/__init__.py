@@ -1,0 +1,1 @@
+"""Leaderboard files: schema, export, validation."""

@@ -1,0 +1,1 @@
+"""What to fit and what to ask, found through ``snibench.protocols``. No torch."""

@@ -1,0 +1,1 @@
+"""Intervals, tests, ranking and power, over arrays of task scores. No torch."""
