@@ -1,0 +1,123 @@
+"""What rules share: which tasks count in a step, and small exact numerics on Gram matrices.
+
+Everything here works in float64 on the CPU: a Gram matrix has a few dozen numbers.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, final
+
+import torch
+from torch import Tensor
+
+from snibench.api import Rule
+
+if TYPE_CHECKING:
+    from snibench.gradients import TaskGradients
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The tasks of one step whose gradient is not zero: what a Gram rule combines.
+
+    ``gram`` is ``[T, T]`` and ``losses`` ``[T]``, both float64 on the CPU, in the order of ``tasks``.
+    """
+
+    tasks: tuple[str, ...]  # T
+    gram: Tensor
+    losses: Tensor
+    generator: torch.Generator
+
+
+class GramRule(Rule):
+    """A rule that reads the Gram matrix of the task gradients.
+
+    A task with a zero gradient gets weight 0 and is left out, as though it were not in the step; so are
+    reference rows.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"gram"})
+
+    @final
+    def weights(self, gradients: TaskGradients) -> Tensor:
+        """``[K + R]`` float64 weights on the CPU; zero for zero gradients and for references.
+
+        Raises:
+            FloatingPointError: If a gradient, or a loss that the rule needs, is not finite; names the tasks.
+        """
+        count = len(gradients.tasks)
+        gram = gradients.gram[:count, :count].detach().to("cpu", torch.float64)
+        _require_finite(gradients.tasks, gram.isfinite().all(dim=1), "gradient")
+        if "losses" in self.needs:
+            losses = finite_losses(gradients)
+        else:
+            losses = gradients.losses.detach().to("cpu", torch.float64)
+        weights = gram.new_zeros(count)
+        live = gram.diagonal() > 0
+        if live.any():
+            tasks = tuple(task for task, alive in zip(gradients.tasks, live.tolist(), strict=True) if alive)
+            weights[live] = self.combine(Step(tasks, gram[live][:, live], losses[live], gradients.generator))
+        return without_references(weights, gradients)
+
+    @abstractmethod
+    def combine(self, step: Step) -> Tensor:
+        """``[T]`` float64 weights of the tasks in ``step``."""
+
+
+def without_references(weights: Tensor, gradients: TaskGradients) -> Tensor:
+    """``[K + R]``: ``weights`` of the K tasks, then a zero for each of the R reference gradients."""
+    return torch.cat([weights, weights.new_zeros(gradients.references)])
+
+
+def finite_losses(gradients: TaskGradients) -> Tensor:
+    """``[K]`` float64 losses on the CPU.
+
+    Raises:
+        FloatingPointError: If one is not finite; names its task.
+    """
+    losses = gradients.losses.detach().to("cpu", torch.float64)
+    _require_finite(gradients.tasks, losses.isfinite(), "loss")
+    return losses
+
+
+def _require_finite(tasks: tuple[str, ...], finite: Tensor, what: str) -> None:
+    if not finite.all():
+        bad = ", ".join(task for task, fine in zip(tasks, finite.tolist(), strict=True) if not fine)
+        raise FloatingPointError(f"The {what} is not finite (NaN or infinite) for: {bad}. Lower the learning rate.")
+
+
+def project_conflicting(gram: Tensor, generator: torch.Generator, kappa: Tensor | None = None) -> Tensor:
+    """``[K, K]`` coefficients: row t holds ``g_t' = sum_u c_tu g_u``, task t's gradient after PCGrad.
+
+    Each gradient meets the others' original gradients in a random order of its own, and loses its component
+    along every one that it opposes at that moment.
+
+    Args:
+        gram: ``[K, K]`` float64 inner products of the task gradients; zero gradients oppose nothing.
+        generator: Source of the K orders. Nothing else in this function is random.
+        kappa: ``[K, K]`` shares of the opposing component to take away; None = all of it.
+
+    Source:
+        Yu et al., Gradient Surgery for Multi-Task Learning (NeurIPS 2020), Algorithm 1.
+    """
+    count = len(gram)
+    rows = torch.arange(count)
+    squares = gram.diagonal()
+    coefficients = torch.eye(count, dtype=gram.dtype)
+    products = gram.clone()  # [K, K] <g_t', g_u>
+    for others in random_orders(count, generator):  # [K] each: whom each task meets now
+        dots = products[rows, others]
+        opposes = (dots < 0) & (others != rows) & (squares[others] > 0)
+        shares = torch.where(opposes, dots / squares[others], 0.0)
+        if kappa is not None:
+            shares = shares * kappa[rows, others]
+        coefficients[rows, others] -= shares
+        products -= shares[:, None] * gram[others]
+    return coefficients
+
+
+def random_orders(count: int, generator: torch.Generator) -> Tensor:
+    """``[K, K]``: column t is the order in which task t meets all K tasks, itself included."""
+    return torch.rand(count, count, generator=generator, dtype=torch.float64).argsort(dim=0)

@@ -1,0 +1,33 @@
+"""Plain averages: the baseline of every other rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor
+
+from snibench.api import Rule
+from snibench.rules._gram import without_references
+
+if TYPE_CHECKING:
+    from snibench.gradients import TaskGradients
+
+
+@final
+class Mean(Rule):
+    """Every task weighs ``1/K``: the gradient of the mean task loss."""
+
+    def weights(self, gradients: TaskGradients) -> Tensor:
+        """``1/K`` for every task."""
+        count = len(gradients.tasks)
+        return without_references(torch.full((count,), 1 / count, dtype=torch.float64), gradients)
+
+
+@final
+class Sum(Rule):
+    """Every task weighs 1: the gradient of the summed task loss."""
+
+    def weights(self, gradients: TaskGradients) -> Tensor:
+        """1 for every task."""
+        return without_references(torch.ones(len(gradients.tasks), dtype=torch.float64), gradients)
