@@ -1,0 +1,420 @@
+"""From tasks and a split to a suite: leakage control, choice of tasks, and which instances serve what.
+
+Suites differ in where their tasks come from; everything after that happens here, once, for all of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
+from random import Random
+from typing import Protocol
+
+from snibench.data.leakage import input_key, origins, source_keys
+from snibench.errors import DataError, UsageError, unknown
+from snibench.text import derive_seed, digest
+from snibench.types import Combo, Instance, SuiteData, SuiteRequest, Task
+
+OFFICIAL_SEED = 123
+PROBES = 32  # instances per seen task for the gradient conflict, never trained on
+FEWEST_UNSEEN = 4  # a mean over fewer unseen tasks says nothing
+
+
+class Kind(Protocol):
+    """What the choice of tasks looks at; ``TaskCard`` has it, and so has the head of a task file."""
+
+    @property
+    def category(self) -> str:
+        """The task's category."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The data sets that the task was made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The tasks of a suite, in the order of its split lists, and one sentence for each thing left out."""
+
+    seen: tuple[str, ...]
+    unseen: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def build_suite(
+    name: str,
+    tasks: Mapping[str, Task],
+    seen: Sequence[str],
+    unseen: Sequence[str],
+    request: SuiteRequest,
+    *,
+    combos: Sequence[Combo],
+    drop_seen_on_source_overlap: bool,
+    held_out: int,
+    notes: Sequence[str] = (),
+    published_pools: Collection[str] = (),
+) -> SuiteData:
+    """The suite under ``request``, with disjoint evaluation, probe and training instances for every seen task.
+
+    Per seen task: ``held_out`` instances, half of the task if it has fewer than twice as many, are drawn round robin
+    over first references; of the others up to 32, at most a quarter, are probes; the rest is training. Of an unseen
+    task the same draw, or the head of its file if it is in ``published_pools``, is evaluated, and the rest is context.
+    Only then is the evaluation cut to ``request.instances``, so that training data do not depend on it, unless it
+    asks for more than ``held_out``.
+
+    A training instance is dropped and counted if its input equals that of an evaluation or probe instance of its own
+    task, or of an evaluation instance of an unseen task; ``request.allow_leak`` keeps it. ``flags`` marks unseen tasks
+    that share a source with a seen one: "source-leak" by name, "alias-leak" by name or descent.
+
+    Args:
+        name: Of the suite, for people.
+        tasks: At least those in ``seen`` and ``unseen``.
+        seen: Names on the seen side of the split, in its order.
+        unseen: Names on the other side.
+        request: What the user asked for: number of tasks and instances, categories, seed, leaks.
+        combos: Over any names; sides are cut to the chosen tasks, and combos that lose a side are noted.
+        drop_seen_on_source_overlap: Leave out seen tasks that share a source with an unseen one, as in every split
+            but the published one.
+        held_out: Evaluation instances per task.
+        notes: Sentences that stand before those added here.
+        published_pools: Tasks whose first instances are the official evaluation set, in official order.
+
+    Raises:
+        DataError: If a side is empty, or a task is on both.
+        UsageError: If the request asks for less than one task or instance, or for an unknown category.
+
+    Source:
+        allenai/natural-instructions, src/reorder_instances_for_testing.py (round robin, seed 123). Unlike there,
+        every task has a generator of its own, so that its pool does not depend on the tasks before it.
+    """
+    if request.instances is not None and request.instances < 1:
+        raise UsageError(f"The number of instances must be at least 1, but is {request.instances}.")
+    kinds = {task: tasks[task].card for task in (*seen, *unseen)}
+    sides = choose_sides(
+        kinds, seen, unseen, request, combos=combos, drop_seen_on_source_overlap=drop_seen_on_source_overlap
+    )
+    size = max(held_out, request.instances or 0)
+    pools = {
+        task: tasks[task].instances[:size] if task in published_pools else balanced(tasks[task].instances, size)
+        for task in sides.unseen
+    }
+    unseen_inputs = {input_key(instance) for pool in pools.values() for instance in pool}
+    divided = {task: _divide(tasks[task], size, unseen_inputs, request) for task in sides.seen}
+    starved = [task for task, parts in divided.items() if not parts.training]
+    for task in starved:
+        del divided[task]
+    if not divided:
+        raise DataError(
+            "Every seen task is too small to train on once its evaluation instances are set apart. Choose larger tasks."
+        )
+
+    chosen = {task: tasks[task] for task in (*divided, *sides.unseen)}
+    evaluation = {task: parts.pool for task, parts in divided.items()} | pools
+    context = {task: parts.context for task, parts in divided.items()} | {
+        task: _context(tasks[task].instances, pool, unseen_inputs) for task, pool in pools.items()
+    }
+    kept, lost = _restrict(combos, chosen)
+    flags = _flags({task: tasks[task].card for task in chosen}, list(divided), sides.unseen)
+    suite = SuiteData(
+        name=name,
+        digest="",
+        tasks=chosen,
+        seen=tuple(divided),
+        unseen=sides.unseen,
+        training={task: parts.training for task, parts in divided.items()},
+        probe={task: parts.probe for task, parts in divided.items()},
+        evaluation={task: pool[: request.instances] for task, pool in evaluation.items()},
+        context={task: turns or _turns_from_examples(tasks[task], evaluation[task]) for task, turns in context.items()},
+        combos=kept,
+        notes=(*notes, *sides.notes, *_remarks(divided, pools, starved, lost, flags, held_out, request)),
+        flags=flags,
+    )
+    return replace(suite, digest=suite_digest(suite))
+
+
+def choose_sides(
+    kinds: Mapping[str, Kind],
+    seen: Sequence[str],
+    unseen: Sequence[str],
+    request: SuiteRequest,
+    *,
+    combos: Sequence[Combo],
+    drop_seen_on_source_overlap: bool,
+    suits_combo: Callable[[str], bool] = lambda task: True,
+) -> Sides:
+    """The tasks of both sides that ``request`` leaves; asked again with its own result, it gives the same.
+
+    In this order: seen tasks of a source that is also unseen are dropped, where the split says so and leaks are not
+    allowed; ``request.categories`` narrows each side on which one of them occurs; ``request.tasks`` = n keeps n seen
+    tasks, and unseen ones in the same proportion, but at least four, or n if that is less. A choice fills the sides of
+    the combos first, one task each, and then takes turns among the categories, so that few tasks still answer every
+    protocol. The tasks of a smaller choice are among those of a larger one.
+
+    Args:
+        kinds: At least those in ``seen`` and ``unseen``.
+        seen: Names of one side.
+        unseen: Names of the other.
+        request: Its ``tasks``, ``categories``, ``seed`` and ``allow_leak`` are heeded.
+        combos: Their sides come first in a choice.
+        drop_seen_on_source_overlap: See ``build_suite``.
+        suits_combo: Whether a task that a combo names passes that combo's filters; asked of few tasks only.
+
+    Raises:
+        DataError: If a side is empty, or a task is on both.
+        UsageError: If the request asks for less than one task, or for an unknown category.
+    """
+    if request.tasks is not None and request.tasks < 1:
+        raise UsageError(f"The number of tasks must be at least 1, but is {request.tasks}.")
+    if both := sorted(set(seen) & set(unseen)):
+        raise DataError(
+            f"{len(both)} tasks are on both sides of the split, {both[0]} first. Remove them from one list."
+        )
+    if not seen or not unseen:
+        raise DataError(f"The split has no {'unseen' if seen else 'seen'} task. Choose another split or more tasks.")
+    notes: list[str] = []
+    if drop_seen_on_source_overlap and not request.allow_leak:
+        seen, dropped = _drop_shared_sources(kinds, seen, unseen)
+        if not seen:
+            raise DataError(
+                "Every seen task shares a source with an unseen one, so none is left to train on. "
+                "Choose another split, or keep them with --allow-leak."
+            )
+        notes += dropped
+    if request.categories:
+        known = {kinds[task].category for task in (*seen, *unseen)}
+        for category in request.categories:
+            if category not in known:
+                raise unknown("category", category, known)
+        seen, unseen = (
+            _narrow(kinds, side, label, request.categories, notes)
+            for side, label in ((seen, "seen"), (unseen, "unseen"))
+        )
+    if request.tasks is not None and request.tasks < len(seen):
+        proportionate = round(request.tasks * len(unseen) / len(seen))
+        wanted = max(proportionate, min(FEWEST_UNSEEN, request.tasks, len(unseen)))
+        groups = [frozenset(side) for combo in combos for side in (combo.a, combo.b)]
+        seen, unseen = (
+            _first(side, count, kinds, groups, suits_combo, Random(derive_seed(request.seed, "tasks", label)))
+            for side, count, label in ((seen, request.tasks, "seen"), (unseen, wanted, "unseen"))
+        )
+    return Sides(tuple(seen), tuple(unseen), tuple(notes))
+
+
+def balanced(instances: Sequence[Instance], size: int) -> tuple[Instance, ...]:
+    """At most ``size`` instances, round robin over first references, in the order drawn.
+
+    Nothing random remains: the seed is the official one. Every prefix is balanced too.
+
+    Source:
+        allenai/natural-instructions, src/reorder_instances_for_testing.py.
+    """
+    rng = Random(OFFICIAL_SEED)
+    by_label: dict[str, list[Instance]] = {}
+    for instance in instances:
+        by_label.setdefault(instance.outputs[0], []).append(instance)
+    drawn: list[Instance] = []
+    while by_label and len(drawn) < size:
+        for label in list(by_label):
+            left = by_label[label]
+            drawn.append(left.pop(rng.randrange(len(left))))
+            if not left:
+                del by_label[label]
+            if len(drawn) == size:
+                break
+    return tuple(drawn)
+
+
+def suite_digest(suite: SuiteData) -> str:
+    """SHA-256 over all that decides questions and training data; names, notes and flags do not count."""
+    uses = (suite.evaluation, suite.training, suite.probe, suite.context)
+    return digest(
+        {
+            "tasks": {
+                name: [asdict(task.card), *(digest([_row(instance) for instance in use.get(name, ())]) for use in uses)]
+                for name, task in suite.tasks.items()
+            },
+            "seen": suite.seen,
+            "unseen": suite.unseen,
+            "combos": [asdict(combo) for combo in suite.combos],
+        }
+    )
+
+
+def _row(instance: Instance) -> list[object]:
+    return [instance.id, instance.input, instance.outputs]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the instances of a seen task serve."""
+
+    pool: tuple[Instance, ...]
+    probe: tuple[Instance, ...]
+    training: tuple[Instance, ...]
+    context: tuple[Instance, ...]
+    repeats: int  # instances outside the pool whose input the pool or the probes hold
+    leaks: int  # ... whose input an unseen task's pool holds
+
+
+def _divide(task: Task, size: int, unseen_inputs: Collection[str], request: SuiteRequest) -> _Parts:
+    pool = balanced(task.instances, min(size, len(task.instances) // 2))
+    rest = _minus(task.instances, pool)
+    rng = Random(derive_seed(request.seed, "probe", task.name))
+    # At most a quarter, so that a small task is still trained on.
+    probe = tuple(rest[i] for i in sorted(rng.sample(range(len(rest)), min(PROBES, len(rest) // 4))))
+    rest = _minus(rest, probe)
+    own_inputs = {input_key(instance) for instance in (*pool, *probe)}
+    clean, repeats, leaks = [], 0, 0
+    for instance in rest:
+        key = input_key(instance)
+        if key in unseen_inputs:
+            leaks += 1
+        elif key in own_inputs:
+            repeats += 1
+        else:
+            clean.append(instance)
+    return _Parts(pool, probe, rest if request.allow_leak else tuple(clean), tuple(clean), repeats, leaks)
+
+
+def _minus(instances: Sequence[Instance], taken: Sequence[Instance]) -> tuple[Instance, ...]:
+    ids = {instance.id for instance in taken}
+    return tuple(instance for instance in instances if instance.id not in ids)
+
+
+def _context(
+    instances: Sequence[Instance], pool: Sequence[Instance], unseen_inputs: Collection[str]
+) -> tuple[Instance, ...]:
+    """The instances outside ``pool`` whose input no unseen task evaluates."""
+    return tuple(instance for instance in _minus(instances, pool) if input_key(instance) not in unseen_inputs)
+
+
+def _turns_from_examples(task: Task, pool: Sequence[Instance]) -> tuple[Instance, ...]:
+    """The positive examples as instances, but for those whose input ``pool`` evaluates."""
+    evaluated = {input_key(instance) for instance in pool}
+    turns = (
+        Instance(f"{task.name}-positive-{number}", example.input, (example.output,))
+        for number, example in enumerate(task.card.positive, start=1)
+    )
+    return tuple(turn for turn in turns if input_key(turn) not in evaluated)
+
+
+def _drop_shared_sources(
+    kinds: Mapping[str, Kind], seen: Sequence[str], unseen: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The seen tasks without a source of the unseen side, and a sentence if that is not all of them."""
+    flags = _flags(kinds, unseen, seen)  # turned round: seen tasks that share with an unseen one
+    if not flags:
+        return list(seen), []
+    by_descent = sum("source-leak" not in marks for marks in flags.values())
+    note = (
+        f"{len(flags)} of {len(seen)} seen tasks share a source with an unseen task and were left out, "
+        f"{by_descent} of them under another name."
+    )
+    return [task for task in seen if task not in flags], [note]
+
+
+def _flags(kinds: Mapping[str, Kind], these: Sequence[str], marked: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """For each task in ``marked`` that shares a source with one in ``these``: how."""
+    keys = {key for task in these for key in source_keys(kinds[task].sources)}
+    roots = {root for task in these for root in origins(kinds[task].sources)}
+    flags: dict[str, tuple[str, ...]] = {}
+    for task in marked:
+        if not roots.isdisjoint(origins(kinds[task].sources)):
+            by_name = not keys.isdisjoint(source_keys(kinds[task].sources))
+            flags[task] = ("source-leak", "alias-leak") if by_name else ("alias-leak",)
+    return flags
+
+
+def _narrow(
+    kinds: Mapping[str, Kind], side: Sequence[str], label: str, categories: Collection[str], notes: list[str]
+) -> list[str]:
+    """The tasks of ``side`` in ``categories``, or all with a note if none is: splits often divide by category."""
+    inside = [task for task in side if kinds[task].category in categories]
+    if not inside:
+        notes.append(f"No {label} task is in {', '.join(categories)}, so all categories of that side stay.")
+    return inside or list(side)
+
+
+def _first(
+    names: Sequence[str],
+    count: int,
+    kinds: Mapping[str, Kind],
+    groups: Iterable[Collection[str]],
+    suits_group: Callable[[str], bool],
+    rng: Random,
+) -> list[str]:
+    """``count`` of ``names`` in their own order: one of each group, then turns among the categories."""
+    shuffled = sorted(names)
+    rng.shuffle(shuffled)
+    taken: list[str] = []
+    for group in groups:
+        if not any(name in group for name in taken):
+            taken += [name for name in shuffled if name in group and suits_group(name)][:1]
+    turns = Counter(kinds[name].category for name in taken)
+    waiting: list[tuple[int, str]] = []
+    for name in shuffled:
+        if name not in taken:
+            waiting.append((turns[kinds[name].category], name))
+            turns[kinds[name].category] += 1
+    order = taken + [name for _, name in sorted(waiting, key=itemgetter(0))]
+    chosen = set(order[:count])
+    return [name for name in names if name in chosen]
+
+
+def _restrict(combos: Sequence[Combo], tasks: Collection[str]) -> tuple[tuple[Combo, ...], list[str]]:
+    """The combos cut to ``tasks``, and the names of those that lose a side."""
+    cut = [Combo(c.name, *(tuple(task for task in side if task in tasks) for side in (c.a, c.b))) for c in combos]
+    return tuple(c for c in cut if c.a and c.b), [c.name for c in cut if not (c.a and c.b)]
+
+
+def _remarks(
+    divided: Mapping[str, _Parts],
+    pools: Mapping[str, Sequence[Instance]],
+    starved: Sequence[str],
+    lost: Sequence[str],
+    flags: Mapping[str, Sequence[str]],
+    held_out: int,
+    request: SuiteRequest,
+) -> list[str]:
+    """One sentence for each thing that was dropped, cut short or leaked."""
+    fate = "kept (leaks allowed)" if request.allow_leak else "dropped"
+    notes = []
+    if leaks := [parts.leaks for parts in divided.values() if parts.leaks]:
+        notes.append(
+            f"{sum(leaks)} training instances of {len(leaks)} tasks have the input of an unseen task's evaluation "
+            f"instance and were {fate}."
+        )
+    if repeats := [parts.repeats for parts in divided.values() if parts.repeats]:
+        notes.append(
+            f"{sum(repeats)} training instances of {len(repeats)} tasks repeat an evaluation or probe input of their "
+            f"own task and were {fate}."
+        )
+    if flags:
+        by_name = sum("source-leak" in marks for marks in flags.values())
+        notes.append(
+            f"{len(flags)} of {len(pools)} unseen tasks share a source with a seen task, {len(flags) - by_name} of "
+            f"them under another name; they are flagged, so that the unseen mean without them can stand beside."
+        )
+    if request.allow_leak:
+        notes.append("Leakage control is off (--allow-leak).")
+    if starved:
+        notes.append(f"{_some(starved)} left out of the seen side: too few instances to train on.")
+    short = [
+        task for task, pool in (*((t, p.pool) for t, p in divided.items()), *pools.items()) if len(pool) < held_out
+    ]
+    if short:
+        notes.append(f"{_some(short)} evaluated on fewer than {held_out} instances, being small.")
+    unprobed = [task for task, parts in divided.items() if len(parts.probe) < PROBES]
+    if unprobed:
+        fewest = min(len(divided[task].probe) for task in unprobed)
+        notes.append(f"{_some(unprobed)} probed with fewer than {PROBES} instances (fewest {fewest}), being small.")
+    if lost:
+        notes.append(f"Combos without a task on one side, left out: {', '.join(lost)}.")
+    return notes
+
+
+def _some(tasks: Sequence[str]) -> str:
+    """A count with its verb: one task by name, more by number and the first name."""
+    return f"{tasks[0]} is" if len(tasks) == 1 else f"{len(tasks)} tasks ({tasks[0]}, ...) are"
