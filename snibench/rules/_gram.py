@@ -82,6 +82,11 @@ def finite_losses(gradients: TaskGradients) -> Tensor:
     return losses
 
 
+def positive(losses: Tensor) -> Tensor:
+    """``losses``, at least 1e-8, so that a task that is learned to the end divides nothing by zero (FAMO's floor)."""
+    return losses.clamp_min(1e-8)
+
+
 def _require_finite(tasks: tuple[str, ...], finite: Tensor, what: str) -> None:
     if not finite.all():
         bad = ", ".join(task for task, fine in zip(tasks, finite.tolist(), strict=True) if not fine)

@@ -1,0 +1,119 @@
+"""Small exact solvers behind the rules. NumPy in, NumPy out; nothing here knows a task or a step.
+
+Vectors are never formed: any vectors with the same inner products have the same answer, so a factor of the Gram
+matrix stands for the gradients.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq, nnls
+
+Array: TypeAlias = NDArray[np.float64]
+
+
+def unit_vectors(gram: Array) -> tuple[Array, Array]:
+    """``[T, T]`` columns of norm 1 with the angles of ``gram``, and the ``[T]`` norms that go with them.
+
+    Norms are split off first, so that a gradient a million times smaller than another keeps its angles.
+    """
+    norms = np.sqrt(gram.diagonal())
+    values, axes = np.linalg.eigh(gram / norms / norms[:, None])
+    return np.sqrt(values.clip(min=0))[:, None] * axes.T, norms
+
+
+def closest_to_origin(vectors: Array) -> Array:
+    """``[T]`` weights on the simplex of the point closest to the origin in the hull of ``[r, T]`` columns.
+
+    Non-negative least squares with one more row, which asks that the weights sum to 1: the solution falls short
+    of 1 but points the right way.
+
+    Source:
+        Lawson and Hanson, Solving Least Squares Problems (1974), chapter 23 (least distance programming).
+    """
+    norms = np.linalg.norm(vectors, axis=0)
+    smallest = norms.min()
+    if smallest == 0:
+        return np.asarray(norms == 0, dtype=np.float64) / np.count_nonzero(norms == 0)
+    # In units of weight times norm every column has length 1 to sqrt 2, however unequal the norms are.
+    columns = np.vstack([vectors / norms, smallest / norms])
+    target = np.append(np.zeros(len(vectors)), 1.0)
+    weights = nnls(columns, target, maxiter=100 * len(norms))[0] / norms
+    return np.asarray(weights / weights.sum())
+
+
+def into_dual_cone(vectors: Array, point: Array) -> Array:
+    """``[T]`` coefficients of the projection of ``vectors @ point`` on the dual cone of ``[r, T]`` columns.
+
+    The dual cone holds what has a non-negative product with every column. The projection adds the non-negative
+    combination of columns that comes closest to cancelling the point.
+
+    Source:
+        Quinton and Rey, Jacobian Descent for Multi-Objective Optimization (2024), Proposition 1.
+    """
+    added = nnls(vectors, -vectors @ point, maxiter=100 * len(point))[0]
+    return np.asarray(point + added)
+
+
+def weakest_in_ball(vectors: Array, centre: Array, radius: float) -> tuple[Array, float]:
+    """``[T]`` simplex weights x that minimise ``<g_x, g_0> + radius ||g_x||``, and ``||g_x||`` there.
+
+    ``g_x`` is ``vectors @ x`` and ``g_0`` is ``vectors @ centre``. Since
+    ``||g|| = min_s (||g||^2 / s + s) / 2``, for a fixed s the best x is the point closest to the origin in the
+    hull of ``g_t + (s / radius) g_0``, and the right s is the one root of ``||g_x|| - s``. A norm of 0 is returned
+    where ``g_x`` vanishes.
+    """
+    shift = (vectors @ centre)[:, None] / radius
+
+    def weights(s: float) -> Array:
+        return closest_to_origin(vectors + s * shift)
+
+    def excess(s: float) -> float:
+        return float(np.linalg.norm(vectors @ weights(s))) - s
+
+    largest = float(np.linalg.norm(vectors, axis=0).max())
+    vanishing = 1e-7 * largest  # the root of rounding in ||g||^2
+    if excess(vanishing) <= 0:
+        return weights(vanishing), 0.0
+    if excess(largest) >= 0:
+        return weights(largest), largest
+    s = brentq(excess, vanishing, largest, xtol=1e-12 * largest, rtol=1e-12)
+    return weights(s), s
+
+
+def power_balance(matrix: Array, right: Array, power: float) -> Array:
+    """The positive ``[T]`` vector a with ``matrix @ a = right * a**-power``.
+
+    The only minimum of a convex function, found by Newton's method with backtracking.
+
+    Args:
+        matrix: ``[T, T]`` positive definite with unit diagonal.
+        right: ``[T]`` positive.
+        power: Positive.
+    """
+
+    def value(a: Array) -> float:
+        barrier = -np.log(a) if power == 1 else a ** (1 - power) / (power - 1)
+        return float(a @ matrix @ a / 2 + right @ barrier)
+
+    a = right ** (1 / (1 + power))  # exact where the matrix is diagonal
+    last_fall = np.inf
+    for _ in range(100):
+        pull = right * a**-power
+        slope = matrix @ a - pull
+        step = np.linalg.solve(matrix + np.diag(power * pull / a), -slope)
+        fall = -float(slope @ step)  # of the value, to first order
+        close = float(np.abs(step / a).max()) < 1e-3
+        if close and fall > last_fall / 2:  # nothing but rounding is left
+            break
+        last_fall = fall
+        length = min(1.0, 0.9 / max(float((-step / a).max()), 0.9))  # a stays positive
+        while not close and value(a + length * step) > value(a) - 1e-4 * length * fall:
+            length /= 2
+            if length < 1e-6:  # the value no longer tells better from worse
+                return np.asarray(a)
+        a = a + length * step
+    return np.asarray(a)

@@ -1,0 +1,52 @@
+"""CAGrad: the update near the mean that helps the worst-off task most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snibench.errors import UsageError
+from snibench.rules._gram import GramRule, Step
+from snibench.rules._solvers import unit_vectors, weakest_in_ball
+
+
+@dataclass(frozen=True, slots=True)
+class CAGradSettings:
+    """``c``: radius around the mean gradient within which to look, in units of its norm; 0 is the mean rule."""
+
+    c: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not self.c >= 0:
+            raise UsageError(f"c of cagrad must be at least 0, but got {self.c}.")
+
+
+@final
+class CAGrad(GramRule):
+    """The update d within ``c ||g_0||`` of the mean gradient g_0 with the largest ``min_t <g_t, d>``.
+
+    At a Pareto-stationary point, where a convex combination of the gradients vanishes, d is 0. Unlike the
+    authors' code, d is not rescaled by ``T / (1 + c^2)``.
+
+    Source:
+        Liu et al., Conflict-Averse Gradient Descent (NeurIPS 2021), equation 4 and Algorithm 1.
+    """
+
+    Settings: ClassVar[type] = CAGradSettings
+
+    def combine(self, step: Step) -> Tensor:
+        """``u + c ||g_0|| / ||g_x|| x`` with x the hardest mixture of tasks within the ball."""
+        directions, norms = unit_vectors(step.gram.numpy())
+        vectors = directions * norms
+        mean = np.full(len(norms), 1 / len(norms))
+        radius = self.settings.c * float(np.linalg.norm(vectors @ mean))
+        if radius == 0:
+            return torch.from_numpy(mean)
+        hardest, norm = weakest_in_ball(vectors, mean, radius)
+        if norm == 0:
+            return torch.zeros(len(norms), dtype=torch.float64)
+        return torch.from_numpy(mean + radius / norm * hardest)

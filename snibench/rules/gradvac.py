@@ -1,0 +1,84 @@
+"""Gradient Vaccine: PCGrad with a learned target for each pair of tasks instead of "no conflict"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import torch
+from torch import Tensor
+
+from snibench.errors import UsageError
+from snibench.rules._gram import GramRule, Step, random_orders
+
+
+@dataclass(frozen=True, slots=True)
+class GradVacSettings:
+    """``beta``: how fast a pair's target follows its cosine, in [0, 1]."""
+
+    beta: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta <= 1:
+            raise UsageError(f"beta of gradvac must be in [0, 1], but got {self.beta}.")
+
+
+@final
+class GradVac(GramRule):
+    """The mean of the task gradients after each was turned until its cosine with the others meets their target.
+
+    A pair's target is the moving average of its cosines, 0 at first; ordered pairs have one each. Unlike the
+    source, which keeps a target per layer or parameter group, one covers all shared parameters, and the turned
+    gradients are averaged, not summed.
+
+    Source:
+        Wang et al., Gradient Vaccine (ICLR 2021), equations 3 and 4, Algorithm 1.
+    """
+
+    Settings: ClassVar[type] = GradVacSettings
+    needs: ClassVar[frozenset[str]] = frozenset({"gram", "generator"})
+
+    def __init__(self, settings: GradVacSettings | None = None) -> None:
+        super().__init__(settings)
+        self._targets: dict[str, dict[str, float]] = {}
+
+    def combine(self, step: Step) -> Tensor:
+        """Column means of the turned coefficient rows; moves the targets of the step's pairs."""
+        beta, gram, norms = self.settings.beta, step.gram, step.gram.diagonal().sqrt()
+        count = len(gram)
+        rows = torch.arange(count)
+        targets = self._targets_of(step.tasks)  # [T, T]
+        coefficients = torch.eye(count, dtype=torch.float64)
+        products = gram.clone()  # [T, T] <g_t', g_u>
+        for others in random_orders(count, step.generator):  # [T] each: whom each task meets now
+            own = (coefficients * products).sum(dim=1).clamp_min(0).sqrt()
+            scales = own * norms[others]
+            cosines = torch.where(scales > 0, products[rows, others] / scales, 0.0).clamp(-1, 1)
+            wanted = targets[rows, others]
+            sine = (1 - cosines**2).sqrt()
+            wanted_sine = (1 - wanted**2).clamp_min(1e-12).sqrt()
+            added = own * (wanted * sine - cosines * wanted_sine) / (norms[others] * wanted_sine)
+            added = torch.where((cosines < wanted) & (others != rows), added, 0.0)
+            coefficients[rows, others] += added
+            products += added[:, None] * gram[others]
+            targets[rows, others] = (1 - beta) * wanted + beta * cosines
+        self._keep_targets(step.tasks, targets)
+        return coefficients.mean(dim=0)
+
+    def state(self) -> Mapping[str, Any]:
+        """``{"targets": {task: {other: target}}}``."""
+        return {"targets": {task: dict(row) for task, row in self._targets.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back the targets."""
+        self._targets = {task: dict(row) for task, row in state["targets"].items()}
+
+    def _targets_of(self, tasks: Sequence[str]) -> Tensor:
+        rows = [self._targets.get(task, {}) for task in tasks]
+        return torch.tensor([[row.get(other, 0.0) for other in tasks] for row in rows], dtype=torch.float64)
+
+    def _keep_targets(self, tasks: Sequence[str], targets: Tensor) -> None:
+        for task, row in zip(tasks, targets.tolist(), strict=True):
+            kept = {other: target for other, target in zip(tasks, row, strict=True) if other != task}
+            self._targets.setdefault(task, {}).update(kept)
