@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snibench.metrics import Scored, chance, exact_match, majority, official_scores, rouge_l, score
+from snibench.types import Instance, TaskCard
+
+SNI = Path(__file__).parents[2] / "shared" / "sni"
+WORDS = st.lists(st.sampled_from(["the", "cats", "cat", "running", "run", "Über", "a1", ".", "x-y"]), max_size=12)
+
+
+def card(**fields: Any) -> TaskCard:
+    values = {"labels": None, "metric": "rouge_l", **fields}
+    return TaskCard("t", "Do.", (), (), "C", (), (), **values)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "references", "expected"),
+    [
+        (" The CAT!", ["the cat"], 1.0),
+        ("cat", ["the cat"], 0.0),  # articles stay, unlike SQuAD
+        (".", [""], 1.0),
+        ("no", ["yes", "No."], 1.0),
+        ("not entailment", ["entailment"], 0.0),
+    ],
+)
+def test_exact_match_follows_the_official_normalisation(
+    prediction: str, references: list[str], expected: float
+) -> None:
+    assert exact_match(prediction, references) == expected
+
+
+@pytest.mark.parametrize(
+    ("prediction", "references", "expected"),
+    [
+        ("[]", ["[]"], 0.0),
+        ("", ["a"], 0.0),
+        ("the cats were running", ["the cat was run"], 0.75),
+        ("b", ["a b c", "b"], 1.0),
+    ],
+)
+def test_rouge_l_has_the_official_quirks(prediction: str, references: list[str], expected: float) -> None:
+    assert rouge_l(prediction, references) == pytest.approx(expected)
+
+
+@given(WORDS, WORDS)
+def test_rouge_l_equals_the_library(prediction: list[str], reference: list[str]) -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    ours, theirs = " ".join(prediction), " ".join(reference)
+    oracle = RougeScorer(["rougeL"], use_stemmer=True).score(target=theirs, prediction=ours)["rougeL"].fmeasure
+    assert rouge_l(ours, [theirs]) == oracle
+
+
+def test_an_answer_without_references_is_refused() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        rouge_l("a", [])
+
+
+def test_the_score_is_the_metric_of_the_task() -> None:
+    assert score(card(metric="exact_match"), 1.0, 0.3) == 1.0
+    assert score(card(), 1.0, 0.3) == 0.3
+
+
+def test_chance_depends_on_labels_then_metric() -> None:
+    copied = [Instance("1", "a b", ("a b",)), Instance("2", "a b", ("c d",))]
+    assert chance(card(labels=("a", "b", "c", "d"), metric="exact_match"), copied) == 0.25
+    assert chance(card(metric="exact_match"), copied) == 0.0
+    assert chance(card(), copied) == pytest.approx(0.5)
+    assert chance(card()) == 0.0
+
+
+def test_majority_is_the_share_of_the_most_frequent_first_reference() -> None:
+    assert majority([Instance(str(i), "", (label,)) for i, label in enumerate(["Yes", "yes.", "no", "?"])]) == 0.5
+
+
+def test_official_scores_weigh_instances_and_macro_scores_weigh_tasks() -> None:
+    rows = [Scored("a", "Textual Entailment", 1.0, 1.0)] * 3 + [Scored("b", "Textual Entailment", 0.0, 0.5)]
+    scores = official_scores(rows)
+    assert scores["exact_match"] == scores["exact_match_for_textual_entailment"] == 75.0
+    assert scores["macro_exact_match"] == 50.0
+    assert scores["rougeL"] == 87.5
+    assert scores["macro_rougeL"] == 75.0
+    assert scores["rougeL_for_b"] == 50.0
+
+
+def test_scoring_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing to score"):
+        official_scores([])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SNI.is_dir(), reason="needs the SNI sample beside the repository")
+@pytest.mark.parametrize("heuristic", ["copy_demo", "copy_input"])
+def test_the_official_evaluation_of_both_heuristics_is_reproduced_to_four_decimals(heuristic: str) -> None:
+    from snibench.data.natural_instructions import load_folder
+
+    expected = json.loads((SNI / "reference_scores.json").read_text())[heuristic]
+    tasks = load_folder(SNI, (SNI / "splits/available/test_tasks.txt").read_text().split())
+    rows = [
+        Scored(name, task.card.category, exact_match(answer, instance.outputs), rouge_l(answer, instance.outputs))
+        for name, task in tasks.items()
+        for instance in task.instances[:100]
+        for answer in [task.card.positive[0].output if heuristic == "copy_demo" else instance.input]
+    ]
+    assert len(rows) == expected.pop("n_instances")
+    assert len(tasks) == expected.pop("n_tasks")
+    scores = official_scores(rows)
+    assert {key: scores[key] for key in expected} == expected
