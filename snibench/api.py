@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from snibench.batches import Batch
     from snibench.gradients import TaskGradients
 
-    Encode = Callable[[Sequence[str]], Tensor]  # n texts -> [n, H] mean last hidden state of the frozen base
+Encode = Callable[[Sequence[str]], "Tensor"]  # n texts -> [n, H] mean last hidden state of the frozen base
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,10 @@ class Rule(ABC):
     def observe(self, tasks: Sequence[str], losses: Tensor) -> None:  # noqa: B027 (optional hook)
         """Told the ``[K]`` losses after the step, if "losses_after" is in ``needs``."""
 
+    def diagnostics(self) -> Mapping[str, float]:
+        """Numbers about the last step, for the trace."""
+        return {}
+
     def state(self) -> Mapping[str, Any]:
         """What a resumed run must get back, as JSON."""
         return {}
@@ -132,11 +136,17 @@ class Method(ABC):
 
     @abstractmethod
     def references(self, model: nn.Module, batch: Batch) -> Tensor | None:
-        """``[R]`` further losses, means over the batch's tasks, whose gradients the rule may look at."""
+        """``[R]`` further losses, means over the batch's tasks, whose gradients the rule may look at.
+
+        Called right after ``losses`` on the same batch, so that a forward pass may serve both.
+        """
 
     @abstractmethod
-    def penalty(self, model: nn.Module, batch: Batch) -> Tensor | None:
-        """Scalar added after the rule and the clipping; no task's gradient, no conflict."""
+    def penalty(self, model: nn.Module, tasks: Sequence[str], instructions: Sequence[str]) -> Tensor | None:
+        """Scalar added after the rule and the clipping; no task's gradient, no conflict.
+
+        ``tasks`` and ``instructions`` are the step's K tasks and their instructions as rendered.
+        """
 
     @abstractmethod
     def rule(self) -> Rule:
@@ -167,7 +177,8 @@ class Protocol(ABC):
     ``version`` changes whenever a question or a number does.
     """
 
-    Settings: ClassVar[type] = NoSettings
+    Settings: ClassVar[type] = NoSettings  # its defaults are the full budget
+    quick: ClassVar[Any] = NoSettings()
     version: ClassVar[int]
 
     def __init__(self, settings: Any = None) -> None:

@@ -62,6 +62,7 @@ class Registry:
         return dict(sorted(found.items()))
 
     def names(self) -> list[str]:
+        """Every installed name, sorted."""
         return list(self._entries)
 
     def entries(self) -> list[Entry]:

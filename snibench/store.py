@@ -9,7 +9,7 @@
         checkpoint.safetensors          only while tuning
         adapter/                        trainable parameters (peft's layout where peft made them)
         trace.parquet                   one row per step
-        conflict.parquet                one row per pair of probe tasks and point of training
+        conflict/<share>.json|parquet   gradient conflict at a share of the training, and its task pairs
         tasks.parquet                   one row per task of the suite
         record.json                     written last: seals the fit
         predictions/<n>.parquet         immutable: what the fit answered to which prompt
@@ -114,7 +114,9 @@ class Store:
                 }
             )
         except (KeyError, TypeError) as error:
-            raise StoreError(f"{self.folder(fit) / 'spec.json'} is not a fit's spec: {error}. Delete the folder.") from error
+            raise StoreError(
+                f"{self.folder(fit) / 'spec.json'} is not a fit's spec: {error}. Delete the folder."
+            ) from error
 
     def record(self, fit: str) -> FitRecord | None:
         """The stored record of ``fit``, None if it was never sealed."""
@@ -131,9 +133,11 @@ class Store:
         """Write ``record.json``."""
         write_json(self.folder(record.fit) / "record.json", asdict(record))
 
-    def forget(self, fit: str) -> None:
-        """Remove everything of a fit."""
-        shutil.rmtree(self.folder(fit), ignore_errors=True)
+    def clear(self, fit: str) -> None:
+        """Remove all that a fit left, but not its lock, which the caller holds."""
+        for path in self.folder(fit).iterdir():
+            if path.name != ".lock":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     # --------------------------------------------------------------------------- predictions
 
@@ -273,7 +277,9 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.replace(path)
         _flush(path.parent)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written ({error.strerror or error}). Free space or name another -o.") from error
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror or error}). Free space or name another -o."
+        ) from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 

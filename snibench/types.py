@@ -53,11 +53,14 @@ class TaskCard:
 
 @dataclass(frozen=True, slots=True)
 class Task:
+    """A task and all its instances, in the order of its file."""
+
     card: TaskCard
     instances: tuple[Instance, ...]
 
     @property
     def name(self) -> str:
+        """The task's name: the key everywhere."""
         return self.card.name
 
 
@@ -126,10 +129,13 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
+    """A rendered instance: its segments, whose texts joined are what the model reads."""
+
     segments: tuple[Segment, ...]
 
     @property
     def text(self) -> str:
+        """All that the model reads."""
         return "".join(segment.text for segment in self.segments)
 
     @property

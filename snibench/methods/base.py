@@ -1,0 +1,70 @@
+"""Defaults of every hook: LoRA on all linear layers, mean target NLL, the plain mean of task gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from snibench.adapters import draw_down_projections
+from snibench.api import Encode, Method, Rule
+from snibench.batches import Batch, target_logits, target_nll
+from snibench.rules.mean import Mean
+from snibench.types import TaskCard
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """LoRA's own (Hu et al. 2021): ``r`` ranks per layer, update scaled by ``alpha / r``."""
+
+    r: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+
+
+class BaseMethod(Method):
+    """Plain LoRA; override what differs."""
+
+    Settings = LoraSettings
+
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+        """``model`` with peft's LoRA on every linear layer of its blocks."""
+        return attach_lora(model, self.settings.r, self.settings.alpha, self.settings.dropout)
+
+    def task_parameters(self, model: nn.Module) -> Sequence[nn.Parameter]:
+        """None: everything trainable is shared."""
+        return ()
+
+    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
+        """``[K]`` mean target NLL per task."""
+        return target_nll(target_logits(model, batch), batch)
+
+    def references(self, model: nn.Module, batch: Batch) -> Tensor | None:
+        """None."""
+        return None
+
+    def penalty(self, model: nn.Module, tasks: Sequence[str], instructions: Sequence[str]) -> Tensor | None:
+        """None."""
+        return None
+
+    def rule(self) -> Rule:
+        """The plain mean."""
+        return Mean()
+
+    @contextmanager
+    def for_prompts(self, model: nn.Module, cards: Sequence[TaskCard], instructions: Sequence[str]) -> Iterator[None]:
+        """Nothing: the prompt is all that the model sees."""
+        yield
+
+
+def attach_lora(model: nn.Module, r: int, alpha: float, dropout: float) -> nn.Module:
+    """``model`` with peft's LoRA on all linear layers, ``A`` drawn from the run's seed."""
+    from peft import LoraConfig, get_peft_model
+
+    kind = "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
+    config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type=kind)
+    adapted: nn.Module = get_peft_model(model, config)
+    draw_down_projections(adapted)
+    return adapted

@@ -1,0 +1,124 @@
+"""Prompt-aligned gradients (ProGrad): no step against what the base model already knows, nor against other tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from snibench.adapters import adapters_off
+from snibench.api import Rule
+from snibench.batches import Batch, target_logits, target_nll
+from snibench.errors import UsageError
+from snibench.gradients import TaskGradients
+from snibench.methods.base import BaseMethod
+
+# A general gradient this much smaller than the domain gradient is rounding: at the first step the adapter is the
+# identity, so the true one is zero.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class PromptAlignedSettings:
+    """``align``: remove the component against the "general" direction (ProGrad), against other "tasks", or "both".
+
+    ``strength``: lambda, the share of the opposing component that is removed.
+    """
+
+    align: Literal["general", "tasks", "both"] = "both"
+    strength: float = 1.0
+    r: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+
+
+class PromptAligned(BaseMethod):
+    """LoRA whose update never opposes the general direction: the gradient of KL(base || tuned) on the same batch.
+
+    Expect it to act often: near the start the general gradient is F (theta - theta_0), F the Fisher matrix, and so
+    opposes the task gradient by construction. The trace says in which steps it did.
+
+    Source: Zhu et al., Prompt-aligned Gradient for Prompt Tuning (ICCV 2023), and its repository's
+    ``trainers/prograd.py``. Unlike the source, which trains one tensor, all parameters are projected as one vector, and
+    the tasks' gradients may be aligned with one another first.
+    """
+
+    Settings = PromptAlignedSettings
+
+    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
+        """``[K]`` mean target NLL."""
+        self._logits = target_logits(model, batch)
+        return target_nll(self._logits, batch)
+
+    def references(self, model: nn.Module, batch: Batch) -> Tensor | None:
+        """``[1]``: KL(base || tuned) over the whole vocabulary, mean over a task's target tokens, then over tasks."""
+        if self.settings.align == "tasks":
+            return None
+        with torch.no_grad(), adapters_off(model):
+            base = torch.log_softmax(target_logits(model, batch), dim=-1)
+        tuned = torch.log_softmax(self._logits, dim=-1)
+        each = nn.functional.kl_div(tuned, base, reduction="none", log_target=True).sum(-1)  # [N]
+        count = torch.bincount(batch.target_task, minlength=len(batch.tasks))
+        per_task = each.new_zeros(len(batch.tasks)).index_add(0, batch.target_task, each) / count
+        return per_task.mean()[None]
+
+    def rule(self) -> Rule:
+        """Alignment with the other tasks, then with the general direction."""
+        return Aligned(self.settings)
+
+
+class Aligned(Rule):
+    """ProGrad's projection on coefficients of the Gram matrix; the reference row is the general gradient."""
+
+    Settings = PromptAlignedSettings
+    needs: ClassVar[frozenset[str]] = frozenset({"gram"})
+
+    def __init__(self, settings: PromptAlignedSettings | None = None) -> None:
+        super().__init__(settings)
+        if self.settings.align not in {"general", "tasks", "both"}:
+            raise UsageError(f"align must be 'general', 'tasks' or 'both', but got '{self.settings.align}'.")
+        self._steps = self._projected = 0
+        self._acted = 0.0
+
+    def weights(self, gradients: TaskGradients) -> Tensor:
+        """``[K + R]`` weights of the aligned update."""
+        gram, count = gradients.gram, len(gradients.tasks)
+        rows = torch.eye(count, len(gram), dtype=gram.dtype)  # [K, K + R], row t is g_t'
+        if self.settings.align != "general" and count > 1:
+            rows = rows - self.settings.strength * _opposing_others(gram, count)
+        domain = rows.mean(0)
+        self._steps += 1
+        self._acted = 0.0
+        if gradients.references:
+            product = domain @ gram[:, count]
+            general = gram[count, count]
+            if product < 0 and general > (_ROUNDING**2) * (domain @ gram @ domain):
+                domain[count] -= self.settings.strength * product / general
+                self._projected += 1
+                self._acted = 1.0
+        return domain
+
+    def diagnostics(self) -> Mapping[str, float]:
+        """``projected``: 1 if the general direction was opposed in this step; ``projected_share`` so far."""
+        return {"projected": self._acted, "projected_share": self._projected / max(self._steps, 1)}
+
+    def state(self) -> Mapping[str, Any]:
+        """How many steps, and in how many it acted."""
+        return {"steps": self._steps, "projected": self._projected}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on counting."""
+        self._steps, self._projected = state["steps"], state["projected"]
+
+
+def _opposing_others(gram: Tensor, count: int) -> Tensor:
+    """``[K, K + R]``: what of each gradient points against the mean of the other tasks' gradients."""
+    others = torch.zeros(count, len(gram), dtype=gram.dtype)
+    others[:, :count] = (1 - torch.eye(count, dtype=gram.dtype)) / (count - 1)
+    product = (others @ gram).diagonal()  # [K] <g_t, mean of others>
+    square = (others @ gram @ others.T).diagonal()
+    share = torch.where((product < 0) & (square > 0), product / square.clamp(min=torch.finfo(gram.dtype).tiny), 0.0)
+    return share[:, None] * others

@@ -1,0 +1,322 @@
+"""One fit, from its spec to its answers on disk: the straight line."""
+
+from __future__ import annotations
+
+import platform
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from torch import nn
+
+from snibench import metrics
+from snibench.adapters import load_trained, save_trained
+from snibench.api import Method, Rule
+from snibench.backbone import Backbone, ModelSource, load_backbone
+from snibench.batches import Encoder
+from snibench.embeddings import InstructionEncoder
+from snibench.errors import SnibenchError
+from snibench.evaluation import Answerer, Asked, Reply
+from snibench.planning import FitPlan, QuestionSet, Rendered
+from snibench.probing import measure_conflict, probe_tasks
+from snibench.registry import FORMATS, METHODS, RULES
+from snibench.store import Store, read_json, write_frame, write_json, write_whole
+from snibench.text import derive_seed
+from snibench.tuning import Diverged, Trainer, TrainingSet, Tuning
+from snibench.types import Answer, FitRecord, FitSpec, Status, SuiteData
+
+_PACKAGES = ("snibench", "torch", "transformers", "peft", "tokenizers", "numpy", "pandas", "scipy")
+# At which share of the training the conflict is measured.
+_CONFLICT_POINTS: Mapping[str, tuple[float, ...]] = {
+    "off": (),
+    "ends": (0.0, 1.0),
+    "full": (0.0, 0.25, 0.5, 0.75, 1.0),
+}
+# Predictions in one stored part: so many are lost at most when the machine goes down.
+_ROWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how fits run; nothing here changes a weight or an answer but by rounding."""
+
+    device: str = "cpu"
+    batch_size: int | None = None
+    conflict: Literal["off", "ends", "full"] = "ends"
+    conflict_tasks: int = 16
+    checkpoint_seconds: float = 30.0
+    overwrite: Literal["never", "failed", "always"] = "never"
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Told how a fit goes on."""
+
+    on_stage: Callable[[str], None] = field(default=lambda stage: None)
+    on_step: Callable[[Tuning, int], None] = field(default=lambda progress, steps: None)
+    on_answers: Callable[[int, int], None] = field(default=lambda done, total: None)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What lies on the table while one fit is worked on."""
+
+    spec: FitSpec
+    suite: SuiteData
+    backbone: Backbone
+    method: Method
+    model: nn.Module
+    folder: Path
+    runtime: Runtime
+    watcher: Watcher
+
+
+def run_one(
+    fit: FitPlan, suite: SuiteData, source: ModelSource, store: Store, runtime: Runtime, watcher: Watcher
+) -> FitRecord:
+    """Tune what is not tuned, answer what is not answered, and return the fit's record.
+
+    A method that fails or diverges gives a record that says so, and the other fits go on.
+
+    Raises:
+        Interrupted: On SIGINT, after the state is saved.
+        SnibenchError: For what another fit would meet too, such as a full disk.
+    """
+    spec = fit.spec
+    with store.locked(spec.id):
+        record = _kept_record(store, spec.id, runtime)
+        missing = [one for one in fit.questions if not store.answers_path(spec.id, one.protocol, one.digest).exists()]
+        if record and (record.status != "done" or not missing):
+            return record
+        bench = _open(spec, suite, source, store.begin(spec), runtime, watcher)
+        if record is None:
+            record = _tuned(bench)
+            write_frame(bench.folder / "tasks.parquet", task_frame(suite))
+            store.seal(record)
+        elif spec.recipe.steps:
+            load_trained(bench.model, bench.folder / "adapter")
+        if record.status == "done":
+            _answer(bench, missing, store)
+        return record
+
+
+def _kept_record(store: Store, fit: str, runtime: Runtime) -> FitRecord | None:
+    record = store.record(fit)
+    failed = record is not None and record.status != "done"
+    if runtime.overwrite == "always" or (runtime.overwrite == "failed" and failed):
+        store.clear(fit)
+        return None
+    return record
+
+
+def _open(
+    spec: FitSpec, suite: SuiteData, source: ModelSource, folder: Path, runtime: Runtime, watcher: Watcher
+) -> _Bench:
+    """The base model with the method's parameters in it; initial values come from the run's seed."""
+    watcher.on_stage("loading")
+    backbone = load_backbone(
+        source, device=runtime.device, precision=spec.precision, trust_remote_code=runtime.trust_remote_code
+    )
+    kind = METHODS.get(spec.method)
+    method: Method = kind(kind.Settings(**spec.settings))
+    torch.manual_seed(derive_seed("initial values", spec.seed))
+    cards = [suite.tasks[task].card for task in spec.mixture.tasks]
+    model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input))
+    return _Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
+
+
+# ------------------------------------------------------------------------------------- tuning
+
+
+def _tuned(bench: _Bench) -> FitRecord:
+    """The record of a fit that is tuned now; a failure of the method is a record too."""
+    try:
+        return _tune(bench) if bench.spec.recipe.steps else _record(bench, "done")
+    except SnibenchError:
+        raise
+    except (Diverged, FloatingPointError) as error:
+        return _record(bench, "diverged", cause=str(error))
+    except Exception as error:  # whatever a method raises must not end the others
+        log = bench.folder / "error.log"
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        first = (str(error).splitlines() or [""])[0]
+        return _record(bench, "failed", cause=f"{type(error).__name__}: {first} (see {log})")
+
+
+def _tune(bench: _Bench) -> FitRecord:
+    spec, suite, folder = bench.spec, bench.suite, bench.folder
+    tasks = spec.mixture.tasks
+    rule: Rule = RULES.get(spec.rule)() if spec.rule else bench.method.rule()
+    data = TrainingSet(
+        cards={task: suite.tasks[task].card for task in tasks},
+        instances={task: suite.training[task] for task in tasks},
+        format=FORMATS.get(spec.train_format)().bind(bench.backbone.tokenizer),
+        mixture=spec.mixture,
+    )
+    trainer = Trainer(bench.backbone, bench.model, bench.method, rule, data, spec.recipe, spec.seed)
+    probe = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks)
+    points = _CONFLICT_POINTS[bench.runtime.conflict]
+
+    def measure(point: float) -> None:
+        bench.watcher.on_stage("measuring the gradient conflict")
+        if (found := measure_conflict(trainer, probe)) is not None:
+            # Kept at once: a run that is killed later does not come back to this point.
+            write_frame(folder / "conflict" / f"{point}.parquet", found.pairs)
+            write_json(folder / "conflict" / f"{point}.json", dict(found.summary))
+        bench.watcher.on_stage("tuning")
+
+    pauses = {round(point * spec.recipe.steps): point for point in points if point < 1}
+    bench.watcher.on_stage("tuning")
+    checkpoint = folder / "checkpoint.safetensors"
+    progress = trainer.run(
+        checkpoint,
+        every=bench.runtime.checkpoint_seconds,
+        on_step=bench.watcher.on_step,
+        pauses={step: lambda point=point: measure(point) for step, point in pauses.items()},
+    )
+    if 1.0 in points:
+        measure(1.0)
+    write_whole(folder / "adapter", lambda new: save_trained(bench.model, new))
+    write_frame(folder / "trace.parquet", pd.DataFrame(progress.trace))
+    checkpoint.unlink(missing_ok=True)
+    return replace(
+        _record(bench, "done"),
+        seconds=progress.seconds,
+        peak_memory=progress.peak_memory,
+        notes=tuple(dict.fromkeys(progress.notes)),
+        conflict={path.stem: read_json(path) for path in sorted((folder / "conflict").glob("*.json"))},
+    )
+
+
+def _record(bench: _Bench, status: Status, *, cause: str = "") -> FitRecord:
+    spec, device = bench.spec, bench.backbone.device
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in bench.model.parameters()]
+    return FitRecord(
+        fit=spec.id,
+        label=spec.label,
+        method=spec.method,
+        rule=spec.rule,
+        seed=spec.seed,
+        status=status,
+        cause=cause,
+        trainable_parameters=sum(size for size, trains in sizes if trains),
+        total_parameters=sum(size for size, _ in sizes),
+        device=(
+            torch.cuda.get_device_name(device)
+            if device.type == "cuda"
+            else f"{platform.machine()}, {torch.get_num_threads()} threads"
+        ),
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "system": platform.system()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def task_frame(suite: SuiteData) -> pd.DataFrame:
+    """One row per task of the suite: what tables need to group and to normalise."""
+    rows = []
+    for name, task in suite.tasks.items():
+        card = task.card
+        rows.append(
+            {
+                "task": name,
+                "category": card.category,
+                "domains": list(card.domains),
+                "sources": list(card.sources),
+                "labels": None if card.labels is None else list(card.labels),
+                "metric": card.metric,
+                "chance": metrics.chance(card),
+                "majority": metrics.majority(suite.evaluation.get(name, ())),
+                "seen": name in suite.training,
+                "flags": list(suite.flags.get(name, ())),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# ---------------------------------------------------------------------------------- answering
+
+
+def _answer(bench: _Bench, sets: Sequence[QuestionSet], store: Store) -> None:
+    """Answer every prompt once, whichever protocols ask it, and write each protocol's rows."""
+    fit, spec = bench.spec.id, bench.spec
+    bench.watcher.on_stage("answering")
+    known = store.predictions(fit)
+    todo = list({_key(one): one for questions in sets for one in questions.rendered if _key(one) not in known}.values())
+    pending: list[dict[str, Any]] = []
+
+    def keep(replies: Mapping[int, Reply]) -> None:
+        pending.extend(_prediction(todo[index], reply) for index, reply in replies.items())
+        if len(pending) >= _ROWS_AT_ONCE:
+            flush()
+        bench.watcher.on_answers(sum(_key(one) in known for one in todo) + len(pending), len(todo))
+
+    def flush() -> None:
+        if pending:
+            store.add_predictions(fit, pending)
+            known.update({(row["task"], row["prompt_sha"]): row for row in pending})
+            pending.clear()
+
+    asked = [Asked(bench.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
+    encoder = Encoder(bench.backbone, spec.recipe.max_input, spec.recipe.max_output)
+    answerer = Answerer(bench.backbone, bench.model, bench.method, encoder, batch_size=bench.runtime.batch_size)
+    answerer.answer(asked, on_batch=keep)
+    flush()
+    for questions in sets:
+        answers = [_scored(fit, one, known[_key(one)], bench.suite) for one in questions.rendered]
+        store.write_answers(fit, questions.protocol, questions.digest, answers)
+
+
+def _key(one: Rendered) -> tuple[str, str]:
+    return one.question.task, one.prompt_sha
+
+
+def _group(one: Rendered) -> str:
+    """Prompts that start alike: one task in one format, without history."""
+    question = one.question
+    return "with history" if question.history else f"{question.task}|{question.format}"
+
+
+def _prediction(one: Rendered, reply: Reply) -> dict[str, Any]:
+    return {"task": one.question.task, "prompt_sha": one.prompt_sha, **asdict(reply)}
+
+
+def _scored(fit: str, one: Rendered, reply: Mapping[str, Any], suite: SuiteData) -> Answer:
+    question, prediction = one.question, reply["prediction"]
+    exact_match = metrics.exact_match(prediction, one.targets)
+    rouge_l = metrics.rouge_l(prediction, one.targets)
+    return Answer(
+        fit=fit,
+        protocol=question.protocol,
+        variant=question.variant,
+        format=question.format,
+        task=question.task,
+        split=question.split,
+        seen=question.seen,
+        instance=question.instance,
+        stream=question.stream,
+        position=question.position,
+        side=question.side,
+        prompt_sha=one.prompt_sha,
+        prediction=prediction,
+        targets=one.targets,
+        exact_match=exact_match,
+        rouge_l=rouge_l,
+        score=metrics.score(suite.tasks[question.task].card, exact_match, rouge_l),
+        prompt_tokens=int(reply["prompt_tokens"]),
+        truncated=bool(reply["truncated"] or reply["too_long"]),
+    )

@@ -1,0 +1,299 @@
+"""From what the user asks to what must be fitted and answered. Values only; loads no weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from snibench import __version__
+from snibench.api import Format, Protocol
+from snibench.backbone import ModelSource, find_model, parameter_count
+from snibench.batches import with_history
+from snibench.errors import UsageError
+from snibench.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES, Registry
+from snibench.settings import changed_settings, make_settings
+from snibench.text import derive_seed, digest, file_digest
+from snibench.types import FitSpec, Instance, Mixture, Prompt, Question, Recipe, SuiteData, SuiteRequest
+
+# Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
+ENGINE = 1
+
+QUICK_STEPS = 60
+# Two epochs over 100 instances of each of the 756 official training tasks, 32 instances a step.
+PAPER_STEPS = 4725
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What the user asks of one run."""
+
+    methods: tuple[str, ...]
+    suite: SuiteRequest
+    model: str
+    rule: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)  # for the methods asked for, not the baseline
+    baseline: str | None = "unified-prompt"
+    protocols: tuple[str, ...] = ("gap", "formats", "combos")
+    protocol_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    profile: str = "quick"
+    train_format: str = "definition"
+    seeds: tuple[int, ...] = (0, 1, 2)
+    recipe: Recipe = Recipe(steps=QUICK_STEPS)  # noqa: RUF009 (frozen); learning_rate 0 = the method's own
+    limit: int | None = None
+    precision: str = "float32"
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A question as it is asked: its prompt and what identifies it among all prompts of a task."""
+
+    question: Question
+    prompt: Prompt
+    prompt_sha: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """All questions of one protocol for one fit. ``digest`` covers protocol version, order and prompts."""
+
+    protocol: str
+    version: int
+    digest: str
+    rendered: tuple[Rendered, ...]
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """One fit, and what it must answer."""
+
+    spec: FitSpec
+    questions: tuple[QuestionSet, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All fits of a run, the suite they share, and what the user should know before."""
+
+    fits: tuple[FitPlan, ...]
+    suite: SuiteData
+    model: ModelSource
+    baseline: str | None  # label
+    notes: tuple[str, ...]
+
+
+def plan(request: RunRequest) -> Plan:
+    """Every fit that ``request`` needs, each once, with every question it must answer.
+
+    Raises:
+        SnibenchError: If a name, setting, file or model cannot be used.
+    """
+    protocols = {name: _protocol(name, request) for name in request.protocols}
+    choices = _method_choices(request)
+    train_format = FORMATS.get(request.train_format)()
+    source = find_model(request.model, trust_remote_code=request.trust_remote_code)
+    suite = SUITES.get(request.suite.name)().load(request.suite)
+    render = _Renderer(suite, source)
+    render.format(request.train_format, train_format)
+
+    asks: dict[Mixture, dict[str, list[Question]]] = {}
+    for name, protocol in protocols.items():
+        for ask in protocol.plan(suite, request.limit):
+            asks.setdefault(ask.mixture, {}).setdefault(name, []).extend(ask.questions)
+    fits: dict[str, FitPlan] = {}
+    for mixture, by_protocol in asks.items():
+        sets = tuple(
+            render.question_set(name, protocols[name].version, questions) for name, questions in by_protocol.items()
+        )
+        for choice in choices:
+            for seed in request.seeds if choice.trains else (0,):
+                spec = _spec(request, choice, mixture, suite, source, seed)
+                fits.setdefault(spec.id, FitPlan(spec, sets))
+    baseline = next((choice.label for choice in choices if choice.name == request.baseline), None)
+    return Plan(tuple(fits.values()), suite, source, baseline, suite.notes)
+
+
+# ------------------------------------------------------------------------------------ methods
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    name: str
+    settings: Mapping[str, Any]
+    rule: str
+    trains: bool
+    label: str
+    source: Mapping[str, str]
+
+
+def _method_choices(request: RunRequest) -> list[_Choice]:
+    """Row 0, the baseline, and the methods asked for; equal ones once, in this order."""
+    asked = [_choice(name, request.settings, request.rule) for name in request.methods]
+    unused = set(request.settings).difference(*(choice.settings for choice in asked))
+    if unused:
+        make_settings(METHODS.get(request.methods[0]).Settings, request.methods[0], request.settings)
+    around = [] if request.baseline is None else [_choice("untuned", {}, ""), _choice(request.baseline, {}, "")]
+    found: dict[str, _Choice] = {}
+    for choice in [*around, *asked]:
+        found.setdefault(choice.label, choice)
+    return list(found.values())
+
+
+def _choice(name: str, given: Mapping[str, str], rule: str) -> _Choice:
+    method = METHODS.get(name)
+    fields = {one.name for one in dataclasses.fields(method.Settings)}
+    settings = make_settings(method.Settings, name, {key: text for key, text in given.items() if key in fields})
+    source = _code(METHODS, name)
+    if rule and method.trains:
+        RULES.get(rule)  # a typo is told before any work
+        source |= {f"rule_{key}": value for key, value in _code(RULES, rule).items()}
+    else:
+        rule = ""
+    short = name.rpartition(":")[2] if ".py:" in name else name
+    changed = ",".join(f"{key}={_plain(value)}" for key, value in changed_settings(settings).items())
+    label = short + (f"({changed})" if changed else "") + (f"+{rule}" if rule else "")
+    return _Choice(name, dataclasses.asdict(settings), rule, method.trains, label, source)
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _code(registry: Registry, name: str) -> dict[str, str]:
+    """Whose code a name runs: distribution, version, and the digest of its file."""
+    if ".py:" in name:
+        return {"distribution": "file", "version": "", "file": file_digest(Path(name.rpartition(":")[0]))}
+    entry = registry.entry(name)
+    module = importlib.util.find_spec(entry.point.module)
+    origin = module.origin if module else None
+    return {
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "file": file_digest(Path(origin)) if origin else "",
+    }
+
+
+def _spec(
+    request: RunRequest, choice: _Choice, mixture: Mixture, suite: SuiteData, source: ModelSource, seed: int
+) -> FitSpec:
+    recipe = request.recipe
+    if not choice.trains:
+        # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
+        mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
+    elif not recipe.learning_rate:
+        rate = default_learning_rate(choice.name, choice.settings, parameter_count(source.folder))
+        recipe = dataclasses.replace(recipe, learning_rate=rate)
+    return FitSpec(
+        method=choice.name,
+        rule=choice.rule,
+        settings=choice.settings,
+        source={**choice.source, "snibench": __version__, "engine": str(ENGINE)},
+        model=source.ref,
+        suite=request.suite,
+        suite_digest=suite.digest,
+        mixture=mixture,
+        train_format=request.train_format if choice.trains else "",
+        recipe=recipe,
+        seed=seed,
+        precision=request.precision,
+        label=choice.label,
+    )
+
+
+def default_learning_rate(method: str, settings: Mapping[str, Any], parameters: int) -> float:
+    """The rate that a method is tuned with where the user names none, by what it trains and the model's size.
+
+    Small models want higher rates. docs/recipe.md says on which held-out seen data these were chosen.
+    """
+    if method == "full" or settings.get("adapter") == "full":
+        return 1e-3 if parameters < 10e6 else 5e-5 if parameters < 1e9 else 1e-5
+    return 5e-3 if parameters < 10e6 else 1e-3 if parameters < 1e9 else 3e-4
+
+
+# ---------------------------------------------------------------------------------- questions
+
+
+def _protocol(name: str, request: RunRequest) -> Protocol:
+    kind = PROTOCOLS.get(name)
+    settings = kind.quick if request.profile == "quick" else kind.Settings()
+    changes = request.protocol_settings.get(name, {})
+    protocol: Protocol = kind(dataclasses.replace(settings, **changes))
+    return protocol
+
+
+class _Renderer:
+    """Renders questions for one suite and tokenizer."""
+
+    def __init__(self, suite: SuiteData, source: ModelSource) -> None:
+        self._suite = suite
+        self._source = source
+        self._formats: dict[str, Format] = {}
+        self._instances: dict[str, dict[str, Instance]] = {}
+
+    def format(self, name: str, format: Format | None = None) -> Format:
+        """The format called ``name``, bound to the model's tokenizer where it asks for one."""
+        if name not in self._formats:
+            format = format or FORMATS.get(name)()
+            if type(format).bind is not Format.bind:
+                from transformers import AutoTokenizer
+
+                format = format.bind(AutoTokenizer.from_pretrained(self._source.folder))
+            self._formats[name] = format
+        return self._formats[name]
+
+    def instance(self, task: str, id: str) -> Instance:
+        """One instance of the suite by its id."""
+        if task not in self._instances:
+            known = [*self._suite.context.get(task, ()), *self._suite.evaluation.get(task, ())]
+            self._instances[task] = {one.id: one for one in known}
+        return self._instances[task][id]
+
+    def question_set(self, protocol: str, version: int, questions: Sequence[Question]) -> QuestionSet:
+        """``questions`` rendered, with the digest under which their answers are stored."""
+        rendered = tuple(self._render(question) for question in questions)
+        identity = [
+            [one.question.task, one.question.instance, one.question.variant, one.question.stream,
+             one.question.position, one.prompt_sha]
+            for one in rendered
+        ]  # fmt: skip
+        return QuestionSet(protocol, version, digest([protocol, version, identity])[:16], rendered)
+
+    def _render(self, question: Question) -> Rendered:
+        card = self._suite.tasks[question.task].card
+        instance = self.instance(question.task, question.instance)
+        # The same bytes for every method and training seed: the prompt's randomness hangs on the question alone.
+        rng = Random(derive_seed("prompt", question.task, question.instance))
+        prompt = self.format(question.format).render(card, instance.input, rng)
+        turns = [self.instance(turn.task, turn.instance) for turn in question.history]
+        if turns:
+            prompt = with_history(prompt, [f"Input: {one.input}\nOutput: {one.outputs[0]}\n\n" for one in turns])
+        sha = hashlib.sha256(f"{question.task}\0{prompt.text}".encode()).hexdigest()
+        return Rendered(question, prompt, sha, instance.outputs)
+
+
+def check_names(request: RunRequest) -> None:
+    """Resolve every name of ``request`` without loading anything, so that a typo costs no time.
+
+    Raises:
+        UsageError: If one is not known; suggests the closest.
+        PluginError: If two distributions claim one.
+    """
+    for registry, names in (
+        (METHODS, [*request.methods, *([request.baseline] if request.baseline else [])]),
+        (RULES, [request.rule] if request.rule else []),
+        (PROTOCOLS, request.protocols),
+        (FORMATS, [request.train_format, *request.protocol_settings.get("formats", {}).get("formats", ())]),
+        (SUITES, [request.suite.name]),
+    ):
+        for name in names:
+            if ".py:" not in name:
+                registry.entry(name)
+    if not request.methods:
+        raise UsageError("Name at least one method: --method ours.")

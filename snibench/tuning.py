@@ -1,0 +1,397 @@
+"""The only training loop. It calls a method's hooks and owns everything that is the same for all methods.
+
+Order of tasks and instances, optimizer, schedule, clipping, precision and metering belong to the harness, so that
+two methods differ in what they claim to differ in. Nothing random outlives a step: every draw comes from a seed
+made of the run's seed, a purpose and the step, so that a checkpoint needs no generator state.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from snibench.api import Format, Method, Rule
+from snibench.backbone import Backbone
+from snibench.batches import Encoded, Encoder, make_batch, micro_batches
+from snibench.errors import SnibenchError
+from snibench.gradients import GradientCollector, TaskGradients, gram_matrix
+from snibench.store import write_whole
+from snibench.text import derive_seed
+from snibench.types import Instance, Mixture, Recipe, TaskCard
+
+# Padded tokens of one forward pass: enough to keep the processor busy, few enough to keep activations small.
+_TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 32768, "mps": 8192}
+
+Schedule = list[list[tuple[str, tuple[int, ...]]]]  # per step: K tasks, each with the indices of its m instances
+
+
+class Interrupted(SnibenchError):
+    """The user stopped the run; what was done is saved."""
+
+    exit_code = 130
+
+
+class Diverged(Exception):
+    """A loss or gradient that is not finite: the method's failure, not the machine's."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """What the loop may draw from: seen tasks, their training instances, and the format they are rendered in."""
+
+    cards: Mapping[str, TaskCard]
+    instances: Mapping[str, Sequence[Instance]]
+    format: Format
+    mixture: Mixture
+
+
+@dataclass
+class Tuning:
+    """How far a run has come, and what it cost. ``seconds`` and ``peak_memory`` (bytes) are of tuning alone."""
+
+    step: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    peak_memory: int = 0
+    trace: list[dict[str, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def plan_steps(mixture: Mixture, sizes: Mapping[str, int], recipe: Recipe, seed: int) -> Schedule:
+    """Which instances every step draws, the same for every method.
+
+    With equal weights tasks are dealt from a shuffled deck, so that all are visited equally often; with weights,
+    each step draws K tasks without replacement by weight. A task's instances are dealt from a deck of its own.
+    """
+    rng = np.random.default_rng(derive_seed("batches", seed))
+    names = list(mixture.tasks)
+    count = min(recipe.tasks_per_step, len(names))
+    weights = np.array(mixture.weights) / sum(mixture.weights) if mixture.weights else None
+    decks: dict[str, list[int]] = {name: [] for name in names}
+    pile: list[str] = []
+    steps: Schedule = []
+    for _ in range(recipe.steps):
+        if weights is None:
+            tasks, pile = _deal(pile, names, count, rng)
+        else:
+            tasks = [names[index] for index in rng.choice(len(names), size=count, replace=False, p=weights)]
+        step = []
+        for task in tasks:
+            drawn: list[int] = []
+            while len(drawn) < recipe.instances_per_task:
+                decks[task] = decks[task] or rng.permutation(sizes[task]).tolist()
+                drawn.append(decks[task].pop())
+            step.append((task, tuple(drawn)))
+        steps.append(step)
+    return steps
+
+
+def _deal(pile: list[str], names: Sequence[str], count: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
+    """``count`` different names off the pile, and the pile that is left; a new shuffle goes under an empty one."""
+    hand: list[str] = []
+    while len(hand) < count:
+        if not pile:
+            fresh = [names[index] for index in rng.permutation(len(names))]
+            # Those already in the hand go to the bottom: no task twice in one step.
+            pile = [name for name in fresh if name in hand] + [name for name in fresh if name not in hand]
+        hand.append(pile.pop())
+    return hand, pile
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """The rate of one step: linear over the first ``warmup`` share of the steps, then constant."""
+    warm = max(1, math.ceil(recipe.warmup * recipe.steps))
+    return recipe.learning_rate * min(1.0, (step + 1) / warm)
+
+
+class Trainer:
+    """One fit under way: model, method, rule, optimizer and where they stand."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        model: nn.Module,
+        method: Method,
+        rule: Rule,
+        data: TrainingSet,
+        recipe: Recipe,
+        seed: int,
+    ) -> None:
+        self.backbone, self.model, self.method, self.rule, self.data = backbone, model, method, rule, data
+        self.recipe, self.seed = recipe, seed
+        self.progress = Tuning()
+        own = {id(parameter) for parameter in method.task_parameters(model)}
+        self.named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        self.task_parameters = [p for p in self.named.values() if id(p) in own]
+        shared = [p for p in self.named.values() if id(p) not in own]
+        self.collector = GradientCollector(model, shared)
+        self.encoder = Encoder(backbone, recipe.max_input, recipe.max_output)
+        self.pack = backbone.packs and method.shares_prefixes
+        self.optimizer = torch.optim.AdamW(
+            self.named.values(), lr=recipe.learning_rate, betas=(0.9, 0.999), weight_decay=0.0, fused=True
+        )
+        self._rows: int | None = None  # tasks per forward pass, once memory has set a limit
+        if not backbone.packs and not backbone.encoder_decoder:
+            self.progress.notes.append("no prefix sharing: the model attends to a window only")
+        if not method.shares_prefixes:
+            self.progress.notes.append("no prefix sharing: the method gives every instance a row of its own")
+
+    # ----------------------------------------------------------------------------- the loop
+
+    def run(
+        self,
+        checkpoint: Path,
+        *,
+        every: float = 30.0,
+        on_step: Callable[[Tuning, int], None] = lambda progress, steps: None,
+        pauses: Mapping[int, Callable[[], None]] | None = None,
+    ) -> Tuning:
+        """Tune to the end, from ``checkpoint`` if it is there, saving there every ``every`` seconds.
+
+        ``pauses``: step -> what to do before it, off the clock (steps before a resumed checkpoint are over).
+
+        Raises:
+            Interrupted: On SIGINT or SIGTERM, after the state is saved.
+            Diverged: If a loss or gradient is not finite.
+        """
+        if checkpoint.exists():
+            self.load(checkpoint)
+        sizes = {task: len(instances) for task, instances in self.data.instances.items()}
+        schedule = plan_steps(self.data.mixture, sizes, self.recipe, self.seed)
+        self.model.train()
+        saved = time.monotonic()
+        with _stop_signals() as stopped:
+            while self.progress.step < self.recipe.steps:
+                if pauses and self.progress.step in pauses:
+                    pauses[self.progress.step]()
+                    self.model.train()
+                started = time.perf_counter()
+                self._step(schedule[self.progress.step])
+                self.progress.step += 1
+                self.progress.seconds += time.perf_counter() - started
+                self.progress.peak_memory = max(self.progress.peak_memory, _memory(self.backbone.device))
+                on_step(self.progress, self.recipe.steps)
+                if stopped.is_set() or time.monotonic() - saved > every:
+                    self.save(checkpoint)
+                    saved = time.monotonic()
+                if stopped.is_set():
+                    raise Interrupted("Interrupted; the state is saved. The same command goes on from there.")
+        self.model.eval()
+        return self.progress
+
+    def _step(self, drawn: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+        groups = self.encode(drawn)
+        tasks = [task for task, _ in groups]
+        instructions = [instances[0].prompt.instruction for _, instances in groups]
+        while True:
+            try:
+                gradients = self._backward(groups)
+                break
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                self._shrink(error, len(groups))
+        losses = gradients.losses
+        if not torch.isfinite(losses).all():
+            raise Diverged(f"the loss is not finite at step {self.progress.step + 1}")
+        norm = float(nn.utils.clip_grad_norm_(self.named.values(), self.recipe.clip or math.inf))
+        if not math.isfinite(norm):
+            raise Diverged(f"the gradient is not finite at step {self.progress.step + 1}")
+        if (penalty := self.method.penalty(self.model, tasks, instructions)) is not None:
+            penalty.backward()
+        rate = learning_rate(self.recipe, self.progress.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if "losses_after" in self.rule.needs:
+            with torch.no_grad():
+                self.rule.observe(tasks, self._losses(groups))
+        self.progress.trace.append(
+            {
+                "step": self.progress.step + 1,
+                "loss": float(losses.mean()),
+                "learning_rate": rate,
+                "gradient_norm": norm,
+                "tokens": self.progress.tokens,
+                **({} if penalty is None else {"penalty": float(penalty)}),
+                **self.rule.diagnostics(),
+            }
+        )
+
+    # ------------------------------------------------------------------------ one step's parts
+
+    def encode(self, drawn: Sequence[tuple[str, tuple[int, ...]]]) -> list[tuple[str, list[Encoded]]]:
+        """The drawn instances as tokens: rendered in the training format, answered by their first reference."""
+        groups = []
+        for task, indices in drawn:
+            instances = [self.data.instances[task][index] for index in indices]
+            groups.append((task, self.encode_instances(task, instances)))
+        return groups
+
+    def encode_instances(self, task: str, instances: Sequence[Instance]) -> list[Encoded]:
+        """One task's instances as tokens."""
+        card = self.data.cards[task]
+        prompts = [
+            self.data.format.render(card, one.input, Random(derive_seed("render", self.seed, task, one.id)))
+            for one in instances
+        ]
+        return self.encoder.pairs(prompts, [one.outputs[0] for one in instances])
+
+    def _pieces(self, groups: Sequence[tuple[str, Sequence[Encoded]]], *, by_task: bool) -> Iterator[list[int]]:
+        longest = max(sum(len(one.prompt_ids) for one in instances) for _, instances in groups)
+        fit = max(1, _TOKENS_AT_ONCE.get(self.backbone.device.type, 4096) // longest)
+        rows = 1 if by_task else min(fit, self._rows or fit)
+        for piece in micro_batches(groups, rows):
+            yield list(piece)
+
+    def _batch(self, groups: Sequence[tuple[str, Sequence[Encoded]]], piece: Sequence[int]) -> Any:
+        batch = make_batch([groups[index] for index in piece], self.backbone, pack=self.pack)
+        self.progress.tokens += batch.tokens
+        return batch
+
+    def _backward(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> TaskGradients:
+        """Leave the step's update in the parameters' ``grad``; what the rule was given."""
+        self.optimizer.zero_grad(set_to_none=True)
+        tasks = tuple(task for task, _ in groups)
+        generator = torch.Generator().manual_seed(derive_seed("rule", self.seed, self.progress.step))
+        if "gram" in self.rule.needs or (self.task_parameters and self.rule.needs):
+            return self._combined(groups, tasks, generator)
+        return self._weighted(groups, tasks, generator)
+
+    def _combined(
+        self, groups: Sequence[tuple[str, Sequence[Encoded]]], tasks: tuple[str, ...], generator: torch.Generator
+    ) -> TaskGradients:
+        """Every task's gradient, combined by the rule."""
+        matrix, losses = self.task_gradients(groups)
+        gradients = TaskGradients(tasks, gram_matrix(matrix), losses, generator)
+        if torch.isfinite(gradients.gram).all():
+            weights = self.rule.weights(gradients).to(matrix)
+            self.collector.give(weights @ matrix)
+        for parameter in self.task_parameters:
+            if parameter.grad is not None:
+                parameter.grad /= len(tasks)
+        return gradients
+
+    def task_gradients(
+        self, groups: Sequence[tuple[str, Sequence[Encoded]]], *, references: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """``[K + R, P]`` gradients of the shared parameters, tasks first, and the ``[K]`` float64 losses.
+
+        Task parameters keep the sum of their own gradients in ``grad``. ``references``: whether the method's
+        reference losses are asked for.
+        """
+        count = len(groups)
+        matrix = self.collector.zeros(count)
+        general: Tensor | None = None
+        losses = torch.zeros(count, dtype=torch.float64)
+        for piece in self._pieces(groups, by_task=self.collector.by_task):
+            batch = self._batch(groups, piece)
+            with self.collector.recording(len(piece)) as rows:
+                each = self.method.losses(self.model, batch)
+                further = self.method.references(self.model, batch) if references else None
+                if further is not None:
+                    part = torch.stack([self.collector.reference(one) for one in further]) * (len(piece) / count)
+                    general = part if general is None else general + part
+                each.sum().backward()
+            matrix[piece] = rows
+            losses[piece] = each.detach().double().cpu()
+        return (matrix if general is None else torch.cat([matrix, general])), losses
+
+    def _weighted(
+        self, groups: Sequence[tuple[str, Sequence[Encoded]]], tasks: tuple[str, ...], generator: torch.Generator
+    ) -> TaskGradients:
+        """A weighted sum of losses: no gradient of its own for any task, so nothing to pay."""
+        nothing = torch.zeros(len(tasks), len(tasks), dtype=torch.float64)
+        known = torch.zeros(len(tasks), dtype=torch.float64)
+        if self.rule.needs:
+            with torch.no_grad():
+                known = self._losses(groups)
+        weights = self.rule.weights(TaskGradients(tasks, nothing, known, generator))
+        losses = torch.zeros(len(tasks), dtype=torch.float64)
+        for piece in self._pieces(groups, by_task=False):
+            each = self.method.losses(self.model, self._batch(groups, piece))
+            (each * weights[piece].to(each)).sum().backward()
+            losses[piece] = each.detach().double().cpu()
+        return TaskGradients(tasks, nothing, losses, generator)
+
+    def _losses(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> Tensor:
+        losses = torch.zeros(len(groups), dtype=torch.float64)
+        for piece in self._pieces(groups, by_task=False):
+            losses[piece] = self.method.losses(self.model, self._batch(groups, piece)).double().cpu()
+        return losses
+
+    def _shrink(self, error: RuntimeError, count: int) -> None:
+        """Halve the micro-batch after an out-of-memory error; re-raise anything else."""
+        short = isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+        if not short or self._rows == 1:
+            raise error
+        self._rows = max(1, (self._rows or count) // 2)
+        if self.backbone.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.progress.notes.append(f"out of memory at step {self.progress.step + 1}: {self._rows} tasks at once")
+
+    # ------------------------------------------------------------------------------ checkpoints
+
+    def save(self, path: Path) -> None:
+        """Write all that the rest of the run depends on, in one step."""
+        tensors = {f"parameter.{name}": parameter.detach() for name, parameter in self.named.items()}
+        for name, parameter in self.named.items():
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer.{key}.{name}"] = value
+        progress = {name: getattr(self.progress, name) for name in ("step", "seconds", "tokens", "peak_memory")}
+        progress |= {"trace": self.progress.trace, "notes": self.progress.notes}
+        metadata = {"progress": json.dumps(progress), "rule": json.dumps(self.rule.state())}
+        whole = {key: value.contiguous() for key, value in tensors.items()}
+        write_whole(path, lambda temporary: save_file(whole, temporary, metadata))
+
+    def load(self, path: Path) -> None:
+        """Go on from what ``save`` wrote."""
+        with safe_open(path, framework="pt", device=str(self.backbone.device)) as file:
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+        with torch.no_grad():
+            for name, parameter in self.named.items():
+                parameter.copy_(tensors[f"parameter.{name}"])
+                self.optimizer.state[parameter] = {
+                    key: tensors[f"optimizer.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+                }
+        self.progress = Tuning(**json.loads(metadata["progress"]))
+        self.rule.restore(json.loads(metadata["rule"]))
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Inside, SIGINT and SIGTERM set the event instead of ending the process in the middle of a step."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped  # only the main thread may take signals
+        return
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes in use now: the device's peak where it counts them, else the process's resident memory."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
