@@ -14,7 +14,7 @@ DECIMALS = 12
 
 
 def rounded(values: npt.ArrayLike) -> Floats:
-    """``values`` to 12 decimals, so that 0.768 - 0.763 equals 0.936 - 0.931 and an average of equal scores is equal."""
+    """``values`` to 12 decimals, so that 0.3 - 0.2 equals 0.2 - 0.1 and the mean of equal scores is that score."""
     return np.asarray(np.round(np.asarray(values, dtype=np.float64), DECIMALS))
 
 

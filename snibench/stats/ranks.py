@@ -144,7 +144,7 @@ class Agreement:
     """How far raters (formats) agree on the order of methods.
 
     ``kendall_w``: 0 none, 1 full. ``tau_b``: mean over pairs of raters. ``top1``: the chance that two raters name
-    the same best method, ties broken at random. NaN where undefined: one rater or method, or raters that tie everything.
+    the same best method, ties broken at random. NaN where undefined: one rater, one method, or all methods tied.
     """
 
     kendall_w: float

@@ -193,7 +193,12 @@ def category_deltas(
 
 def _aligned(scores: pd.DataFrame) -> tuple[dict[str, Floats], list[str], dict[str, str]]:
     """Per method its ``[S, T]`` scores over the tasks that all have; those tasks; and why others are left out."""
-    wide = scores.pivot(index=["method", "seed"], columns="task", values="score").sort_index().sort_index(axis=1)
+    triples = scores.astype({"method": str, "task": str})  # plain text: categories would pivot into every combination
+    repeated = triples[triples.duplicated(["method", "seed", "task"])]
+    if len(repeated):
+        method, seed, task = repeated.iloc[0][["method", "seed", "task"]]
+        raise ValueError(f"scores holds {method}, seed {seed}, {task} more than once; average the instances first.")
+    wide = triples.pivot(index=["method", "seed"], columns="task", values="score").sort_index().sort_index(axis=1)
     complete = wide.notna().all(axis=0)
     excluded = {}
     for task in wide.columns[~complete]:

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from snibench.stats.arrays import Floats
+from snibench.stats.paired import holm, mcnemar, sign_flip_p, sign_test, smallest_sign_flip_p, wilcoxon, win_tie_loss
+
+differences_ = st.lists(st.integers(-20, 20), min_size=1, max_size=12).map(lambda v: np.array(v) / 100)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+# ------------------------------------------------------------------------------------ sign flips
+
+
+def test_sign_flips_give_fishers_p_for_darwins_maize(maize: Floats) -> None:
+    # Fisher counts 863 of 32,768 sign patterns with a sum of at least 314; two-sided twice that.
+    assert sign_flip_p(maize, rng=rng()) == 2 * 863 / 32768
+
+
+def test_sign_flips_agree_with_scipys_permutation_test() -> None:
+    values = rng(1).normal(0.3, 1.0, 11)
+    oracle = scipy_stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_p(values, rng=rng()) == pytest.approx(oracle.pvalue)
+
+
+def test_monte_carlo_sign_flips_come_near_the_exact_p(maize: Floats) -> None:
+    # Two units of zero lift the number of units beyond the exact limit and leave the exact p as it is.
+    p = sign_flip_p(np.r_[maize, 0.0, 0.0], rng=rng(), draws=99_999)
+    assert p == pytest.approx(2 * 863 / 32768, abs=0.003)
+
+
+def test_monte_carlo_sign_flips_never_give_zero() -> None:
+    assert sign_flip_p(np.ones(40), rng=rng(), draws=999) == pytest.approx(1 / 1000)
+    assert smallest_sign_flip_p(40, 999) == pytest.approx(1 / 1000)
+
+
+@pytest.mark.parametrize("units", [1, 2, 5, 16])
+def test_the_smallest_exact_p_is_that_of_equal_signs(units: int) -> None:
+    assert sign_flip_p(np.ones(units), rng=rng()) == smallest_sign_flip_p(units, 999)
+
+
+def test_sources_are_flipped_as_blocks() -> None:
+    differences = np.array([0.1, 0.2, 0.4, -0.1, 0.3])
+    sources = ["a", "a", "b", "c", "c"]
+    blocks = [0.3, 0.4, 0.2]
+    sums = [abs(np.dot(signs, blocks)) for signs in itertools.product([1, -1], repeat=3)]
+    expected = np.mean([total >= 0.9 - 1e-9 for total in sums])
+    assert sign_flip_p(differences, rng=rng(), clusters=sources) == expected
+
+
+def test_float_noise_does_not_break_ties_with_the_observed_sum() -> None:
+    # 0.1 + 0.2 != 0.3 in floats; by hand, |+-.1 +-.2 +-.3| >= 0 always.
+    assert sign_flip_p(np.array([0.1, 0.2, -0.3]), rng=rng()) == 1.0
+
+
+@pytest.mark.parametrize("shape", [(1,), (5,), (30,)])
+def test_all_zero_differences_give_p_1(shape: tuple[int, ...]) -> None:
+    assert sign_flip_p(np.zeros(shape), rng=rng()) == 1.0
+
+
+def test_rows_are_tested_separately_and_share_their_patterns() -> None:
+    rows = rng(3).normal(0.2, 1.0, (4, 30))
+    together = sign_flip_p(rows, rng=rng())
+    assert together.shape == (4,)
+    assert together.tolist() == [float(sign_flip_p(row, rng=rng())) for row in rows]
+
+
+@given(differences_)
+def test_swapping_the_methods_leaves_every_p_as_it_is(differences: Floats) -> None:
+    assert sign_flip_p(differences, rng=rng()) == sign_flip_p(-differences, rng=rng())
+    assert sign_test(differences).p == pytest.approx(sign_test(-differences).p)
+
+
+@settings(max_examples=10)  # SciPy counts every permutation of small samples with ties
+@given(differences_)
+def test_swapping_the_methods_leaves_wilcoxons_p_as_it_is(differences: Floats) -> None:
+    assert wilcoxon(differences).p == pytest.approx(wilcoxon(-differences).p)
+
+
+@given(differences_, st.randoms(use_true_random=False))
+def test_the_order_of_tasks_does_not_matter(differences: Floats, random: object) -> None:
+    shuffled = differences.copy()
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert sign_flip_p(differences, rng=rng()) == sign_flip_p(shuffled, rng=rng())
+
+
+def test_sign_flips_are_valid_under_the_null() -> None:
+    p = sign_flip_p(rng(5).normal(size=(2000, 10)), rng=rng())
+    assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.012)
+
+
+# ---------------------------------------------------------------------------- Wilcoxon and signs
+
+
+def test_wilcoxon_gives_darwins_maize_as_scipy_documents_it(maize: Floats) -> None:
+    result = wilcoxon(maize)
+    assert (result.statistic, result.p) == (24.0, pytest.approx(0.041259765625))
+
+
+def test_wilcoxon_gives_demsars_t_of_12(demsar: Floats) -> None:
+    # Table 2: R+ = 93, R- = 12 with shared zero ranks; the critical value of N = 14 is 21.
+    assert wilcoxon(demsar[:, 1] - demsar[:, 0]).statistic == 12.0
+
+
+@pytest.mark.parametrize(("zeros", "statistic"), [("wilcox", 6.5), ("pratt", 10.5), ("zsplit", 12.0)])
+def test_the_zeros_policy_changes_the_statistic_of_wilcoxon(demsar: Floats, zeros: str, statistic: float) -> None:
+    assert wilcoxon(demsar[:, 1] - demsar[:, 0], zeros=zeros).statistic == statistic  # type: ignore[arg-type]
+
+
+def test_differences_that_differ_by_float_noise_share_a_rank() -> None:
+    assert 0.3 - 0.2 < 0.2 - 0.1
+    assert wilcoxon(np.array([0.3 - 0.2, -(0.2 - 0.1), 0.4])) == wilcoxon(np.array([0.1, -0.1, 0.4]))
+
+
+def test_wilcoxon_of_no_difference_is_p_1() -> None:
+    assert wilcoxon(np.zeros(5)).p == 1.0
+
+
+def test_eleven_wins_of_fourteen_are_significant_one_sided_only() -> None:
+    result = sign_test(np.r_[np.ones(11), -np.ones(3)])
+    assert result.p == pytest.approx(0.0574, abs=5e-5)
+    assert result.p / 2 < 0.05 < result.p
+
+
+def test_the_sign_test_shares_or_drops_ties() -> None:
+    differences = np.array([1.0, 1.0, 1.0, -1.0, 0.0, 0.0, 0.0])
+    shared, dropped = sign_test(differences), sign_test(differences, ties="drop")
+    assert (shared.statistic, shared.n) == (4.0, 6)  # one of three ties is ignored
+    assert (dropped.statistic, dropped.n) == (3.0, 4)
+    assert sign_test(np.zeros(3), ties="drop").p == 1.0
+
+
+def test_a_difference_as_large_as_the_rope_is_a_tie() -> None:
+    assert win_tie_loss(np.array([0.02, 0.31 - 0.30, 0.0, 0.69 - 0.70, -0.5]), rope=0.01) == (1, 3, 1)
+
+
+# ---------------------------------------------------------------------------------------- McNemar
+
+
+@pytest.mark.parametrize(("method", "p"), [("exact", 0.0703), ("mid-p", 0.0391), ("chi2", 0.0339)])
+def test_mcnemar_gives_the_airway_example_of_fagerland(method: str, p: float) -> None:
+    # Fagerland, Lydersen and Laake (2013), table 1: 1 and 7 discordant pairs.
+    assert mcnemar(1, 7, method=method).p == pytest.approx(p, abs=5e-5)  # type: ignore[arg-type]
+
+
+def test_mcnemar_gives_agrestis_approval_ratings() -> None:
+    # Agresti, Categorical Data Analysis, section 10.1: 150 and 86 discordant answers, z squared = 17.36.
+    assert mcnemar(150, 86).statistic == pytest.approx(17.36, abs=0.005)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(1, 7), (5, 5), (0, 3), (40, 21)])
+def test_mcnemar_agrees_with_statsmodels(ours: int, theirs: int) -> None:
+    oracle = pytest.importorskip("statsmodels.stats.contingency_tables")
+    table = [[10, ours], [theirs, 20]]
+    assert mcnemar(ours, theirs, method="exact").p == pytest.approx(oracle.mcnemar(table, exact=True).pvalue)
+    assert mcnemar(ours, theirs, method="chi2").p == pytest.approx(
+        oracle.mcnemar(table, exact=False, correction=False).pvalue
+    )
+
+
+def test_mcnemar_chooses_mid_p_for_few_discordant_instances() -> None:
+    assert mcnemar(10, 14).method == "McNemar, mid-p"
+    assert mcnemar(10, 15).method == "McNemar, chi2"
+    assert mcnemar(0, 0).p == 1.0
+    assert mcnemar(6, 6).p == pytest.approx(1.0)
+
+
+# ------------------------------------------------------------------------------------------- Holm
+
+
+def test_holm_gives_demsars_verdict_on_three_methods_against_a_control() -> None:
+    # Section 3.2.2: z 2.416, 0.512, 2.342 for C4.5+m+cf, C4.5+cf, C4.5+m; p .016, .607, .019; two are rejected.
+    p = 2 * scipy_stats.norm.sf([2.416, 0.512, 2.342])
+    assert p == pytest.approx([0.016, 0.607, 0.019], abs=0.002)
+    assert holm(p) == pytest.approx([3 * p[0], p[1], max(3 * p[0], 2 * p[2])])
+    assert (holm(p) < 0.05).tolist() == [True, False, True]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=15))
+def test_holm_agrees_with_statsmodels(p: list[float]) -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    assert holm(p) == pytest.approx(multitest.multipletests(p, method="holm")[1])
+
+
+def test_holm_leaves_nan_out_of_the_family() -> None:
+    adjusted = holm([0.01, np.nan, 0.04])
+    assert adjusted[[0, 2]].tolist() == [0.02, 0.04]
+    assert np.isnan(adjusted[1])
+    assert holm([]).shape == (0,)
