@@ -383,13 +383,13 @@ def _remarks(
     notes = []
     if leaks := [parts.leaks for parts in divided.values() if parts.leaks]:
         notes.append(
-            f"{sum(leaks)} training instances of {len(leaks)} tasks have the input of an unseen task's evaluation "
-            f"instance and were {fate}."
+            f"{_count(sum(leaks), 'training instance')} of {_count(len(leaks), 'task')} with the input of an unseen "
+            f"task's evaluation instance: {fate}."
         )
     if repeats := [parts.repeats for parts in divided.values() if parts.repeats]:
         notes.append(
-            f"{sum(repeats)} training instances of {len(repeats)} tasks repeat an evaluation or probe input of their "
-            f"own task and were {fate}."
+            f"{_count(sum(repeats), 'training instance')} of {_count(len(repeats), 'task')} with an evaluation or "
+            f"probe input of their own task: {fate}."
         )
     if flags:
         by_name = sum("source-leak" in marks for marks in flags.values())
@@ -413,6 +413,10 @@ def _remarks(
     if lost:
         notes.append(f"Combos without a task on one side, left out: {', '.join(lost)}.")
     return notes
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _some(tasks: Sequence[str]) -> str:

@@ -160,7 +160,7 @@ def test_training_inputs_of_unseen_questions_are_dropped_whatever_their_spelling
     elsewhere = ids(suite.evaluation["a"]) | ids(suite.probe["a"])
     assert not ids(leaked) & ids(suite.training["a"])
     count = len(ids(leaked) - elsewhere)
-    assert any(note.startswith(f"{count} training instances of 1 tasks") for note in suite.notes)
+    assert any(note.startswith(f"{count} training instances of 1 task ") for note in suite.notes)
 
 
 def test_training_inputs_repeated_from_the_own_evaluation_are_dropped(make_task: MakeTask) -> None:
