@@ -1,0 +1,82 @@
+"""What the built-in formats share: segments, the demonstrations that may be shown, the list of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from snibench.api import FormatFlags
+from snibench.text import normalise_input
+from snibench.types import Prompt, Segment
+
+if TYPE_CHECKING:
+    from snibench.types import Example, TaskCard
+
+
+def instruction(text: str) -> Segment:
+    """What is told of the task: from the first character that depends on the task to the last.
+
+    Frame before and after it is cue, so that formats which show the same definition in different frames give a
+    method that embeds ``Prompt.instruction`` the same text.
+    """
+    return Segment("instruction", text)
+
+
+def example(text: str) -> Segment:
+    """One whole demonstration, which truncation may drop."""
+    return Segment("example", text)
+
+
+def query(text: str) -> Segment:
+    """The input to answer."""
+    return Segment("input", text)
+
+
+def cue(text: str) -> Segment:
+    """Fixed text around the other segments."""
+    return Segment("cue", text)
+
+
+def prompt_of(*segments: Segment) -> Prompt:
+    """The prompt of ``segments``, without those that are empty; the input stays even so."""
+    return Prompt(tuple(segment for segment in segments if segment.text or segment.kind == "input"))
+
+
+def tells(
+    definition: str,
+    group: str,
+    *,
+    labels: bool = False,
+    positive: int = 0,
+    negative: int = 0,
+    explanations: bool = False,
+    category: bool = False,
+) -> FormatFlags:
+    """The flags of a format; what is not named is not shown."""
+    return FormatFlags(definition, labels, positive, negative, explanations, category, group)
+
+
+def definition(task: TaskCard) -> str:
+    """The definition without outer white space."""
+    return task.definition.strip()
+
+
+def label_list(task: TaskCard) -> str:
+    """The closed label set as ``"a", "b"``, in the card's order; empty for an open task."""
+    return ", ".join(f'"{label}"' for label in task.labels or ())
+
+
+def demonstrations(task: TaskCard, input: str, k: int) -> tuple[Example, ...]:
+    """The first ``k`` positive examples that do not show ``input`` itself; fewer where there are fewer."""
+    return _others(task.positive, input)[:k]
+
+
+def counterexamples(task: TaskCard, input: str, k: int) -> tuple[Example, ...]:
+    """The first ``k`` negative examples that do not show ``input`` itself; fewer where there are fewer."""
+    return _others(task.negative, input)[:k]
+
+
+def _others(examples: Iterable[Example], input: str) -> tuple[Example, ...]:
+    # Some tasks have an evaluated instance that is also a positive example: showing it would show the answer.
+    asked = normalise_input(input)
+    return tuple(shown for shown in examples if normalise_input(shown.input) != asked)
