@@ -59,6 +59,11 @@ class LowRankLayer(nn.Module):
         self.scale = scale
         self.enabled = True
 
+    @property
+    def weight(self) -> Tensor:
+        """The base layer's weight: some models look at its dtype."""
+        return self.base_layer.weight
+
     def forward(self, x: Tensor) -> Tensor:
         """``[B, L, in] -> [B, L, out]``, in the base layer's dtype."""
         plain: Tensor = self.base_layer(x)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,6 +150,7 @@ def _converted(gguf: Path) -> Path:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    _quiet()
     try:
         loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
@@ -166,6 +168,16 @@ def _converted(gguf: Path) -> Path:
     except OSError:  # another process was first
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _quiet() -> None:
+    """Keep transformers' own bars and advice out of a run's lines."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    # A deprecation between peft's and transformers' releases is not the user's to mend.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def choose_device(wanted: str) -> str:
@@ -209,6 +221,7 @@ def load_backbone(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+    _quiet()
     options = {"trust_remote_code": trust_remote_code}
     try:
         config = AutoConfig.from_pretrained(source.folder, **options)

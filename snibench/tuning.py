@@ -227,7 +227,7 @@ class Trainer:
                 "learning_rate": rate,
                 "gradient_norm": norm,
                 "tokens": self.progress.tokens,
-                **({} if penalty is None else {"penalty": float(penalty)}),
+                **({} if penalty is None else {"penalty": float(penalty.detach())}),
                 **self.rule.diagnostics(),
             }
         )

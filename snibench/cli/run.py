@@ -311,7 +311,7 @@ def _show_plan(console: Console, made: Plan, request: RunRequest) -> None:
         *made.notes,
     ]
     for line in lines:
-        console.print(escape(line), highlight=False)
+        console.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def _execute(console: Console, made: Plan, store: Store, runtime: Runtime) -> list[FitRecord]:

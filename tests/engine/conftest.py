@@ -1,0 +1,159 @@
+"""A random Llama and T5 built from a config, six small tasks, and a trainer on them: no downloads."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+from snibench.api import Method, Rule
+from snibench.backbone import Backbone, find_model, load_backbone
+from snibench.embeddings import InstructionEncoder
+from snibench.formats.catalogue import Definition
+from snibench.tuning import Trainer, TrainingSet
+from snibench.types import Example, Instance, Mixture, Recipe, Task, TaskCard
+
+RECIPE = Recipe(steps=6, tasks_per_step=4, instances_per_task=3, learning_rate=1e-2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _save_tokenizer(folder: Path) -> int:
+    letters = {character: index for index, character in enumerate(["<eos>", *pre_tokenizers.ByteLevel.alphabet()])}
+    tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>").save_pretrained(folder)
+    return len(letters)
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("llama")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=_save_tokenizer(folder),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        initializer_range=0.2,  # sharp enough that two prompts do not get the same answer
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("t5")
+    torch.manual_seed(0)
+    size = _save_tokenizer(folder)
+    config = T5Config(
+        vocab_size=size,
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        decoder_start_token_id=0,
+        eos_token_id=0,
+    )
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tasks() -> dict[str, Task]:
+    rng = random.Random(0)
+    words = ["red", "blue", "cat", "dog", "house", "tree", "green", "seven"]
+
+    def task(number: int) -> Task:
+        name = f"task{number}"
+        card = TaskCard(
+            name=name,
+            definition=f"Say word number {number} of the input, please. " * (number + 1),
+            positive=(Example("red blue", "red"), Example("cat dog", "cat")),
+            negative=(),
+            category="Word Games",
+            domains=("Words",),
+            sources=(f"source{number}",),
+            labels=None,
+            metric="exact_match",
+        )
+        instances = tuple(
+            Instance(f"{name}-{index}", " ".join(rng.choices(words, k=4 + index % 5)), (rng.choice(words),))
+            for index in range(40)
+        )
+        return Task(card, instances)
+
+    return {f"task{number}": task(number) for number in range(6)}
+
+
+@pytest.fixture
+def backbone(llama_folder: Path) -> Backbone:
+    return load_backbone(find_model(str(llama_folder)))
+
+
+@pytest.fixture
+def t5(t5_folder: Path) -> Backbone:
+    return load_backbone(find_model(str(t5_folder)))
+
+
+MakeTrainer = Callable[..., Trainer]
+
+
+@pytest.fixture
+def make_trainer(llama_folder: Path, tasks: dict[str, Task]) -> MakeTrainer:
+    """``make_trainer(MethodClass, rule=None, seed=0, recipe=RECIPE, folder=llama, **settings)``."""
+
+    def make(
+        kind: type[Method],
+        rule: Rule | None = None,
+        seed: int = 0,
+        recipe: Recipe = RECIPE,
+        folder: Path = llama_folder,
+        **settings: Any,
+    ) -> Trainer:
+        base = load_backbone(find_model(str(folder)))
+        method = kind(kind.Settings(**settings))
+        torch.manual_seed(seed)
+        cards = {name: task.card for name, task in tasks.items()}
+        model = method.attach(base.model, list(cards.values()), InstructionEncoder(base, 512))
+        data = TrainingSet(cards, {n: t.instances for n, t in tasks.items()}, Definition(), Mixture(tuple(tasks)))
+        return Trainer(base, model, method, rule or method.rule(), data, recipe, seed)
+
+    return make
+
+
+@pytest.fixture
+def shake() -> Callable[[Trainer], Trainer]:
+    """Moves every trainable parameter off its initial value, the same way for equal models."""
+
+    def move(trainer: Trainer) -> Trainer:
+        torch.manual_seed(1)
+        with torch.no_grad():
+            for parameter in trainer.named.values():
+                parameter += 0.05 * torch.randn_like(parameter)
+        return trainer
+
+    return move

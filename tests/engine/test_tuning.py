@@ -1,0 +1,158 @@
+"""The training loop: order, resume, memory, failure."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snibench.methods.lora import Lora
+from snibench.methods.mtl_lora import MtlLora
+from snibench.methods.ours import Ours
+from snibench.methods.prompt_aligned import PromptAligned
+from snibench.rules.pcgrad import PCGrad
+from snibench.tuning import Diverged, Interrupted, learning_rate, plan_steps
+from snibench.types import Mixture, Recipe
+
+
+@given(
+    tasks=st.integers(1, 12),
+    per_step=st.integers(1, 8),
+    each=st.integers(1, 5),
+    steps=st.integers(1, 30),
+    seed=st.integers(0, 99),
+)
+def test_every_task_is_visited_equally_often_and_never_twice_in_a_step(
+    tasks: int, per_step: int, each: int, steps: int, seed: int
+) -> None:
+    sizes = {f"t{index}": 3 + index for index in range(tasks)}
+    recipe = Recipe(steps=steps, tasks_per_step=per_step, instances_per_task=each)
+    schedule = plan_steps(Mixture(tuple(sizes)), sizes, recipe, seed)
+    visits = dict.fromkeys(sizes, 0)
+    for step in schedule:
+        names = [task for task, _ in step]
+        assert len(set(names)) == len(names) == min(per_step, tasks)
+        for task, indices in step:
+            visits[task] += 1
+            assert len(indices) == each
+            assert all(0 <= index < sizes[task] for index in indices)
+    assert max(visits.values()) - min(visits.values()) <= 2
+    assert schedule == plan_steps(Mixture(tuple(sizes)), sizes, recipe, seed)
+
+
+def test_a_mixture_draws_tasks_by_weight() -> None:
+    recipe = Recipe(steps=2000, tasks_per_step=1, instances_per_task=1)
+    schedule = plan_steps(Mixture(("a", "b"), (3.0, 1.0)), {"a": 5, "b": 5}, recipe, 0)
+    share = sum(step[0][0] == "a" for step in schedule) / len(schedule)
+    assert share == pytest.approx(0.75, abs=0.03)
+
+
+def test_the_rate_rises_over_three_percent_of_the_steps_and_stays() -> None:
+    recipe = Recipe(steps=100, learning_rate=1.0)
+    assert [learning_rate(recipe, step) for step in (0, 1, 2, 3, 99)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"), [(Lora, None), (Lora, PCGrad), (MtlLora, None), (PromptAligned, None), (Ours, None)]
+)
+def test_a_run_resumed_from_a_checkpoint_ends_bit_equal(kind, rule, make_trainer, tmp_path) -> None:
+    class Stop(Exception):
+        pass
+
+    make = lambda: make_trainer(kind, rule() if rule else None)  # noqa: E731
+    whole = make()
+    whole.run(tmp_path / "whole.safetensors")
+    assert whole.progress.trace[-1]["loss"] < whole.progress.trace[0]["loss"]
+
+    broken = make()
+
+    def leave() -> None:
+        broken.save(tmp_path / "part.safetensors")
+        raise Stop
+
+    with pytest.raises(Stop):
+        broken.run(tmp_path / "none.safetensors", pauses={3: leave})
+    resumed = make()
+    resumed.run(tmp_path / "part.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(whole.named.values(), resumed.named.values(), strict=True))
+    assert resumed.progress.trace == whole.progress.trace
+
+
+def test_an_interrupt_saves_the_state_after_the_step_under_way(make_trainer, tmp_path) -> None:
+    whole = make_trainer(Lora)
+    whole.run(tmp_path / "whole.safetensors")
+    stopped = make_trainer(Lora)
+    with pytest.raises(Interrupted) as caught:
+        stopped.run(tmp_path / "c.safetensors", on_step=lambda progress, steps: os.kill(os.getpid(), signal.SIGINT))
+    assert caught.value.exit_code == 130
+    assert stopped.progress.step == 1
+    resumed = make_trainer(Lora)
+    resumed.run(tmp_path / "c.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(whole.named.values(), resumed.named.values(), strict=True))
+
+
+def test_two_runs_of_one_seed_are_equal_and_two_seeds_are_not(make_trainer, tmp_path) -> None:
+    first, second, other = make_trainer(Lora), make_trainer(Lora), make_trainer(Lora, seed=1)
+    for index, trainer in enumerate((first, second, other)):
+        trainer.run(tmp_path / f"{index}.safetensors")
+    assert first.progress.trace == second.progress.trace
+    assert first.progress.trace != other.progress.trace
+
+
+def test_methods_of_one_seed_start_from_the_same_down_projections(make_trainer) -> None:
+    lora, ours, routed = (make_trainer(kind) for kind in (Lora, Ours, MtlLora))
+    from_peft = [p for name, p in lora.named.items() if "lora_A" in name]
+    for trainer in (ours, routed):
+        own = [p for name, p in trainer.named.items() if name.endswith(".A.weight")]
+        assert all(torch.equal(a, b) for a, b in zip(from_peft, own, strict=True))
+
+
+def test_running_out_of_memory_halves_the_micro_batch_and_changes_no_result(
+    make_trainer, tmp_path, monkeypatch
+) -> None:
+    plain = make_trainer(Lora)
+    plain.run(tmp_path / "plain.safetensors")
+    short = make_trainer(Lora)
+    losses = short.method.losses
+
+    def tight(model, batch):
+        if len(batch.tasks) > 1:
+            raise torch.OutOfMemoryError("injected")
+        return losses(model, batch)
+
+    monkeypatch.setattr(short.method, "losses", tight)
+    short.run(tmp_path / "short.safetensors")
+    assert any("out of memory" in note for note in short.progress.notes)
+    for a, b in zip(plain.named.values(), short.named.values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_other_errors_of_a_method_are_not_taken_for_a_lack_of_memory(make_trainer, tmp_path, monkeypatch) -> None:
+    trainer = make_trainer(Lora)
+
+    def broken(model, batch):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(trainer.method, "losses", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        trainer.run(tmp_path / "c.safetensors")
+
+
+def test_a_loss_that_is_not_finite_is_a_divergence(make_trainer, tmp_path) -> None:
+    trainer = make_trainer(Lora, PCGrad())
+    with torch.no_grad():
+        next(iter(trainer.named.values())).fill_(float("inf"))
+    with pytest.raises(Diverged, match="not finite at step 1"):
+        trainer.run(tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize("kind", [Lora, MtlLora, Ours, PromptAligned])
+def test_an_encoder_decoder_learns_through_the_same_interface(kind, make_trainer, t5_folder, tmp_path) -> None:
+    trainer = make_trainer(kind, folder=t5_folder, recipe=replace(make_trainer(Lora).recipe, steps=8))
+    trainer.run(tmp_path / "c.safetensors")
+    assert trainer.progress.trace[-1]["loss"] < trainer.progress.trace[0]["loss"]
