@@ -1,0 +1,266 @@
+"""``snibench ls`` and ``snibench show``: what is installed and what was run. Neither imports torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from snibench.cli.outline import Outline, Unreadable, outline
+from snibench.errors import StoreError, UsageError, unknown
+from snibench.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from snibench.registry import Entry
+    from snibench.types import Prompt, Task
+
+REGISTRIES = {"methods": METHODS, "rules": RULES, "formats": FORMATS, "protocols": PROTOCOLS, "suites": SUITES}
+
+_STYLES = {"instruction": "cyan", "example": "magenta", "history": "blue", "input": "bold green", "cue": "dim"}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A row of ``snibench ls`` for what is installed. ``problem``: why it cannot be used, else ""."""
+
+    name: str
+    distribution: str
+    version: str
+    summary: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """A row of ``snibench ls runs``. ``seconds``: of tuning, None while unknown; ``cause``: why it is not done."""
+
+    fit: str
+    label: str
+    seed: int | None
+    status: str
+    seconds: float | None
+    cause: str
+
+
+@click.command()
+@click.argument("kind", metavar="KIND", default="methods")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    default="runs",
+    show_default=True,
+    help="Where runs lie.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def ls(kind: str, folder: Path, as_json: bool) -> None:
+    """List KIND: methods (default), rules, formats, protocols, suites or runs."""
+    if kind != "runs" and kind not in REGISTRIES:
+        raise unknown("kind", kind, [*REGISTRIES, "runs"])
+    rows: Sequence[Listed | ListedRun] = _runs(folder) if kind == "runs" else _installed(REGISTRIES[kind].entries())
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False))
+        return
+    _print_rows(_console(), kind, rows)
+    if kind != "runs":
+        click.echo("\nMore of one: snibench show NAME")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--task", metavar="TASK", help="Show how the format NAME renders this task's first instance.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder of tasks in the official layout. Default: suite mini."
+)
+def show(name: str, task: str | None, data: Path | None) -> None:
+    """Describe NAME: its docstring, settings with defaults, and source."""
+    console = _console()
+    if task is not None:
+        _print_prompt(console, _render(name, _task(task, data)))
+        return
+    if data is not None:
+        raise UsageError("--data says where --task is found. Name a task, or leave --data out.")
+    found = [
+        (kind, entry) for kind, registry in REGISTRIES.items() for entry in registry.entries() if entry.name == name
+    ]
+    if not found:
+        raise unknown("name", name, {entry for registry in REGISTRIES.values() for entry in registry.names()})
+    for kind, entry in found:
+        _print_entry(console, kind.removesuffix("s"), entry)
+
+
+# ------------------------------------------------------------------------------------ values
+
+
+def _installed(entries: Iterable[Entry]) -> list[Listed]:
+    entries = list(entries)
+    claims = Counter(entry.name for entry in entries)
+    rows = []
+    for entry in entries:
+        summary, problem = "", ""
+        try:
+            summary = outline(entry.point.value).summary
+        except Unreadable as error:
+            problem = str(error) if error.certain else ""
+        if claims[entry.name] > 1:
+            owners = sorted(f"{other.distribution} {other.version}" for other in entries if other.name == entry.name)
+            problem = f"claimed by {' and '.join(owners)}; uninstall one of them"
+        rows.append(Listed(entry.name, entry.distribution, entry.version, summary, problem))
+    return rows
+
+
+def _runs(folder: Path) -> list[ListedRun]:
+    from snibench.store import Store
+
+    if not folder.is_dir():
+        raise StoreError(f"There is no folder '{folder}'. Start a run: snibench run --method ours -o {folder}")
+    store = Store(folder)
+    rows = []
+    for path in sorted(folder.glob("*/spec.json")):
+        fit = path.parent.name
+        try:
+            record, spec = store.record(fit), store.spec(fit)
+        except StoreError as error:
+            rows.append(ListedRun(fit, "", None, "unreadable", None, str(error)))
+            continue
+        if record is None:
+            rows.append(ListedRun(fit, spec.label, spec.seed, "unfinished", None, "no record.json: repeat the run"))
+        else:
+            rows.append(ListedRun(fit, record.label, record.seed, record.status, record.seconds, record.cause))
+    return rows
+
+
+def _task(name: str, data: Path | None) -> Task:
+    if data is not None:
+        from snibench.data.natural_instructions import load_task, task_files
+
+        files = task_files(data)
+        if name not in files:
+            raise unknown("task", name, files)
+        return load_task(files[name])
+    from snibench.types import SuiteRequest
+
+    tasks = SUITES.get("mini").load(SuiteRequest("mini")).tasks
+    if name not in tasks:
+        raise unknown("task", name, tasks)
+    found: Task = tasks[name]
+    return found
+
+
+def _render(format_name: str, task: Task) -> Prompt:
+    from random import Random
+
+    prompt: Prompt = FORMATS.get(format_name)().render(task.card, task.instances[0].input, Random(0))
+    return prompt
+
+
+# ----------------------------------------------------------------------------------- drawing
+
+
+def _console() -> Console:
+    import io
+
+    from rich.console import Console
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return Console()
+
+
+def _text(text: str, style: str = "") -> Text:
+    """``text`` as it is but for control characters: text of data files and plugins must not move the cursor."""
+    from rich.text import Text
+
+    kept = (c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "�" for c in text)
+    return Text("".join(kept), style=style)
+
+
+def _prose(docstring: str) -> Text:
+    """A docstring whose paragraphs fold at the terminal's width; indented lines stay as they are."""
+    paragraphs = docstring.replace("``", "`").split("\n\n")
+    return _text("\n\n".join(one if "\n " in one else " ".join(one.split("\n")) for one in paragraphs))
+
+
+def _print_rows(console: Console, kind: str, rows: Sequence[Listed | ListedRun]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    titles = ["fit", "method", "seed", "status", "seconds", ""] if kind == "runs" else ["name", "from", ""]
+    table = Table(*titles, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in table.columns[: len(titles) - 1]:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*(_text(text, style) for text, style in _cells(row)))
+    console.print(table)
+
+
+def _cells(row: Listed | ListedRun) -> list[tuple[str, str]]:
+    if isinstance(row, Listed):
+        note = (f"broken: {row.problem}", "red") if row.problem else (row.summary, "")
+        return [(row.name, "bold"), (f"{row.distribution} {row.version}", "dim"), note]
+    seed = "" if row.seed is None else str(row.seed)
+    seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
+    status = (row.status, "green" if row.status == "done" else "red")
+    return [(row.fit, "dim"), (row.label, "bold"), (seed, ""), status, (seconds, ""), (row.cause, "")]
+
+
+def _print_entry(console: Console, kind: str, entry: Entry) -> None:
+    console.print(_text(f"{kind} {entry.name}", "bold cyan"), _text(f"({entry.distribution} {entry.version})", "dim"))
+    try:
+        about = outline(entry.point.value)
+    except Unreadable as error:
+        if error.certain:
+            console.print(_text(f"broken: {error}", "red"))
+            return
+        _print_imported(console, entry)
+        return
+    console.print(_prose(about.doc or "No docstring."))
+    _print_settings(console, about)
+    console.print(_text(f"\nCode: {about.path}:{about.line}", "dim"), soft_wrap=True)
+
+
+def _print_imported(console: Console, entry: Entry) -> None:
+    """For a class that only running its module makes."""
+    import inspect
+
+    console.print(_prose(inspect.getdoc(entry.load()) or "No docstring."))
+    console.print(_text(f"\nCode: {entry.point.value}", "dim"), soft_wrap=True)
+
+
+def _print_settings(console: Console, about: Outline) -> None:
+    from rich.table import Table
+
+    if not about.settings:
+        return
+    console.print(_text("\nSettings (--set NAME=VALUE)", "bold"))
+    table = Table.grid(padding=(0, 2))
+    for setting in about.settings:
+        table.add_row(_text(f"  {setting.name}"), _text(setting.default or "required"), _text(setting.type, "dim"))
+    console.print(table)
+    if about.settings_doc:
+        console.print()
+        console.print(_prose(about.settings_doc))
+
+
+def _print_prompt(console: Console, prompt: Prompt) -> None:
+    from rich.text import Text
+
+    if console.color_system:
+        legend = [
+            part
+            for kind in _STYLES
+            if kind in {s.kind for s in prompt.segments}
+            for part in ((kind, _STYLES[kind]), " ")
+        ]
+        console.print(Text.assemble(*legend), style="italic")
+    console.print(Text.assemble(*(_text(one.text, _STYLES[one.kind]) for one in prompt.segments)), soft_wrap=True)

@@ -1,0 +1,165 @@
+"""What a class says of itself, read from its source and not run: a list must not import torch, nor plugin code."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A field of a settings class, as written: name, type, and default ("" if it has none)."""
+
+    name: str
+    type: str
+    default: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A class: its docstring, its settings with their class's docstring, and where it stands."""
+
+    doc: str
+    settings: tuple[Setting, ...]
+    settings_doc: str
+    path: Path
+    line: int
+
+    @property
+    def summary(self) -> str:
+        """The docstring's first paragraph on one line."""
+        return " ".join(self.doc.partition("\n\n")[0].replace("``", "`").split())
+
+
+class Unreadable(Exception):
+    """No class can be read behind a reference. ``certain``: importing it would fail too."""
+
+    def __init__(self, reason: str, *, certain: bool = True) -> None:
+        super().__init__(reason)
+        self.certain = certain
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    name: str
+    path: Path
+    tree: ast.Module
+
+    @property
+    def package(self) -> str:
+        return self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    module: _Module
+    node: ast.ClassDef
+
+    def bases(self) -> Iterator[_Class]:
+        for base in self.node.bases:
+            if isinstance(base, ast.Name) and (found := _class(self.module, base.id)):
+                yield found
+
+
+def outline(reference: str) -> Outline:
+    """The class that ``package.module:Class`` names, followed through imports of its name.
+
+    Raises:
+        Unreadable: If there is no such module or name, or the name is made while the module runs.
+    """
+    module_name, _, attribute = reference.partition(":")
+    module = _module(module_name)
+    if module is None:
+        raise Unreadable(f"there is no module '{module_name}'")
+    found = _class(module, attribute)
+    if found is None:
+        absent = not re.search(rf"\b{re.escape(attribute)}\b|\bglobals\b|\b__getattr__\b|import \*", _text(module.path))
+        raise Unreadable(f"'{module_name}' has no '{attribute}'" if absent else "made at run time", certain=absent)
+    settings = _settings_class(found)
+    return Outline(
+        doc=ast.get_docstring(found.node) or "",
+        settings=tuple(_fields(settings).values()) if settings else (),
+        settings_doc=(ast.get_docstring(settings.node) or "") if settings else "",
+        path=found.module.path,
+        line=found.node.lineno,
+    )
+
+
+@cache
+def _module(name: str) -> _Module | None:
+    """The parsed source of a module; none of its parent packages is imported.
+
+    Raises:
+        Unreadable: If it is not Python.
+    """
+    parts = name.split(".")
+    try:
+        spec = importlib.util.find_spec(parts[0])
+        for depth in range(2, len(parts) + 1):
+            if spec is None or spec.submodule_search_locations is None:
+                return None
+            spec = PathFinder.find_spec(".".join(parts[:depth]), spec.submodule_search_locations)
+    except (ImportError, ValueError, KeyError):  # KeyError: below a folder without __init__.py
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    path = Path(spec.origin)
+    try:
+        return _Module(name, path, ast.parse(_text(path)))
+    except (SyntaxError, ValueError, OSError) as error:
+        raise Unreadable(f"{path} cannot be read: {error}") from error
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _class(module: _Module, name: str, depth: int = 8) -> _Class | None:
+    """The class called ``name`` at the top level of ``module``, or imported there; ``depth`` ends import circles."""
+    for node in module.tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return _Class(module, node)
+        if isinstance(node, ast.ImportFrom) and depth:
+            for alias in node.names:
+                if name == (alias.asname or alias.name) and (source := _module(_imported(module, node))):
+                    return _class(source, alias.name, depth - 1)
+    return None
+
+
+def _imported(module: _Module, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    parents = module.package.split(".")
+    return ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
+
+
+def _settings_class(owner: _Class) -> _Class | None:
+    for node in owner.node.body:
+        if isinstance(node, ast.ClassDef) and node.name == "Settings":
+            return _Class(owner.module, node)
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        value = getattr(node, "value", None)
+        if any(isinstance(one, ast.Name) and one.id == "Settings" for one in targets) and isinstance(value, ast.Name):
+            return _class(owner.module, value.id)
+    return next(filter(None, map(_settings_class, owner.bases())), None)
+
+
+def _fields(owner: _Class) -> dict[str, Setting]:
+    fields: dict[str, Setting] = {}
+    for base in reversed(list(owner.bases())):
+        fields |= _fields(base)
+    for node in owner.node.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            kind = ast.unparse(node.annotation)
+            if not kind.startswith("ClassVar"):
+                default = ast.unparse(node.value) if node.value else ""
+                fields[node.target.id] = Setting(node.target.id, kind, default)
+    return fields
