@@ -108,7 +108,7 @@ def majority(instances: Sequence[Instance]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One answer as the official aggregation sees it; both metrics in [0, 1]."""
+    """One answer as the official aggregation sees it; both metrics in [0, 1], names "" where unknown."""
 
     task: str
     category: str
@@ -121,7 +121,7 @@ def official_scores(rows: Iterable[Scored]) -> dict[str, float]:
 
     ``exact_match`` and ``rougeL`` are means over instances, as are those ``_for_<category>`` (lower case, "_" for
     blanks) and ``_for_<task>``. ``macro_exact_match`` and ``macro_rougeL``, which the official code has not, weigh
-    tasks equally.
+    tasks equally. Rows without a task or category count in the overall means alone, and leave no macro mean.
 
     Raises:
         ValueError: If there are no rows.
@@ -132,11 +132,14 @@ def official_scores(rows: Iterable[Scored]) -> dict[str, float]:
     groups: dict[str, list[Scored]] = defaultdict(list)
     tasks: dict[str, list[Scored]] = defaultdict(list)
     for row in rows:
-        groups[category_key(row.category)].append(row)
-        tasks[row.task].append(row)
+        if row.category:
+            groups[category_key(row.category)].append(row)
+        if row.task:
+            tasks[row.task].append(row)
     result = {metric: _percent(values) for metric, values in _metrics(rows).items()}
     means = [{metric: _mean(values) for metric, values in _metrics(members).items()} for members in tasks.values()]
-    result |= {f"macro_{metric}": _percent([mean[metric] for mean in means]) for metric in ("exact_match", "rougeL")}
+    if all(row.task for row in rows):
+        result |= {f"macro_{name}": _percent([mean[name] for mean in means]) for name in ("exact_match", "rougeL")}
     for key, members in (*sorted(groups.items()), *sorted(tasks.items())):
         result |= {f"{metric}_for_{key}": _percent(values) for metric, values in _metrics(members).items()}
     return result

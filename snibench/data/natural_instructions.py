@@ -280,8 +280,10 @@ def warnings(raw: Mapping[str, Any]) -> Iterator[Fault]:
     instances = raw["Instances"]
     inputs = Counter(instance["input"] for instance in instances)
     for field in _FURTHER:
-        for fault in _text_list_faults(raw, field):
-            yield replace(fault, severity="warning")
+        if field not in raw:
+            yield warning(field, "is missing", "Add it, as a list of texts.")
+        elif not isinstance(raw[field], str | list):  # official files hold [null] where a URL is not known
+            yield replace(_not_text(field, raw, field, "a list of texts"), severity="warning")
     definitions = _texts(raw["Definition"])
     if isinstance(raw["Definition"], str):
         yield warning("Definition", "is a text, as in older releases", "It is read as a list of one.")

@@ -1,0 +1,207 @@
+"""``snibench data`` and ``snibench score``: task folders, and predictions made elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from snibench.data.overview import Overview
+
+_path = click.Path(path_type=Path)
+_json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+_data = click.option("--data", type=_path, metavar="DIR", help="Folder in the official layout.")
+_partial = click.option("--partial", is_flag=True, help="Go on where split lists name tasks that are not there.")
+
+
+@click.group()
+def data() -> None:
+    """Check, describe and export task folders."""
+
+
+@data.command()
+@click.argument("folder", type=_path)
+@_partial
+@_json_flag
+@click.pass_context
+def check(context: click.Context, folder: Path, partial: bool, as_json: bool) -> None:
+    """List everything that is wrong with the tasks and split lists in FOLDER.
+
+    Errors are what a suite would refuse, and make the exit code 1. Warnings break a rule of the official repository.
+    """
+    from snibench.data.checks import check_folder
+    from snibench.data.natural_instructions import task_files
+
+    findings = check_folder(folder, partial=partial)
+    errors = sum(finding.severity == "error" for finding in findings)
+    if as_json:
+        _print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(_plain(f"{finding.severity}: {finding.file}: {finding.message}"))
+        click.echo(
+            f"{len(task_files(folder))} task files: {_count(errors, 'error')}, "
+            f"{_count(len(findings) - errors, 'warning')}."
+        )
+    context.exit(1 if errors else 0)
+
+
+@data.command()
+@click.argument("source", metavar="FOLDER|SUITE")
+@_json_flag
+def info(source: str, as_json: bool) -> None:
+    """Show the tasks, categories, splits and licences of a folder, or of a suite that needs none."""
+    overview = _overview(source)
+    if as_json:
+        _print_json(asdict(overview))
+        return
+    _table(
+        "Tasks",
+        ("Task", "Category", "Side", "Instances>", "Labels>", "Metric"),
+        (
+            (row.name, row.category, row.side, row.instances, "open" if row.labels is None else row.labels, row.metric)
+            for row in overview.tasks
+        ),
+    )
+    _table("Categories", ("Category", "Tasks>", "Instances>"), overview.categories())
+    _table("Licences of the instances", ("Licence", "Tasks>"), overview.licences())
+    _table(
+        "Splits",
+        ("Split", "Side", "Listed>", "Here>"),
+        ((row.split, row.side, row.listed, row.here) for row in overview.splits),
+    )
+    instances = sum(row.instances for row in overview.tasks)
+    click.echo(f"{_count(len(overview.tasks), 'task')}, {_count(instances, 'instance')}.")
+    for note in overview.notes:
+        click.echo(f"Note: {_plain(note)}")
+
+
+@data.command()
+@click.argument("suite")
+@click.argument("folder", type=_path)
+@_data
+@click.option("--split", metavar="NAME|PATH", help="Split of the suite.")
+@click.option("--tasks", type=int, metavar="N", help="At most so many seen tasks.")
+@_partial
+def export(suite: str, folder: Path, data: Path | None, split: str | None, tasks: int | None, partial: bool) -> None:
+    """Write SUITE to the new FOLDER in the official layout, seen tasks as train and unseen ones as test."""
+    from snibench.data.export import export_suite
+    from snibench.data.natural_instructions import task_files
+    from snibench.registry import SUITES
+    from snibench.types import SuiteRequest
+
+    made = SUITES.get(suite)()
+    request = SuiteRequest(suite, data=None if data is None else str(data), split=split, tasks=tasks, partial=partial)
+    loaded = made.load(request)
+    originals = {} if data is None else task_files(data)
+    export_suite(loaded, folder, originals=originals, licence=getattr(made, "licence", "Unknown"))
+    for note in loaded.notes:
+        click.echo(f"Note: {_plain(note)}")
+    click.echo(f"{_count(len(loaded.tasks), 'task')} written to {folder}.")
+
+
+@click.command()
+@click.argument("predictions", type=_path)
+@click.option(
+    "--references", type=_path, metavar="FILE", help="JSON lines with id, references, task_id, task_category."
+)
+@_data
+@click.option("--per-task", is_flag=True, help="Show every task too.")
+@_json_flag
+def score(predictions: Path, references: Path | None, data: Path | None, per_task: bool, as_json: bool) -> None:
+    """Score PREDICTIONS (JSON lines) with the official metrics of the English track.
+
+    Lines hold id and prediction, and the references come from --references or from the first 100 instances of the test
+    tasks in --data; or they are Tk-Instruct's predicted_examples.jsonl, with Task, Instance and Prediction.
+    """
+    from snibench.data.natural_instructions import EXACT_MATCH_CATEGORIES
+    from snibench.data.predictions import match_predictions
+    from snibench.metrics import Scored, category_key, exact_match, official_scores, rouge_l
+
+    answers, notes = match_predictions(predictions, references, data)
+    rows = [
+        Scored(a.task, a.category, exact_match(a.prediction, a.references), rouge_l(a.prediction, a.references))
+        for a in answers
+    ]
+    scores = official_scores(rows)
+    if as_json:
+        _print_json({"scores": scores, "n_instances": len(rows), "notes": notes})
+        return
+
+    def line(label: str, key: str, members: Sequence[Scored], metric: str) -> tuple[Any, ...]:
+        pair = (f"{scores[f'{name}_for_{key}']:.4f}" for name in ("exact_match", "rougeL"))
+        return (label, len(members), *pair, metric)
+
+    categories = sorted({row.category for row in rows if row.category})
+    metric_of = {name: "exact match" if name in EXACT_MATCH_CATEGORIES else "ROUGE-L" for name in categories}
+    columns = ("Instances>", "Exact match>", "ROUGE-L>", "Official metric")
+    _table(
+        "Categories",
+        ("Category", *columns),
+        (
+            line(name, category_key(name), [row for row in rows if row.category == name], metric_of[name])
+            for name in categories
+        ),
+    )
+    if per_task:
+        tasks: dict[str, list[Scored]] = {}
+        for row in rows:
+            tasks.setdefault(row.task, []).append(row)
+        tasks.pop("", None)
+        _table(
+            "Tasks",
+            ("Task", *columns),
+            (line(name, name, tasks[name], metric_of.get(tasks[name][0].category, "")) for name in sorted(tasks)),
+        )
+    means = [("instances (official)", "exact_match", "rougeL"), ("tasks", "macro_exact_match", "macro_rougeL")]
+    _table(
+        "Overall, 0 to 100",
+        ("Mean over", "Exact match>", "ROUGE-L>"),
+        ((name, f"{scores[em]:.4f}", f"{scores[rl]:.4f}") for name, em, rl in means if em in scores),
+    )
+    for note in notes:
+        click.echo(f"Note: {_plain(note)}")
+
+
+def _overview(source: str) -> Overview:
+    from snibench.data.overview import describe_folder, describe_suite
+    from snibench.registry import SUITES
+    from snibench.types import SuiteRequest
+
+    if Path(source).is_dir() or "/" in source:
+        return describe_folder(Path(source))
+    suite = SUITES.get(source)()
+    return describe_suite(suite.load(SuiteRequest(source)), getattr(suite, "licence", "Unknown"))
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print one table; a column whose name ends in ">" is aligned right. Nothing if there are no rows."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_plain(str(cell))) for cell in row))
+    if table.row_count:
+        Console().print(table)
+
+
+def _plain(text: str) -> str:
+    """``text`` without characters that could steer a terminal: it comes from files."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))

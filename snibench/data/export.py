@@ -1,0 +1,76 @@
+"""A suite as a folder in the official layout."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from snibench.errors import DataError, UsageError
+from snibench.types import SuiteData, Task
+
+
+def export_suite(
+    suite: SuiteData, folder: Path, *, originals: Mapping[str, Path] | None = None, licence: str = "Unknown"
+) -> None:
+    """Writes ``tasks/*.json`` and ``splits/default/*.txt`` (train = seen, test = unseen) below ``folder``.
+
+    Read back, the tasks are equal to those of ``suite``.
+
+    Args:
+        suite: What to write, whole: evaluation and training instances alike.
+        folder: Made if it is not there; must be empty.
+        originals: Task files to copy as they are, because they say more than a ``Task``: contributors, licences.
+        licence: Of the instances of tasks that have no original.
+
+    Raises:
+        UsageError: If ``folder`` holds something, or cannot be written.
+        DataError: If a task's name cannot be a file's name.
+    """
+    originals = originals or {}
+    for name in suite.tasks:
+        if name.strip(". ") == "" or not name.isprintable() or set(name) & set("/\\"):
+            raise DataError(f"The task name {name!r} cannot be a file's name. Rename the task.")
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder} is not empty. Choose a new folder.")
+        (folder / "tasks").mkdir(parents=True, exist_ok=True)
+        (folder / "splits/default").mkdir(parents=True, exist_ok=True)
+        for name, task in suite.tasks.items():
+            path = folder / "tasks" / f"{name}.json"
+            if name in originals:
+                shutil.copyfile(originals[name], path)
+            else:
+                path.write_text(json.dumps(official_json(task, licence), indent=4, ensure_ascii=False), "utf-8")
+        for side, names in (("train", suite.seen), ("test", suite.unseen), ("excluded", ())):
+            path = folder / "splits/default" / f"{side}_tasks.txt"
+            path.write_text("".join(f"{name}\n" for name in names), "utf-8")
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}. Choose another folder.") from None
+
+
+def official_json(task: Task, licence: str = "Unknown") -> dict[str, Any]:
+    """``task`` with the fourteen keys of the official schema, in their order."""
+    card = task.card
+    return {
+        "Contributors": [],
+        "Source": list(card.sources),
+        "URL": [],
+        "Categories": [card.category],
+        "Reasoning": [],
+        "Definition": [card.definition],
+        "Input_language": ["English"],
+        "Output_language": ["English"],
+        "Instruction_language": ["English"],
+        "Domains": list(card.domains),
+        "Positive Examples": [asdict(example) for example in card.positive],
+        "Negative Examples": [asdict(example) for example in card.negative],
+        "Instances": [
+            {"id": instance.id, "input": instance.input, "output": list(instance.outputs)}
+            for instance in task.instances
+        ],
+        "Instance License": [licence],
+    }

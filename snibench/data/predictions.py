@@ -1,0 +1,204 @@
+"""Predictions made elsewhere, in the two official formats, matched with their references.
+
+The data set's own: lines of ``{"id", "prediction"}``, and references ``{"id", "references", "task_id",
+"task_category", "track"}`` or a task folder. Tk-Instruct's: lines of ``{"Task", "Instance": {"id", "output"},
+"Prediction"}``, which bring their references along.
+
+Source:
+    allenai/natural-instructions, eval/leaderboard/create_reference_file.py and eval/automatic/evaluation.py;
+    yizhongw/Tk-Instruct, src/compute_metrics.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snibench.data.natural_instructions import load_task, read_head, task_files
+from snibench.data.sni import HELD_OUT, read_list
+from snibench.errors import DataError, UsageError
+
+TRACK = "default"  # the English one: the metrics know no other tokenizer
+# As Tk-Instruct's src/compute_metrics.py renames a task of earlier prediction files.
+_RENAMED = {"task121_atomic_question_rewriting": "task121_zest_question_rewriting"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One prediction beside its references; ``task`` and ``category`` are "" where no file says."""
+
+    task: str
+    category: str
+    references: tuple[str, ...]
+    prediction: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One object of a JSON-lines file, with the place to name in errors."""
+
+    where: str
+    values: Mapping[str, Any]
+
+    def text(self, *path: str, optional: bool = False) -> str:
+        value = self._value(path)
+        if optional and value is None:
+            return ""
+        if not isinstance(value, str):
+            raise self._error(path, value, "a text")
+        return value
+
+    def texts(self, *path: str) -> tuple[str, ...]:
+        value = self._value(path)
+        if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
+            raise self._error(path, value, "a list of at least one text")
+        return tuple(value)
+
+    def _value(self, path: tuple[str, ...]) -> Any:
+        value: Any = self.values
+        for part in path:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+    def _error(self, path: tuple[str, ...], value: Any, wanted: str) -> DataError:
+        found = "is missing" if value is None else "is something else"
+        return DataError(f"{self.where}: '{'.'.join(path)}' must be {wanted}, but {found}. Correct that line.")
+
+
+def match_predictions(
+    predictions: Path, references: Path | None = None, data: Path | None = None
+) -> tuple[list[Answered], list[str]]:
+    """Every question with its prediction, and one sentence for each thing that is odd.
+
+    With references, or with ``data`` for plain predictions, every question counts: one without a prediction is
+    answered by "", and of several predictions for one the last counts, as in the official evaluation. Predictions in
+    Tk-Instruct's format stand for themselves otherwise, and ``data`` only adds their categories.
+
+    Args:
+        predictions: JSON lines in either format.
+        references: JSON lines in the data set's format; other tracks than the English one are left out.
+        data: Folder in the official layout: the first 100 instances of each of its English test tasks.
+
+    Raises:
+        DataError: If a file or line is malformed; names file, line and field.
+        UsageError: If plain predictions come without references.
+    """
+    lines = list(_lines(predictions))
+    if not lines:
+        raise DataError(f"{predictions} holds no prediction. Write one JSON object a line.")
+    self_contained = all("Instance" in line.values and "Task" in line.values for line in lines)
+    if references is None and self_contained:
+        return _own_references(lines, data)
+    if references is not None:
+        questions, notes = _read_references(references)
+    elif data is not None:
+        questions, notes = _questions_of(data)
+    else:
+        raise UsageError(f"{predictions} brings no references. Pass --references FILE or --data DIR.")
+    answers: dict[str, str] = {}
+    for line in lines:
+        identity = line.text("id") if "id" in line.values else line.text("Instance", "id")
+        answers[identity] = _prediction(line)
+    if repeated := len(lines) - len(answers):
+        notes.append(f"{repeated} predictions repeat an id; the last of each counts.")
+    if strangers := [identity for identity in answers if identity not in questions]:
+        if len(strangers) == len(answers):
+            raise DataError(
+                f"No id in {predictions} is among the references; the first is {strangers[0]!r}. Pass the references "
+                "that belong to these predictions."
+            )
+        notes.append(f"{len(strangers)} predictions have no reference and do not count, {strangers[0]!r} first.")
+    if missing := [identity for identity in questions if identity not in answers]:
+        notes.append(f"{len(missing)} of {len(questions)} questions have no prediction and count as answered by ''.")
+    return [
+        Answered(task, category, expected, answers.get(identity, ""))
+        for identity, (task, category, expected) in questions.items()
+    ], notes
+
+
+_Questions = dict[str, tuple[str, str, tuple[str, ...]]]  # id -> task, category, references
+
+
+def _own_references(lines: list[_Line], data: Path | None) -> tuple[list[Answered], list[str]]:
+    files = {} if data is None else task_files(data)
+    categories: dict[str, str] = {}
+    rows = []
+    for line in lines:
+        task = line.text("Task")
+        task = _RENAMED.get(task, task)
+        if task not in categories:
+            if "Categories" in line.values:
+                categories[task] = line.texts("Categories")[0]
+            else:
+                categories[task] = read_head(files[task]).category if task in files else ""
+        rows.append(Answered(task, categories[task], line.texts("Instance", "output"), _prediction(line)))
+    unknown = [task for task, category in categories.items() if not category]
+    if not unknown:
+        return rows, []
+    return rows, [
+        f"{len(unknown)} tasks ({unknown[0]!r} first) have no category, so that no category counts them. "
+        "Pass --data DIR with their files."
+    ]
+
+
+def _read_references(path: Path) -> tuple[_Questions, list[str]]:
+    questions: _Questions = {}
+    elsewhere = 0
+    for line in _lines(path):
+        if line.values.get("track", TRACK) != TRACK:
+            elsewhere += 1
+            continue
+        identity = line.text("id")
+        if identity in questions:
+            raise DataError(f"{line.where}: {identity!r} has references already. Keep one line for each id.")
+        category = line.text("task_category", optional=True)
+        questions[identity] = (line.text("task_id", optional=True), category, line.texts("references"))
+    if not questions:
+        raise DataError(f"{path} holds no reference of the {TRACK} track. Pass the file for the English test tasks.")
+    return questions, [f"{elsewhere} references of other tracks do not count."] if elsewhere else []
+
+
+def _questions_of(folder: Path) -> tuple[_Questions, list[str]]:
+    files = task_files(folder)
+    names = read_list(folder / "splits" / TRACK / "test_tasks.txt")
+    here = [name for name in names if name in files]
+    if not here:
+        raise DataError(f"{folder} has a file for none of its {len(names)} test tasks. Pass the complete data set.")
+    questions: _Questions = {}
+    for name in here:
+        task = load_task(files[name])
+        for instance in task.instances[:HELD_OUT]:
+            questions[instance.id] = (name, task.card.category, instance.outputs)
+    missing = len(names) - len(here)
+    return questions, [f"{missing} of {len(names)} test tasks have no file and do not count."] if missing else []
+
+
+def _prediction(line: _Line) -> str:
+    return line.text("prediction" if "prediction" in line.values else "Prediction")
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}. Check the path.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}). Write it again in UTF-8.") from None
+    for number, text in enumerate(content.split("\n"), start=1):  # splitlines() would also cut at U+2028
+        if not text.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{where} is not JSON: column {error.colno}: {error.msg}. Write one object a line."
+            ) from None
+        except RecursionError:
+            raise DataError(f"{where} is nested too deeply. Write one flat object a line.") from None
+        if not isinstance(values, dict):
+            raise DataError(f"{where} is not a JSON object. Write one object a line.")
+        yield _Line(where, values)
