@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import isnan, nan, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -161,12 +161,11 @@ def gap_interval(
 ) -> Estimate:
     """The interval for the generalization gap: mean over seen tasks minus mean over unseen ones.
 
-    Percentile bootstrap on two levels: tasks of each side (sources, if declared), then instances within each
-    task drawn. The second level is drawn from its normal limit: the mean over all instances of at least eight
-    tasks differs from it by less than the bootstrap's own noise, and the cost no longer grows with n. Each draw
-    gets the seed noise of the gap, t with S-1 degrees of freedom, since three seeds cannot be resampled. With
-    fewer than eight tasks (or sources) on a side: Welch's t interval over task means, with the seed term of
-    ``mean_interval``.
+    Percentile bootstrap on two levels: tasks of each side (sources, if declared), then instances within each task
+    drawn. The second level is drawn from its normal limit, to which the mean over all instances of at least eight
+    tasks is close, so that the cost does not grow with n. Seeds are too few to resample: both ends move outwards by
+    as much as the seed noise of the gap widens the t interval. With fewer than eight tasks (or sources) on a side:
+    Welch's t interval over task means, with the seed term of ``mean_interval``.
 
     Args:
         seen: Instance scores of each seen task, ``[S, n]``; n may differ between tasks, S may not.
@@ -179,10 +178,17 @@ def gap_interval(
     Raises:
         ValueError: If a side is empty, seeds differ in number between tasks, or a score is NaN.
     """
-    sides = _side(seen, "seen"), _side(unseen, "unseen")
-    codes = _side_codes(clusters, sides)
-    seeds = _seed_variance(sides[0].tasks.mean(axis=1, keepdims=True) - sides[1].tasks.mean(axis=1, keepdims=True))
-    return _gap(sides, codes, [seeds], rng, level, draws)
+    sides = (_side(seen, "seen"), _side(unseen, "unseen"))
+    return _gap(
+        [side.tasks.mean(axis=0) for side in sides],
+        [side.noise for side in sides],
+        _side_codes(clusters, sides),
+        [_gap_seed_variance(sides)],
+        rng=rng,
+        level=level,
+        draws=draws,
+        kind="two-level bootstrap",
+    )
 
 
 def gap_difference_interval(
@@ -196,8 +202,10 @@ def gap_difference_interval(
 ) -> Estimate:
     """The interval for the gap of ``ours`` minus the gap of ``theirs``, on the same tasks and instances.
 
-    As ``gap_interval``, on the differences of the two methods per instance, so that the difficulty of tasks
-    cancels. The seed terms of both methods are added.
+    As ``gap_interval``, on the differences of the two methods per task, so that the difficulty of tasks cancels; the
+    same tasks are drawn for both methods. Instances are not resampled: without difficulty, most of the variance
+    between tasks is that between instances already, and a second level would count it twice. The seed terms of both
+    methods are added.
 
     Args:
         ours: (seen, unseen), each as in ``gap_interval``.
@@ -210,14 +218,23 @@ def gap_difference_interval(
     Raises:
         ValueError: If tasks or instances differ in number between the methods.
     """
-    first = _side(ours[0], "ours, seen"), _side(ours[1], "ours, unseen")
-    second = _side(theirs[0], "theirs, seen"), _side(theirs[1], "theirs, unseen")
-    differences = (_difference(first[0], second[0], "seen"), _difference(first[1], second[1], "unseen"))
-    seeds = [
-        _seed_variance(s.tasks.mean(axis=1, keepdims=True) - u.tasks.mean(axis=1, keepdims=True))
-        for s, u in (first, second)
-    ]
-    return _gap(differences, _side_codes(clusters, differences), seeds, rng, level, draws)
+    first = (_side(ours[0], "ours, seen"), _side(ours[1], "ours, unseen"))
+    second = (_side(theirs[0], "theirs, seen"), _side(theirs[1], "theirs, unseen"))
+    if any(a.instances != b.instances for a, b in zip(first, second, strict=True)):
+        raise ValueError("ours and theirs differ in tasks or instances; a paired interval needs the same in both.")
+    differences = [
+        rounded(a.tasks.mean(axis=0) - b.tasks.mean(axis=0)) for a, b in zip(first, second, strict=True)
+    ]  # [T] each
+    return _gap(
+        differences,
+        [np.zeros_like(difference) for difference in differences],
+        _side_codes(clusters, first),
+        [_gap_seed_variance(first), _gap_seed_variance(second)],
+        rng=rng,
+        level=level,
+        draws=draws,
+        kind="bootstrap over tasks",
+    )
 
 
 def instance_scores(rows: pd.DataFrame) -> dict[str, Floats]:
@@ -409,33 +426,36 @@ def _unit_kind(seeds: Sequence[_Variance]) -> str:
     return "tasks+seeds" if any(part.df for part in seeds) else "tasks only"
 
 
-def _t_interval(value: float, tasks: Sequence[_Variance], seeds: Sequence[_Variance], level: float) -> Estimate:
-    """``value`` +- t * SE, with degrees of freedom by Welch and Satterthwaite over all parts."""
-    check_level(level)
-    parts = [*tasks, *seeds]
+def _t_quantile(parts: Sequence[_Variance], level: float) -> tuple[float, float]:
+    """Degrees of freedom of the sum of ``parts`` by Welch and Satterthwaite, and the two-sided t quantile."""
     total = sum(part.value for part in parts)
-    if total > 0.0:
-        df = total**2 / sum(part.value**2 / part.df for part in parts if part.value > 0.0)
-    else:  # no spread at all, or NaN: one task
-        df = float(sum(part.df for part in tasks)) if total == 0.0 else nan
-    half = float(stats.t.ppf(0.5 + level / 2.0, df)) * sqrt(total) if total != 0.0 else 0.0
-    return Estimate(
-        value=value,
-        low=value - half,
-        high=value + half,
-        se_task=sqrt(sum(part.value for part in tasks)),
-        se_seed=sqrt(sum(part.value for part in seeds)),
-        df=df,
-        kind=f"t, {_unit_kind(seeds)}",
-    )
+    if isnan(total):
+        return nan, nan
+    if total == 0.0:
+        return float(sum(part.df for part in parts)), 0.0  # no spread at all: the interval is a point
+    df = total**2 / sum(part.value**2 / part.df for part in parts if part.value > 0.0)
+    return df, float(stats.t.ppf(0.5 + level / 2.0, df))
+
+
+def _t_interval(value: float, tasks: Sequence[_Variance], seeds: Sequence[_Variance], level: float) -> Estimate:
+    """``value`` +- t * SE."""
+    check_level(level)
+    df, quantile = _t_quantile([*tasks, *seeds], level)
+    se_task, se_seed = (sqrt(sum(part.value for part in parts)) for parts in (tasks, seeds))
+    half = quantile * sqrt(se_task**2 + se_seed**2)
+    return Estimate(value, value - half, value + half, se_task, se_seed, df, f"t, {_unit_kind(seeds)}")
 
 
 @dataclass(frozen=True, slots=True)
 class _SideScores:
     """One side of a gap."""
 
-    instances: tuple[Floats, ...]  # per task [n], averaged over seeds
     tasks: Floats  # [S, T]
+    noise: Floats  # [T], variance of each task's mean from its instances alone
+    instances: tuple[int, ...]  # n of each task
+
+
+_Sides = tuple[_SideScores, _SideScores]
 
 
 def _side(side: Side, name: str) -> _SideScores:
@@ -447,49 +467,55 @@ def _side(side: Side, name: str) -> _SideScores:
     if not all(np.isfinite(task).all() for task in arrays):
         raise ValueError(f"{name} holds a score that is not finite; drop its task for all methods first.")
     return _SideScores(
-        tuple(task.mean(axis=0) for task in arrays), np.stack([task.mean(axis=1) for task in arrays], axis=1)
+        tasks=np.stack([task.mean(axis=1) for task in arrays], axis=1),
+        noise=np.array([task.mean(axis=0).var() / task.shape[1] for task in arrays]),
+        instances=tuple(task.shape[1] for task in arrays),
     )
 
 
-def _difference(first: _SideScores, second: _SideScores, name: str) -> _SideScores:
-    if [len(task) for task in first.instances] != [len(task) for task in second.instances]:
-        raise ValueError(f"the {name} sides differ in tasks or instances; a paired interval needs the same in both.")
-    instances = tuple(a - b for a, b in zip(first.instances, second.instances, strict=True))
-    return _SideScores(instances, np.array([[task.mean() for task in instances]]))
+def _side_codes(clusters: tuple[Sequence[str], Sequence[str]] | None, sides: _Sides) -> tuple[Codes, Codes]:
+    seen, unseen = clusters or (None, None)
+    return unit_codes(seen, len(sides[0].instances)), unit_codes(unseen, len(sides[1].instances))
 
 
-def _side_codes(
-    clusters: tuple[Sequence[str], Sequence[str]] | None, sides: tuple[_SideScores, _SideScores]
-) -> tuple[Codes, Codes]:
-    first, second = clusters or (None, None)
-    return unit_codes(first, len(sides[0].instances)), unit_codes(second, len(sides[1].instances))
+def _gap_seed_variance(sides: _Sides) -> _Variance:
+    """Of the gap per seed: seed s is the same fit on both sides."""
+    seen, unseen = (side.tasks.mean(axis=1, keepdims=True) for side in sides)  # [S, 1]
+    if len(seen) != len(unseen):
+        raise ValueError(f"the sides have {len(seen)} and {len(unseen)} seeds; every fit must answer both.")
+    return _seed_variance(seen - unseen)
 
 
 def _gap(
-    sides: tuple[_SideScores, _SideScores],
-    codes: tuple[Codes, Codes],
+    means: Sequence[Floats],
+    noise: Sequence[Floats],
+    codes: Sequence[Codes],
     seeds: Sequence[_Variance],
+    *,
     rng: np.random.Generator,
     level: float,
     draws: int,
+    kind: str,
 ) -> Estimate:
-    means = [side.tasks.mean(axis=0) for side in sides]  # [T] each
+    """Interval of the difference of two means over tasks, each side ``[T]`` with ``[T]`` instance noise."""
     value = float(means[0].mean() - means[1].mean())
-    if min(int(c.max()) + 1 for c in codes) < WELCH_BELOW:
-        return _t_interval(value, [_task_variance(m, c) for m, c in zip(means, codes, strict=True)], seeds, level)
-    within = [np.array([task.var() / len(task) for task in side.instances]) for side in sides]  # [T] each
-    seen, unseen = (_resampled_means(m, w, c, rng, draws) for m, w, c in zip(means, within, codes, strict=True))
-    gaps = seen - unseen  # [B]
-    noise = sum((sqrt(part.value) * rng.standard_t(part.df, draws) for part in seeds if part.df), np.zeros(draws))
-    interval = _percentiles(value, gaps + noise, level)
+    tasks = [_task_variance(side, units) for side, units in zip(means, codes, strict=True)]
+    if min(part.df for part in tasks) + 1 < WELCH_BELOW:
+        return _t_interval(value, tasks, seeds, level)
+    seen, unseen = (_resampled_means(m, n, c, rng, draws) for m, n, c in zip(means, noise, codes, strict=True))
+    interval = _percentiles(value, seen - unseen, level)
+    alone, together = (
+        _t_quantile(parts, level)[1] * sqrt(sum(part.value for part in parts)) for parts in (tasks, [*tasks, *seeds])
+    )
+    widening = together - alone
     return Estimate(
         value=value,
-        low=interval.low,
-        high=interval.high,
-        se_task=float(gaps.std()),
+        low=interval.low - widening,
+        high=interval.high + widening,
+        se_task=float((seen - unseen).std()),
         se_seed=sqrt(sum(part.value for part in seeds)),
         df=nan,
-        kind=f"two-level bootstrap, {_unit_kind(seeds)}",
+        kind=f"{kind}, {_unit_kind(seeds)}",
     )
 
 

@@ -221,7 +221,7 @@ def test_the_gap_bootstrap_agrees_with_the_analytic_error() -> None:
 
 def test_a_shift_of_both_sides_by_the_seed_is_no_noise_of_the_gap_but_one_of_a_side_is() -> None:
     shifts = np.array([[-0.1], [0.0], [0.1]])
-    flat = [np.full((3, 5), 0.5 + 0.01 * task) for task in range(10)]
+    flat = [np.full((3, 5), 0.5 + 0.001 * task) for task in range(10)]
     shifted = [task + shifts for task in flat]
     assert gap_interval(shifted, shifted, rng=rng()).se_seed == pytest.approx(0.0)
     one_sided = gap_interval(shifted, flat, rng=rng())
@@ -274,11 +274,13 @@ def test_the_gap_refuses_missing_seeds_tasks_and_instances() -> None:
     good = [np.zeros((2, 3)), np.zeros((2, 3))]
     with pytest.raises(ValueError, match="different numbers of seeds"):
         gap_interval([np.zeros((2, 3)), np.zeros((1, 3))], good, rng=rng())
+    with pytest.raises(ValueError, match="the sides have 2 and 1 seeds"):
+        gap_interval(good, [np.zeros((1, 3))], rng=rng())
     with pytest.raises(ValueError, match="unseen needs at least one task"):
         gap_interval(good, [], rng=rng())
     with pytest.raises(ValueError, match="not finite"):
         gap_interval([np.array([[np.nan]])], good, rng=rng())
-    with pytest.raises(ValueError, match="the seen sides differ in tasks or instances"):
+    with pytest.raises(ValueError, match="ours and theirs differ in tasks or instances"):
         gap_difference_interval((good, good), ([np.zeros((2, 3)), np.zeros((2, 4))], good), rng=rng())
 
 

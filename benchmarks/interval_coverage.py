@@ -1,0 +1,246 @@
+"""Simulated coverage of every interval that snibench prints, and how often a star is false.
+
+    python benchmarks/interval_coverage.py            about two minutes on one core
+    python benchmarks/interval_coverage.py --runs 50  a look
+
+Scores are simulated with known true values, the interval is computed by the function that the reports use, and the
+share of simulated experiments whose interval holds the true value is printed, in percent, with the mean half-width in
+points. Nominal coverage is 95%. The tables go into docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from itertools import product
+
+import numpy as np
+
+from snibench.stats.arrays import Floats
+from snibench.stats.intervals import (
+    crossed_bootstrap,
+    difference_interval,
+    excess_sd,
+    gap_difference_interval,
+    gap_interval,
+    iqr,
+    mean_interval,
+    noise_variance,
+    paired_bootstrap,
+    proportion_interval,
+    resample_streams,
+)
+from snibench.stats.paired import sign_flip_p
+from snibench.stats.ranks import agreement, agreement_intervals
+
+TASK_SD = 0.20  # of difficulty
+EFFECT = 0.02  # true mean difference between the methods
+EFFECT_SD = 0.03  # of the true difference over tasks
+RESIDUAL_SD = 0.02  # of one run on one task
+SEED_SDS = (0.0, 0.006)  # a shift of all tasks by the training seed
+SEEDS, TASKS = (3, 5), (20, 119)
+INSTANCES = 50  # of a task, in the gap
+DRAWS = 2_000  # resamples: fewer than the reports take, to keep this short
+
+Covered = tuple[bool, float]  # does the interval hold the truth; its half-width
+Simulation = Callable[[np.random.Generator, int, int, float], dict[str, Covered]]
+
+
+def covered(interval: object, truth: float) -> Covered:
+    low, high = interval.low, interval.high  # type: ignore[attr-defined]
+    return bool(low <= truth <= high), (high - low) / 2.0
+
+
+def runs_of(true_scores: Floats, seeds: int, seed_sd: float, rng: np.random.Generator) -> Floats:
+    """``[S, T]`` scores of one method whose expected scores are ``true_scores`` [T]."""
+    shift = rng.normal(0.0, seed_sd, (seeds, 1))
+    return true_scores + shift + rng.normal(0.0, RESIDUAL_SD, (seeds, len(true_scores)))
+
+
+def means(rng: np.random.Generator, seeds: int, tasks: int, seed_sd: float) -> dict[str, Covered]:
+    """Mean of one method, and its difference from another and from a deterministic floor."""
+    difficulty = rng.normal(0.5, TASK_SD, tasks)
+    effects = rng.normal(EFFECT, EFFECT_SD, tasks)
+    theirs = runs_of(difficulty, seeds, seed_sd, rng)
+    ours = runs_of(difficulty + effects, seeds, seed_sd, rng)
+    floor = difficulty[None]
+    return {
+        "mean: t, tasks+seeds": covered(mean_interval(ours), 0.5 + EFFECT),
+        "difference: t, tasks+seeds": covered(difference_interval(ours, theirs), EFFECT),
+        "difference from a floor: t, tasks+seeds": covered(difference_interval(ours, floor), EFFECT),
+        "difference: t, tasks only": covered(difference_interval(ours.mean(axis=0), theirs.mean(axis=0)), EFFECT),
+    }
+
+
+def bootstraps(rng: np.random.Generator, seeds: int, tasks: int, seed_sd: float) -> dict[str, Covered]:
+    """The resampling intervals of the same quantities."""
+    effects = rng.normal(EFFECT, EFFECT_SD, tasks)
+    ours, theirs = (runs_of(true, seeds, seed_sd, rng) for true in (effects, np.zeros(tasks)))
+    return {
+        "difference: paired bootstrap over tasks": covered(
+            paired_bootstrap(ours, theirs, rng=rng, draws=DRAWS), EFFECT
+        ),
+        "difference from a floor: crossed bootstrap": covered(crossed_bootstrap(ours, rng=rng, draws=DRAWS), EFFECT),
+    }
+
+
+def answers(levels: Floats, seeds: int, shift: Floats, rng: np.random.Generator) -> list[Floats]:
+    """Graded answers ``[S, n]`` of each task, right with probability level + shift of the seed."""
+    chances = np.clip(levels[:, None, None] + shift[None, :, None], 0.0, 1.0)
+    return list((rng.random((len(levels), seeds, INSTANCES)) < chances).astype(np.float64))
+
+
+def gaps(rng: np.random.Generator, seeds: int, tasks: int, seed_sd: float) -> dict[str, Covered]:
+    """Gap of one method between T seen and T unseen tasks, and the difference of two methods' gaps."""
+    seen, unseen = rng.beta(4.8, 3.2, tasks), rng.beta(4.0, 4.0, tasks)  # means 0.6 and 0.5, SD 0.16
+    still = np.zeros(seeds)
+
+    def method(gain: float) -> tuple[list[Floats], list[Floats]]:
+        gains = rng.normal(gain, EFFECT_SD, tasks)
+        return (
+            answers(seen, seeds, still, rng),
+            answers(unseen + gains, seeds, rng.normal(0.0, seed_sd, seeds), rng),
+        )
+
+    ours, theirs = method(EFFECT), method(0.0)
+    return {
+        "gap: two-level bootstrap": covered(gap_interval(*theirs, rng=rng, draws=DRAWS), 0.1),
+        "difference of gaps: bootstrap over tasks": covered(
+            gap_difference_interval(ours, theirs, rng=rng, draws=DRAWS), -EFFECT
+        ),
+    }
+
+
+def few_tasks(rng: np.random.Generator, seeds: int, tasks: int, seed_sd: float) -> dict[str, Covered]:
+    """The gap with fewer than eight tasks a side."""
+    seen, unseen = rng.beta(4.8, 3.2, tasks), rng.beta(4.0, 4.0, tasks)
+    sides = answers(seen, seeds, np.zeros(seeds), rng), answers(unseen, seeds, rng.normal(0.0, seed_sd, seeds), rng)
+    return {"gap: Welch t": covered(gap_interval(*sides, rng=rng), 0.1)}
+
+
+def streams(rng: np.random.Generator, _seeds: int, count: int, _seed_sd: float) -> dict[str, Covered]:
+    """Spread over evaluation streams of 40 answers; true SDs beyond noise 10 and 5 points."""
+    levels = [np.clip(rng.normal(0.6, sd, count), 0.0, 1.0) for sd in (0.10, 0.05)]
+    ours, theirs = (rng.binomial(40, level) / 40 for level in levels)
+    noise = [noise_variance(np.repeat(level[:, None], 40, axis=1)) for level in levels]
+    return {
+        "difference of excess SD: streams": covered(
+            resample_streams(excess_sd, (ours, noise[0]), (theirs, noise[1]), rng=rng, draws=DRAWS), 0.05
+        ),
+        "difference of IQR: streams": covered(
+            resample_streams(iqr, (ours,), (theirs,), rng=rng, draws=DRAWS), TRUE_IQR_DIFFERENCE
+        ),
+    }
+
+
+def stream_iqr_difference() -> float:
+    """The IQR that very many streams would have, ours minus theirs."""
+    rng = np.random.default_rng(0)
+    wide, narrow = (rng.binomial(40, np.clip(rng.normal(0.6, sd, 2_000_000), 0, 1)) / 40 for sd in (0.10, 0.05))
+    return float(iqr(wide) - iqr(narrow))
+
+
+TRUE_SCORES = np.array([0.40, 0.43, 0.46, 0.49]) + np.random.default_rng(1).normal(0.0, 0.03, (10, 4))  # [F, M]
+TRUE_IQR_DIFFERENCE = stream_iqr_difference()
+
+
+def agreements(rng: np.random.Generator, _seeds: int, tasks: int, _seed_sd: float) -> dict[str, Covered]:
+    """Agreement of ten formats on four methods; formats change the true order now and then."""
+    scores = TRUE_SCORES[:, :, None] + rng.normal(0.0, 0.1, (*TRUE_SCORES.shape, tasks))
+    intervals = agreement_intervals(scores, rng=rng, draws=DRAWS // 2)
+    truth = agreement(TRUE_SCORES)
+    return {
+        f"agreement of formats: {name}": covered(interval, getattr(truth, name)) for name, interval in intervals.items()
+    }
+
+
+def proportions(rng: np.random.Generator, _seeds: int, n: int, _seed_sd: float) -> dict[str, Covered]:
+    """Accuracy on one task with n instances."""
+    return {
+        f"accuracy on one task, p = {p}: Wilson": covered(proportion_interval(int(rng.binomial(n, p)), n), p)
+        for p in (0.7, 0.95)
+    }
+
+
+def coverage(simulate: Simulation, design: tuple[int, int, float], runs: int) -> dict[str, str]:
+    """Per interval "coverage (half-width)", percent and points."""
+    rng = np.random.default_rng(0)
+    results = [simulate(rng, *design) for _ in range(runs)]
+    return {
+        name: f"{np.mean([r[name][0] for r in results]):.1%} ({100 * np.mean([r[name][1] for r in results]):.2f})"
+        for name in results[0]
+    }
+
+
+def crossed_table(plan: list[tuple[Simulation, int]]) -> Iterator[str]:
+    """Markdown: a row per interval and S, a column per T and seed SD."""
+    columns = list(product(TASKS, SEED_SDS))
+    yield "| interval | S | " + " | ".join(f"T = {t}, seed SD {100 * sd:g}" for t, sd in columns) + " |"
+    yield "|---|---|" + "---|" * len(columns)
+    for simulate, runs in plan:
+        for seeds in SEEDS:
+            cells = [coverage(simulate, (seeds, tasks, sd), runs) for tasks, sd in columns]
+            for name in cells[0]:
+                yield f"| {name} | {seeds} | " + " | ".join(cell[name] for cell in cells) + " |"
+
+
+def plain_table(plan: list[tuple[Simulation, int, tuple[int, ...], str]]) -> Iterator[str]:
+    """Markdown: a row per interval and size."""
+    yield "| interval | size | coverage (half-width) |"
+    yield "|---|---|---|"
+    for simulate, runs, sizes, noun in plan:
+        for size in sizes:
+            for name, text in coverage(simulate, (3, size, SEED_SDS[-1]), runs).items():
+                yield f"| {name} | {size} {noun} | {text} |"
+
+
+def false_stars(runs: int) -> Iterator[str]:
+    """Markdown: how often two methods of equal true means get p < 0.05."""
+    columns = list(product(TASKS, SEED_SDS))
+    yield "| rule | S | " + " | ".join(f"T = {t}, seed SD {100 * sd:g}" for t, sd in columns) + " |"
+    yield "|---|---|" + "---|" * len(columns)
+    for seeds in SEEDS:
+        shares = []
+        for tasks, seed_sd in columns:
+            rng = np.random.default_rng(0)
+            pairs = []
+            for _ in range(runs):
+                difficulty, effects = rng.normal(0.5, TASK_SD, tasks), rng.normal(0.0, EFFECT_SD, tasks)
+                pairs.append([runs_of(t, seeds, seed_sd, rng) for t in (difficulty + effects, difficulty)])
+            differences = np.stack([ours.mean(axis=0) - theirs.mean(axis=0) for ours, theirs in pairs])
+            flips = sign_flip_p(differences, rng=rng, draws=DRAWS) < 0.05
+            both = flips & (np.array([difference_interval(*pair).p for pair in pairs]) < 0.05)
+            shares.append((flips.mean(), both.mean()))
+        for rule, values in zip(("sign flips alone", "the star (both)"), zip(*shares, strict=True), strict=True):
+            yield f"| {rule} | {seeds} | " + " | ".join(f"{value:.1%}" for value in values) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=1_000, help="simulated experiments per cell of the t intervals")
+    runs = parser.parse_args().runs
+    fewer = max(1, runs // 4)  # resampling intervals cost more
+    for table in (
+        crossed_table(
+            [
+                (means, runs),
+                (bootstraps, fewer),
+                (gaps, fewer),
+            ]
+        ),
+        plain_table(
+            [
+                (few_tasks, runs, (3, 5, 7), "tasks a side"),
+                (streams, fewer, (20, 100), "streams"),
+                (agreements, fewer // 2, (20, 119), "tasks"),
+                (proportions, runs, (20, 100), "instances"),
+            ]
+        ),
+        false_stars(runs),
+    ):
+        print(*table, sep="\n", end="\n\n")
+    print(f"{runs} experiments per cell of t and Wilson intervals, {fewer} of the others ({fewer // 2} for agreement).")
+
+
+if __name__ == "__main__":
+    main()
