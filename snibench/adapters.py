@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,7 @@ class LowRankLayer(nn.Module):
         plain: Tensor = self.base_layer(x)
         if not self.enabled:
             return plain
-        update = self.B(self.mix(self.A(x.to(self.A.weight.dtype)))) * self.scale
+        update: Tensor = self.B(self.mix(self.A(x.to(self.A.weight.dtype)))) * self.scale
         return plain + update.to(plain.dtype)
 
     def mix(self, u: Tensor) -> Tensor:
@@ -193,17 +193,18 @@ def adapters_off(model: nn.Module) -> Iterator[None]:
 
     own = [module for module in model.modules() if isinstance(module, LowRankLayer)]
     foreign = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
-    for layer in own:
-        layer.enabled = False
-    for layer in foreign:
-        layer.enable_adapters(False)
     try:
+        _switch(own, foreign, on=False)
         yield
     finally:
-        for layer in own:
-            layer.enabled = True
-        for layer in foreign:
-            layer.enable_adapters(True)
+        _switch(own, foreign, on=True)
+
+
+def _switch(own: Sequence[LowRankLayer], foreign: Sequence[Any], *, on: bool) -> None:
+    for layer in own:
+        layer.enabled = on
+    for layer in foreign:
+        layer.enable_adapters(on)
 
 
 def rows_of(items: Sequence[Any]) -> tuple[list[Any], list[int]]:
@@ -224,7 +225,7 @@ def save_trained(model: nn.Module, folder: Path) -> None:
     if hasattr(model, "peft_config"):
         from peft import get_peft_model_state_dict
 
-        model.peft_config["default"].save_pretrained(folder)
+        cast(Any, model).peft_config["default"].save_pretrained(folder)
         save_file(_whole(get_peft_model_state_dict(model)), folder / "adapter_model.safetensors")
     else:
         trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -241,9 +241,10 @@ def load_backbone(
     if tokenizer.eos_token_id is None:
         raise ModelError(f"The tokenizer in '{source.folder}' has no end-of-sequence token. Add one and save it.")
     sliding = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    placed: torch.nn.Module = model
     return Backbone(
         source=source,
-        model=model.to(device).requires_grad_(False).eval(),
+        model=placed.to(device).requires_grad_(False).eval(),
         tokenizer=tokenizer,
         device=torch.device(device),
         precision=precision,

@@ -264,7 +264,8 @@ def micro_batches(groups: Sequence[tuple[str, Sequence[Encoded]]], rows: int) ->
 
 def base_of(model: nn.Module) -> Any:
     """The transformers model inside a peft wrapper, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    wrapper: Any = model
+    return wrapper.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def target_logits(model: nn.Module, batch: Batch) -> Tensor:
@@ -283,7 +284,8 @@ def target_logits(model: nn.Module, batch: Batch) -> Tensor:
         logits = base.get_output_embeddings()(hidden[rows, columns])
     else:
         logits = base(**inputs, position_ids=batch.positions, use_cache=False).logits[rows, columns]
-    return logits.float()
+    wide: Tensor = logits.float()
+    return wide
 
 
 def _plain_head(base: Any) -> bool:

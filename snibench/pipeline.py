@@ -6,6 +6,7 @@ import platform
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -171,14 +172,13 @@ def _tune(bench: _Bench) -> FitRecord:
             write_json(folder / "conflict" / f"{point}.json", dict(found.summary))
         bench.watcher.on_stage("tuning")
 
-    pauses = {round(point * spec.recipe.steps): point for point in points if point < 1}
     bench.watcher.on_stage("tuning")
     checkpoint = folder / "checkpoint.safetensors"
     progress = trainer.run(
         checkpoint,
         every=bench.runtime.checkpoint_seconds,
         on_step=bench.watcher.on_step,
-        pauses={step: lambda point=point: measure(point) for step, point in pauses.items()},
+        pauses={round(point * spec.recipe.steps): partial(measure, point) for point in points if point < 1},
     )
     if 1.0 in points:
         measure(1.0)

@@ -148,7 +148,7 @@ class Store:
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for path in sorted((self.folder(fit) / "predictions").glob("*.parquet")):
             for row in pd.read_parquet(path).to_dict("records"):
-                found[row.pop("task"), row.pop("prompt_sha")] = row
+                found[row["task"], row["prompt_sha"]] = {str(key): value for key, value in row.items()}
         return found
 
     def add_predictions(self, fit: str, rows: Sequence[Mapping[str, Any]]) -> None:

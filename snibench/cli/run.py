@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from snibench.types import FitRecord
 
 
-class CommaList(click.ParamType):
+class CommaList(click.ParamType[tuple[Any, ...]]):
     """``a,b,c`` as a tuple of texts."""
 
     name = "NAME,..."
@@ -49,7 +49,7 @@ class Seeds(CommaList):
         return seeds
 
 
-class PerStep(click.ParamType):
+class PerStep(click.ParamType[tuple[int, int]]):
     """``K,M``: tasks per step, and instances of each."""
 
     name = "K,M"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -20,14 +21,14 @@ class LoraSettings:
     """LoRA's own (Hu et al. 2021): ``r`` ranks per layer, update scaled by ``alpha / r``."""
 
     r: int = 8
-    alpha: float = 16.0
+    alpha: int = 16
     dropout: float = 0.0
 
 
 class BaseMethod(Method):
     """Plain LoRA; override what differs."""
 
-    Settings = LoraSettings
+    Settings: ClassVar[type] = LoraSettings
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with peft's LoRA on every linear layer of its blocks."""
@@ -59,7 +60,7 @@ class BaseMethod(Method):
         yield
 
 
-def attach_lora(model: nn.Module, r: int, alpha: float, dropout: float) -> nn.Module:
+def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float) -> nn.Module:
     """``model`` with peft's LoRA on all linear layers, ``A`` drawn from the run's seed."""
     from peft import LoraConfig, get_peft_model
 

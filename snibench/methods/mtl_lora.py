@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ class MtlLoraSettings:
     """
 
     r: int = 8
-    alpha: float = 16.0
+    alpha: int = 16
     experts: int = 3
     temperature: float = 0.1
     diagonal: bool = False
@@ -44,7 +44,7 @@ class MtlLora(BaseMethod):
     Source: Yang et al., MTL-LoRA: Low-Rank Adaptation for Multi-Task Learning (AAAI 2025).
     """
 
-    Settings = MtlLoraSettings
+    Settings: ClassVar[type] = MtlLoraSettings
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with a task-routed layer in place of every linear one."""
@@ -106,6 +106,6 @@ class MtlLora(BaseMethod):
             self._mixtures[instruction] = (
                 nn.functional.one_hot(similarity.argmax(), count).float()
                 if self.settings.unseen == "nearest"
-                else cast(Tensor, torch.softmax(similarity / self.settings.sharpness, dim=0))
+                else torch.softmax(similarity / self.settings.sharpness, dim=0)
             )
         return self._mixtures[instruction]

@@ -40,7 +40,7 @@ class OursSettings:
     projection: bool = True
     dynamic_weights: bool = True
     r: int = 8
-    alpha: float = 16.0
+    alpha: int = 16
     features: int = 64
     modulation: float = 0.5
     similarity_weight: float = 0.1
@@ -55,7 +55,7 @@ class Ours(BaseMethod):
     instruction gets plain LoRA. With all switches off this is ``lora``.
     """
 
-    Settings = OursSettings
+    Settings: ClassVar[type] = OursSettings
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with modulated LoRA layers, and the projection ``V [q, H]`` of instruction embeddings."""
@@ -118,7 +118,8 @@ class Ours(BaseMethod):
         apart = (u[first] - u[second]).square().mean(1)
         agree = (u[first] * u[second]).mean(1).clamp(min=0).square()
         pull: Tensor = (similar * apart + (1 - similar) * agree).mean()
-        return self.settings.similarity_weight * pull
+        weight: float = self.settings.similarity_weight
+        return weight * pull
 
     def rule(self) -> Rule:
         """Gradient projection and dynamic weights, as far as they are switched on."""
@@ -145,7 +146,8 @@ class Ours(BaseMethod):
                 z = projected
             else:
                 z = z.index_copy(0, torch.tensor(told, device=z.device), projected)
-        return z / self.settings.features**0.5
+        scale: float = self.settings.features**-0.5
+        return z * scale
 
 
 class Coordinated(Rule):
@@ -155,7 +157,7 @@ class Coordinated(Rule):
     visit; ``w_t = 1 / (1 + v_t)``, scaled to mean 1 over the step, so that weights differ by a factor of 2 at most.
     """
 
-    Settings = OursSettings
+    Settings: ClassVar[type] = OursSettings
     needs: ClassVar[frozenset[str]] = frozenset({"gram", "generator"})
     decay = 0.9
 

@@ -31,7 +31,7 @@ class PromptAlignedSettings:
     align: Literal["general", "tasks", "both"] = "both"
     strength: float = 1.0
     r: int = 8
-    alpha: float = 16.0
+    alpha: int = 16
     dropout: float = 0.0
 
 
@@ -46,7 +46,7 @@ class PromptAligned(BaseMethod):
     the tasks' gradients may be aligned with one another first.
     """
 
-    Settings = PromptAlignedSettings
+    Settings: ClassVar[type] = PromptAlignedSettings
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         """``[K]`` mean target NLL."""
@@ -73,7 +73,7 @@ class PromptAligned(BaseMethod):
 class Aligned(Rule):
     """ProGrad's projection on coefficients of the Gram matrix; the reference row is the general gradient."""
 
-    Settings = PromptAlignedSettings
+    Settings: ClassVar[type] = PromptAlignedSettings
     needs: ClassVar[frozenset[str]] = frozenset({"gram"})
 
     def __init__(self, settings: PromptAlignedSettings | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import nn
 
@@ -18,7 +18,7 @@ class UnifiedPromptSettings:
 
     adapter: Literal["lora", "full"] = "lora"
     r: int = 8
-    alpha: float = 16.0
+    alpha: int = 16
     dropout: float = 0.0
 
 
@@ -29,7 +29,7 @@ class UnifiedPrompt(BaseMethod):
     abstract is public to us.
     """
 
-    Settings = UnifiedPromptSettings
+    Settings: ClassVar[type] = UnifiedPromptSettings
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with LoRA, or all of it trainable."""

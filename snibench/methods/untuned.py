@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -18,7 +19,7 @@ class UntunedSettings:
 class Untuned(BaseMethod):
     """No tuning: the base model answers as it is, once for all seeds."""
 
-    Settings = UntunedSettings
+    Settings: ClassVar[type] = UntunedSettings
     trains = False
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
