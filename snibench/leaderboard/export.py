@@ -1,0 +1,108 @@
+"""A run as a leaderboard: one JSON file, and beside it the rows of every entry."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snibench.errors import UsageError
+from snibench.leaderboard.entries import entry
+from snibench.leaderboard.rows import questions_digest, write_rows
+from snibench.leaderboard.validate import read_board
+from snibench.report.fits import labels, only, public_name
+from snibench.store import write_whole
+from snibench.text import digest, file_digest
+
+if TYPE_CHECKING:
+    from snibench.store import Results
+
+
+def export(results: Results, place: Path, authors: Sequence[str] = ()) -> Path:
+    """Write the board of ``results`` to ``place`` and return its path.
+
+    ``place`` is a file that ends in .json, or a folder, where the board is named for its suite and model. Methods
+    without a finished fit are left out.
+
+    Raises:
+        UsageError: If the run mixes suites, models or questions, or the file holds entries that would be lost.
+    """
+    suite, model = _identity(results)
+    name = f"{_slug(suite['name'])}-{suite['digest'][:8]}-{_slug(model['name'])}-{model['digest'][:8]}.json"
+    path = place if place.suffix == ".json" else place / name
+    finished = [label for label in labels(results) if label in set(results.answers["method"])]
+    _check_questions(results, finished)
+    _check_overwrite(path, finished)
+    board = {
+        "schema_version": 1,
+        "suite": suite,
+        "model": model,
+        "protocols": protocol_versions(results),
+        "entries": [_entry(label, only(results, (label,)), path, authors) for label in finished],
+    }
+    text = json.dumps(board, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_whole(path, lambda new: new.write_text(text, encoding="utf-8"))
+    return path
+
+
+def _entry(label: str, results: Results, board: Path, authors: Sequence[str]) -> dict[str, Any]:
+    folder = board.parent / f"{board.stem}-rows"
+    file = folder / f"{_slug(label)}-{digest(label)[:8]}.parquet"  # two labels can have one slug
+    write_rows(file, results)
+    rows = {
+        "path": f"{folder.name}/{file.name}",
+        "digest": file_digest(file),
+        "count": len(results.answers),
+        "questions": questions_digest(results.answers),
+    }
+    return entry(label, results, rows, authors)
+
+
+def protocol_versions(results: Results) -> dict[str, int]:
+    """Version of every protocol that ``results`` has answers of, as the run noted it."""
+    from snibench.registry import PROTOCOLS
+
+    noted = results.manifest.get("protocol_versions", {})
+    asked = [str(name) for name in results.answers["protocol"].unique()]
+    return {name: int(noted[name]) if name in noted else int(PROTOCOLS.get(name).version) for name in asked}
+
+
+def _identity(results: Results) -> tuple[dict[str, str], dict[str, str]]:
+    suites = {spec.suite_digest: public_name(spec.suite.name) for spec in results.specs}
+    models = {spec.model.digest: spec.model for spec in results.specs}
+    if len(suites) > 1 or len(models) > 1:
+        raise UsageError(
+            f"The run has {len(suites)} suites and {len(models)} models, but a leaderboard is about one of each. "
+            "Run each into a folder of its own (-o DIR)."
+        )
+    ((suite_digest, name),) = suites.items()
+    (model,) = models.values()
+    about = {"name": public_name(model.spec), "digest": model.digest, "tokenizer_digest": model.tokenizer_digest}
+    return {"name": name, "digest": suite_digest}, about
+
+
+def _check_questions(results: Results, finished: Sequence[str]) -> None:
+    asked = {label: questions_digest(only(results, (label,)).answers) for label in finished}
+    others = [label for label in finished if asked[label] != asked[finished[0]]]
+    if others:
+        raise UsageError(
+            f"{', '.join(others)} answered other questions than {finished[0]}, so one board cannot hold both. "
+            "Repeat the run to answer what is missing."
+        )
+
+
+def _check_overwrite(path: Path, finished: Sequence[str]) -> None:
+    if not path.exists():
+        return
+    lost = [one["label"] for one in read_board(path)["entries"] if one["label"] not in finished]
+    if lost:
+        raise UsageError(
+            f"{path} holds entries that this run has not: {', '.join(lost)}. Name another file: -o OTHER.json"
+        )
+
+
+def _slug(text: str) -> str:
+    """``text`` as a file name: lower case, anything else than letters, digits, dots and dashes one dash."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")[:80] or "unnamed"

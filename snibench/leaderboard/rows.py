@@ -1,0 +1,80 @@
+"""The rows of one entry: its answers and the tasks they are about, in one Parquet file that anybody can check."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from snibench.report.export import rows_as_json
+from snibench.store import ANSWER_COLUMNS, Results, write_whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = [*ANSWER_COLUMNS, "method", "seed", "train_format"]
+TASK_COLUMNS = ["task", "category", "domains", "sources", "labels", "metric", "chance", "majority", "seen", "flags"]
+QUESTION = ["protocol", "variant", "format", "task", "split", "seen", "instance", "stream", "position", "side"]
+_KEY = b"snibench"  # of the file's metadata, where the tasks are
+
+
+class RowsError(Exception):
+    """A rows file that cannot be read as one; the message completes "the rows ..."."""
+
+
+def write_rows(path: Path, results: Results) -> None:
+    """Write the answers of ``results``, and its tasks as metadata. The same rows give the same bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    answers = results.answers[COLUMNS].sort_values([*QUESTION, "method", "seed"], kind="stable")
+    asked = results.tasks[results.tasks["task"].isin(answers["task"].unique())].sort_values("task")
+    about = {"tasks": rows_as_json(asked[[name for name in TASK_COLUMNS if name in asked]])}
+    table = pa.Table.from_pandas(answers, preserve_index=False)
+    table = table.replace_schema_metadata({_KEY: json.dumps(about, ensure_ascii=False, sort_keys=True).encode()})
+    write_whole(path, lambda new: pq.write_table(table, new, compression="zstd"))
+
+
+def read_rows(path: Path) -> Results:
+    """What ``write_rows`` wrote, as results without records.
+
+    Raises:
+        RowsError: If the file is no Parquet, lacks a column, or does not say what its tasks are.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise RowsError(f"cannot be read as Parquet ({_first_line(error)}).") from error
+    lacking = [name for name in COLUMNS if name not in table.column_names]
+    if lacking:
+        raise RowsError(f"lack the column {', '.join(map(repr, lacking))}.")
+    answers = table.select(COLUMNS).to_pandas()
+    return Results(folder=path.parent, answers=answers, tasks=_tasks(table), records=(), specs=(), manifest={})
+
+
+def _tasks(table: pa.Table) -> pd.DataFrame:
+    try:
+        rows = json.loads((table.schema.metadata or {})[_KEY])["tasks"]
+        tasks = pd.DataFrame(rows, columns=TASK_COLUMNS)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise RowsError("do not say what their tasks are (metadata 'snibench').") from error
+    unknown = sorted(set(table["task"].to_pylist()) - set(tasks["task"]))
+    if unknown:
+        raise RowsError(f"answer the task {str(unknown[0])[:80]!r}, which their metadata does not describe.")
+    return tasks
+
+
+def questions_digest(answers: pd.DataFrame) -> str:
+    """SHA-256 over the distinct questions, whoever answered them and with whichever seed."""
+    asked = answers[QUESTION].drop_duplicates().astype(str)
+    return hashlib.sha256("\n".join(sorted(map("\x1f".join, asked.to_numpy()))).encode("utf-8", "replace")).hexdigest()
+
+
+def _first_line(error: Any) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

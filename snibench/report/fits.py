@@ -1,0 +1,254 @@
+"""What the records of a run say: conflict, cost, failures, and what a reader must know before comparing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import nan
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from snibench.report.layouts import CONTROLS, METHOD, ordered, present
+from snibench.report.values import Column, Table
+from snibench.stats.arrays import Floats
+from snibench.stats.intervals import mean_interval
+
+if TYPE_CHECKING:
+    from snibench.store import Results
+    from snibench.types import FitRecord, FitSpec
+
+
+def labels(results: Results) -> list[str]:
+    """Methods as tables call them, in the order in which they were run."""
+    return list(dict.fromkeys(spec.label for spec in results.specs))
+
+
+def controls(results: Results) -> list[str]:
+    """Labels of the untuned model and the floors, which stand above the methods."""
+    methods = {spec.label: spec.method for spec in results.specs}
+    return [label for name in CONTROLS for label, method in methods.items() if method == name]
+
+
+def only(results: Results, kept: Sequence[str]) -> Results:
+    """``results`` of these methods alone."""
+    pairs = [pair for pair in zip(results.records, results.specs, strict=True) if pair[1].label in kept]
+    return replace(
+        results,
+        answers=results.answers[results.answers["method"].isin(list(kept))].reset_index(drop=True),
+        records=tuple(record for record, _ in pairs),
+        specs=tuple(spec for _, spec in pairs),
+    )
+
+
+def done(results: Results) -> list[tuple[FitRecord, FitSpec]]:
+    """Finished fits."""
+    return [pair for pair in zip(results.records, results.specs, strict=True) if pair[0].status == "done"]
+
+
+# ------------------------------------------------------------------------------------- failures
+
+
+def failed_fits(results: Results) -> pd.DataFrame:
+    """Fits that are not done: method, seed, status, cause, fit."""
+    rows = [
+        (spec.label, spec.seed, record.status, record.cause or "not recorded", record.fit)
+        for record, spec in zip(results.records, results.specs, strict=True)
+        if record.status != "done"
+    ]
+    return pd.DataFrame(rows, columns=["method", "seed", "status", "cause", "fit"])
+
+
+def failed_tables(failed: pd.DataFrame) -> list[Table]:
+    """One table, or none if every fit is done."""
+    if not len(failed):
+        return []
+    columns = (Column("status", "Status"), Column("cause", "Cause"), Column("fit", "Fit"))
+    notes = ("These fits take no part in any number or test. Each one's folder is named like the fit.",)
+    return [
+        Table("failed", "Fits that are not done", failed, (METHOD, Column("seed", "Seed", "count")), columns, notes)
+    ]
+
+
+# ------------------------------------------------------------------------------------- conflict
+
+_CONFLICT = (
+    Column("score", "Score", "number", "lower", "score_low", "score_high", "n_seeds"),
+    Column("score_raw", "Raw score", "number", "lower"),
+    Column("residual", "Residual", "number", "lower"),
+    Column("rate", "Rate", "percent", "lower"),
+    Column("rate_raw", "Raw rate", "percent", "lower"),
+    Column("mean_cosine", "Mean cosine", "number", "higher"),
+    Column("magnitude_similarity", "Magnitudes", "number", "higher"),
+    Column("standard_error", "Cosine SE", "number"),
+    Column("tasks", "Tasks", "count"),
+    Column("n_seeds", "Seeds", "count"),
+)
+_CONFLICT_NOTES = (
+    "Score: mean over pairs of tasks of max(0, -cos) of their gradients on probe instances; cross-fitted, hence "
+    "unbiased, and it may leave [0, 1] a little. Raw: the plain formula, biased. Means and t intervals over seeds.",
+    "Residual: the same between the rule's update and each task. Rate: share of pairs in conflict. "
+    "Magnitudes: how alike the gradients are in length.",
+)
+
+
+def conflict(results: Results) -> pd.DataFrame:
+    """method, share of training, and every number of the conflict measurement, means over seeds."""
+    means: list[dict[str, Any]] = []
+    measured: dict[tuple[str, float], list[dict[str, float]]] = {}
+    for record, spec in done(results):
+        for point, values in record.conflict.items():
+            measured.setdefault((spec.label, float(point)), []).append(dict(values))
+    for (method, share), fits in measured.items():
+        seeds = pd.DataFrame(fits)
+        low, high = _seed_interval(seeds["score"].dropna().to_numpy(np.float64)) if "score" in seeds else (nan, nan)
+        numbers = {str(name): float(seeds[name].mean()) for name in seeds}
+        ends = {"score_low": low, "score_high": high, "n_seeds": len(fits)}
+        means.append({"method": method, "share": share, **numbers, **ends})
+    return pd.DataFrame(means, columns=None if means else ["method", "share"])
+
+
+def _seed_interval(values: Floats) -> tuple[float, float]:
+    """The t interval of a number that each seed has one of."""
+    if len(values) < 2:
+        return nan, nan
+    estimate = mean_interval(values[None, :])  # seeds take the place of tasks
+    return estimate.low, estimate.high
+
+
+def conflict_tables(results: Results, order: Sequence[str]) -> list[Table]:
+    """One table, or none if conflict was not measured."""
+    frame = conflict(results)
+    if not len(frame):
+        return []
+    columns = present(_CONFLICT, frame)
+    keys = (Column("share", "Trained", "share"), METHOD)
+    return [ordered(Table("conflict", "Gradient conflict", frame, keys, columns, _CONFLICT_NOTES), order)]
+
+
+# ----------------------------------------------------------------------------------------- cost
+
+_COST = (
+    Column("trainable_parameters", "Trainable", "count", "lower"),
+    Column("total_parameters", "All parameters", "count"),
+    Column("seconds", "Tuning", "seconds", "lower"),
+    Column("seconds_min", "Fastest", "seconds"),
+    Column("seconds_max", "Slowest", "seconds"),
+    Column("peak_memory", "Peak memory", "bytes", "lower"),
+    Column("device", "Device"),
+    Column("fits", "Fits done"),
+)
+
+
+def costs(results: Results) -> pd.DataFrame:
+    """One row per method: fits done, and what one of them costs."""
+    return pd.DataFrame([_cost(label, only(results, (label,)).records) for label in labels(results)])
+
+
+def _cost(label: str, fits: Sequence[FitRecord]) -> dict[str, Any]:
+    finished = [record for record in fits if record.status == "done"]
+    others = sorted({record.status for record in fits} - {"done"})
+    row: dict[str, Any] = {"method": label, "fits": ", ".join([f"{len(finished)}/{len(fits)}", *others])}
+    if not finished:
+        return row
+    seconds = [record.seconds for record in finished]
+    return row | {
+        "trainable_parameters": max(record.trainable_parameters for record in finished),
+        "total_parameters": max(record.total_parameters for record in finished),
+        "seconds": float(np.mean(seconds)),
+        "seconds_min": min(seconds),
+        "seconds_max": max(seconds),
+        "peak_memory": max(record.peak_memory for record in finished),
+        "device": ", ".join(sorted({record.device for record in finished if record.device})),
+    }
+
+
+def cost_table(results: Results, order: Sequence[str]) -> Table:
+    """What one fit of each method costs."""
+    frame = costs(results)
+    notes = ("Tuning alone, without conflict measurement and answering. Time: mean over fits; memory: the highest.",)
+    return ordered(Table("cost", "Cost of one fit", frame, (METHOD,), present(_COST, frame), notes), order)
+
+
+# --------------------------------------------------------------------------------- the run itself
+
+
+def public_name(spec: str) -> str:
+    """A suite's or model's name without the folders that it lies in, which say more about a machine than about it."""
+    path = PurePath(spec)
+    return path.name if path.is_absolute() or path.parts[:1] in ((".",), ("..",)) else spec
+
+
+def title(results: Results) -> str:
+    """Suite, model, budget and seeds on one line."""
+    specs = results.specs
+    suites = ", ".join(dict.fromkeys(public_name(spec.suite.name) for spec in specs))
+    models = ", ".join(dict.fromkeys(public_name(spec.model.spec) for spec in specs))
+    recipe = max((spec.recipe for spec in specs), key=lambda recipe: recipe.steps)
+    seeds = len({spec.seed for spec in specs})
+    return (
+        f"Suite {suites}, model {models}: {recipe.steps} steps of {recipe.tasks_per_step} tasks x "
+        f"{recipe.instances_per_task} instances, {seeds} seed{'' if seeds == 1 else 's'}"
+    )
+
+
+def facts(results: Results) -> dict[str, Any]:
+    """What the numbers hang on, for exports."""
+    specs = results.specs
+    return {
+        "suite": sorted({public_name(spec.suite.name) for spec in specs}),
+        "suite_digest": sorted({spec.suite_digest for spec in specs}),
+        "model": sorted({public_name(spec.model.spec) for spec in specs}),
+        "model_digest": sorted({spec.model.digest for spec in specs}),
+        "tokenizer_digest": sorted({spec.model.tokenizer_digest for spec in specs}),
+        "methods": {spec.label: dict(spec.source) for spec in specs},
+        "seeds": sorted({spec.seed for spec in specs}),
+        "steps": sorted({spec.recipe.steps for spec in specs}),
+        "train_formats": sorted({spec.train_format for spec in specs}),
+        "precision": sorted({spec.precision for spec in specs}),
+        "rows": len(results.answers),
+    }
+
+
+def run_notes(results: Results) -> tuple[str, ...]:
+    """What a reader must know before comparing: unequal questions, budgets, software, fall-backs."""
+    trained = [spec.recipe.steps for record, spec in done(results) if record.trainable_parameters]
+    budgets = [f"Budgets differ between fits: {', '.join(map(str, sorted(set(trained))))} steps."]
+    return (
+        *_question_notes(results.answers),
+        *(budgets if len(set(trained)) > 1 else ()),
+        *_version_notes(results),
+        *_record_notes(results),
+    )
+
+
+def _question_notes(answers: pd.DataFrame) -> list[str]:
+    notes = []
+    for protocol, rows in answers.groupby("protocol", sort=False):
+        counts = {str(method): len(fit) for (method, _), fit in rows.groupby(["method", "seed"])}
+        fewest = min(counts, key=counts.__getitem__)
+        if counts[fewest] < max(counts.values()):
+            notes.append(
+                f"Protocol {protocol}: not all fits answered the same questions (the fewest: {fewest}, "
+                f"{counts[fewest]:,}; the most: {max(counts.values()):,}); only those that all answered are compared."
+            )
+    return notes
+
+
+def _version_notes(results: Results) -> list[str]:
+    versions: dict[str, set[str]] = {}
+    for record, _ in done(results):
+        for name, version in record.versions.items():
+            versions.setdefault(name, set()).add(version)
+    differ = [f"{name} {' and '.join(sorted(found))}" for name, found in sorted(versions.items()) if len(found) > 1]
+    return [f"Fits were made with different software: {'; '.join(differ)}."] if differ else []
+
+
+def _record_notes(results: Results) -> list[str]:
+    said: dict[str, list[str]] = {}
+    for record, spec in done(results):
+        for note in record.notes:
+            said.setdefault(note, []).append(spec.label)
+    return [f"{', '.join(dict.fromkeys(who))}: {note}" for note, who in said.items()]

@@ -1,0 +1,98 @@
+"""What a report is made of: tidy frames of fractions, and how a person should see their columns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Unit = Literal["text", "percent", "share", "difference", "points", "number", "count", "p", "seconds", "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How one column of a frame is shown.
+
+    ``percent``, ``share``, ``difference`` and ``points`` take fractions; a share is shown without decimals, a
+    difference in points with its sign. ``low`` and ``high`` name the fields with the ends of the interval, ``n``
+    the one with the number of units behind the value, ``mark`` a boolean one that puts a star behind it. The fields
+    in ``also`` follow behind a slash. A key with ``about`` describes its row but does not tell it from others.
+    """
+
+    field: str
+    title: str
+    unit: Unit = "text"
+    better: Literal["higher", "lower", ""] = ""
+    low: str = ""
+    high: str = ""
+    n: str = ""
+    mark: str = ""
+    also: tuple[str, ...] = ()
+    about: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field of the frame that the column shows or leans on."""
+        return tuple(name for name in (self.field, self.low, self.high, self.n, self.mark, *self.also) if name)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A tidy frame with one row per value of ``keys``, and the columns to show.
+
+    ``across`` names a key whose values become columns where the table is drawn, of the first of ``columns`` alone;
+    exports stay tidy and complete. ``protocol`` is empty for what belongs to no single protocol. A table with
+    ``detail`` is too long to read and stands in CSV and JSON alone.
+    """
+
+    name: str
+    title: str
+    frame: pd.DataFrame
+    keys: tuple[Column, ...]
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...] = ()
+    protocol: str = ""
+    across: str = ""
+    detail: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that tables, exports and leaderboards show, made of stored rows alone.
+
+    ``rows_digest`` is over the answers that were read. ``baseline`` is empty where there is none.
+    """
+
+    title: str
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+    failed: pd.DataFrame
+    baseline: str
+    rows_digest: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> tuple[Table, ...]:
+        """The tables to read."""
+        return tuple(table for table in self.tables if not table.detail)
+
+    def table(self, name: str) -> Table:
+        """The table called ``name``.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        return {table.name: table for table in self.tables}[name]
+
+
+def rows_digest(answers: pd.DataFrame) -> str:
+    """SHA-256 over what was asked and how it was scored, whatever the order of the rows."""
+    columns = ["fit", "protocol", "variant", "format", "task", "split", "instance", "stream", "position", "score"]
+    lines = answers[columns[0]].astype(str)
+    for column in columns[1:]:
+        lines = lines.str.cat(answers[column].astype(str), sep="\x1f")
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from snibench.report import build, to_json
+from snibench.report.export import WRITERS, csv_text, latex_text, markdown_text, rows_as_json
+from snibench.report.values import Column, Report, Table
+from snibench.store import Results
+
+
+def report_of(frame: pd.DataFrame, title: str = "T") -> Report:
+    table = Table(
+        "t", title, frame, (Column("method", "Method"),), (Column("x", "X", "percent", "higher", "low", "high"),)
+    )
+    return Report("R", (table,), ("A note.",), pd.DataFrame(), "", "0" * 64)
+
+
+SMALL = pd.DataFrame({"method": ["a", "b"], "x": [0.125, np.nan], "low": [0.1, np.nan], "high": [0.2, np.nan]})
+
+
+def test_json_has_every_table_with_raw_and_adjusted_p(report: Report) -> None:
+    loaded = json.loads(to_json(report))
+    rows = loaded["tables"]["comparison_unseen"]["rows"]
+    assert {"p", "p_holm", "p_seed", "p_seed_holm", "df", "n_tasks", "n_sources", "n_seeds"} <= set(rows[0])
+    assert any("sign-flip" in note for note in loaded["tables"]["comparison_unseen"]["notes"])
+    assert re.fullmatch("[0-9a-f]{64}", loaded["rows_digest"])
+    assert loaded["failed"][0]["status"] == "diverged"
+    assert set(loaded["tables"]) == {table.name for table in report.tables}
+
+
+def test_json_keeps_numbers_in_full_and_writes_null_for_what_is_not_known() -> None:
+    rows = json.loads(to_json(report_of(SMALL)))["tables"]["t"]["rows"]
+    assert rows == [
+        {"method": "a", "x": 0.125, "low": 0.1, "high": 0.2},
+        {"method": "b", "x": None, "low": None, "high": None},
+    ]
+
+
+def test_frames_become_json_without_numpy_and_infinities() -> None:
+    frame = pd.DataFrame({"i": np.array([1]), "f": [math.inf], "l": [np.array([1.5])], "n": [pd.NA]})
+    assert rows_as_json(frame) == [{"i": 1, "f": None, "l": [1.5], "n": None}]
+
+
+def test_csv_is_tidy_with_fractions_and_intervals(report: Report) -> None:
+    rows = pd.read_csv(io.StringIO(csv_text(report)), dtype={"value": str})
+    found = rows.query("table == 'gap' and method == 'ours' and measure == 'unseen'")
+    gap = report.table("gap").frame.set_index("method").loc["ours"]
+    assert float(found["value"].iloc[0]) == gap["unseen"]
+    assert found["low"].iloc[0] == gap["unseen_low"]
+
+
+def test_csv_holds_nothing_that_a_spreadsheet_would_run() -> None:
+    frame = SMALL.assign(method=["=HYPERLINK(0)", "@b"])
+    names = [row["method"] for row in csv.DictReader(io.StringIO(csv_text(report_of(frame))))]
+    assert set(names) == {"'=HYPERLINK(0)", "'@b"}
+
+
+def test_markdown_has_a_row_for_each_method_and_escapes_what_would_break_it() -> None:
+    text = markdown_text(report_of(SMALL.assign(method=["a|b", "<script>"])))
+    assert r"| a\|b | 12.5 [10.0, 20.0] |" in text
+    assert r"\<script\>" in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {3}
+
+
+def test_latex_escapes_what_would_break_it() -> None:
+    text = latex_text(report_of(SMALL.assign(method=["a_b & 5% #1", r"\input{x}"]), title="Gap ↑"))
+    assert r"a\_b \& 5\% \#1" in text
+    assert r"\textbackslash{}input\{x\}" in text
+    assert r"$\uparrow$" in text
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+
+
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+def test_every_writer_is_a_function_of_the_report_alone(results: Results, kind: str) -> None:
+    assert WRITERS[kind](build(results)) == WRITERS[kind](build(results))
+
+
+def test_percent_is_written_for_people_only(report: Report) -> None:
+    value = report.table("summary").frame.set_index("method").loc["ours", "unseen"]
+    assert f"{100 * value:.1f}" in markdown_text(report)
+    assert repr(float(value)) in to_json(report)

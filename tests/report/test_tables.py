@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from snibench.errors import UsageError
+from snibench.report import Report, build
+from snibench.report.measures import _combo_means
+from snibench.store import Results
+
+Make = Callable[..., Results]
+
+
+def methods(report: Any, table: str) -> list[str]:
+    return list(dict.fromkeys(report.table(table).frame["method"]))
+
+
+def test_row_0_of_every_table_of_methods_is_the_untuned_model(report: Report) -> None:
+    others = {"failed", "conflict", "gap_differences", "categories_unseen", "format_agreement"}
+    firsts = {table.name: table.frame["method"].iloc[0] for table in report.tables if table.name not in others}
+    assert set(firsts.values()) == {"untuned"}
+    assert {"summary", "comparison_unseen", "gap", "formats", "combos", "cost"} <= set(firsts)
+
+
+def test_the_baseline_is_compared_with_and_has_no_difference_from_itself(report: Report) -> None:
+    assert report.baseline == "unified-prompt"
+    row = report.table("comparison_unseen").frame.set_index("method").loc["unified-prompt"]
+    assert np.isnan(row["delta"])
+    assert not row["significant"]
+
+
+def test_the_summary_has_one_row_for_each_method_and_the_means_of_the_rows(results: Results) -> None:
+    summary = build(results).table("summary").frame.set_index("method")
+    answers = results.answers.query("protocol == 'gap' and split == 'unseen' and method == 'ours'")
+    assert list(summary.index) == ["untuned", "unified-prompt", "mtl-lora", "ours"]
+    assert summary.loc["ours", "unseen"] == pytest.approx(answers["score"].mean())  # tasks are equally large here
+    assert summary.loc["ours", "gap"] == pytest.approx(summary.loc["ours", "seen"] - summary.loc["ours", "unseen"])
+    assert summary.loc["ours", "unseen_low"] < summary.loc["ours", "unseen"] < summary.loc["ours", "unseen_high"]
+
+
+def test_conflict_is_a_mean_over_seeds_with_its_t_interval(report: Report) -> None:
+    ours = report.table("summary").frame.set_index("method").loc["ours"]
+    low, high = stats.t.interval(0.95, 2, 0.06, 0.01 / np.sqrt(3))
+    assert ours["conflict"] == pytest.approx(0.06)
+    assert (ours["conflict_low"], ours["conflict_high"]) == (pytest.approx(low), pytest.approx(high))
+    assert ours["conflict_raw"] == pytest.approx(0.14)
+
+
+def test_a_fit_that_diverged_is_a_row_with_its_cause_and_takes_part_in_no_number(report: Report) -> None:
+    (failed,) = report.table("failed").frame.to_dict("records")
+    assert (failed["method"], failed["seed"], failed["status"]) == ("mtl-lora", 2, "diverged")
+    assert "nan" in failed["cause"]
+    assert report.table("summary").frame.set_index("method").loc["mtl-lora", "fits"] == "2/3, diverged"
+    assert report.table("comparison_unseen").frame.set_index("method").loc["mtl-lora", "n_seeds"] == 2
+
+
+def test_a_method_without_any_finished_fit_keeps_its_row(make_results: Make) -> None:
+    results = make_results({"untuned": 0.2, "unified-prompt": 0.5, "ours": 0.6}, seeds=(0,), failed=("ours",))
+    summary = build(results).table("summary").frame.set_index("method")
+    assert summary.loc["ours", "fits"] == "0/1, diverged"
+    assert np.isnan(summary.loc["ours", "unseen"])
+    assert "ours" not in methods(build(results), "comparison_unseen")
+
+
+def test_one_seed_still_gives_a_report_that_says_so(make_results: Make) -> None:
+    report = build(make_results(seeds=(0,)))
+    assert any("one seed" in note for note in report.table("comparison_unseen").notes)
+
+
+def test_a_single_method_needs_no_baseline(make_results: Make) -> None:
+    report = build(make_results({"ours": 0.6}, seeds=(0, 1)))
+    assert report.baseline == ""
+    assert not [table for table in report.tables if table.name.startswith("comparison")]
+
+
+def test_without_the_usual_baseline_the_untuned_model_is_it(make_results: Make) -> None:
+    assert build(make_results({"untuned": 0.2, "ours": 0.6})).baseline == "untuned"
+
+
+def test_a_baseline_that_was_planned_but_failed_is_replaced_and_the_report_says_so(make_results: Make) -> None:
+    levels = {"untuned": 0.2, "unified-prompt": 0.5, "ours": 0.6}
+    results = make_results(levels, seeds=(0,), failed=("unified-prompt",))
+    report = build(replace(results, manifest={**results.manifest, "baseline": "unified-prompt"}))
+    assert report.baseline == "untuned"
+    assert any("unified-prompt" in note and "untuned" in note for note in report.notes)
+
+
+def test_a_misspelled_baseline_gets_a_suggestion(results: Results) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'unified-prompt'"):
+        build(results, "unified-promt")
+
+
+def test_the_order_of_the_rows_on_disk_changes_nothing(results: Results) -> None:
+    shuffled = replace(results, answers=results.answers.sample(frac=1, random_state=0).reset_index(drop=True))
+    one, other = build(results), build(shuffled)
+    assert one.rows_digest == other.rows_digest
+    assert {table.name for table in one.tables} == {table.name for table in other.tables}
+    for name in ("summary", "comparison_unseen", "gap", "formats", "combos"):
+        left, right = (
+            r.table(name).frame.sort_values([k.field for k in r.table(name).keys], ignore_index=True)
+            for r in (one, other)
+        )
+        pd.testing.assert_frame_equal(left, right)
+
+
+def test_one_changed_score_changes_the_digest_of_the_rows(results: Results) -> None:
+    answers = results.answers.copy()
+    answers.loc[5, "score"] = 1 - answers.loc[5, "score"]
+    assert build(replace(results, answers=answers)).rows_digest != build(results).rows_digest
+
+
+def test_answers_of_a_protocol_that_is_not_installed_are_named_and_the_rest_is_shown(results: Results) -> None:
+    strange = results.answers.head(3).assign(protocol="of-a-plugin")
+    report = build(replace(results, answers=pd.concat([results.answers, strange], ignore_index=True)))
+    assert any("of-a-plugin" in note for note in report.notes)
+    assert report.table("gap")
+
+
+def test_methods_are_compared_on_the_questions_that_all_of_them_answered(results: Results) -> None:
+    answers = results.answers
+    lost = (answers["method"] == "ours") & (answers["protocol"] == "gap") & (answers["instance"] == "i0")
+    report = build(replace(results, answers=answers[~lost].reset_index(drop=True)))
+    shared = answers[(answers["protocol"] == "gap") & (answers["split"] == "unseen") & (answers["instance"] != "i0")]
+    expected = shared[shared["method"] == "unified-prompt"]["score"].mean()
+    found = report.table("comparison_unseen").frame.set_index("method").loc["unified-prompt", "mean"]
+    assert found == pytest.approx(expected)
+    assert any("Protocol gap" in note and "same questions" in note for note in report.notes)
+
+
+def test_different_software_and_fall_backs_are_said(results: Results) -> None:
+    first, *others = results.records
+    other = replace(first, versions={**first.versions, "torch": "2"}, notes=("Fell back to one row per instance.",))
+    second = replace(others[0], versions={**others[0].versions, "torch": "3"})
+    notes = build(replace(results, records=(other, second, *others[1:]))).notes
+    assert "Fits were made with different software: torch 2 and 3." in notes
+    assert "untuned: Fell back to one row per instance." in notes
+
+
+def test_folders_of_this_machine_do_not_enter_a_report(results: Results) -> None:
+    spec = results.specs[0]
+    specs = tuple(
+        replace(s, model=replace(s.model, spec="/home/me/models/small"), suite=replace(s.suite, name="/data/sni"))
+        for s in results.specs
+    )
+    assert spec.model.spec == "tiny"
+    report = build(replace(results, specs=specs))
+    assert "/home" not in report.title + str(report.facts)
+    assert "model small" in report.title
+
+
+def test_combos_of_different_metrics_are_not_averaged() -> None:
+    numbers = {"iqr": 0.1, "p5": 0.2, "noise_sd": 0.1, "excess_sd": 0.0, "min": 0.1}
+    rows = [("rouge_l", 0.1), ("exact_match", 0.6), ("exact_match", 0.8)]
+    frame = pd.DataFrame([{"method": "a", "metric": metric, "median": value, **numbers} for metric, value in rows])
+    (row,) = _combo_means(frame).to_dict("records")
+    assert row["median"] == pytest.approx(0.7)
+    assert (row["metric"], row["n_boxes"]) == ("exact_match", 2)
