@@ -1,0 +1,63 @@
+"""Listing is quick because it imports little: proved by what is imported, not by the clock."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snibench.store import Store
+from snibench.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
+
+HEAVY = ["torch", "transformers", "peft", "datasets", "pandas", "scipy", "numpy", "pyarrow", "matplotlib"]
+PROBE = f"""
+import json, sys
+from snibench.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    print(json.dumps([end.code or 0, sorted(name for name in {HEAVY} if name in sys.modules)]), file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    spec = FitSpec(
+        method="lora",
+        rule="",
+        settings={},
+        source={},
+        model=ModelRef("tiny", "0", "0"),
+        suite=SuiteRequest("mini"),
+        suite_digest="0",
+        mixture=Mixture(("a",)),
+        train_format="definition",
+        recipe=Recipe(steps=1),
+        seed=0,
+        precision="float32",
+        label="lora",
+    )
+    store = Store(tmp_path)
+    store.begin(spec)
+    store.seal(FitRecord(fit=spec.id, label="lora", method="lora", rule="", seed=0, status="done"))
+    return tmp_path
+
+
+def test_help_and_lists_import_nothing_heavy(runs: Path) -> None:
+    commands = [
+        ["--help"],
+        ["--version"],
+        ["ls", "methods"],
+        ["ls", "rules", "--json"],
+        ["ls", "runs", "-o", str(runs)],
+    ]
+    commands += [["show", "lora"], ["show", "pcgrad"], ["ls", "--help"], ["run", "--help"]]
+    for command in commands:
+        done = subprocess.run([sys.executable, "-c", PROBE, *command], capture_output=True, text=True, check=True)
+        assert done.stdout, command
+        code, heavy = json.loads(done.stderr.splitlines()[-1])
+        assert code == 0, (command, done.stderr)
+        assert heavy == [], command
