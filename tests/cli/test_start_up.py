@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from snibench.cli import COMMANDS
 from snibench.store import Store
 from snibench.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 
@@ -47,14 +48,8 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_help_and_lists_import_nothing_heavy(runs: Path) -> None:
-    commands = [
-        ["--help"],
-        ["--version"],
-        ["ls", "methods"],
-        ["ls", "rules", "--json"],
-        ["ls", "runs", "-o", str(runs)],
-    ]
-    commands += [["show", "lora"], ["show", "pcgrad"], ["ls", "--help"], ["run", "--help"]]
+    commands = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS), ["show", "lora"], ["show", "mean"]]
+    commands += [["ls", "methods"], ["ls", "rules", "--json"], ["ls", "runs", "-o", str(runs)]]
     for command in commands:
         done = subprocess.run([sys.executable, "-c", PROBE, *command], capture_output=True, text=True, check=True)
         assert done.stdout, command
