@@ -7,7 +7,6 @@ Texts are those of the catalogue in docs/formats.md, byte for byte. ``D`` is the
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -140,39 +139,45 @@ class Chat(Format):
         A template that takes no system message gets the definition, a blank line and the input as the user's.
 
         Raises:
-            ModelError: If the template does not repeat what the messages say.
+            ModelError: If the template raises or does not write both once; names the cause.
         """
         if not getattr(tokenizer, "chat_template", None):
             return self
         return Chat(_chat_frame(tokenizer))
 
 
-# Private-use characters: no template trims them, and no definition or input is mistaken for them, because the
-# template is rendered with them alone.
+# Private-use characters: no template trims or escapes them.
 _SYSTEM, _USER = "\ue000", "\ue001"
-# A template may print today's date; prompts must not depend on the day.
-_TODAY = datetime(2024, 7, 26)
+# Some templates print today's date; prompts must not depend on the day.
+_CLOCK = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
 
 
 def _chat_frame(tokenizer: Any) -> tuple[str, str, str]:
+    """What the chat template writes before, between and behind the definition and the input.
+
+    The template is rendered once, with stand-ins: it can neither trim an input nor act on what is written in it.
+    """
     conversations = (
         [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}],
         [{"role": "user", "content": f"{_SYSTEM}\n\n{_USER}"}],
     )
+    cause = "it drops or repeats what they say"
     for messages in conversations:
         try:
+            template = _CLOCK + tokenizer.get_chat_template()
             text = tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, strftime_now=_TODAY.strftime
+                messages, chat_template=template, tokenize=False, add_generation_prompt=True
             )
-        except Exception:  # a template refuses a role by raising whatever it likes
+        except Exception as error:  # a template refuses a role by raising whatever it likes
+            cause = f"{type(error).__name__}: {error}"
             continue
-        before, system, rest = text.partition(_SYSTEM)
-        between, user, after = rest.partition(_USER)
-        if system and user and not {_SYSTEM, _USER} & set(between + after):
+        before, _, rest = text.partition(_SYSTEM)
+        between, _, after = rest.partition(_USER)
+        if text.count(_SYSTEM) == text.count(_USER) == 1 and after:
             return before, between, after
     raise ModelError(
-        "The tokenizer's chat template does not repeat the messages that it is given, so the format 'chat' cannot "
-        "use it. Leave 'chat' out of --formats, or use a tokenizer with another template."
+        f"The tokenizer's chat template cannot render a definition and an input ({cause}). "
+        "Leave the format 'chat' out, or use a tokenizer with another template."
     )
 
 

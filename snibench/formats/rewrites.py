@@ -21,9 +21,7 @@ _QUOTED = re.compile(
     )
 )
 _MASK = re.compile("\ue000(\\d+)\ue001")
-_BOUNDARY = re.compile(
-    r"""((?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)["')\]]?\s+(?=[A-Z0-9"'(\[])|\s*\n\s*)""",
-)
+_BOUNDARY = re.compile(r"""((?:(?<=[.!?])|(?<=[.!?]["')\]]))(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z0-9"'(\[])|\s*\n\s*)""")
 # "3) ", "(b) ", "- ", "Tense: ": what may stand before the sentence proper.
 _MARKER = re.compile(r"\(?\w{1,2}[.)]\s+|[-*•]\s+|\w+:\s+(?=[A-Z])")
 
@@ -56,8 +54,8 @@ _VERB_LIST = """
     give identify imagine indicate infer insert judge keep label list localize maintain make mark match modify multiply
     name output paraphrase perform pick predict preserve prioritize produce provide rank read recognize remove reorder
     rephrase replace reply respond response retain return reverse rewrite round say see select separate simplify solve
-    sort split start state stick substitute subtract suggest summarize swap tell think transform translate try turn
-    type use utilize verify write
+    sort spell split start state stick substitute subtract suggest summarize swap tell think transform translate try
+    turn type use utilize verify write
 """
 _VERBS = "|".join(_VERB_LIST.split())
 # A verb of the list is a noun where it has a verb or a colon behind it: "Output is 1", "Label: 1".
@@ -141,7 +139,7 @@ _RULES: tuple[tuple[Pattern[str], _Replacement], ...] = tuple(
         # 8. A clause, then a command.
         (rf"^({_OPENER}\b[^.;:]*?,\s+|(?:otherwise|else)\s+)(?:then\s+)?({_V})", _lower("{}the task is to {}")),
         # 9. No exclamation.
-        (r"!+(?=[\"')\]]*$)", "."),
+        (r"!+(?=[)\]]*$)", "."),
     )
 )
 
