@@ -149,7 +149,7 @@ def _values(board: Any) -> Found:
 
 
 def _members(pointer: str, items: Iterable[tuple[str | int, Any]]) -> Iterator[tuple[str, Any]]:
-    return ((_pointer(pointer, name), item) for name, item in items)
+    return ((inside(pointer, name), item) for name, item in items)
 
 
 def _text_fault(text: str) -> str:
@@ -167,7 +167,8 @@ def _hidden(character: str) -> bool:
     ) or unicodedata.bidirectional(character) in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
-def _pointer(before: str, part: str | int) -> str:
+def inside(before: str, part: str | int) -> str:
+    """The JSON pointer of a member of what ``before`` points to."""
     return f"{before}/{str(part).replace('~', '~0').replace('/', '~1')}"
 
 
@@ -192,7 +193,7 @@ def _schema_faults(board: Any) -> Found:
     for error in validator.iter_errors(board):
         pointer = ""
         for part in error.absolute_path:
-            pointer = _pointer(pointer, part)
+            pointer = inside(pointer, part)
         yield pointer, _reason(error)
 
 
@@ -266,13 +267,13 @@ def _gaps(board: Any) -> Found:
 def _metric_gaps(board: Any, entry: Any, at: str) -> Found:
     for protocol in entry["metrics"]:
         if protocol not in board["protocols"]:
-            yield _pointer(f"{at}/metrics", protocol), "is of a protocol that /protocols does not name."
+            yield inside(f"{at}/metrics", protocol), "is of a protocol that /protocols does not name."
     if entry["status"] == "measured":
         for protocol in board["protocols"]:
             if protocol not in entry["metrics"]:
                 yield f"{at}/metrics", f"lacks the protocol {_quoted(protocol)}."
             elif not entry["metrics"][protocol]["overall"]:
-                yield _pointer(f"{at}/metrics", protocol) + "/overall", "must not be empty."
+                yield inside(f"{at}/metrics", protocol) + "/overall", "must not be empty."
     for pointer, measure in measures(entry, at):
         mean, low, high = measure["mean"], measure["ci_low"], measure["ci_high"]
         if (low is None) != (high is None):
@@ -288,13 +289,13 @@ def _metric_gaps(board: Any, entry: Any, at: str) -> Found:
 def measures(entry: Any, at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """Every measure of ``entry`` with its JSON pointer, ``at`` being the entry's."""
     for protocol, metrics in entry["metrics"].items():
-        under = _pointer(f"{at}/metrics", protocol)
+        under = inside(f"{at}/metrics", protocol)
         for name, measure in metrics["overall"].items():
-            yield _pointer(f"{under}/overall", name), measure
+            yield inside(f"{under}/overall", name), measure
         for kind, groups in metrics["by"].items():
             for group, named in groups.items():
                 for name, measure in named.items():
-                    yield _pointer(_pointer(_pointer(f"{under}/by", kind), group), name), measure
+                    yield inside(inside(inside(f"{under}/by", kind), group), name), measure
 
 
 def _path_faults(path: str, pointer: str) -> Found:

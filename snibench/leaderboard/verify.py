@@ -10,7 +10,7 @@ import numpy as np
 from snibench.errors import SnibenchError
 from snibench.leaderboard.entries import metrics
 from snibench.leaderboard.rows import RowsError, questions_digest, read_rows
-from snibench.leaderboard.validate import Fault, Found, faults, measures, read_board
+from snibench.leaderboard.validate import Fault, Found, faults, inside, measures, read_board
 from snibench.metrics import exact_match, rouge_l
 from snibench.registry import PROTOCOLS
 from snibench.report.cells import printable
@@ -47,10 +47,10 @@ def _version_faults(board: Any) -> Found:
         try:
             installed = PROTOCOLS.get(name).version
         except SnibenchError as error:
-            yield f"/protocols/{name}", f"cannot be recomputed. {error}"
+            yield inside("/protocols", name), f"cannot be recomputed. {error}"
             continue
         if installed != version:
-            yield f"/protocols/{name}", f"is version {version}, but version {installed} is installed."
+            yield inside("/protocols", name), f"is version {version}, but version {installed} is installed."
 
 
 def _entry_faults(entry: Any, folder: Path, at: str) -> Found:
