@@ -1,0 +1,50 @@
+"""Which tasks and instances a protocol asks about. Text seeds only, so no hash order can change a question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from random import Random
+
+from snibench.types import Question, SuiteData
+
+
+def chosen_tasks(suite: SuiteData, count: int | None, seed: int) -> tuple[str, ...]:
+    """At most ``count`` tasks, half seen and half unseen, taken from the categories in turn.
+
+    A side that is short gives its places to the other. Both sides go through the categories in one order, so
+    that a category with seen and unseen tasks is represented on both sides or on neither, where it can be.
+    ``None`` chooses every task. Seen tasks come first.
+    """
+    if count is None:
+        return (*suite.seen, *suite.unseen)
+    seen = min(len(suite.seen), max(count - count // 2, count - len(suite.unseen)))
+    return (*_spread(suite, suite.seen, seed)[:seen], *_spread(suite, suite.unseen, seed)[: count - seen])
+
+
+def _spread(suite: SuiteData, side: Sequence[str], seed: int) -> list[str]:
+    """``side``, so ordered that any head of it covers as many categories as it can."""
+    category = {name: task.card.category for name, task in suite.tasks.items()}
+    categories = sorted(set(category.values()))
+    Random(f"{seed}|categories").shuffle(categories)
+    columns = [sorted(name for name in side if category[name] == wanted) for wanted in categories]
+    for wanted, column in zip(categories, columns, strict=True):
+        Random(f"{seed}|{wanted}").shuffle(column)
+    return [name for row in zip_longest(*columns) for name in row if name is not None]
+
+
+def held_out_questions(
+    suite: SuiteData, protocol: str, task: str, format: str, instances: int | None, limit: int | None
+) -> list[Question]:
+    """One question per evaluated instance of ``task``: the first ``min(instances, limit)`` of its pool.
+
+    The head, not a draw: suites order a pool so that any head of it is balanced over the labels, and a smaller
+    limit asks a subset of the questions of a larger one.
+    """
+    pool = suite.evaluation[task]
+    asked = min([len(pool), *(bound for bound in (instances, limit) if bound is not None)])
+    seen = task in suite.seen
+    return [
+        Question(protocol, task, instance.id, format, "held_out" if seen else "unseen", seen)
+        for instance in pool[:asked]
+    ]

@@ -1,0 +1,246 @@
+"""Protocol ``formats``: the same instances in several formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from snibench.api import FormatFlags, Protocol
+from snibench.errors import PluginError
+from snibench.protocols.choice import chosen_tasks, held_out_questions
+from snibench.protocols.panel import Floats, Panel, by_task, mean, panel, resampling, source_clusters, task_means
+from snibench.registry import FORMATS
+from snibench.stats.intervals import mean_interval
+from snibench.stats.ranks import agreement_intervals, ranks
+from snibench.stats.spread import spread_null
+from snibench.types import Ask, Mixture, SuiteData
+
+REFERENCE = "definition"  # what a drop is relative to
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is asked. Every format sees the same tasks and instances."""
+
+    formats: tuple[str, ...] = (
+        "definition",
+        "instruction_example",
+        "template",
+        "imperative",
+        "question",
+        "declarative",
+        "keyword",
+        "abstract",
+        "examples_only",
+        "full_examples",
+    )
+    tasks: int | None = 20  # half seen, half unseen; None = all
+    instances: int | None = 50  # per task; None = all that the suite evaluates
+    seed: int = 0  # of the choice of tasks
+
+
+PAPER = Settings()
+QUICK = Settings(
+    formats=("definition", "instruction_example", "template", "abstract", "declarative"), tasks=10, instances=20
+)
+
+
+class Formats(Protocol):
+    """Accuracy per format, and how far the formats lie apart.
+
+    Source:
+        PROTOCOLS.md, section A.6.
+    """
+
+    Settings: ClassVar[type] = Settings
+    quick: ClassVar[Any] = QUICK
+    version: ClassVar[int] = 1
+
+    def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
+        """One fit on all seen tasks; the head of every chosen task's pool in every format."""
+        settings: Settings = self.settings
+        questions = [
+            question
+            for task in chosen_tasks(suite, settings.tasks, settings.seed)
+            for format in settings.formats
+            for question in held_out_questions(suite, "formats", task, format, settings.instances, limit)
+        ]
+        return [Ask(Mixture(suite.seen), tuple(questions))]
+
+    def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+        """``formats``, ``format_spread``, ``format_ranks``, ``format_agreement``; docs/protocols.md has every column.
+
+        Spread, ranks and agreement are over the formats that every fit answered, controls left out. Without a
+        column ``train_format`` it is not known which formats were seen in training, and that column is empty.
+        """
+        shared = panel(answers, fits=("method", "format", "seed"), questions=("task", "instance"), facts=("seen",))
+        sources = source_clusters(tasks)[sorted(shared.questions["task"].unique())].tolist()
+        compared = [name for name in _common_formats(shared) if _group(name) != "control"]
+        scores = {method: _scores(shared, method, compared) for method in shared.methods} if compared else {}
+        return {
+            "formats": pd.DataFrame(_format_rows(shared, sources)),
+            "format_spread": pd.DataFrame(
+                {"method": method, **_spread_row(one, sources), **_stability(shared, method, compared)}
+                for method, one in scores.items()
+            ),
+            "format_ranks": pd.DataFrame(_rank_rows(scores, compared), columns=["method", "format", "rank"]),
+            "format_agreement": pd.DataFrame([_agreement_row(scores, compared)]),
+        }
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What one method scored in the compared formats."""
+
+    tasks: Floats  # [F, S, T]
+    instances: tuple[Floats, ...]  # per task [F, n], seed means
+
+
+def _group(format: str) -> str:
+    """The information group of an installed format, else "": records may name formats that are not here."""
+    # Not every name that get() takes: a record must not make it import the file that it names.
+    if format not in FORMATS.names():
+        return ""
+    try:
+        flags: FormatFlags = FORMATS.get(format).flags
+    except PluginError:
+        return ""
+    return flags.group
+
+
+def _common_formats(shared: Panel) -> list[str]:
+    """Formats that every method answered with every one of its seeds, sorted."""
+    fits = len(shared.fits[["method", "seed"]].drop_duplicates())
+    counts = shared.fits["format"].value_counts()
+    return sorted(str(name) for name in counts.index[counts == fits])
+
+
+def _in_formats(shared: Panel, column: str, method: str, formats: Sequence[str]) -> Floats:
+    """``[F, S, Q]`` values of a column."""
+    return np.stack([shared.values(column, method=method, format=name) for name in formats])
+
+
+def _scores(shared: Panel, method: str, formats: Sequence[str]) -> _Scores:
+    values, tasks = _in_formats(shared, "score", method, formats), shared.questions["task"]
+    return _Scores(np.stack([task_means(one, tasks) for one in values]), tuple(by_task(values.mean(axis=1), tasks)))
+
+
+def _format_rows(shared: Panel, sources: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """One row per method and format; ``drop`` is the performance drop rate against the reference format."""
+    names = shared.questions["task"]
+    seen = shared.questions.groupby("task")["seen"].first().to_numpy(dtype=bool)
+    trained = _train_formats(shared.answers)
+    for method, format in sorted(set(zip(shared.fits["method"], shared.fits["format"], strict=True))):
+        scores = task_means(shared.values("score", method=method, format=format), names)  # [S, T]
+        reference = shared.values("score", method=method, format=REFERENCE)
+        base = mean(task_means(reference, names)) if len(reference) else nan
+        level = mean_interval(scores, clusters=sources)
+        yield {
+            "method": method,
+            "format": format,
+            "group": _group(format),
+            "seen_in_training": None if trained is None else (method, format) in trained,
+            "score": level.value,
+            "low": level.low,
+            "high": level.high,
+            "drop": 1.0 - level.value / base if base else nan,
+            "seen": mean(scores[:, seen]),
+            "unseen": mean(scores[:, ~seen]),
+            "prompt_tokens": mean(shared.values("prompt_tokens", method=method, format=format)),
+            "n_tasks": scores.shape[1],
+            "n_seeds": len(scores),
+        }
+
+
+def _train_formats(answers: pd.DataFrame) -> set[tuple[str, str]] | None:
+    """Every method with each format that it was tuned in, if the answers say."""
+    if "train_format" not in answers:
+        return None
+    return set(answers[["method", "train_format"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def _spread_row(scores: _Scores, sources: Sequence[str]) -> dict[str, float]:
+    """How far the formats lie apart; every measure is taken per task, of seed means, and then averaged."""
+    accuracy = scores.tasks.mean(axis=1)  # [F, T]
+    formats, tasks = accuracy.shape
+    top, bottom = accuracy.max(axis=0), accuracy.min(axis=0)
+    # Seeds at the formats that are best and worst on average: their seed means are exactly top and bottom.
+    at_top = scores.tasks[accuracy.argmax(axis=0), :, np.arange(tasks)].T  # [S, T]
+    at_bottom = scores.tasks[accuracy.argmin(axis=0), :, np.arange(tasks)].T
+    saturation = 1.0 - (top - accuracy.mean(axis=0))
+    level = mean_interval(scores.tasks.mean(axis=0), clusters=sources)
+    worst = mean_interval(at_bottom, clusters=sources)
+    spread = mean_interval(at_top - at_bottom, clusters=sources)
+    return {
+        "mean": level.value,
+        "mean_low": level.low,
+        "mean_high": level.high,
+        "spread_mean": spread.value,
+        "spread_low": spread.low,
+        "spread_high": spread.high,
+        "spread_median": float(np.median(top - bottom)),
+        "spread_null": _spread_by_noise(scores),
+        "worst": worst.value,
+        "worst_low": worst.low,
+        "worst_high": worst.high,
+        "sd": mean(accuracy.std(axis=0, ddof=1)) if formats > 1 else nan,
+        "avgp": mean(accuracy),
+        "maxp": mean(top),
+        "sat": mean(saturation),
+        "cps": mean(saturation * top),
+        "n_tasks": tasks,
+        "n_formats": formats,
+    }
+
+
+def _spread_by_noise(scores: _Scores) -> float:
+    """The mean spread if the format did not matter: the formats of each instance permuted."""
+    if len(scores.tasks) < 2:
+        return nan
+    rng = resampling("formats")
+    return float(np.mean([spread_null(instances, rng=rng).null for instances in scores.instances]))
+
+
+def _stability(shared: Panel, method: str, formats: Sequence[str]) -> dict[str, float]:
+    """How single instances fare over formats: means over instances, then seeds and tasks.
+
+    ``disagreement`` is the mean absolute difference of score over pairs of formats; right and wrong are by exact
+    match, so that the three shares add up to 1.
+    """
+    count = len(formats)
+    ordered = np.sort(_in_formats(shared, "score", method, formats), axis=0)  # [F, S, Q]
+    # Over sorted values, the sum of |a - b| over pairs counts the k-th value 2k - F + 1 times.
+    differences = np.tensordot(2.0 * np.arange(count) - count + 1.0, ordered, axes=1) / max(1, count * (count - 1) / 2)
+    right = _in_formats(shared, "exact_match", method, formats) == 1.0
+    shares = {
+        "disagreement": differences,
+        "always_right": right.all(axis=0),
+        "always_wrong": ~right.any(axis=0),
+        "unstable": right.any(axis=0) & ~right.all(axis=0),
+    }
+    return {name: mean(task_means(values.astype(float), shared.questions["task"])) for name, values in shares.items()}
+
+
+def _rank_rows(scores: Mapping[str, _Scores], formats: Sequence[str]) -> Iterator[tuple[str, str, float]]:
+    """Per format the ranks of the methods, 1 for the highest mean over tasks."""
+    for index, format in enumerate(formats):
+        means = np.array([one.tasks[index].mean() for one in scores.values()])
+        for method, rank in zip(scores, ranks(means), strict=True):
+            yield method, format, float(rank)
+
+
+def _agreement_row(scores: Mapping[str, _Scores], formats: Sequence[str]) -> dict[str, float]:
+    """How far formats agree on the order of the methods, with intervals over tasks."""
+    row: dict[str, float] = {}
+    for name in ("kendall_w", "tau_b", "top1"):
+        row |= {name: nan, f"{name}_low": nan, f"{name}_high": nan}
+    if scores:
+        accuracy = np.stack([one.tasks.mean(axis=1) for one in scores.values()], axis=1)  # [F, M, T]
+        for name, level in agreement_intervals(accuracy, rng=resampling("agreement")).items():
+            row |= {name: level.value, f"{name}_low": level.low, f"{name}_high": level.high}
+    return {**row, "n_formats": len(formats), "n_methods": len(scores)}

@@ -1,0 +1,132 @@
+"""Answer rows as dense arrays: what every fit scored on the questions that all of them answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from snibench.data.leakage import origins
+from snibench.text import derive_seed
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+FEWEST_SOURCES = 5  # with fewer, no interval over tasks for a category or a combo
+TRIVIAL_MAJORITY = 0.9  # from here on a task says nothing beyond chance
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Answers by fit and question. Fits and questions are sorted by their columns, whatever the order of rows.
+
+    ``fits``: ``[F]`` rows of a frame; ``questions``: ``[Q]`` rows of a frame.
+    """
+
+    fits: pd.DataFrame
+    questions: pd.DataFrame
+    answers: pd.DataFrame
+    positions: npt.NDArray[np.intp]  # [F, Q] row numbers of ``answers``
+
+    @property
+    def methods(self) -> list[str]:
+        """Labels of the methods, sorted."""
+        return sorted(self.fits["method"].unique())
+
+    def values(self, column: str, **fit: str) -> Floats:
+        """``[S, Q]`` values of a column for the fits that match, e.g. ``method="ours"``; one row per seed."""
+        chosen = np.ones(len(self.fits), dtype=bool)
+        for name, value in fit.items():
+            chosen &= (self.fits[name] == value).to_numpy()
+        return self.answers[column].to_numpy(dtype=np.float64)[self.positions[chosen]]
+
+
+def panel(
+    answers: pd.DataFrame,
+    *,
+    questions: Sequence[str],
+    fits: Sequence[str] = ("method", "seed"),
+    facts: Sequence[str] = (),
+) -> Panel:
+    """The answers to the questions that every fit has answered; other questions are left out for all.
+
+    Args:
+        answers: One row per fit and question.
+        questions: Columns that name a question.
+        fits: Columns that name a fit; ``method`` is among them.
+        facts: Further columns that are equal in all fits' answers to a question; they join ``questions``.
+    """
+    scored = answers[answers["score"].notna()].reset_index(drop=True)
+    fit = scored.groupby(list(fits), observed=True).ngroup().to_numpy()
+    question = scored.groupby(list(questions), observed=True).ngroup().to_numpy()
+    positions = np.full((fit.max(initial=-1) + 1, question.max(initial=-1) + 1), -1, dtype=np.intp)
+    positions[fit, question] = np.arange(len(scored))
+    positions = positions[:, (positions >= 0).all(axis=0)]
+    return Panel(
+        fits=scored[list(fits)].drop_duplicates().sort_values(list(fits), ignore_index=True),
+        questions=scored.loc[positions[0] if len(positions) else [], [*questions, *facts]].reset_index(drop=True),
+        answers=scored,
+        positions=positions,
+    )
+
+
+def mean(*arrays: Floats) -> float:
+    """The mean over all values of all arrays; NaN if there is none."""
+    values = np.concatenate([array.reshape(-1) for array in arrays]) if arrays else np.empty(0)
+    return float(values.mean()) if values.size else nan
+
+
+def by_task(values: Floats, tasks: pd.Series[str]) -> list[Floats]:
+    """``values`` [..., Q] cut into one array ``[..., n]`` per task; ``tasks`` [Q] is sorted, as in a ``Panel``."""
+    return np.split(values, np.flatnonzero(tasks.ne(tasks.shift()))[1:], axis=-1)
+
+
+def group_means(values: Floats, groups: pd.Series[Any]) -> Floats:
+    """``[S, G]`` means of ``values`` [S, Q] over the questions of each group, groups sorted."""
+    return pd.DataFrame(values.T).groupby(groups.to_numpy()).mean().to_numpy().T
+
+
+def task_means(values: Floats, tasks: pd.Series[str]) -> Floats:
+    """``[S, T]`` means of ``values`` [S, Q] over the questions of each task, tasks sorted by name."""
+    return group_means(values, tasks)
+
+
+def source_clusters(tasks: pd.DataFrame) -> pd.Series[str]:
+    """The unit of resampling of each task, indexed by task: tasks that share a source, even indirectly, get one name.
+
+    Sources are compared as leakage control does, so that derived data sets count as their origin. A task that names
+    no data set stands alone.
+    """
+    known = [
+        origins(list(sources)) or {f"task {name}"}
+        for name, sources in zip(tasks["task"], tasks["sources"], strict=True)
+    ]
+    rows = np.repeat(np.arange(len(known)), [len(names) for names in known])
+    columns = pd.factorize(np.array([name for names in known for name in sorted(names)], dtype=object))[0]
+    size = len(known) + columns.max(initial=-1) + 1
+    edges = coo_array((np.ones(len(rows)), (rows, len(known) + columns)), shape=(size, size))
+    component = connected_components(edges, directed=False)[1][: len(known)]
+    first = tasks["task"].groupby(component).transform("min")  # a name that no order of the rows can change
+    return pd.Series(first.to_numpy(), index=pd.Index(tasks["task"], name="task"))
+
+
+def above_chance(values: Floats, chance: Floats) -> Floats:
+    """``values`` rescaled so that chance is 0 and perfection 1: ``(a - c) / (1 - c)``; may be negative."""
+    return (values - chance) / (1.0 - chance)
+
+
+def informative(tasks: pd.DataFrame) -> Bools:
+    """Which tasks can be normalised by chance: more than one label, and no label with nine tenths of the answers."""
+    return ((tasks["chance"] < 1.0) & ~(tasks["majority"] >= TRIVIAL_MAJORITY)).to_numpy(dtype=bool)
+
+
+def resampling(purpose: str) -> np.random.Generator:
+    """A fresh generator for one purpose. Equal purposes draw the same tasks, so methods are resampled alike."""
+    return np.random.default_rng(derive_seed("resampling", purpose))
