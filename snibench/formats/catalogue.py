@@ -149,7 +149,7 @@ class Chat(Format):
 # Private-use characters: no template trims or escapes them.
 _SYSTEM, _USER = "\ue000", "\ue001"
 # Some templates print today's date; prompts must not depend on the day.
-_CLOCK = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
+_CLOCK = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro +%}"  # +: a line feed behind it stays
 
 
 def _chat_frame(tokenizer: Any) -> tuple[str, str, str]:

@@ -217,8 +217,8 @@ def test_a_real_template_reads_the_same_date_on_every_day() -> None:
         tokenizer_object=tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, unk_token="a"))
     )
     tokenizer.chat_template = (
-        "{{ strftime_now('%Y') }}{% for m in messages %}[{{ m.role }}] {{ m.content | trim }}\n{% endfor %}"
+        "\n{{ strftime_now('%Y') }}{% for m in messages %}[{{ m.role }}] {{ m.content | trim }}\n{% endfor %}"
         "{% if add_generation_prompt %}[assistant]{% endif %}"
     )
     text = Chat().bind(tokenizer).render(OPEN, " x ", Random(0)).text
-    assert text == "26 Jul 2024[system] Write a title.\n[user]  x \n[assistant]"
+    assert text == "\n26 Jul 2024[system] Write a title.\n[user]  x \n[assistant]"
