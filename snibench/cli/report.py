@@ -52,20 +52,14 @@ def compare(first: str, second: str, folder: Path, kind: str, output: Path | Non
 
 
 def deliver(report: Report, kind: str = "table", output: Path | None = None, json_path: Path | None = None) -> None:
-    """Print ``report``, or write it to ``output``; and to ``json_path`` as JSON if that is given.
-
-    Raises:
-        StoreError: If a file cannot be written.
-    """
+    """Print ``report``, or write it to ``output``; and to ``json_path`` as JSON if that is given."""
     from snibench.report.console import plain_text, show_on_terminal
-    from snibench.report.export import WRITERS
-    from snibench.store import write_whole
+    from snibench.report.export import WRITERS, write_text
 
     if json_path is not None:
-        write_whole(json_path, lambda path: path.write_text(WRITERS["json"](report), encoding="utf-8"))
+        write_text(json_path, WRITERS["json"](report))
     if output is not None:
-        text = plain_text(report) if kind == "table" else WRITERS[kind](report)
-        write_whole(output, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(output, plain_text(report) if kind == "table" else WRITERS[kind](report))
         click.echo(f"Wrote {output}")
     elif kind == "table":
         show_on_terminal(report)

@@ -12,8 +12,8 @@ from snibench.errors import UsageError
 from snibench.leaderboard.entries import entry
 from snibench.leaderboard.rows import questions_digest, write_rows
 from snibench.leaderboard.validate import read_board
+from snibench.report.export import write_text
 from snibench.report.fits import labels, only, public_name
-from snibench.store import write_whole
 from snibench.text import digest, file_digest
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def export(results: Results, place: Path, authors: Sequence[str] = ()) -> Path:
         "entries": [_entry(label, only(results, (label,)), path, authors) for label in finished],
     }
     text = json.dumps(board, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole(path, lambda new: new.write_text(text, encoding="utf-8"))
+    write_text(path, text)
     return path
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from snibench.errors import StoreError
 from snibench.report.export import rows_as_json
 from snibench.store import ANSWER_COLUMNS, Results, write_whole
 
@@ -26,7 +27,11 @@ class RowsError(Exception):
 
 
 def write_rows(path: Path, results: Results) -> None:
-    """Write the answers of ``results``, and its tasks as metadata. The same rows give the same bytes."""
+    """Write the answers of ``results``, and its tasks as metadata. The same rows give the same bytes.
+
+    Raises:
+        StoreError: If the disk does not take it.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -35,7 +40,10 @@ def write_rows(path: Path, results: Results) -> None:
     about = {"tasks": rows_as_json(asked[[name for name in TASK_COLUMNS if name in asked]])}
     table = pa.Table.from_pandas(answers, preserve_index=False)
     table = table.replace_schema_metadata({_KEY: json.dumps(about, ensure_ascii=False, sort_keys=True).encode()})
-    write_whole(path, lambda new: pq.write_table(table, new, compression="zstd"))
+    try:
+        write_whole(path, lambda new: pq.write_table(table, new, compression="zstd"))
+    except OSError as error:
+        raise StoreError(f"'{path}' cannot be written ({error.strerror}). Name another place: -o FILE") from error
 
 
 def read_rows(path: Path) -> Results:

@@ -11,14 +11,33 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from snibench import __version__
+from snibench.errors import StoreError, UsageError
 from snibench.report.cells import grid, missing, printable
+from snibench.store import write_whole
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from snibench.report.values import Report, Table
 
 LONGEST = 2000  # characters of a note
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to the file ``path``, all or nothing.
+
+    Raises:
+        UsageError: If ``path`` is a folder: it would have to be removed.
+        StoreError: If the disk does not take it.
+    """
+    if path.is_dir():
+        raise UsageError(f"'{path}' is a folder. Name a file: -o FILE")
+    try:
+        write_whole(path, lambda new: new.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"'{path}' cannot be written ({error.strerror}). Name another file: -o FILE") from error
 
 
 def to_json(report: Report) -> str:

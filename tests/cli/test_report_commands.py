@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from snibench.cli import main
+from snibench.store import Store, write_frame, write_json
+from snibench.types import Answer, FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
+
+LEVELS = {"untuned": 0.2, "unified-prompt": 0.5, "ours": 0.8}
+
+
+def answer(fit: str, task: int, instance: int, right: bool) -> Answer:
+    return Answer(
+        fit=fit,
+        protocol="gap",
+        variant="{}",
+        format="definition",
+        task=f"task{task}",
+        split="held_out" if task < 6 else "unseen",
+        seen=task < 6,
+        instance=f"i{instance}",
+        stream=0,
+        position=0,
+        side="",
+        prompt_sha="e" * 64,
+        prediction="yes" if right else "no",
+        targets=("yes",),
+        exact_match=float(right),
+        rouge_l=float(right),
+        score=float(right),
+        prompt_tokens=20,
+        truncated=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `snibench run` leaves, with one fit that diverged."""
+    store = Store(tmp_path_factory.mktemp("stored") / "runs")
+    tasks = pd.DataFrame(
+        {"task": f"task{i}", "category": "Sentiment Analysis", "domains": [], "sources": [f"s{i}"], "labels": None}
+        | {"metric": "exact_match", "chance": 0.0, "majority": 0.5, "seen": i < 6, "flags": []}
+        for i in range(12)
+    )
+    fits = {}
+    for method, level in LEVELS.items():
+        for seed in (0, 1) if method != "untuned" else (0,):
+            spec = FitSpec(
+                method=method,
+                rule="",
+                settings={},
+                source={"distribution": "snibench", "version": "0.1.0"},
+                model=ModelRef("tiny", "b" * 64, "c" * 64),
+                suite=SuiteRequest("mini"),
+                suite_digest="a" * 64,
+                mixture=Mixture(("task0",)),
+                train_format="definition",
+                recipe=Recipe(steps=10),
+                seed=seed,
+                precision="float32",
+                label=method,
+            )
+            folder = store.begin(spec)
+            lost = method == "ours" and seed == 1
+            status, cause = ("diverged", "the loss is NaN in step 3") if lost else ("done", "")
+            store.seal(FitRecord(spec.id, method, method, "", seed, status, cause))  # type: ignore[arg-type]
+            fits[spec.id] = {"gap": "q1"}
+            if lost:
+                continue
+            rng = np.random.default_rng([seed, len(method)])
+            asked = [(task, instance) for task in range(12) for instance in range(8)]
+            store.write_answers(spec.id, "gap", "q1", [answer(spec.id, *q, rng.random() < level) for q in asked])
+            write_frame(folder / "tasks.parquet", tasks)
+    manifest = {"fits": list(fits), "question_sets": fits, "protocol_versions": {"gap": 1}}
+    write_json(store.root / "manifest.json", {**manifest, "baseline": "unified-prompt"})
+    return store.root
+
+
+def snibench(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return int(stopped.value.code or 0)
+
+
+def test_report_prints_the_tables_of_a_stored_run(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert snibench("report", run_folder) == 0
+    out = capsys.readouterr().out
+    tables = ("Summary", "Fits that are not done", "Compared with unified-prompt", "Generalization gap")
+    assert all(title in out for title in tables)
+    assert "the loss is NaN in step 3" in out
+    assert "\x1b" not in out
+
+
+def test_report_looks_in_runs_if_no_folder_is_named(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run_folder.parent)
+    assert snibench("report") == 0
+    assert "Summary" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["md", "latex", "csv", "json"])
+def test_report_exports_to_the_terminal_and_to_a_file_alike(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    assert snibench("report", run_folder, "--as", kind) == 0
+    printed = capsys.readouterr().out
+    assert snibench("report", run_folder, "--as", kind, "-o", tmp_path / "deep" / "out") == 0
+    assert (tmp_path / "deep" / "out").read_text("utf-8") == printed
+
+
+def test_report_writes_json_beside_the_tables(run_folder: Path, tmp_path: Path) -> None:
+    assert snibench("report", run_folder, "--json", tmp_path / "r.json") == 0
+    loaded = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert loaded["baseline"] == "unified-prompt"
+
+
+def test_report_takes_another_baseline(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert snibench("report", run_folder, "--baseline", "untuned") == 0
+    assert "Compared with untuned" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("report", "nowhere"), "There is no run in 'nowhere'"),
+        (("report", "{run}", "--baseline", "unified-promt"), "Did you mean 'unified-prompt'"),
+        (("compare", "ours", "our", "{run}"), "Did you mean 'ours'"),
+        (("compare", "ours", "ours", "{run}"), "with itself"),
+        (("report", "{run}", "-o", "{run}/manifest.json/x"), "cannot be written"),
+        (("report", "{run}", "-o", "{run}"), "is a folder"),
+        (("leaderboard", "show", "nowhere.json"), "cannot be read"),
+        (("leaderboard", "export", "{run}", "-o", "{run}/manifest.json/x"), "cannot be written"),
+    ],
+)
+def test_what_a_user_can_cause_is_one_line_and_exit_code_2(
+    run_folder: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    assert snibench(*(argument.replace("{run}", str(run_folder)) for argument in arguments)) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+
+
+def test_compare_shows_the_difference_and_every_task(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert snibench("compare", "ours", "unified-prompt", run_folder) == 0
+    out = capsys.readouterr().out
+    assert "Δ = ours - unified-prompt" in out
+    assert all(f"task{i} " in out for i in range(12))
+
+
+def test_a_terminal_without_arrows_gets_question_marks_and_no_crash(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert snibench("report", run_folder) == 0
+    assert b"Seen ?" in raw.getvalue()
+
+
+def test_a_board_goes_from_export_to_verified_and_is_shown(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert snibench("leaderboard", "export", run_folder, "-o", tmp_path / "board.json", "--author", "A. Author") == 0
+    assert snibench("leaderboard", "validate", tmp_path / "board.json") == 0
+    assert snibench("leaderboard", "verify", tmp_path / "board.json") == 0
+    assert snibench("leaderboard", "show", tmp_path / "board.json") == 0
+    out = capsys.readouterr().out
+    assert "verified" in out
+    assert out.index("ours ") < out.index("unified-prompt ") < out.index("untuned ")  # by the mean on unseen tasks
+
+
+def test_a_board_with_a_fault_is_named_and_the_exit_code_is_1(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    snibench("leaderboard", "export", run_folder, "-o", good)
+    board = json.loads(good.read_text("utf-8"))
+    board["entries"][0]["metrics"]["gap"]["overall"]["unseen"]["mean"] = 76.3
+    bad.write_text(json.dumps(board), encoding="utf-8")
+    capsys.readouterr()
+    assert snibench("leaderboard", "validate", good, bad) == 1
+    captured = capsys.readouterr()
+    assert "good.json: valid" in captured.out
+    assert "bad.json: /entries/0/metrics/gap/overall/unseen/mean: must be at most 1" in captured.err
