@@ -139,10 +139,10 @@ def missing_combos(suite: SuiteData, settings: Settings = PAPER) -> tuple[str, .
 
 
 def _contexts(suite: SuiteData) -> Contexts:
-    return {
-        task: [(name, text) for text, name in {input_key(i): i.id for i in reversed(pool)}.items()]
-        for task, pool in suite.context.items()
-    }
+    """The context instances of every task that a combo names, the first of those with the same input."""
+    named = sorted({task for combo in suite.combos for side in _sides(combo) for task in side})
+    firsts = {task: {input_key(i): i.id for i in reversed(suite.context.get(task, ()))} for task in named}
+    return {task: [(name, text) for text, name in known.items()] for task, known in firsts.items()}
 
 
 def _sides(combo: Combo) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -247,6 +247,7 @@ def _turns(task: str, asked: Instance, contexts: Contexts, count: int, rng: Rand
 
 # ------------------------------------------------------------------------------------ measures
 
+ABOVE_CHANCE = "above_chance"  # the metric of a mean over tasks of different metrics
 _DRAWS = 2_000  # resamples of streams
 
 
@@ -267,7 +268,7 @@ def _comparable(asked: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     metrics = asked["metric"].unique()
     if len(metrics) == 1:
         return str(metrics[0]), asked.assign(zero=0.0)
-    return "above_chance", asked[asked["informative"]].assign(zero=asked["chance"])
+    return ABOVE_CHANCE, asked[asked["informative"]].assign(zero=asked["chance"])
 
 
 def _values(scores: Floats, asked: pd.DataFrame) -> Floats:
@@ -375,7 +376,8 @@ def _differences(boxes: Sequence[_Box]) -> Iterator[dict[str, Any]]:
 def _switch_costs(asked: pd.DataFrame, scores: Mapping[str, Floats]) -> Iterator[dict[str, Any]]:
     """Per side, the score after history of the same task minus the score after history of the other side.
 
-    The same queries on both sides of the minus. ``relative_change`` compares the other history with none.
+    The same queries on both sides of the minus. ``relative_change`` is from no history to the other side's; it has
+    no meaning above chance, where zero is not the bottom.
     """
     for (combo, side), part in asked.groupby(["combo", "side"]):
         metric, fair = _comparable(part)
@@ -401,7 +403,7 @@ def _switch_costs(asked: pd.DataFrame, scores: Mapping[str, Floats]) -> Iterator
                     "cost": cost.value,
                     "low": cost.low,
                     "high": cost.high,
-                    "relative_change": mean(other) / alone - 1.0 if alone else nan,
+                    "relative_change": mean(other) / alone - 1.0 if alone and metric != ABOVE_CHANCE else nan,
                     "unit": unit,
                     "n": len(queries),
                 }

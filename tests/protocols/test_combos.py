@@ -264,6 +264,15 @@ def test_exact_match_and_rouge_are_averaged_above_chance_only() -> None:
     assert costs["cost"].to_dict() == {"A": 1.0, "B": 0.0}
 
 
+def test_above_chance_there_is_no_relative_change() -> None:
+    tasks = pd.concat([about(), about(metric="rouge_l").assign(task=["c", "d"])])
+    answers = rows({name: [[1, 1], [1, 0]] for name in ("none", "same", "other")}, sides="AB")
+    answers.loc[answers["stream"] == 1, "task"] = answers["task"].map({"a": "c", "b": "d"})
+    frame = Combos().measure(answers, tasks)["switch_cost"]
+    assert frame["metric"].tolist() == ["above_chance"] * 2
+    assert frame["relative_change"].isna().all()
+
+
 def test_a_task_whose_answer_is_nearly_given_is_left_out_of_a_mixed_combo() -> None:
     mixed = about(metric=["exact_match", "rouge_l"], chance=[0.5, 0.2], majority=[0.95, 0.1])
     (row,) = Combos().measure(rows({"none": [[1, 0.6]]}), mixed)["combos"].to_dict("records")
