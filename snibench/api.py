@@ -191,6 +191,10 @@ class Protocol(ABC):
         ``limit``: questions per task and format, None = the protocol's own number.
         """
 
+    def notes(self, suite: SuiteData) -> Sequence[str]:
+        """One sentence for each thing that ``plan`` leaves out of this suite."""
+        return ()
+
     @abstractmethod
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
         """Tidy frames by name, from this protocol's answer rows.

@@ -239,7 +239,7 @@ def task_frame(suite: SuiteData) -> pd.DataFrame:
                 "sources": list(card.sources),
                 "labels": None if card.labels is None else list(card.labels),
                 "metric": card.metric,
-                "chance": metrics.chance(card),
+                "chance": metrics.chance(card, suite.evaluation.get(name, ())),
                 "majority": metrics.majority(suite.evaluation.get(name, ())),
                 "seen": name in suite.training,
                 "flags": list(suite.flags.get(name, ())),

@@ -117,7 +117,8 @@ def plan(request: RunRequest) -> Plan:
                 spec = _spec(request, choice, mixture, suite, source, seed)
                 fits.setdefault(spec.id, FitPlan(spec, sets))
     baseline = next((choice.label for choice in choices if choice.name == request.baseline), None)
-    return Plan(tuple(fits.values()), suite, source, baseline, suite.notes)
+    notes = [*suite.notes, *(note for protocol in protocols.values() for note in protocol.notes(suite))]
+    return Plan(tuple(fits.values()), suite, source, baseline, tuple(notes))
 
 
 # ------------------------------------------------------------------------------------ methods

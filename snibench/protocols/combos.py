@@ -101,6 +101,10 @@ class Combos(Protocol):
         ]
         return [Ask(Mixture(suite.seen), tuple(questions))] if questions else []
 
+    def notes(self, suite: SuiteData) -> Sequence[str]:
+        """The combos that are skipped."""
+        return missing_combos(suite, self.settings)
+
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
         """``combos``, ``combo_streams``, ``combo_differences``, ``switch_cost``; docs/protocols.md has every column.
 
