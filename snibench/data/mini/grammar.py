@@ -1,0 +1,505 @@
+"""The families: each draws a text together with everything that can be asked about it.
+
+A family is a function ``(rng, domain) -> Draw``. A task is a view of a family: a domain, a definition, a part of
+the meaning, and words for it. Suite ``mini`` fixes some views; the pre-training text of model ``tiny`` draws
+others from the same families in other domains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TypeVar
+
+from snibench.data.mini import words as w
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A text and its meaning: answers by what is asked, further pieces of input among them."""
+
+    text: str
+    meaning: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """``suite_domains`` serve suite ``mini`` alone; the pre-training of model ``tiny`` may use ``other_domains``."""
+
+    draw: Callable[[Random, str], Draw]
+    suite_domains: tuple[str, ...]
+    other_domains: tuple[str, ...]
+
+
+def _other(rng: Random, options: Sequence[T], *taken: T) -> T:
+    while (choice := rng.choice(options)) in taken:
+        pass
+    return choice
+
+
+def article(noun: str) -> str:
+    """``noun`` behind its indefinite article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def sentence(text: str) -> str:
+    """``text`` with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+# ------------------------------------------------------------------------------ the families
+
+
+def review(rng: Random, domain: str) -> Draw:
+    """A customer's review: two things judged, then a verdict that need not follow from them."""
+    first, second = rng.sample(w.THINGS[domain], 2)
+    overall = rng.choice(("positive", "negative", "neutral"))
+    liked, disliked = (first, second) if rng.random() < 0.5 else (second, first)
+    one, two = _judgement(rng, first, first == liked), _judgement(rng, second, second == liked)
+    verdict = rng.choice(w.VERDICTS[overall])
+    joint = rng.choice((", but ", ". On the other hand, ", ", while ", ". However, "))
+    text = (
+        f"{sentence(one)}{joint}{two}. {verdict}" if rng.random() < 0.7 else f"{verdict} {sentence(one)}{joint}{two}."
+    )
+    aspect = rng.choice((first, second))
+    return Draw(
+        text,
+        {
+            "overall": overall,
+            "liked": liked,
+            "disliked": disliked,
+            "aspect": aspect,
+            "opinion": "positive" if aspect == liked else "negative",
+        },
+    )
+
+
+def _judgement(rng: Random, thing: str, good: bool) -> str:
+    kind = rng.random()
+    if kind < 0.45:
+        return f"the {thing} was {rng.choice(w.DEGREES)} {rng.choice(w.PRAISE if good else w.BLAME)}"
+    if kind < 0.6:
+        return f"the {thing} was not {rng.choice(w.BLAME if good else w.PRAISE)}"
+    if kind < 0.8:
+        return f"I {rng.choice(w.LIKE if good else w.DISLIKE)} the {thing}"
+    adjective = rng.choice(w.PRAISE if good else w.BLAME)
+    return f"they have {article(adjective)} {thing}"
+
+
+def utterance(rng: Random, domain: str) -> Draw:
+    """What somebody says to an assistant: an intent, and the values of its slots."""
+    intent = rng.choice(tuple(w.INTENTS[domain]))
+    pattern = rng.choice(w.INTENTS[domain][intent][2])
+    values = {
+        "city": rng.choice(w.CITIES),
+        "day": rng.choice(w.DAYS),
+        "person": rng.choice(w.NAMES),
+        "number": rng.choice(w.SMALL),
+        "amount": str(rng.randrange(10, 100)),
+        "colour": rng.choice(w.COLOURS),
+        "dish": rng.choice(w.DISHES),
+        "room": rng.choice(w.ROOMS),
+    }
+    opening = rng.choice(("", "", "Hi, ", "Well, ", "Excuse me, ", "Listen, ", "Hello there, "))
+    closing = rng.choice(("", "", " Thanks.", " That is all.", " It is urgent.", " No hurry."))
+    text = opening + pattern.format(**values)
+    mark = "?" if pattern.split()[0] in _ASKING else "."
+    slots = {name: value for name, value in values.items() if "{" + name + "}" in pattern}
+    return Draw(sentence(text) + mark + closing, {"intent": intent, **slots})
+
+
+_ASKING = frozenset("can how what is do has when are which may why until could does where who am should".split())
+
+
+def news(rng: Random, style: str) -> Draw:
+    """A note on one topic with a passing remark on another."""
+    topic, aside = rng.sample(tuple(w.TOPICS), 2)
+    agent, deed = rng.choice(w.TOPICS[topic][1]), rng.choice(w.TOPICS[topic][2])
+    more = _other(rng, w.TOPICS[topic][2], deed)
+    remark = f"{article(rng.choice(w.TOPICS[aside][1]))} {rng.choice(w.TOPICS[aside][2])}"
+    city, day = rng.choice(w.CITIES), rng.choice(w.DAYS)
+    text = {
+        "headline": f"{city}: {agent} {deed} and {more}; elsewhere {remark}.",
+        "diary": f"Dear diary, on {day} {article(agent)} {deed} and {more}. Meanwhile {remark}.",
+        "radio": f"This is {city} radio. While {remark}, the {agent} {deed} and then {more}.",
+        "letter": f"My dear friend, in {city} the {agent} {deed}. Later it {more}. By the way, {remark}.",
+        "report": f"The {agent} in {city} {deed} on {day}. It also {more}. In other news, {remark}.",
+        "post": f"Look at this: {article(agent)} {deed} and {more} on {day}! And {remark}.",
+        "summary": f"After {remark}, the main story was that the {agent} {deed} and {more}.",
+        "note": f"Note of {day}: {agent} {deed}, {more}. Aside: {remark}.",
+    }[style]
+    return Draw(sentence(text), {"topic": topic, "aside": aside, "city": city, "day": day})
+
+
+def use(rng: Random, domain: str) -> Draw:
+    """A statement about an everyday object, sensible or not, and two objects to choose from."""
+    objects = w.OBJECTS[domain]
+    thing, rival = rng.sample(tuple(objects), 2)
+    purpose, place, material, weight = objects[thing]
+    while objects[rival][0] == purpose:
+        rival = _other(rng, tuple(objects), thing)
+    sensible = rng.random() < 0.5
+    shown = purpose if sensible else objects[rival][0]
+    name = rng.choice(w.NAMES)
+    text = rng.choice(
+        (
+            f"{name} uses the {thing} to {shown}.",
+            f"You can {shown} with {article(thing)}.",
+            f"{name} bought {article(thing)} in order to {shown}.",
+            f"{sentence(article(thing))} helps you to {shown}.",
+            f"To {shown}, {name} took the {thing}.",
+        )
+    )
+    options = [thing, rival]
+    rng.shuffle(options)
+    return Draw(
+        text,
+        {
+            "sensible": "yes" if sensible else "no",
+            "object": thing,
+            "purpose": purpose,
+            "place": place,
+            "material": material,
+            "weight": weight,
+            "option 1": options[0],
+            "option 2": options[1],
+            "choice": "first" if options[0] == thing else "second",
+            "person": name,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    person: str
+    verb: tuple[str, str, str, str]
+    adjective: tuple[str, str, str]
+    thing: tuple[str, str]
+    city: str
+    day: str
+
+    def told(self, rng: Random, verb: int = 0, adjective: int = 0) -> str:
+        """The event as a sentence; ``verb`` and ``adjective`` choose the word (0), its synonym (1) or opposite (2)."""
+        deed = f"{self.verb[verb]} the {self.adjective[adjective]} {self.thing[0]}"
+        return rng.choice(
+            (
+                f"{self.person} {deed} in {self.city} on {self.day}.",
+                f"On {self.day}, {self.person} {deed} in {self.city}.",
+                f"In {self.city}, {self.person} {deed} on {self.day}.",
+                f"It was {self.person} who {deed} in {self.city} on {self.day}.",
+            )
+        )
+
+
+def _event(rng: Random, domain: str, *others: _Event) -> _Event:
+    return _Event(
+        _other(rng, w.NAMES, *(o.person for o in others)),
+        _other(rng, w.VERBS[domain], *(o.verb for o in others)),
+        rng.choice(w.ADJECTIVES),
+        _other(rng, w.GOODS[domain], *(o.thing for o in others)),
+        _other(rng, w.CITIES, *(o.city for o in others)),
+        _other(rng, w.DAYS, *(o.day for o in others)),
+    )
+
+
+def pair(rng: Random, domain: str) -> Draw:
+    """Two sentences that tell the same event in other words, or differ in one point."""
+    event = _event(rng, domain)
+    same = rng.random() < 0.5
+    changed = "nothing"
+    one = event.told(rng)
+    verb, adjective = rng.choice(((1, 1), (1, 0), (0, 1)))
+    if not same:
+        changed = rng.choice(("person", "place", "day", "action"))
+        if changed == "action":
+            verb = 2
+        event = _Event(
+            _other(rng, w.NAMES, event.person) if changed == "person" else event.person,
+            event.verb,
+            event.adjective,
+            event.thing,
+            _other(rng, w.CITIES, event.city) if changed == "place" else event.city,
+            _other(rng, w.DAYS, event.day) if changed == "day" else event.day,
+        )
+    return Draw(
+        one,
+        {"second": event.told(rng, verb, adjective), "same": "yes" if same else "no", "changed": changed},
+    )
+
+
+def entailment(rng: Random, domain: str) -> Draw:
+    """A premise and a hypothesis that follows from it, contradicts it, or does neither."""
+    event = _event(rng, domain)
+    relation = rng.choice(("entailment", "contradiction", "neutral"))
+    name, (noun, kind) = event.person, event.thing
+    if relation == "entailment":
+        hypothesis = rng.choice(
+            (
+                f"{name} {event.verb[1]} the {noun}.",
+                f"{name} {event.verb[0]} {article(kind)}.",
+                f"{name} was in {event.city} on {event.day}.",
+                f"The {noun} was {event.adjective[1]}.",
+            )
+        )
+    elif relation == "contradiction":
+        hypothesis = rng.choice(
+            (
+                f"{name} {event.verb[2]} the {noun}.",
+                f"{name} did not {event.verb[3]} the {noun}.",
+                f"{name} was in {_other(rng, w.CITIES, event.city)} on {event.day}.",
+                f"The {noun} was {event.adjective[2]}.",
+            )
+        )
+    else:
+        hypothesis = rng.choice(
+            (
+                f"{name} has {rng.choice(w.SMALL)} children.",
+                f"The {noun} was {rng.choice(w.COLOURS)}.",
+                f"{name} works as {article(rng.choice(w.JOBS))}.",
+                f"{name} paid {rng.randrange(10, 100)} dollars.",
+            )
+        )
+    return Draw(event.told(rng), {"hypothesis": hypothesis, "relation": relation})
+
+
+def entities(rng: Random, domain: str) -> Draw:
+    """A sentence that names a person, a city, a company and a month, one of them in brackets."""
+    person, city, company, month = (rng.choice(x) for x in (w.NAMES, w.CITIES, w.COMPANIES, w.MONTHS))
+    values = {"person": person, "city": city, "company": company, "month": month}
+    marked = rng.choice(tuple(values))
+    shown = {**values, marked: f"[{values[marked]}]"} if domain.startswith("marked") else values
+    pattern = rng.choice(_ENTITY_PATTERNS[domain.removeprefix("marked ")])
+    return Draw(pattern.format(**shown), {**values, "kind": marked})
+
+
+_ENTITY_PATTERNS = {
+    "hiring": ("In {month}, {company} hired {person} as its new head in {city}.", "{person} will lead the {city} branch of {company} from {month}.", "The lawyer {person} leaves {company} and returns to {city} in {month}.", "From {month} on, {person} speaks for {company} in {city}."),
+    "courts": ("A judge in {city} fined {company} in {month} after {person} complained.", "{person} accused {company} of fraud in {city} last {month}.", "The case of {person} against {company} begins in {city} in {month}.", "In {month} a court in {city} cleared {company} and {person}."),
+    "science": ("{person} of {company} presented a new battery in {city} in {month}.", "In {month} the laboratory of {company} in {city} gave a prize to {person}.", "The engineer {person} tests robots for {company} in {city} until {month}.", "Since {month}, {company} and {person} share a laboratory in {city}."),
+    "sports": ("{company} pays for the race in {city} that {person} won in {month}.", "{person} runs for {company} in {city} in {month}.", "In {month}, fans in {city} saw {person} in the shirt of {company}.", "The coach {person} left {city} in {month} and works for {company}."),
+    "trade": ("{company} opened a shop in {city} in {month}, said {person}.", "{person} bought shares of {company} in {month} in {city}.", "In {city}, {person} sold the firm {company} in {month}.", "The prices of {company} rose in {month}, and {person} moved to {city}."),
+    "culture": ("{company} paid for the opera that {person} sang in {city} in {month}.", "In {month}, {person} showed paintings of {city} at {company}.", "The writer {person} from {city} got a prize from {company} in {month}.", "{person} plays in {city} in {month}, and {company} sells the tickets."),
+}  # fmt: skip
+
+
+def story(rng: Random, domain: str) -> Draw:
+    """Two events, a question about one of them, its short answer and the whole sentence."""
+    one = _event(rng, domain)
+    two = _event(rng, domain, one)
+    events = [one, two]
+    asked = rng.choice(events)
+    noun = asked.thing[0]
+    kind = rng.choice(("who", "where", "when", "what"))
+    base, past = asked.verb[3], asked.verb[0]
+    question, answer = {
+        "who": (f"Who {past} the {noun}?", asked.person),
+        "where": (f"Where did {asked.person} {base} the {noun}?", asked.city),
+        "when": (f"When did {asked.person} {base} the {noun}?", asked.day),
+        "what": (f"What did {asked.person} {base} in {asked.city}?", noun),
+    }[kind]
+    full = {
+        "who": f"{asked.person} {past} the {noun}.",
+        "where": f"{asked.person} {past} the {noun} in {asked.city}.",
+        "when": f"{asked.person} {past} the {noun} on {asked.day}.",
+        "what": f"{asked.person} {past} the {noun}.",
+    }[kind]
+    answerable = rng.random() < 0.5
+    stranger = _other(rng, w.NAMES, one.person, two.person)
+    unanswerable = rng.choice(
+        (
+            f"Where did {stranger} {base} the {noun}?",
+            f"Why did {asked.person} {base} the {noun}?",
+            f"How much did {asked.person} pay for the {noun}?",
+            f"When did {stranger} {base} the {noun}?",
+        )
+    )
+    return Draw(
+        f"{one.told(rng)} {two.told(rng)}",
+        {
+            "question": question,
+            "answer": answer,
+            "full": full,
+            "kind": kind,
+            "maybe": question if answerable else unanswerable,
+            "answerable": "yes" if answerable else "no",
+            "first person": one.person,
+            "second person": two.person,
+            "first city": one.city,
+            "second city": two.city,
+            "shared": f"{one.person} and {two.person}",
+        },
+    )
+
+
+def turn(rng: Random, scene: str) -> Draw:
+    """One turn of a conversation and its dialogue act."""
+    act = rng.choice(tuple(w.ACTS))
+    items, places = w.SCENES[scene]
+    text = rng.choice(w.ACTS[act][2]).format(
+        item=rng.choice(items),
+        place=rng.choice(places),
+        person=rng.choice(w.NAMES),
+        day=rng.choice(w.DAYS),
+        number=rng.choice(w.SMALL),
+    )
+    tail = rng.choice(
+        (
+            "",
+            "",
+            "It is late.",
+            "The shop is full today.",
+            "My sister waits outside.",
+            "What a day.",
+            "It rains again.",
+            "Time flies.",
+        )
+    )
+    return Draw(f"{text} {tail}".strip() if rng.random() < 0.7 else f"{tail} {text}".strip(), {"act": act})  # fmt: skip
+
+
+def slip(rng: Random, domain: str) -> Draw:
+    """A sentence with one slip of grammar, or none, and the sentence as it should be."""
+    name, other = rng.sample(w.NAMES, 2)
+    verb, _, _, base = rng.choice(w.VERBS[domain])
+    noun, city, day = rng.choice(w.GOODS[domain])[0], rng.choice(w.CITIES), rng.choice(w.DAYS)
+    adjective = rng.choice(w.ADJECTIVES)[0]
+    right, wrong, kind = rng.choice(
+        (
+            (f"{name} {verb} {article(adjective)} {noun} in {city}.", f"{name} {verb} {_wrong_article(adjective)} {noun} in {city}.", "article"),
+            (f"{name} and {other} were in {city} on {day}.", f"{name} and {other} was in {city} on {day}.", "verb"),
+            (f"{name} has {article(adjective)} {noun} and {other} likes it.", f"{name} have {article(adjective)} {noun} and {other} likes it.", "verb"),
+            (f"The {noun} is {adjective}, said {name} on {day}.", f"The {noun} are {adjective}, said {name} on {day}.", "verb"),
+            (f"{name} {verb} the {adjective} {noun} on {day}.", f"{name} {verb} the the {adjective} {noun} on {day}.", "repetition"),
+            (f"{name} {verb} the {noun} with {other} in {city}.", f"{name} {verb} the {noun} with with {other} in {city}.", "repetition"),
+            (f"On {day}, {name} {verb} the {adjective} {noun}.", f"On {day}, {name} {verb} the {noun} {adjective}.", "order"),
+            (f"{name} did not {base} the {noun} in {city}.", f"{name} not did {base} the {noun} in {city}.", "order"),
+        )
+    )  # fmt: skip
+    broken = rng.random() < 0.5
+    return Draw(
+        wrong,
+        {"right": right, "kind": kind, "maybe": wrong if broken else right, "correct": "no" if broken else "yes"},
+    )
+
+
+def _wrong_article(word: str) -> str:
+    return f"{'a' if word[0] in 'aeiou' else 'an'} {word}"
+
+
+def table(rng: Random, domain: str) -> Draw:
+    """A short record of fields, and sentences that tell it."""
+    name, city, day, number = rng.choice(w.NAMES), rng.choice(w.CITIES), rng.choice(w.DAYS), rng.choice(w.SMALL)
+    colour, job, thing = rng.choice(w.COLOURS), rng.choice(w.JOBS), rng.choice(w.GOODS["home"])[0]
+    price, year = str(rng.randrange(10, 100)), str(rng.randrange(10, 100))
+    fields, told, asked = {
+        "person": ({"name": name, "job": job, "city": city, "age": year}, f"{name} is {article(job)} from {city} and is {year} years old.", f"{city} is the home of {name}, {article(job)} of {year}."),
+        "event": ({"guest": name, "city": city, "day": day, "seats": number}, f"On {day}, {name} will speak in {city} to {number} people.", f"{city} expects {name} and {number} listeners on {day}."),
+        "product": ({"item": thing, "colour": colour, "price": price, "maker": name}, f"The {colour} {thing} by {name} costs {price} dollars.", f"{name} sells {article(colour)} {thing} for {price} dollars."),
+        "trip": ({"traveller": name, "to": city, "day": day, "bags": number}, f"{name} flies to {city} on {day} with {number} bags.", f"The flight of {name} with {number} bags leaves for {city} on {day}."),
+        "order": ({"buyer": name, "item": thing, "colour": colour, "count": number}, f"{name} ordered the {thing} {number} times in {colour}.", f"The order of {name} is for {colour}, {thing}, {number} times."),
+        "job": ({"firm": rng.choice(w.COMPANIES), "role": job, "city": city, "pay": price}, f"They look for {article(job)} in {city} and pay {price} dollars.", f"In {city} there is work as {article(job)} for {price} dollars."),
+    }[domain]  # fmt: skip
+    keys = list(fields)
+    rng.shuffle(keys)
+    asked_key = rng.choice(keys)
+    return Draw(
+        " | ".join(f"{key}: {fields[key]}" for key in keys),
+        {"told": told, "retold": asked, "key": asked_key, "value": fields[asked_key]},
+    )
+
+
+def consequence(rng: Random, domain: str) -> Draw:
+    """Two clauses, of which one brings about the other or neither does."""
+    cause, effect = rng.choice(w.CAUSES[domain])
+    swapped = rng.random() < 0.5
+    one, two = (effect, cause) if swapped else (cause, effect)
+    stray = _other(rng, tuple(e for _, e in w.CAUSES[domain]), effect)
+    related = rng.random() < 0.5
+    day, city = rng.choice(w.DAYS), rng.choice(w.CITIES)
+    return Draw(
+        f"(1) {sentence(one)}. (2) {sentence(two)}.",
+        {
+            "cause": "second" if swapped else "first",
+            "effect": "first" if swapped else "second",
+            "claim": f"On {day} in {city}, {cause}. For that reason, {effect if related else stray}.",
+            "related": "yes" if related else "no",
+            "scene": f"{day}, {city}.",
+        },
+    )
+
+
+def pronoun(rng: Random, domain: str) -> Draw:
+    """Two people of different gender, one of whom is later meant by a pronoun."""
+    she, he = rng.choice(w.FEMALE), rng.choice(w.MALE)
+    first, second = (she, he) if rng.random() < 0.5 else (he, she)
+    meant = rng.choice((she, he))
+    word = "she" if meant == she else "he"
+    verb, _, _, base = rng.choice(w.VERBS[domain])
+    noun = rng.choice(w.GOODS[domain])[0]
+    city, day = rng.choice(w.CITIES), rng.choice(w.DAYS)
+    meet = rng.choice(("met", "called", "visited", "thanked", "asked", "followed"))
+    return Draw(
+        f"{first} {meet} {second} in {city}, and on {day} {word} {verb} the {noun}.",
+        {
+            "meant": meant,
+            "other": he if meant == she else she,
+            "position": "first" if meant == first else "second",
+            "pronoun": word,
+            "question": f"Who {verb} the {noun}?",
+            "verb": base,
+        },
+    )
+
+
+def odd(rng: Random, domain: str) -> Draw:
+    """Four words of which one is of another kind."""
+    kinds = [kind for kind in w.KINDS if kind in _KIND_DOMAINS[domain]]
+    kind, stranger = rng.sample(kinds, 2)
+    members = rng.sample(w.KINDS[kind], 3)
+    intruder = rng.choice([word for word in w.KINDS[stranger] if word not in w.KINDS[kind]])
+    listed = [*members, intruder]
+    rng.shuffle(listed)
+    return Draw(
+        ", ".join(listed),
+        {
+            "odd": intruder,
+            "near": members[0],
+            "kind": kind,
+            "stranger": stranger,
+            "first": listed[0],
+            "last": listed[-1],
+            "position": ("first", "second", "third", "fourth")[listed.index(intruder)],
+        },
+    )
+
+
+_KIND_DOMAINS = {
+    "nature": ("fruit", "animal", "bird", "metal"),
+    "people": ("clothing", "colour", "job", "drink"),
+    "things": ("furniture", "vehicle", "instrument", "tool", "drink", "metal"),
+    "mixed": ("fruit", "bird", "furniture", "colour", "tool", "job"),
+}
+
+FAMILIES: Mapping[str, Family] = {
+    "review": Family(review, ("restaurant", "hotel", "airline", "gym"), tuple(w.THINGS)[4:]),
+    "utterance": Family(utterance, ("travel", "bank", "delivery", "library"), tuple(w.INTENTS)[4:]),
+    "news": Family(news, ("headline", "diary", "radio", "letter"), ("report", "post", "summary", "note")),
+    "use": Family(use, ("kitchen", "garden"), ("office", "workshop", "bathroom", "street")),
+    "pair": Family(pair, ("market", "farm", "studio", "harbour"), tuple(w.VERBS)[4:]),
+    "entailment": Family(entailment, ("market", "farm", "studio", "harbour"), tuple(w.VERBS)[4:]),
+    "entities": Family(
+        entities,
+        ("hiring", "courts", "marked hiring", "marked courts"),
+        ("science", "sports", "trade", "culture", "marked science", "marked sports", "marked trade", "marked culture"),
+    ),
+    "story": Family(story, ("market", "farm", "studio", "harbour"), tuple(w.VERBS)[4:]),
+    "turn": Family(turn, ("store", "office"), ("station", "school", "hospital", "camp")),
+    "slip": Family(slip, ("market", "farm", "studio"), tuple(w.VERBS)[4:]),
+    "table": Family(table, ("person", "event", "product"), ("trip", "order", "job")),
+    "consequence": Family(consequence, ("road", "house"), ("farm", "school", "sea", "work")),
+    "pronoun": Family(pronoun, ("market", "farm"), tuple(w.VERBS)[4:]),
+    "odd": Family(odd, ("nature", "people"), ("things", "mixed")),
+}
