@@ -13,7 +13,7 @@ from snibench.leaderboard.entries import entry
 from snibench.leaderboard.rows import questions_digest, write_rows
 from snibench.leaderboard.validate import read_board
 from snibench.report.export import write_text
-from snibench.report.fits import labels, only, public_name
+from snibench.report.fits import finished, only, public_name
 from snibench.text import digest, file_digest
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ def export(results: Results, place: Path, authors: Sequence[str] = ()) -> Path:
     suite, model = _identity(results)
     name = f"{_slug(suite['name'])}-{suite['digest'][:8]}-{_slug(model['name'])}-{model['digest'][:8]}.json"
     path = place if place.suffix == ".json" else place / name
-    finished = [label for label in labels(results) if label in set(results.answers["method"])]
-    _check_questions(results, finished)
-    _check_overwrite(path, finished)
+    measured = finished(results)
+    _check_questions(results, measured)
+    _check_overwrite(path, measured)
     board = {
         "schema_version": 1,
         "suite": suite,
         "model": model,
         "protocols": protocol_versions(results),
-        "entries": [_entry(label, only(results, (label,)), path, authors) for label in finished],
+        "entries": [_entry(label, only(results, (label,)), path, authors) for label in measured],
     }
     text = json.dumps(board, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_text(path, text)
@@ -83,20 +83,20 @@ def _identity(results: Results) -> tuple[dict[str, str], dict[str, str]]:
     return {"name": name, "digest": suite_digest}, about
 
 
-def _check_questions(results: Results, finished: Sequence[str]) -> None:
-    asked = {label: questions_digest(only(results, (label,)).answers) for label in finished}
-    others = [label for label in finished if asked[label] != asked[finished[0]]]
+def _check_questions(results: Results, measured: Sequence[str]) -> None:
+    asked = {label: questions_digest(only(results, (label,)).answers) for label in measured}
+    others = [label for label in measured if asked[label] != asked[measured[0]]]
     if others:
         raise UsageError(
-            f"{', '.join(others)} answered other questions than {finished[0]}, so one board cannot hold both. "
+            f"{', '.join(others)} answered other questions than {measured[0]}, so one board cannot hold both. "
             "Repeat the run to answer what is missing."
         )
 
 
-def _check_overwrite(path: Path, finished: Sequence[str]) -> None:
+def _check_overwrite(path: Path, measured: Sequence[str]) -> None:
     if not path.exists():
         return
-    lost = [one["label"] for one in read_board(path)["entries"] if one["label"] not in finished]
+    lost = [one["label"] for one in read_board(path)["entries"] if one["label"] not in measured]
     if lost:
         raise UsageError(
             f"{path} holds entries that this run has not: {', '.join(lost)}. Name another file: -o OTHER.json"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from snibench.errors import UsageError, unknown
 from snibench.protocols.panel import panel, source_clusters, task_means
-from snibench.report.fits import controls, facts, failed_fits, labels, only, run_notes
+from snibench.report.fits import controls, facts, failed_fits, finished, only, run_notes
 from snibench.report.layouts import METHOD, ordered
 from snibench.report.measures import against, measured, protocol_tables
 from snibench.report.values import Column, Report, Table, rows_digest
@@ -123,12 +123,12 @@ def compare(results: Results, first: str, second: str) -> Report:
     Raises:
         UsageError: If one of the two has no finished fit, the two are one, or protocol ``gap`` was not asked.
     """
-    finished = [label for label in labels(results) if label in set(results.answers["method"])]
+    there = finished(results)
     for label in (first, second):
-        if label not in finished:
-            raise unknown("method", label, finished)
+        if label not in there:
+            raise unknown("method", label, there)
     if first == second:
-        raise UsageError(f"'{first}' cannot be compared with itself. Name two of: {', '.join(finished)}.")
+        raise UsageError(f"'{first}' cannot be compared with itself. Name two of: {', '.join(there)}.")
     pair = only(results, (first, second))
     sides = {split: scores for split in SIDES if len(scores := task_scores(pair, split))}
     if not sides:

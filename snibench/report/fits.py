@@ -32,6 +32,12 @@ def controls(results: Results) -> list[str]:
     return [label for name in CONTROLS for label, method in methods.items() if method == name]
 
 
+def finished(results: Results) -> list[str]:
+    """Methods with at least one finished fit, in the order in which they were run."""
+    answered = set(results.answers["method"].unique())
+    return [label for label in labels(results) if label in answered]
+
+
 def only(results: Results, kept: Sequence[str]) -> Results:
     """``results`` of these methods alone."""
     pairs = [pair for pair in zip(results.records, results.specs, strict=True) if pair[1].label in kept]
@@ -144,7 +150,10 @@ _COST = (
 
 def costs(results: Results) -> pd.DataFrame:
     """One row per method: fits done, and what one of them costs."""
-    return pd.DataFrame([_cost(label, only(results, (label,)).records) for label in labels(results)])
+    fits: dict[str, list[FitRecord]] = {}
+    for record, spec in zip(results.records, results.specs, strict=True):
+        fits.setdefault(spec.label, []).append(record)
+    return pd.DataFrame([_cost(label, records) for label, records in fits.items()])
 
 
 def _cost(label: str, fits: Sequence[FitRecord]) -> dict[str, Any]:
@@ -227,12 +236,12 @@ def run_notes(results: Results) -> tuple[str, ...]:
 def _question_notes(answers: pd.DataFrame) -> list[str]:
     notes = []
     for protocol, rows in answers.groupby("protocol", sort=False):
-        counts = {str(method): len(fit) for (method, _), fit in rows.groupby(["method", "seed"])}
-        fewest = min(counts, key=counts.__getitem__)
-        if counts[fewest] < max(counts.values()):
+        sizes = rows.groupby(["method", "seed"]).size().reset_index(name="questions").sort_values("questions")
+        fewest, most = sizes.iloc[0], sizes.iloc[-1]
+        if fewest["questions"] < most["questions"]:
             notes.append(
-                f"Protocol {protocol}: not all fits answered the same questions (the fewest: {fewest}, "
-                f"{counts[fewest]:,}; the most: {max(counts.values()):,}); only those that all answered are compared."
+                f"Protocol {protocol}: not all fits answered the same questions (the fewest: {fewest['method']}, "
+                f"{fewest['questions']:,}; the most: {most['questions']:,}); only those that all answered are compared."
             )
     return notes
 

@@ -18,6 +18,7 @@ from snibench.report.fits import (
     facts,
     failed_fits,
     failed_tables,
+    finished,
     labels,
     run_notes,
     title,
@@ -73,15 +74,15 @@ def build(results: Results, baseline: str | None = None) -> Report:
 
 def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]]:
     """The baseline's label, empty if there is none, and a note if it is not the one that the run asked for."""
-    finished = set(results.answers["method"])
+    there = finished(results)
     if asked is not None:
-        if asked not in finished:
-            raise unknown("baseline", asked, finished)
+        if asked not in there:
+            raise unknown("baseline", asked, there)
         return asked, ()
     planned = results.manifest.get("baseline")
-    by_method = {spec.method: spec.label for spec in reversed(results.specs) if spec.label in finished}
+    by_method = {spec.method: spec.label for spec in reversed(results.specs) if spec.label in there}
     wishes = (planned, by_method.get(BASELINE), by_method.get("untuned"))
-    found = next((str(wish) for wish in wishes if wish in finished), "")
+    found = next((str(wish) for wish in wishes if wish in there), "")
     if planned and found != planned:
         return found, (f"The baseline '{planned}' has no finished fit; compared with '{found or 'nothing'}' instead.",)
     return found, ()
