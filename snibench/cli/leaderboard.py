@@ -24,9 +24,9 @@ def leaderboard() -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="leaderboards", show_default=True)
 @click.option("--author", "authors", multiple=True, help="Who stands behind the entries; repeatable.")
 def export(folder: Path, output: Path, authors: tuple[str, ...]) -> None:
-    """Write the run in FOLDER (default: runs) as a board, and the rows of its entries beside it.
+    """Write a run as a board with its rows.
 
-    The output is a file that ends in .json, or a folder.
+    FOLDER is what `snibench run` wrote (default: runs). The output is a file that ends in .json, or a folder.
     """
     from snibench.leaderboard.export import export as write_board
     from snibench.store import load_results
@@ -53,7 +53,10 @@ def show(file: Path, kind: str, output: Path | None) -> None:
 @files
 @click.pass_context
 def validate(context: click.Context, files: Sequence[Path]) -> None:
-    """Check FILES against the schema, for completeness, and for their rows. Exit code 1 on a fault."""
+    """Check boards: schema, completeness, rows.
+
+    Names file, field and reason of every fault. Exit code 1 if there is one.
+    """
     from snibench.leaderboard.validate import faults
 
     _check(context, files, faults, "valid")
@@ -63,9 +66,10 @@ def validate(context: click.Context, files: Sequence[Path]) -> None:
 @files
 @click.pass_context
 def verify(context: click.Context, files: Sequence[Path]) -> None:
-    """Recompute every score and metric of FILES from their rows. Exit code 1 on a difference.
+    """Recompute a board's numbers from its rows.
 
-    Conflict and cost are not in the rows and are not checked.
+    Scores every answer again from its text and computes every metric again. Exit code 1 on a difference. Conflict and
+    cost are not in the rows and are not checked.
     """
     from snibench.leaderboard.verify import disagreements
 
