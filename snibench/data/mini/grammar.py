@@ -106,12 +106,9 @@ def utterance(rng: Random, domain: str) -> Draw:
     opening = rng.choice(("", "", "Hi, ", "Well, ", "Excuse me, ", "Listen, ", "Hello there, "))
     closing = rng.choice(("", "", " Thanks.", " That is all.", " It is urgent.", " No hurry."))
     text = opening + pattern.format(**values)
-    mark = "?" if pattern.split()[0] in _ASKING else "."
+    mark = "?" if pattern.split()[0] in w.ASKING else "."
     slots = {name: value for name, value in values.items() if "{" + name + "}" in pattern}
     return Draw(sentence(text) + mark + closing, {"intent": intent, **slots})
-
-
-_ASKING = frozenset("can how what is do has when are which may why until could does where who am should".split())
 
 
 def news(rng: Random, style: str) -> Draw:
@@ -271,18 +268,8 @@ def entities(rng: Random, domain: str) -> Draw:
     values = {"person": person, "city": city, "company": company, "month": month}
     marked = rng.choice(tuple(values))
     shown = {**values, marked: f"[{values[marked]}]"} if domain.startswith("marked") else values
-    pattern = rng.choice(_ENTITY_PATTERNS[domain.removeprefix("marked ")])
+    pattern = rng.choice(w.ENTITY_PATTERNS[domain.removeprefix("marked ")])
     return Draw(pattern.format(**shown), {**values, "kind": marked})
-
-
-_ENTITY_PATTERNS = {
-    "hiring": ("In {month}, {company} hired {person} as its new head in {city}.", "{person} will lead the {city} branch of {company} from {month}.", "The lawyer {person} leaves {company} and returns to {city} in {month}.", "From {month} on, {person} speaks for {company} in {city}."),
-    "courts": ("A judge in {city} fined {company} in {month} after {person} complained.", "{person} accused {company} of fraud in {city} last {month}.", "The case of {person} against {company} begins in {city} in {month}.", "In {month} a court in {city} cleared {company} and {person}."),
-    "science": ("{person} of {company} presented a new battery in {city} in {month}.", "In {month} the laboratory of {company} in {city} gave a prize to {person}.", "The engineer {person} tests robots for {company} in {city} until {month}.", "Since {month}, {company} and {person} share a laboratory in {city}."),
-    "sports": ("{company} pays for the race in {city} that {person} won in {month}.", "{person} runs for {company} in {city} in {month}.", "In {month}, fans in {city} saw {person} in the shirt of {company}.", "The coach {person} left {city} in {month} and works for {company}."),
-    "trade": ("{company} opened a shop in {city} in {month}, said {person}.", "{person} bought shares of {company} in {month} in {city}.", "In {city}, {person} sold the firm {company} in {month}.", "The prices of {company} rose in {month}, and {person} moved to {city}."),
-    "culture": ("{company} paid for the opera that {person} sang in {city} in {month}.", "In {month}, {person} showed paintings of {city} at {company}.", "The writer {person} from {city} got a prize from {company} in {month}.", "{person} plays in {city} in {month}, and {company} sells the tickets."),
-}  # fmt: skip
 
 
 def story(rng: Random, domain: str) -> Draw:
@@ -366,18 +353,20 @@ def slip(rng: Random, domain: str) -> Draw:
     verb, _, _, base = rng.choice(w.VERBS[domain])
     noun, city, day = rng.choice(w.GOODS[domain])[0], rng.choice(w.CITIES), rng.choice(w.DAYS)
     adjective = rng.choice(w.ADJECTIVES)[0]
-    right, wrong, kind = rng.choice(
-        (
-            (f"{name} {verb} {article(adjective)} {noun} in {city}.", f"{name} {verb} {_wrong_article(adjective)} {noun} in {city}.", "article"),
-            (f"{name} and {other} were in {city} on {day}.", f"{name} and {other} was in {city} on {day}.", "verb"),
-            (f"{name} has {article(adjective)} {noun} and {other} likes it.", f"{name} have {article(adjective)} {noun} and {other} likes it.", "verb"),
-            (f"The {noun} is {adjective}, said {name} on {day}.", f"The {noun} are {adjective}, said {name} on {day}.", "verb"),
-            (f"{name} {verb} the {adjective} {noun} on {day}.", f"{name} {verb} the the {adjective} {noun} on {day}.", "repetition"),
-            (f"{name} {verb} the {noun} with {other} in {city}.", f"{name} {verb} the {noun} with with {other} in {city}.", "repetition"),
-            (f"On {day}, {name} {verb} the {adjective} {noun}.", f"On {day}, {name} {verb} the {noun} {adjective}.", "order"),
-            (f"{name} did not {base} the {noun} in {city}.", f"{name} not did {base} the {noun} in {city}.", "order"),
-        )
-    )  # fmt: skip
+    words = {
+        "name": name,
+        "other": other,
+        "verb": verb,
+        "base": base,
+        "noun": noun,
+        "city": city,
+        "day": day,
+        "adjective": adjective,
+        "an": article(adjective),
+        "no_an": _wrong_article(adjective),
+    }
+    right, wrong, kind = rng.choice(w.SLIPS)
+    right, wrong = right.format(**words), wrong.format(**words)
     broken = rng.random() < 0.5
     return Draw(
         wrong,
@@ -391,23 +380,31 @@ def _wrong_article(word: str) -> str:
 
 def table(rng: Random, domain: str) -> Draw:
     """A short record of fields, and sentences that tell it."""
-    name, city, day, number = rng.choice(w.NAMES), rng.choice(w.CITIES), rng.choice(w.DAYS), rng.choice(w.SMALL)
-    colour, job, thing = rng.choice(w.COLOURS), rng.choice(w.JOBS), rng.choice(w.GOODS["home"])[0]
-    price, year = str(rng.randrange(10, 100)), str(rng.randrange(10, 100))
-    fields, told, asked = {
-        "person": ({"name": name, "job": job, "city": city, "age": year}, f"{name} is {article(job)} from {city} and is {year} years old.", f"{city} is the home of {name}, {article(job)} of {year}."),
-        "event": ({"guest": name, "city": city, "day": day, "seats": number}, f"On {day}, {name} will speak in {city} to {number} people.", f"{city} expects {name} and {number} listeners on {day}."),
-        "product": ({"item": thing, "colour": colour, "price": price, "maker": name}, f"The {colour} {thing} by {name} costs {price} dollars.", f"{name} sells {article(colour)} {thing} for {price} dollars."),
-        "trip": ({"traveller": name, "to": city, "day": day, "bags": number}, f"{name} flies to {city} on {day} with {number} bags.", f"The flight of {name} with {number} bags leaves for {city} on {day}."),
-        "order": ({"buyer": name, "item": thing, "colour": colour, "count": number}, f"{name} ordered the {thing} {number} times in {colour}.", f"The order of {name} is for {colour}, {thing}, {number} times."),
-        "job": ({"firm": rng.choice(w.COMPANIES), "role": job, "city": city, "pay": price}, f"They look for {article(job)} in {city} and pay {price} dollars.", f"In {city} there is work as {article(job)} for {price} dollars."),
-    }[domain]  # fmt: skip
-    keys = list(fields)
+    values = {
+        "name": rng.choice(w.NAMES),
+        "city": rng.choice(w.CITIES),
+        "day": rng.choice(w.DAYS),
+        "number": rng.choice(w.SMALL),
+        "colour": rng.choice(w.COLOURS),
+        "job": rng.choice(w.JOBS),
+        "thing": rng.choice(w.GOODS["home"])[0],
+        "price": str(rng.randrange(10, 100)),
+        "year": str(rng.randrange(10, 100)),
+        "firm": rng.choice(w.COMPANIES),
+    }
+    told = values | {"a_job": article(values["job"]), "a_colour": article(values["colour"])}
+    slots, one, other = w.RECORDS[domain]
+    keys = list(slots)
     rng.shuffle(keys)
-    asked_key = rng.choice(keys)
+    asked = rng.choice(keys)
     return Draw(
-        " | ".join(f"{key}: {fields[key]}" for key in keys),
-        {"told": told, "retold": asked, "key": asked_key, "value": fields[asked_key]},
+        " | ".join(f"{key}: {values[slots[key]]}" for key in keys),
+        {
+            "told": one.format(**told),
+            "retold": other.format(**told),
+            "key": asked,
+            "value": values[slots[asked]],
+        },
     )
 
 
@@ -456,7 +453,7 @@ def pronoun(rng: Random, domain: str) -> Draw:
 
 def odd(rng: Random, domain: str) -> Draw:
     """Four words of which one is of another kind."""
-    kinds = [kind for kind in w.KINDS if kind in _KIND_DOMAINS[domain]]
+    kinds = [kind for kind in w.KINDS if kind in w.KIND_DOMAINS[domain]]
     kind, stranger = rng.sample(kinds, 2)
     members = rng.sample(w.KINDS[kind], 3)
     intruder = rng.choice([word for word in w.KINDS[stranger] if word not in w.KINDS[kind]])
@@ -475,13 +472,6 @@ def odd(rng: Random, domain: str) -> Draw:
         },
     )
 
-
-_KIND_DOMAINS = {
-    "nature": ("fruit", "animal", "bird", "metal"),
-    "people": ("clothing", "colour", "job", "drink"),
-    "things": ("furniture", "vehicle", "instrument", "tool", "drink", "metal"),
-    "mixed": ("fruit", "bird", "furniture", "colour", "tool", "job"),
-}
 
 FAMILIES: Mapping[str, Family] = {
     "review": Family(review, ("restaurant", "hotel", "airline", "gym"), tuple(w.THINGS)[4:]),

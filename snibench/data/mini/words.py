@@ -184,6 +184,7 @@ INTENTS: dict[str, dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]] = {
             "what does the visit of {person} cost", "I paid {amount} dollars on {day}, why again", "the letter says {amount} dollars, is it right", "who pays for {person}")),
     },
 }  # fmt: skip
+ASKING = frozenset("can how what is do has when are which may why until could does where who am should".split())
 DISHES = tuple("pizzas noodles burgers salads tacos soups pancakes sandwiches".split())
 ROOMS = tuple("bedroom cellar office bathroom hallway garage attic nursery".split())
 
@@ -303,6 +304,13 @@ KINDS: dict[str, tuple[str, ...]] = {
     "metal": tuple("iron steel copper silver gold tin zinc lead".split()),
 }
 
+KIND_DOMAINS = {
+    "nature": ("fruit", "animal", "bird", "metal"),
+    "people": ("clothing", "colour", "job", "drink"),
+    "things": ("furniture", "vehicle", "instrument", "tool", "drink", "metal"),
+    "mixed": ("fruit", "bird", "furniture", "colour", "tool", "job"),
+}
+
 # --------------------------------------------------------------------------- dialogue acts
 # act -> (label words, description, wordings); {item}, {place}, {person} depend on the domain
 
@@ -348,3 +356,40 @@ OPPOSITES = tuple(
     for pair in "hot/cold big/small old/new wet/dry open/closed early/late high/low fast/slow full/empty rich/poor "
     "strong/weak hard/soft light/dark loud/quiet near/far clean/dirty happy/sad young/old thick/thin true/false".split()
 )
+
+# ------------------------------------------------------------------------------- entities
+
+ENTITY_PATTERNS: dict[str, tuple[str, ...]] = {
+    "hiring": ("In {month}, {company} hired {person} as its new head in {city}.", "{person} will lead the {city} branch of {company} from {month}.", "The lawyer {person} leaves {company} and returns to {city} in {month}.", "From {month} on, {person} speaks for {company} in {city}."),
+    "courts": ("A judge in {city} fined {company} in {month} after {person} complained.", "{person} accused {company} of fraud in {city} last {month}.", "The case of {person} against {company} begins in {city} in {month}.", "In {month} a court in {city} cleared {company} and {person}."),
+    "science": ("{person} of {company} presented a new battery in {city} in {month}.", "In {month} the laboratory of {company} in {city} gave a prize to {person}.", "The engineer {person} tests robots for {company} in {city} until {month}.", "Since {month}, {company} and {person} share a laboratory in {city}."),
+    "sports": ("{company} pays for the race in {city} that {person} won in {month}.", "{person} runs for {company} in {city} in {month}.", "In {month}, fans in {city} saw {person} in the shirt of {company}.", "The coach {person} left {city} in {month} and works for {company}."),
+    "trade": ("{company} opened a shop in {city} in {month}, said {person}.", "{person} bought shares of {company} in {month} in {city}.", "In {city}, {person} sold the firm {company} in {month}.", "The prices of {company} rose in {month}, and {person} moved to {city}."),
+    "culture": ("{company} paid for the opera that {person} sang in {city} in {month}.", "In {month}, {person} showed paintings of {city} at {company}.", "The writer {person} from {city} got a prize from {company} in {month}.", "{person} plays in {city} in {month}, and {company} sells the tickets."),
+}  # fmt: skip
+
+# -------------------------------------------------------------------------------- records
+# domain -> field names with their slots, and two ways to tell the record
+
+RECORDS: dict[str, tuple[dict[str, str], str, str]] = {
+    "person": ({"name": "name", "job": "job", "city": "city", "age": "year"}, "{name} is {a_job} from {city} and is {year} years old.", "{city} is the home of {name}, {a_job} of {year}."),
+    "event": ({"guest": "name", "city": "city", "day": "day", "seats": "number"}, "On {day}, {name} will speak in {city} to {number} people.", "{city} expects {name} and {number} listeners on {day}."),
+    "product": ({"item": "thing", "colour": "colour", "price": "price", "maker": "name"}, "The {colour} {thing} by {name} costs {price} dollars.", "{name} sells {a_colour} {thing} for {price} dollars."),
+    "trip": ({"traveller": "name", "to": "city", "day": "day", "bags": "number"}, "{name} flies to {city} on {day} with {number} bags.", "The flight of {name} with {number} bags leaves for {city} on {day}."),
+    "order": ({"buyer": "name", "item": "thing", "colour": "colour", "count": "number"}, "{name} ordered the {thing} {number} times in {colour}.", "The order of {name} is for {colour}, {thing}, {number} times."),
+    "job": ({"firm": "firm", "role": "job", "city": "city", "pay": "price"}, "They look for {a_job} in {city} and pay {price} dollars.", "In {city} there is work as {a_job} for {price} dollars."),
+}  # fmt: skip
+
+# ---------------------------------------------------------------------------------- slips
+# right, wrong, kind of mistake
+
+SLIPS: tuple[tuple[str, str, str], ...] = (
+    ("{name} {verb} {an} {noun} in {city}.", "{name} {verb} {no_an} {noun} in {city}.", "article"),
+    ("{name} and {other} were in {city} on {day}.", "{name} and {other} was in {city} on {day}.", "verb"),
+    ("{name} has {an} {noun} and {other} likes it.", "{name} have {an} {noun} and {other} likes it.", "verb"),
+    ("The {noun} is {adjective}, said {name} on {day}.", "The {noun} are {adjective}, said {name} on {day}.", "verb"),
+    ("{name} {verb} the {adjective} {noun} on {day}.", "{name} {verb} the the {adjective} {noun} on {day}.", "repetition"),
+    ("{name} {verb} the {noun} with {other} in {city}.", "{name} {verb} the {noun} with with {other} in {city}.", "repetition"),
+    ("On {day}, {name} {verb} the {adjective} {noun}.", "On {day}, {name} {verb} the {noun} {adjective}.", "order"),
+    ("{name} did not {base} the {noun} in {city}.", "{name} not did {base} the {noun} in {city}.", "order"),
+)  # fmt: skip

@@ -1,0 +1,424 @@
+"""Train the embedded model ``tiny`` from scratch on procedural instruction text.
+
+    python scripts/pretrain_tiny.py --minutes 55 --out snibench/models/tiny --state tiny-state
+
+Stops early and continues: the state is saved every few minutes until the learning rate begins to fall, and the same
+command, or one with more minutes, goes on from it.
+``--smoke`` does everything in seconds, with a model that has learned nothing. The learning rate is constant,
+then falls to zero over the last share ``DECAY`` of the time, so that ``--minutes`` may be anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from tiny_corpus import _SYLLABLES, Row, row
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers.models import Unigram
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+EOS, GLUE = "<eos>", "\ue000"
+EOS_ID, PAD_ID = 0, 2
+WORDS = 2100
+SUFFIXES = (
+    "ed",
+    "es",
+    "th",
+    "ou",
+    "an",
+    "en",
+    "on",
+    "or",
+    "ar",
+    "ic",
+    "ive",
+    "able",
+    "ful",
+    "ness",
+    "ist",
+    "ity",
+    "ous",
+    "ate",
+)
+DECAY = 0.3  # last share of the budget, in which the learning rate falls to zero
+WORD = re.compile(r" ?[^\W\d_]+| ?\d| ?[^\w\s]+|_|\n+|\s+")
+
+# -------------------------------------------------------------------------------- tokenizer
+
+
+def text_of(row: Row) -> str:
+    """A row as one text."""
+    return row.prefix + "\n\n".join("".join(text for text, _ in branch) for branch in row.branches)
+
+
+def glued(text: str) -> str:
+    """``text`` with a mark and a blank before each word that no blank precedes; a word is one token anywhere."""
+    return re.sub(r"(?<! )(?<![^\W\d_])(?=[^\W\d_])", GLUE + " ", text)
+
+
+def build_tokenizer(rows: int = 20_000) -> PreTrainedTokenizerFast:
+    """One token per frequent word of the pre-training text; other words fall back to pieces, letters, bytes.
+
+    A quoted label and the same label as an answer share a token: a word always carries its blank, and a mark
+    tells where the blank is not there. Decoding returns the text exactly, but for the private-use mark itself.
+    """
+    rng = Random("tiny tokenizer")
+    counts: Counter[str] = Counter()
+    for _ in range(rows):
+        counts.update(WORD.findall(glued(text_of(row(rng)))))
+    frequent = [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:WORDS]]
+    total = sum(counts.values())
+    letters = [chr(c) for c in range(33, 127)]
+    vocabulary: dict[str, float] = {EOS: 0.0, "<unk>": 0.0, "<pad>": 0.0}
+    vocabulary |= {f"<0x{byte:02X}>": -20.0 for byte in range(256)}
+    vocabulary |= {word: math.log(counts[word] / total) for word in frequent}
+    for piece in (GLUE, "\n", "\n\n", " ", *letters, *(" " + mark for mark in letters if not mark.isalnum())):
+        vocabulary.setdefault(piece, -14.0)
+    for piece in sorted({*_SYLLABLES, *SUFFIXES}):
+        vocabulary.setdefault(piece, -14.0)
+    tokenizer = Tokenizer(Unigram(list(vocabulary.items()), unk_id=1, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Replace(Regex(r"(?<![ \p{L}])(?=\p{L})"), GLUE + " ")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(
+        Regex(rf"{GLUE}| ?\p{{L}}+| ?\p{{N}}| ?[^\s\p{{L}}\p{{N}}{GLUE}]+|\n+|\s+"), "isolated"
+    )
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Replace(GLUE + " ", "")])
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in (EOS, "<unk>", "<pad>")])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=EOS,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
+        model_max_length=2048,
+    )
+
+
+# ------------------------------------------------------------------------------------ model
+
+
+def build_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
+    """A Llama of about 1.1M parameters with random weights."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=128,
+        intermediate_size=288,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        head_dim=40,
+        max_position_embeddings=2048,
+        rope_theta=10_000.0,
+        tie_word_embeddings=True,
+        initializer_range=0.06,
+        bos_token_id=None,
+        eos_token_id=EOS_ID,
+        pad_token_id=PAD_ID,
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(config)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose matrices are made orthogonal before they are applied; equal shapes go in one batch.
+
+    Source: Jordan et al., Muon (2024), with the update scaled to the root mean square of AdamW's (Liu et al., 2025).
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.02) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "decay": decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """Apply one update."""
+        for group in self.param_groups:
+            shapes: dict[torch.Size, list[nn.Parameter]] = {}
+            for parameter in group["params"]:
+                shapes.setdefault(parameter.shape, []).append(parameter)
+            for members in shapes.values():
+                updates = []
+                for parameter in members:
+                    state = self.state[parameter]
+                    buffer = state.setdefault("momentum", torch.zeros_like(parameter))
+                    buffer.lerp_(parameter.grad, 1 - group["momentum"])
+                    updates.append(parameter.grad.lerp(buffer, group["momentum"]))
+                for parameter, update in zip(members, shared_orthogonal(torch.stack(updates)), strict=True):
+                    scale = 0.2 * math.sqrt(max(parameter.shape))
+                    parameter.mul_(1 - group["lr"] * group["decay"]).add_(update, alpha=-group["lr"] * scale)
+
+
+def shared_orthogonal(matrices: Tensor) -> Tensor:
+    """``orthogonal``, each process doing its part where the parts are equal."""
+    world = dist.get_world_size()
+    if len(matrices) % world:
+        return orthogonal(matrices)
+    mine = orthogonal(matrices.chunk(world)[dist.get_rank()]).contiguous()
+    parts = [torch.empty_like(mine) for _ in range(world)]
+    dist.all_gather(parts, mine)
+    return torch.cat(parts)
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """``[n, a, b]`` with singular values brought near 1 by five Newton-Schulz steps."""
+    x = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
+    x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x if matrices.shape[1] <= matrices.shape[2] else x.mT
+
+
+# ---------------------------------------------------------------------------------- batches
+
+
+class Encoded:
+    """A row as tokens: ``ids``, ``segment`` (0 = prefix), ``position``, ``target`` (-1 = none)."""
+
+    __slots__ = ("ids", "position", "segment", "target", "view")
+
+    def __init__(self, row: Row, pieces: list[list[int]]) -> None:
+        self.view = row.view
+        prefix, *rest = pieces
+        self.ids = list(prefix)
+        self.segment = [0] * len(prefix)
+        self.position = list(range(len(prefix)))
+        self.target = [-1] * len(prefix)
+        for number, branch in enumerate(row.branches, 1):
+            start, answered = len(self.ids), False
+            for _, is_answer in branch:
+                tokens = rest.pop(0)
+                if answered:  # the blank line after a solved example ends its answer
+                    self.target[-1] = tokens[0]
+                if is_answer and len(self.ids) > start:
+                    self.target[-1] = tokens[0]
+                self.ids += tokens
+                self.target += [*tokens[1:], EOS_ID] if is_answer else [-1] * len(tokens)
+                answered = is_answer
+            self.segment += [number] * (len(self.ids) - start)
+            self.position += range(len(prefix), len(prefix) + len(self.ids) - start)
+
+
+def encoded(tokenizer: PreTrainedTokenizerFast, rows: list[Row]) -> list[Encoded]:
+    """Rows as tokens; pieces are encoded apart, so that an answer's tokens never depend on its prompt."""
+    texts = [text for row in rows for text in (row.prefix, *(t for branch in row.branches for t, _ in branch))]
+    ids = [encoding.ids for encoding in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    out, spot = [], 0
+    for r in rows:
+        n = 1 + sum(len(branch) for branch in r.branches)
+        out.append(Encoded(r, ids[spot : spot + n]))
+        spot += n
+    return out
+
+
+def collate(rows: list[Encoded]) -> dict[str, Tensor]:
+    """``ids, position, target`` ``[B, L]``; additive ``mask`` ``[B, 1, L, L]``: causal, prefix and own branch."""
+    length = -(-max(len(r.ids) for r in rows) // 16) * 16
+
+    def padded(values: str, fill: int) -> Tensor:
+        return torch.tensor([getattr(r, values) + [fill] * (length - len(r.ids)) for r in rows])
+
+    segment = padded("segment", -1)
+    visible = (segment[:, None, :] == segment[:, :, None]) | (segment[:, None, :] == 0)
+    visible &= torch.ones(length, length, dtype=torch.bool).tril()
+    return {
+        "ids": padded("ids", PAD_ID),
+        "position": padded("position", 0),
+        "target": padded("target", -1),
+        "mask": torch.zeros(visible.shape).masked_fill_(~visible, -1e9)[:, None],
+    }
+
+
+def batches(
+    tokenizer: PreTrainedTokenizerFast, seed: int, rank: int, start: int, budget: int, pool: int = 320
+) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """Endless batches of about ``budget`` tokens, rows of similar length together, as (pool number, batch).
+
+    Pool ``n`` is a function of the seed and ``n`` alone, so that training continues where it stopped.
+    """
+    number = start
+    while True:
+        rng = Random(f"tiny {seed} {rank} {number}")
+        rows = sorted(encoded(tokenizer, [row(rng) for _ in range(pool)]), key=lambda r: len(r.ids))
+        groups: list[list[Encoded]] = [[]]
+        for r in rows:
+            if groups[-1] and (len(groups[-1]) + 1) * len(r.ids) > budget:
+                groups.append([])
+            groups[-1].append(r)
+        rng.shuffle(groups)
+        for group in groups:
+            yield number, collate(group)
+        number += 1
+
+
+# --------------------------------------------------------------------------------- training
+
+
+def target_logits(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Logits ``[T, V]`` at the positions that have a target, and the targets ``[T]``."""
+    hidden = model.model(
+        input_ids=batch["ids"], attention_mask=batch["mask"], position_ids=batch["position"], use_cache=False
+    ).last_hidden_state
+    chosen = batch["target"] >= 0
+    return F.linear(hidden[chosen], model.model.embed_tokens.weight), batch["target"][chosen]
+
+
+@torch.no_grad()
+def accuracy(model: LlamaForCausalLM, rows: list[Encoded]) -> dict[str, float]:
+    """Share of branches whose answer tokens are all predicted, by view; teacher-forced."""
+    right: dict[str, list[float]] = {}
+    for i in range(0, len(rows), 32):
+        part = rows[i : i + 32]
+        batch = collate(part)
+        logits, target = target_logits(model, batch)
+        hit = torch.zeros_like(batch["target"], dtype=torch.bool)
+        hit[batch["target"] >= 0] = logits.argmax(-1) == target
+        for r, hits in zip(part, hit.tolist(), strict=True):
+            for branch in sorted(set(r.segment) - {0}):
+                spots = [j for j, s in enumerate(r.segment) if s == branch and r.target[j] >= 0]
+                right.setdefault(r.view, []).append(float(all(hits[j] for j in spots)))
+    return {view: sum(x) / len(x) for view, x in sorted(right.items())}
+
+
+def report(title: str, by_view: dict[str, float]) -> None:
+    """Print the mean over views and each view."""
+    each = " ".join(f"{view}={value:.2f}" for view, value in by_view.items())
+    print(f"{title} mean {sum(by_view.values()) / len(by_view):.3f} {each}", flush=True)
+
+
+def held_out(tokenizer: PreTrainedTokenizerFast, count: int) -> list[Encoded]:
+    """Rows of definitions that training does not draw: same families, new wordings and instances."""
+    rng = Random("tiny held out")
+    return [r for r in encoded(tokenizer, [row(rng) for _ in range(count)]) if r.view != "reading"]
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write checkpoint and tokenizer, weights in float16 (rounding costs no measurable accuracy)."""
+    half = LlamaForCausalLM(model.config)
+    half.load_state_dict(model.state_dict())
+    half.half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def learn(rank: int, given: argparse.Namespace, port: int) -> None:
+    """Train as one of ``given.processes`` equal processes; the first one logs and saves.
+
+    Processes of one thread each, because on a busy machine two threads of one process wait for each other.
+    """
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=given.processes)
+    tokenizer = build_tokenizer(500 if given.smoke else 20_000)
+    model = build_model(len(tokenizer), given.seed)
+    parameters = list(model.parameters())
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    muon = Muon(matrices, lr=given.lr)
+    adam = torch.optim.AdamW(others, lr=given.lr_embedding, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    groups = [*muon.param_groups, *adam.param_groups]
+    for group in groups:
+        group["peak"] = group["lr"]
+    done: dict[str, Any] = {"step": 0, "tokens": 0, "answers": 0, "seconds": 0.0, "pool": 0}
+    state_file = given.state / "state.pt" if given.state else None
+    if state_file and state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        model.load_state_dict(state["model"])
+        muon.load_state_dict(state["muon"])
+        adam.load_state_dict(state["adam"])
+        done = state["done"] | {"pool": state["done"]["pool"] + 1}
+    test = held_out(tokenizer, 60 if given.smoke else 400)
+    if rank == 0:
+        print(f"{model.num_parameters()} parameters, {len(tokenizer)} tokens in the vocabulary", flush=True)
+
+    begin = time.monotonic() - done["seconds"]
+    saved = logged = time.monotonic()
+    losses: list[float] = []
+    progress = 0.0
+    for pool, batch in batches(tokenizer, given.seed, rank, done["pool"], given.batch // given.processes):
+        factor = min(1.0, (done["step"] + 1) / 60, (1 - progress) / DECAY + 0.005)
+        for group in groups:
+            group["lr"] = group["peak"] * factor
+        logits, target = target_logits(model, batch)
+        loss = F.cross_entropy(logits, target)
+        loss.backward()
+        mine = done["step"] / given.steps if given.steps else (time.monotonic() - begin) / (60 * given.minutes)
+        told = torch.tensor(
+            [mine if rank == 0 else 0.0, float(loss.detach()), (batch["ids"] != PAD_ID).sum(), len(target)]
+        )
+        shared = torch.cat([*(p.grad.flatten() for p in parameters), told])
+        dist.all_reduce(shared)
+        gradient, (progress, total, tokens, answers) = shared[:-4] / given.processes, shared[-4:].tolist()
+        if progress >= 1:
+            break
+        for parameter, part in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad = part.view_as(parameter)
+        nn.utils.clip_grad_norm_(others, 1.0)
+        muon.step()
+        adam.step()
+        model.zero_grad(set_to_none=True)
+        losses.append(total / given.processes)
+        done["step"] += 1
+        done["tokens"] += int(tokens)
+        done["answers"] += int(answers)
+        done["seconds"] = time.monotonic() - begin
+        done["pool"] = pool
+        now = time.monotonic()
+        if rank == 0 and now - logged > 30:
+            print(f"{json.dumps(done)} loss {sum(losses) / len(losses):.3f}", flush=True)
+            losses, logged = [], now
+        if rank == 0 and state_file and now - saved > 240 and progress < 1 - DECAY:
+            given.state.mkdir(parents=True, exist_ok=True)
+            part_file = state_file.with_suffix(".part")
+            torch.save(
+                {"model": model.state_dict(), "muon": muon.state_dict(), "adam": adam.state_dict(), "done": done},
+                part_file,
+            )
+            part_file.replace(state_file)
+            report("held-out", accuracy(model, test))
+            saved = time.monotonic()
+    if rank == 0:
+        given.out.mkdir(parents=True, exist_ok=True)
+        save(model, tokenizer, given.out)
+        report(f"finished {json.dumps(done)}", accuracy(model, test))
+    dist.destroy_process_group()
+
+
+def main() -> None:
+    """Train, log, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=55.0, help="wall-clock budget, over all continuations")
+    parser.add_argument("--steps", type=int, default=None, help="end after so many steps instead; deterministic")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the finished checkpoint")
+    parser.add_argument("--state", type=Path, default=None, help="folder of the state to continue from")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=4096, help="tokens per step, padding included")
+    parser.add_argument("--lr", type=float, default=0.006, help="of the matrices (Muon)")
+    parser.add_argument("--lr-embedding", type=float, default=0.004, help="of embeddings and norms (AdamW)")
+    parser.add_argument(
+        "--processes", type=int, default=2, help="each with one thread; part of what decides the weights"
+    )
+    parser.add_argument("--smoke", action="store_true", help="a few steps, to see that everything runs")
+    given = parser.parse_args()
+    if given.smoke:
+        given.steps = 4
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.spawn(learn, (given, port), nprocs=given.processes)
+
+
+if __name__ == "__main__":
+    main()
