@@ -1,34 +1,37 @@
-"""The gradient conflict between tasks, estimated from gradients of small chunks of probe instances.
+"""How much tasks' gradients conflict, estimated without the bias of mini-batch noise.
 
-The plain formula on mini-batch gradients is badly biased: noise lengthens every gradient and makes signs of small
-cosines a coin toss, so that tasks without conflict seem to have some. Chunks that are independent of one another
-give unbiased norms, and one half of them can judge the sign that the other half is scored on.
+Pure functions of Gram matrices: NumPy only, and nothing here knows where gradients come from.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
-Floats = npt.NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
-HALF_SPLITS = 4
-# One-sided 5% point of the normal distribution: a pair counts as in conflict if its cosine is that far below zero.
-_CRITICAL = 1.645
-# Cosines known no better than this say nothing about conflict.
-_UNRESOLVED = 0.2
+_FLOOR = 1e-200  # of squared norms, so that a division by a vanished norm is large but finite
 
 
 @dataclass(frozen=True)
 class ConflictEstimate:
-    """Conflict between T tasks. Means are over pairs of tasks whose norms could be told from noise.
+    """What the probe says of one point in training. Means are over pairs of tasks, each pair once.
 
-    ``score``: mean of max(0, -cos), cross-fitted; may leave [0, 1] a little. ``score_raw``: the plain formula, biased.
-    ``rate``: share of pairs whose cosine is negative beyond its noise; ``rate_raw``: share of negative plain cosines.
-    ``standard_error``: mean over pairs of the cosine's jackknife error; ``unresolved``: it is above 0.2.
-    ``cosines [T, T]``: noise-corrected, 1 on the diagonal, NaN where a norm is lost in noise.
+    A pair counts if both gradients stand out from their noise; with none, every mean over pairs is NaN.
+
+    Attributes:
+        score: Cross-fitted mean of ``max(0, -cos)``. Around 0 without conflict, so it may be slightly negative.
+        score_raw: The plain formula on mean gradients; biased, and dependent on the number of instances.
+        mean_cosine: Mean signed cosine.
+        rate: Share of pairs whose cosine is negative at the one-sided 5 % level.
+        rate_raw: Share of pairs with a negative raw cosine: half of them where there is nothing but noise.
+        magnitude_similarity: Mean of ``2 n_t n_u / (n_t^2 + n_u^2)``, 1 for equal norms.
+        standard_error: Mean jackknife standard error of a pair's cosine.
+        unresolved: The cosines are too noisy to speak of: ``standard_error`` above 0.2, or no pair counts.
+        cosines: ``[T, T]`` noise-corrected cosines in [-1, 1], 1 on the diagonal, NaN for pairs that do not count.
     """
 
     score: float
@@ -39,113 +42,124 @@ class ConflictEstimate:
     magnitude_similarity: float
     standard_error: float
     unresolved: bool
-    cosines: Floats
+    cosines: Array
 
 
-def estimate_conflict(gram: Floats) -> ConflictEstimate:
-    """The conflict that chunk gradients show.
+def estimate_conflict(gram: Array) -> ConflictEstimate:
+    """Conflict between T tasks, from the gradients of S chunks of each task's probe instances.
+
+    Products of different tasks are unbiased as they are, since their instances are independent. Squared norms
+    come from products of different chunks of the task. The score is cross-fitted: one half of the chunks says
+    which pairs conflict and the other half by how much, over up to four balanced splits, both ways.
 
     Args:
-        gram: ``[T, S, T, S]`` inner products: ``gram[t, s, u, r]`` of task t's s-th chunk gradient with task u's r-th.
-            Chunks are of one size and share no instance. T >= 2, S >= 4 and even.
+        gram: ``[T, S, T, S]``; ``gram[t, s, u, r]`` is the inner product of the mean gradient of task t's chunk s
+            with that of task u's chunk r. Chunks are of equal size; S is even, 8 by default.
 
     Raises:
-        ValueError: If the shape is another.
+        ValueError: If the shape is another, T is below 2, or S is odd.
         FloatingPointError: If an inner product is not finite.
+
+    Source:
+        Jackknife: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 11. A bootstrap would
+        repeat chunks, and so undo the correction of the norms.
     """
-    tasks, chunks = gram.shape[:2]
-    if gram.shape != (tasks, chunks, tasks, chunks) or tasks < 2 or chunks < 4 or chunks % 2:
-        raise ValueError(f"gram must be [T, S, T, S] with T >= 2 and even S >= 4, but is {list(gram.shape)}.")
+    if gram.ndim != 4 or gram.shape[:2] != gram.shape[2:]:
+        raise ValueError(f"gram must have shape [T, S, T, S], but got {list(gram.shape)}.")
+    count, chunks = gram.shape[:2]
+    if count < 2 or chunks % 2 or not chunks:
+        raise ValueError(f"Conflict needs two tasks and an even number of chunks, but got T={count} and S={chunks}.")
     if not np.isfinite(gram).all():
-        raise FloatingPointError("A probe gradient is not finite (NaN or infinite). Lower the learning rate.")
-    every = np.ones(chunks, dtype=bool)
-    first, second = np.triu_indices(tasks, 1)
-    mean = _mean_products(gram, every)
-    plain = np.sqrt(mean.diagonal())
-    with np.errstate(invalid="ignore", divide="ignore"):
-        norms = _norms(gram, every)
-        raw = (mean / np.outer(plain, plain))[first, second]
-        cosines = _cosines(gram, every)
-        pairs = cosines[first, second]
-        scale = np.outer(norms, norms)[first, second]
-        likeness = (2 * np.outer(norms, norms) / np.add.outer(norms**2, norms**2))[first, second]
-        error = _jackknife(gram)[first, second]
-        score = _mean(np.mean([_halves(gram, half)[first, second] for half in _half_splits(chunks)], axis=0) / scale)
-    known = np.isfinite(pairs) & np.isfinite(error)
-    spread = _mean(error)
-    np.fill_diagonal(cosines, 1.0)
+        raise FloatingPointError("A probe gradient is not finite (NaN or infinite).")
+
+    pairs = np.triu_indices(count, 1)
+    products = gram.mean(axis=(1, 3))  # [T, T] between mean gradients
+    squares = _squared_norms(gram)
+    counts = (squares[pairs[0]] > 0) & (squares[pairs[1]] > 0)
+
+    cosine = np.where(counts, _cosines(products, squares)[pairs], np.nan)
+    raw = _cosines(products, products.diagonal())[pairs]
+    error = np.where(counts, _jackknife_errors(gram)[pairs], np.nan)
+    norms = np.sqrt(squares.clip(min=_FLOOR))
+    scales = norms[:, None] * norms
+    similarity = 2 * scales / (norms[:, None] ** 2 + norms**2)
+    standard_error = _mean(error[counts])
+
+    cosines = np.eye(count)
+    cosines[pairs] = cosine
+    cosines.T[pairs] = cosine
     return ConflictEstimate(
-        score=score,
-        score_raw=_mean(np.maximum(0.0, -raw)),
-        mean_cosine=_mean(pairs),
-        rate=float((pairs < -_CRITICAL * error)[known].mean()) if known.any() else float("nan"),
-        rate_raw=_mean(np.where(np.isfinite(raw), raw < 0, np.nan)),
-        magnitude_similarity=_mean(likeness),
-        standard_error=spread,
-        unresolved=not spread <= _UNRESOLVED,
+        score=_mean((_cross_fitted_opposition(gram) / scales)[pairs][counts]),
+        score_raw=float(np.maximum(0, -raw).mean()),
+        mean_cosine=_mean(cosine[counts]),
+        rate=_mean(cosine[counts] < -1.64 * error[counts]),
+        rate_raw=float((raw < 0).mean()),
+        magnitude_similarity=_mean(similarity[pairs][counts]),
+        standard_error=standard_error,
+        unresolved=not standard_error <= 0.2,
         cosines=cosines,
     )
 
 
-def residual_conflict(gram: Floats, weights: Floats) -> float:
-    """Mean over tasks of max(0, -cos(d, g_t)) for the update d = sum_t w_t g_t; 0 if d is zero.
+def residual_conflict(gram: Array, weights: Array, *, references: int = 0) -> float:
+    """Mean over tasks of ``max(0, -cos(d, g_t))``: how far an applied update d goes against the tasks.
 
-    ``gram [T, T]``: inner products of the task gradients; ``weights [T]``. The plain formula: d is made of the same
-    gradients that it is compared with.
+    Args:
+        gram: ``[K + R, K + R]`` inner products of the gradients, tasks first.
+        weights: ``[K + R]``, of which d is the weighted sum.
+        references: R, the last rows, which are no tasks.
+
+    Returns:
+        A number in [0, 1]; 0 where d is zero. A task with a zero gradient adds 0.
     """
-    products = gram @ weights  # [T] <d, g_t>
-    length = float(np.sqrt(max(weights @ products, 0.0)))
-    norms = np.sqrt(gram.diagonal())
-    usable = norms > 0
-    if length == 0 or not usable.any():
-        return 0.0
-    return float(np.maximum(0.0, -products[usable] / (length * norms[usable])).mean())
+    tasks = len(weights) - references
+    along = (gram @ weights)[:tasks]
+    scales = np.sqrt(gram.diagonal()[:tasks].clip(min=0) * max(float(weights @ gram @ weights), 0.0))
+    return float(np.maximum(0, -along / scales.clip(min=_FLOOR)).clip(max=1).mean())
 
 
-def _mean_products(gram: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
-    """``[T, T]`` inner products of the mean gradients over the chosen chunks; unbiased off the diagonal."""
-    mean: Floats = gram[:, chosen][:, :, :, chosen].mean(axis=(1, 3))
-    return mean
-
-
-def _norms(gram: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
-    """``[T]`` norms from products of different chunks alone, hence unbiased squares; NaN if one is not positive."""
-    count = int(chosen.sum())
-    square = np.array([gram[t, :, t][np.ix_(chosen, chosen)].sum() for t in range(len(gram))])
-    own = np.array([gram[t, :, t].diagonal()[chosen].sum() for t in range(len(gram))])
-    unbiased = (square - own) / (count * (count - 1))
-    return np.sqrt(np.where(unbiased > 0, unbiased, np.nan))
-
-
-def _cosines(gram: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
-    """``[T, T]`` noise-corrected cosines, clipped to [-1, 1]."""
-    norms = _norms(gram, chosen)
-    return np.clip(_mean_products(gram, chosen) / np.outer(norms, norms), -1.0, 1.0)
-
-
-def _jackknife(gram: Floats) -> Floats:
-    """``[T, T]`` standard errors of the cosines, leaving out one chunk of every task at a time.
-
-    A bootstrap would draw chunks twice and so undo the correction of the norms.
-    """
+def _squared_norms(gram: Array) -> Array:
+    """``[T]`` unbiased squared norms: the mean product of different chunks of one task. May be negative."""
     chunks = gram.shape[1]
-    without = np.array([_cosines(gram, np.arange(chunks) != left) for left in range(chunks)])
-    deviations = without - without.mean(axis=0)
-    return np.sqrt((chunks - 1) / chunks * (deviations**2).sum(axis=0))
+    own = np.einsum("tstr->tsr", gram)
+    return np.asarray((own.sum(axis=(1, 2)) - np.einsum("tss->t", own)) / (chunks * (chunks - 1)))
 
 
-def _half_splits(chunks: int) -> list[npt.NDArray[np.bool_]]:
-    """Halves of the chunks, the same for every method."""
-    rng = np.random.default_rng(0)
-    return [np.isin(np.arange(chunks), rng.permutation(chunks)[: chunks // 2]) for _ in range(HALF_SPLITS)]
+def _cosines(products: Array, squares: Array) -> Array:
+    """``[T, T]``, clipped to [-1, 1]; where a squared norm vanishes, their limit, which is the product's sign."""
+    norms = np.sqrt(squares.clip(min=_FLOOR))
+    return np.asarray((products / norms[:, None] / norms).clip(-1, 1))
 
 
-def _halves(gram: Floats, half: npt.NDArray[np.bool_]) -> Floats:
-    """``[T, T]``: one half says whether a pair conflicts, the other how much; both ways."""
-    one, other = _mean_products(gram, half), _mean_products(gram, ~half)
-    return -((one < 0) * other + (other < 0) * one) / 2
+def _jackknife_errors(gram: Array) -> Array:
+    """``[T, T]`` standard errors of the cosines, from leaving out one chunk of every task at a time."""
+    chunks = gram.shape[1]
+    replicates = []
+    for left_out in range(chunks):
+        kept = np.delete(np.delete(gram, left_out, axis=1), left_out, axis=3)
+        # With two chunks a single one is left, and its norm cannot be corrected.
+        squares = _squared_norms(kept) if chunks > 2 else np.einsum("tsts->t", kept)
+        replicates.append(_cosines(kept.mean(axis=(1, 3)), squares))
+    return np.asarray(np.sqrt((chunks - 1) * np.var(replicates, axis=0)))
 
 
-def _mean(values: Floats) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
+def _cross_fitted_opposition(gram: Array) -> Array:
+    """``[T, T]`` estimates of ``max(0, -<g_t, g_u>)`` that noise alone leaves at 0."""
+    halves = _half_splits(gram.shape[1])  # [splits, S]
+    one = np.einsum("hs,tsur,hr->htu", halves, gram, halves)
+    other = np.einsum("hs,tsur,hr->htu", 1 - halves, gram, 1 - halves)
+    opposition = np.where(one < 0, -other, 0) + np.where(other < 0, -one, 0)
+    return np.asarray(opposition.mean(axis=0) / 2 / (gram.shape[1] / 2) ** 2)
+
+
+def _half_splits(chunks: int) -> Array:
+    """``[<= 4, S]`` indicators of half of the chunks, by Walsh functions: any two cut each other evenly if S is a power of 2."""
+    indices = np.arange(chunks)
+    signs = [np.bitwise_count(indices & mask) % 2 for mask in range(1, 2 * chunks)]
+    balanced = np.unique([sign for sign in signs if 2 * sign.sum() == chunks], axis=0)
+    return balanced[:4].astype(np.float64)
+
+
+def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
+    """The mean; NaN, without a warning, where there is nothing to average."""
+    return float(values.mean()) if len(values) else float("nan")

@@ -33,7 +33,7 @@ class CAGrad(GramRule):
     authors' code, d is not rescaled by ``T / (1 + c^2)``.
 
     Source:
-        Liu et al., Conflict-Averse Gradient Descent (NeurIPS 2021), equation 4 and Algorithm 1.
+        Liu et al., Conflict-Averse Gradient Descent (NeurIPS 2021), Algorithm 1.
     """
 
     Settings: ClassVar[type] = CAGradSettings

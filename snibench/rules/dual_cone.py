@@ -19,7 +19,7 @@ class UPGrad(GramRule):
     The update opposes no task. The projection is exact: no regularisation of the Gram matrix.
 
     Source:
-        Quinton and Rey, Jacobian Descent for Multi-Objective Optimization (2024), equation 3.
+        Quinton and Rey, Jacobian Descent for Multi-Objective Optimization (2024), the aggregator UPGrad.
     """
 
     def combine(self, step: Step) -> Tensor:

@@ -35,7 +35,7 @@ class NashMTL(GramRule):
     every step, and not clipped here: the authors' clipping to norm 1 would always bind.
 
     Source:
-        Navon et al., Multi-Task Learning as a Bargaining Game (ICML 2022), Claim 3.1.
+        Navon et al., Multi-Task Learning as a Bargaining Game (ICML 2022), Algorithm 1.
     """
 
     def combine(self, step: Step) -> Tensor:
@@ -48,7 +48,7 @@ class FairGrad(GramRule):
     """The alpha-fair update: weights with ``M w = w^(-1/alpha)``.
 
     Source:
-        Ban and Ji, Fair Resource Allocation in Multi-Task Learning (ICML 2024), equation 6.
+        Ban and Ji, Fair Resource Allocation in Multi-Task Learning (ICML 2024), equation 4 and Algorithm 1.
     """
 
     Settings: ClassVar[type] = FairGradSettings

@@ -33,7 +33,7 @@ class GradVac(GramRule):
     gradients are averaged, not summed.
 
     Source:
-        Wang et al., Gradient Vaccine (ICLR 2021), equations 3 and 4, Algorithm 1.
+        Wang et al., Gradient Vaccine (ICLR 2021), section 3.
     """
 
     Settings: ClassVar[type] = GradVacSettings

@@ -17,7 +17,7 @@ class IMTLG(GramRule):
     Weights may be negative. Where the gradients allow no such update (their solution sums to zero), it is 0.
 
     Source:
-        Liu et al., Towards Impartial Multi-task Learning (ICLR 2021), equation 5, written with the Gram matrix.
+        Liu et al., Towards Impartial Multi-task Learning (ICLR 2021), section 3 (IMTL-G), written with the Gram matrix.
     """
 
     def combine(self, step: Step) -> Tensor:

@@ -119,7 +119,7 @@ class RandomWeights(Rule):
     """Softmax of independent standard normal numbers, new in every step.
 
     Source:
-        Lin et al., Reasonable Effectiveness of Random Weighting (TMLR 2022), section 3 (RLW, normal).
+        Lin et al., Reasonable Effectiveness of Random Weighting (TMLR 2022), Algorithm 2 (RLW, normal).
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"generator"})
@@ -135,7 +135,7 @@ class GeometricMean(Rule):
     """The gradient of the geometric mean of the losses: weights ``gm(L) / (K L)``.
 
     Source:
-        Chennupati et al., MultiNet++ (CVPR Workshops 2019), equation 3 (geometric loss strategy).
+        Chennupati et al., MultiNet++ (CVPR Workshops 2019), the geometric loss strategy.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"losses"})
