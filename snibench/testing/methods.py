@@ -1,0 +1,273 @@
+"""Whether a method keeps its contract, on a small model made here: no downloads."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snibench.api import Method, Rule
+from snibench.testing.values import expect, recognisable_card
+from snibench.text import canonical_json
+from snibench.types import Instance, Mixture, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from snibench.backbone import Backbone
+    from snibench.batches import Batch
+    from snibench.tuning import Trainer
+
+_RECIPE = Recipe(steps=3, tasks_per_step=3, instances_per_task=2, learning_rate=1e-2, max_input=512, max_output=8)
+_SEEN = tuple(recognisable_card(number) for number in range(4))
+_UNSEEN = recognisable_card(9, closed=False)
+
+
+def check_method(method: type[Method], settings: Any = None) -> None:
+    """Nothing, if ``method`` keeps its contract on a two-layer Llama with random weights.
+
+    Checked: settings are a frozen dataclass of JSON values; attaching twice under one seed gives the same
+    parameters; losses are ``[K]`` and a task's loss does not depend on its company; gradients are finite and reach
+    something; references, penalty and rule are what the contract says; three steps change the parameters, the same
+    way twice; stored parameters give the same answers back; seen tasks, an unseen one and a prompt without instruction
+    are answered, the same alone as together; a tuning-free method attaches nothing trainable.
+
+    Args:
+        method: The class.
+        settings: An instance of ``method.Settings``; None = the defaults.
+
+    Raises:
+        AssertionError: Names the promise that is broken.
+    """
+    name = method.__name__
+    expect(isinstance(method, type) and issubclass(method, Method), f"{name} is not derived from snibench.api.Method")
+    _check_settings(method, settings)
+    with tempfile.TemporaryDirectory() as folder, _one_thread():
+        model = _save_tiny_llama(Path(folder) / "model")
+        trained = _trained_names(method, settings, model)
+        if not method.trains:
+            expect(not trained, f"{name}.trains is False, but it leaves {', '.join(trained[:3])} to train")
+            return
+        expect(trained, f"{name}.attach leaves nothing to train: no parameter requires a gradient")
+        make: Callable[[], Trainer] = lambda: _trainer(method, settings, model)  # noqa: E731 (bound once)
+        _check_attached(make, name)
+        _check_losses(make, name)
+        _check_training(make, name, Path(folder))
+
+
+def _check_settings(method: type[Method], settings: Any) -> None:
+    name, kind = method.__name__, method.Settings
+    expect(
+        is_dataclass(kind) and kind.__dataclass_params__.frozen,  # type: ignore[attr-defined]  # made by dataclass()
+        f"{name}.Settings must be a frozen dataclass",
+    )
+    try:
+        values = kind() if settings is None else settings
+    except TypeError as error:
+        raise AssertionError(f"{name}.Settings must have a default for every field: {error}") from error
+    expect(isinstance(values, kind), f"settings must be a {kind.__name__}, but is a {type(values).__name__}")
+    try:
+        canonical_json(asdict(values))
+    except (TypeError, ValueError) as error:
+        names = ", ".join(field.name for field in fields(kind))
+        raise AssertionError(
+            f"{name}.Settings must hold JSON values ({names}), they go into the fit id: {error}"
+        ) from error
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A model this small only loses time on threads; and the caller's global generator is left as it was."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _save_tiny_llama(folder: Path) -> Path:
+    """A Llama of two layers with random weights, and a tokenizer of bytes, as files."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    letters = {letter: index for index, letter in enumerate(["<eos>", *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+    tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>").save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(letters),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        initializer_range=0.2,  # sharp enough that two prompts do not get the same answer
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def _attached(method: type[Method], settings: Any, folder: Path) -> tuple[Backbone, Method, nn.Module]:
+    import torch
+
+    from snibench.backbone import find_model, load_backbone
+    from snibench.embeddings import InstructionEncoder
+
+    backbone = load_backbone(find_model(str(folder)))
+    made = method(settings)
+    torch.manual_seed(0)
+    return backbone, made, made.attach(backbone.model, _SEEN, InstructionEncoder(backbone, _RECIPE.max_input))
+
+
+def _trained_names(method: type[Method], settings: Any, folder: Path) -> list[str]:
+    _, _, model = _attached(method, settings, folder)
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def _trainer(method: type[Method], settings: Any, folder: Path) -> Trainer:
+    from snibench.registry import FORMATS
+    from snibench.tuning import Trainer, TrainingSet
+
+    backbone, made, model = _attached(method, settings, folder)
+    instances = {
+        card.name: tuple(Instance(f"{card.name}-{i}", f"a zibbet with {i} legs", ("bleen",)) for i in range(6))
+        for card in _SEEN
+    }
+    data = TrainingSet(
+        {card.name: card for card in _SEEN}, instances, FORMATS.get("definition")(), Mixture(tuple(instances))
+    )
+    return Trainer(backbone, model, made, made.rule(), data, _RECIPE, seed=0)
+
+
+def _batch(trainer: Trainer, tasks: Sequence[int]) -> Batch:
+    from snibench.batches import make_batch
+
+    groups = trainer.encode([(_SEEN[task].name, (0, 1)) for task in tasks])
+    return make_batch(groups, trainer.backbone, pack=trainer.pack)
+
+
+def _check_attached(make: Callable[[], Trainer], name: str) -> None:
+    import torch
+
+    first, second = make(), make()
+    expect(
+        first.named.keys() == second.named.keys()
+        and all(torch.equal(first.named[key], second.named[key]) for key in first.named),
+        f"{name}.attach must give the same parameters under the same seed: stored ones are loaded over them",
+    )
+    own = {id(parameter) for parameter in first.method.task_parameters(first.model)}
+    expect(
+        own <= {id(parameter) for parameter in first.named.values()},
+        f"{name}.task_parameters names parameters that are not trained",
+    )
+    expect(isinstance(first.rule, Rule), f"{name}.rule() must return a Rule, but returned {type(first.rule).__name__}")
+
+
+def _check_losses(make: Callable[[], Trainer], name: str) -> None:
+    import torch
+
+    trainer = make()
+    method, model = trainer.method, trainer.model
+    model.eval()  # dropout would differ from call to call
+    together = _batch(trainer, (0, 1, 2))
+    losses = method.losses(model, together)
+    expect(
+        tuple(losses.shape) == (3,), f"{name}.losses must have shape (3,) for 3 tasks, but has {tuple(losses.shape)}"
+    )
+    expect(torch.isfinite(losses).all(), f"{name}.losses are not finite: {losses.tolist()}")
+    alone = torch.stack([method.losses(model, _batch(trainer, (task,)))[0] for task in (0, 1, 2)])
+    expect(
+        torch.allclose(losses, alone, rtol=1e-3, atol=1e-4),
+        f"{name}.losses of a task must not depend on the others in the batch: {losses.tolist()} together, "
+        f"{alone.tolist()} alone",
+    )
+    model.train()
+    losses = method.losses(model, together)
+    references = method.references(model, together)
+    if references is not None:
+        expect(
+            references.ndim == 1 and torch.isfinite(references).all(),
+            f"{name}.references must be None or one finite loss for each reference, but are {references}",
+        )
+    losses.sum().backward()
+    gradients = [parameter.grad for parameter in trainer.named.values() if parameter.grad is not None]
+    expect(all(torch.isfinite(one).all() for one in gradients), f"{name}.losses have gradients that are not finite")
+    expect(any(one.any() for one in gradients), f"{name}.losses reach no trainable parameter")
+    penalty = method.penalty(model, together.tasks, together.instructions)
+    if penalty is not None:
+        expect(
+            penalty.ndim == 0 and torch.isfinite(penalty),
+            f"{name}.penalty must be None or one finite number, but is {penalty}",
+        )
+
+
+def _check_training(make: Callable[[], Trainer], name: str, folder: Path) -> None:
+    import torch
+
+    from snibench.adapters import load_trained, save_trained
+
+    trainer, repeated = make(), make()
+    before = {key: parameter.detach().clone() for key, parameter in trainer.named.items()}
+    frozen = {key: p.detach().clone() for key, p in trainer.model.named_parameters() if not p.requires_grad}
+    for index, one in enumerate((trainer, repeated)):
+        one.run(folder / f"checkpoint{index}.safetensors")
+    expect(
+        any(not torch.equal(before[key], parameter) for key, parameter in trainer.named.items()),
+        f"{name} is not changed by {_RECIPE.steps} training steps",
+    )
+    expect(
+        all(torch.equal(frozen[key], p) for key, p in trainer.model.named_parameters() if key in frozen),
+        f"{name} changes parameters of the base model that are frozen",
+    )
+    expect(
+        all(torch.equal(trainer.named[key], repeated.named[key]) for key in trainer.named),
+        f"{name} trained twice under one seed gives different parameters",
+    )
+    answers = _check_answers(trainer, name)
+    save_trained(trainer.model, folder / "adapter")
+    restored = make()
+    load_trained(restored.model, folder / "adapter")
+    expect(
+        _check_answers(restored, name) == answers,
+        f"{name} answers differently after its trained parameters are stored and loaded: "
+        "what training changes must be a parameter",
+    )
+
+
+def _check_answers(trainer: Trainer, name: str) -> list[str]:
+    """Greedy answers to a seen task, an unseen one, and a prompt without instruction; the same alone as together."""
+    from snibench.evaluation import Answerer, Asked
+    from snibench.registry import FORMATS
+
+    answerer = Answerer(trainer.backbone, trainer.model, trainer.method, trainer.encoder)
+    rng = random.Random(0)
+    asked = [
+        Asked(card, FORMATS.get(format)().render(card, text, rng), f"{card.name} {format}")
+        for card in (_SEEN[0], _SEEN[1], _UNSEEN)
+        for format in ("definition", "input_only")
+        for text in ("a zibbet with 7 legs", "no legs at all")
+    ]
+    together = [reply.prediction for reply in answerer.answer(asked)]
+    alone = [answerer.answer([one])[0].prediction for one in asked]
+    differing = [one.card.name for one, a, b in zip(asked, together, alone, strict=True) if a != b]
+    expect(
+        not differing,
+        f"{name} answers a prompt of {', '.join(differing)} differently alone than among others: "
+        "for_prompts gets one card and one instruction per row",
+    )
+    return together

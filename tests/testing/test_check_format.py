@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from snibench.api import Format, FormatFlags
+from snibench.registry import FORMATS
+from snibench.testing import check_format
+from snibench.text import normalise_input
+from snibench.types import Prompt, Segment, TaskCard
+
+
+def json_body(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+# The official encodings are other people's bytes: tests/formats compares them with those.
+@pytest.mark.parametrize("name", [name for name in FORMATS.names() if not name.startswith("tk_")])
+def test_every_format_of_our_own_keeps_the_contract(name: str) -> None:
+    check_format(FORMATS.get(name)(), as_written=json_body if name == "json" else str)
+
+
+class Sound(Format):
+    """A format that keeps every promise; each broken one below differs in one point."""
+
+    flags = FormatFlags("full", labels=False, positive=0, negative=0, explanations=False, category=False, group="I")
+
+    def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
+        return [Segment("instruction", task.definition), Segment("input", input), Segment("cue", "\n=>")]
+
+    def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
+        return Prompt(tuple(self.segments(task, input, rng)))
+
+
+class ReadsGlobalGenerator(Sound):
+    def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
+        random.random()
+        return super().segments(task, input, rng)
+
+
+class Counts(Sound):
+    calls = 0
+
+    def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
+        self.calls += 1
+        return [Segment("cue", str(self.calls)), *super().segments(task, input, rng)]
+
+
+class Strips(Sound):
+    def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
+        return super().segments(task, input.strip(), rng)
+
+
+class TwoInputs(Sound):
+    def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
+        return [Segment("input", input), *super().segments(task, input, rng)]
+
+
+class TellsTheInput(Sound):
+    def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
+        return [Segment("instruction", input), *super().segments(task, input, rng)]
+
+
+class NoSlot(Sound):
+    def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
+        return super().segments(task, input, rng)[:-1]
+
+
+class Blank(Sound):
+    def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
+        return [*super().segments(task, input, rng), Segment("cue", " ")]
+
+
+class Demonstrates(Sound):
+    flags = replace(Sound.flags, positive=1)
+    kind: Any = "example"
+
+    def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
+        others = [one for one in task.positive if normalise_input(one.input) != normalise_input(input)]
+        shown = [Segment(self.kind, f"{one.input}: {one.output}\n") for one in others[:1]]
+        return [*shown, *super().segments(task, input, rng)]
+
+
+@pytest.mark.parametrize("sound", [Sound, Demonstrates])
+def test_a_sound_format_passes(sound: type[Format]) -> None:
+    check_format(sound())
+
+
+class DemonstratesTheInput(Sound):
+    flags = replace(Sound.flags, positive=1)
+
+    def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
+        shown = [Segment("example", f"{one.input}: {one.output}\n") for one in task.positive[:1]]
+        return [*shown, *super().segments(task, input, rng)]
+
+
+class DemonstratesInTheCue(Demonstrates):
+    kind = "cue"
+
+
+class DemonstratesUnflagged(Demonstrates):
+    flags = Sound.flags
+
+
+class Overclaims(Sound):
+    flags = replace(Sound.flags, labels=True)
+
+
+class WrongGroup(Sound):
+    flags = replace(Sound.flags, group="III")
+
+
+class NoFlags(Sound):
+    flags = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (ReadsGlobalGenerator, "draws from Python's global generator"),
+        (Counts, "differently under the same seed"),
+        (Strips, "must show the input"),
+        (TwoInputs, "exactly one segment of kind 'input', but has 2"),
+        (TellsTheInput, "must tell the same of the task for every input"),
+        (NoSlot, "must end with a cue"),
+        (Blank, "ends with a blank"),
+        (DemonstratesTheInput, "shows an example whose input is the asked one"),
+        (DemonstratesInTheCue, "must put each demonstration"),
+        (DemonstratesUnflagged, r"flags\.positive is 0, but 1 of 9"),
+        (Overclaims, r"flags\.labels is True, but the labels are not shown"),
+        (WrongGroup, "must be I, II or control"),
+        (NoFlags, r"flags must be a FormatFlags"),
+    ],
+)
+def test_a_broken_promise_is_named(broken: type[Format], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_format(broken())
