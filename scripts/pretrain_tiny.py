@@ -306,10 +306,13 @@ def held_out(tokenizer: PreTrainedTokenizerFast, count: int) -> list[Encoded]:
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write checkpoint and tokenizer, weights in float16 (rounding costs no measurable accuracy)."""
+    """Write checkpoint and tokenizer: weights rounded to float16, to be loaded as float32."""
     half = LlamaForCausalLM(model.config)
     half.load_state_dict(model.state_dict())
     half.half().save_pretrained(folder)
+    model.config.dtype = "float32"  # what loading makes of them unless told otherwise
+    model.config.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)  # greedy decoding is the harness's business
     tokenizer.save_pretrained(folder)
 
 
@@ -321,7 +324,12 @@ def learn(rank: int, given: argparse.Namespace, port: int) -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=given.processes)
-    tokenizer = build_tokenizer(500 if given.smoke else 20_000)
+    known = given.state and (given.state / "tokenizer.json").exists()
+    tokenizer = (
+        PreTrainedTokenizerFast.from_pretrained(given.state)
+        if known
+        else build_tokenizer(500 if given.smoke else 20_000)
+    )
     model = build_model(len(tokenizer), given.seed)
     parameters = list(model.parameters())
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
@@ -380,7 +388,7 @@ def learn(rank: int, given: argparse.Namespace, port: int) -> None:
             print(f"{json.dumps(done)} loss {sum(losses) / len(losses):.3f}", flush=True)
             losses, logged = [], now
         if rank == 0 and state_file and now - saved > 240 and progress < 1 - DECAY:
-            given.state.mkdir(parents=True, exist_ok=True)
+            tokenizer.save_pretrained(given.state)
             part_file = state_file.with_suffix(".part")
             torch.save(
                 {"model": model.state_dict(), "muon": muon.state_dict(), "adam": adam.state_dict(), "done": done},

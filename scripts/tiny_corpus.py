@@ -177,7 +177,7 @@ def feature_lesson(rng: Random, feature: Feature, count: int) -> Lesson:
             values, rng.randint(2, min(most, len(values))) if rng.random() < 0.6 else min(most, len(values))
         )
         mode = rng.random()
-        if mode < 0.6:  # natural words
+        if mode < 0.68:  # natural words
             index = rng.randrange(8)
             label_of = {
                 v: feature.classes[v][0][index % len(feature.classes[v][0])]
@@ -188,7 +188,7 @@ def feature_lesson(rng: Random, feature: Feature, count: int) -> Lesson:
             if len(set(label_of.values())) < len(values):
                 label_of = {v: feature.classes[v][0][0] for v in values}
             customary = all(label_of[v] == feature.classes[v][0][0] for v in values)
-        elif mode < 0.8:  # yes or no about one class
+        elif mode < 0.88:  # yes or no about one class
             yes, no = rng.choice(YES[:4]) if rng.random() < 0.7 else rng.choice(YES)
             if rng.random() < 0.3:
                 yes, no = no, yes
@@ -211,7 +211,7 @@ def feature_lesson(rng: Random, feature: Feature, count: int) -> Lesson:
             label_of = dict(zip(values, rng.sample(pool, len(values)), strict=True))
         whats = [rng.choice(feature.classes[v][1]) for v in values]
     labels = tuple(dict.fromkeys(label_of.values()))
-    if not (feature.classes and 0.6 <= mode < 0.8):
+    if not (feature.classes and 0.68 <= mode < 0.88):
         definition = _definition(rng, inputs, ask, labels, whats, clauses)
     questions: dict[str, str] = {}
     wanted = list(labels) * count  # balanced, in random order
@@ -320,7 +320,7 @@ def copying(rng: Random, count: int) -> Lesson:
 
 def lookup(rng: Random, count: int) -> Lesson:
     """A code book in the definition, keys in the inputs: binding in its pure form."""
-    pairs = rng.randint(2, 6)
+    pairs = rng.choice((2, 2, 3, 3, 4, 6))
     drawn = rng.sample(_BAG, 2 * pairs)
     keys, values = drawn[:pairs], drawn[pairs:]
     shape = rng.choice(
