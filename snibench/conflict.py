@@ -153,7 +153,7 @@ def _cross_fitted_opposition(gram: Array) -> Array:
 
 
 def _half_splits(chunks: int) -> Array:
-    """``[<= 4, S]`` indicators of half of the chunks, by Walsh functions: any two cut each other evenly if S is a power of 2."""
+    """``[<= 4, S]`` indicators of half of the chunks by Walsh functions: any two cut each other evenly if S = 2^n."""
     indices = np.arange(chunks)
     signs = [np.bitwise_count(indices & mask) % 2 for mask in range(1, 2 * chunks)]
     balanced = np.unique([sign for sign in signs if 2 * sign.sum() == chunks], axis=0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -217,13 +218,29 @@ def _record(bench: _Bench, status: Status, *, cause: str = "") -> FitRecord:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "system": platform.system()}
+    found = {"python": platform.python_version(), "system": platform.system(), **_git()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
     return found
+
+
+@cache
+def _git() -> dict[str, str]:
+    """The commit that the run started from, and whether files differed from it; nothing outside a checkout."""
+
+    def ask(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        dirty = "true" if ask("status", "--porcelain", "--untracked-files=no") else "false"
+        return {"git_commit": ask("rev-parse", "HEAD"), "git_dirty": dirty}
+    except (OSError, subprocess.SubprocessError):
+        return {}
 
 
 def task_frame(suite: SuiteData) -> pd.DataFrame:

@@ -262,26 +262,24 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Let ``write`` fill a temporary file or folder, then put it at ``path`` in one step.
 
     Raises:
-        StoreError: If the disk does not take it; what was there before stays.
+        StoreError: If the disk does not take it, or a file is to be put where a folder is; what was there stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary = holder / path.name
     try:
-        write(temporary)
-        for file in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
-            if file.is_file():
-                _flush(file)
-        if path.is_dir():
-            shutil.rmtree(path)
-        temporary.replace(path)
-        _flush(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as holder:
+            new = Path(holder) / path.name
+            write(new)
+            for file in [new, *new.rglob("*")]:
+                if file.is_file():
+                    _flush(file)
+            if new.is_dir() and path.is_dir():
+                shutil.rmtree(path)  # a folder cannot be renamed onto another
+            new.replace(path)
+            _flush(path.parent)
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be written ({error.strerror or error}). Free space or name another -o."
+            f"'{path}' cannot be written ({error.strerror or error}). Free space or name another."
         ) from error
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

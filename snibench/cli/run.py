@@ -336,10 +336,11 @@ def _show_report(console: Console, made: Plan, store: Store, json_file: Path | N
     """The tables, from what is stored alone."""
     from snibench.report import build, to_json
     from snibench.report.console import render
-    from snibench.store import load_results, write_whole
+    from snibench.report.export import write_text
+    from snibench.store import load_results
 
     report = build(load_results(store.root), made.baseline)
     render(report, console)
     console.print(f"Results: {store.root}  (again: snibench report {store.root})", markup=False, highlight=False)
     if json_file is not None:
-        write_whole(json_file, lambda new: new.write_text(to_json(report), encoding="utf-8"))
+        write_text(json_file, to_json(report))

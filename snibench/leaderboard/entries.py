@@ -50,7 +50,7 @@ def entry(label: str, results: Results, rows: dict[str, Any], authors: Sequence[
             "snibench": record.versions.get("snibench", __version__),
             "versions": dict(record.versions),
             "git_commit": record.versions.get("git_commit"),
-            "git_dirty": None,
+            "git_dirty": {"true": True, "false": False}.get(record.versions.get("git_dirty", "")),
             "platform": record.versions.get("system"),
         },
         "rows": rows,

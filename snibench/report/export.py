@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from snibench import __version__
-from snibench.errors import StoreError, UsageError
+from snibench.errors import UsageError
 from snibench.report.cells import grid, missing, printable
 from snibench.store import write_whole
 
@@ -29,15 +29,12 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` to the file ``path``, all or nothing.
 
     Raises:
-        UsageError: If ``path`` is a folder: it would have to be removed.
+        UsageError: If ``path`` is a folder.
         StoreError: If the disk does not take it.
     """
     if path.is_dir():
         raise UsageError(f"'{path}' is a folder. Name a file: -o FILE")
-    try:
-        write_whole(path, lambda new: new.write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise StoreError(f"'{path}' cannot be written ({error.strerror}). Name another file: -o FILE") from error
+    write_whole(path, lambda new: new.write_text(text, encoding="utf-8"))
 
 
 def to_json(report: Report) -> str:
