@@ -1,0 +1,195 @@
+"""``snibench run`` from one end to the other on the embedded suite and model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from snibench import metrics
+from snibench.data.mini import tasks as mini_tasks
+from snibench.store import load_results
+
+pytestmark = pytest.mark.slow
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {
+        str(p): p.stat().st_mtime_ns
+        for p in folder.rglob("*")
+        if p.is_file() and p.name not in {"manifest.json", ".lock"}
+    }
+
+
+def test_every_method_meets_the_same_questions_and_every_fit_is_done(finished) -> None:
+    results = load_results(finished)
+    assert {record.status for record in results.records} == {"done"}
+    assert {(spec.label, spec.seed) for spec in results.specs} == {
+        ("untuned", 0),
+        *((label, seed) for label in ("unified-prompt", "ours", "mtl-lora") for seed in (0, 1)),
+    }
+    asked = results.answers.groupby("fit")[["protocol", "task", "instance", "prompt_sha"]].apply(
+        lambda rows: sorted(map(tuple, rows.to_numpy().tolist()))
+    )
+    assert all(questions == asked.iloc[0] for questions in asked)
+    assert set(results.answers["protocol"]) == {"gap", "formats", "combos"}
+
+
+def test_every_stored_score_is_that_of_its_prediction(finished) -> None:
+    answers = load_results(finished).answers
+    cards = {name: task.card for name, task in mini_tasks().items()}
+    for row in answers.to_dict("records"):
+        em = metrics.exact_match(row["prediction"], tuple(row["targets"]))
+        rl = metrics.rouge_l(row["prediction"], tuple(row["targets"]))
+        assert (row["exact_match"], row["rouge_l"]) == (em, rl)
+        assert row["score"] == metrics.score(cards[row["task"]], em, rl)
+
+
+def test_seen_tasks_are_judged_on_instances_that_were_not_trained_on(finished) -> None:
+    results = load_results(finished)
+    spec = next(spec for spec in results.specs if spec.label == "ours")
+    seen = results.answers[results.answers["seen"]]
+    assert set(seen["task"]) <= set(spec.mixture.tasks)
+    assert set(seen["split"]) == {"held_out"}
+    assert not set(results.answers.loc[~results.answers["seen"], "task"]) & set(spec.mixture.tasks)
+
+
+def test_tuning_lowers_the_loss_and_the_conflict_is_measured_at_both_ends(finished) -> None:
+    results = load_results(finished)
+    for spec, record in zip(results.specs, results.records, strict=True):
+        if spec.label == "untuned":
+            assert record.trainable_parameters == 0
+            continue
+        trace = pd.read_parquet(finished / spec.id / "trace.parquet")
+        assert len(trace) == 6
+        assert set(record.conflict) == {"0.0", "1.0"}
+        assert record.conflict["1.0"]["tasks"] >= 2
+        assert 0 < record.trainable_parameters < record.total_parameters
+
+
+def test_the_same_command_again_recomputes_nothing_and_shows_the_same(finished, snibench, small) -> None:
+    before = files(finished)
+    shown = snibench("report", finished)
+    again = snibench("run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *small, "-o", finished)
+    assert again.code == 0
+    assert files(finished) == before
+    assert shown.out.strip() in again.out
+
+
+def test_the_tables_of_all_protocols_and_the_comparison_are_shown(finished, snibench) -> None:
+    shown = snibench("report", finished).out
+    for words in ("Summary", "unified-prompt", "Gap", "Formats", "Combos", "Gradient conflict", "Compared with"):
+        assert words.lower() in shown.lower()
+    compared = snibench("compare", "ours", "unified-prompt", finished)
+    assert compared.code == 0
+    assert "ours" in compared.out
+
+
+def test_json_holds_every_method(finished, snibench, tmp_path, small) -> None:
+    target = tmp_path / "all.json"
+    snibench("run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *small, "-o", finished, "--json", target)
+    text = target.read_text(encoding="utf-8")
+    json.loads(text)
+    assert all(f'"{label}"' in text for label in ("untuned", "unified-prompt", "ours", "mtl-lora"))
+
+
+def test_a_leaderboard_file_is_exported_validated_and_shown(finished, snibench, tmp_path) -> None:
+    exported = snibench("leaderboard", "export", finished, "-o", tmp_path)
+    assert exported.code == 0, exported.err
+    (board,) = tmp_path.glob("*.json")
+    assert snibench("leaderboard", "validate", board).code == 0
+    assert "mtl-lora" in snibench("leaderboard", "show", board).out
+    broken = json.loads(board.read_text(encoding="utf-8"))
+    del broken["entries"][0]["method"]
+    board.write_text(json.dumps(broken), encoding="utf-8")
+    faulty = snibench("leaderboard", "validate", board)
+    assert faulty.code == 1
+    assert "method" in faulty.out + faulty.err
+
+
+def test_a_further_protocol_asks_the_fits_that_are_there(finished, snibench, small) -> None:
+    before = files(finished)
+    formats = ["--protocol", "formats", "--formats", "definition,keyword"]
+    again = snibench("run", "-m", "ours", "--seeds", "0,1", *small, *formats, "-o", finished)
+    assert again.code == 0
+    after = files(finished)
+    kept = {path for path in before if "adapter" in path or "trace" in path or "record" in path}
+    assert all(after[path] == before[path] for path in kept)
+    new = {Path(path).parent.name for path in after.keys() - before.keys()}
+    assert new == {"predictions", "answers"}
+    snibench("run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *small, "-o", finished)  # the manifest back
+
+
+def test_a_method_from_a_file_that_fails_is_a_row_with_its_cause(snibench, tmp_path, small) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from snibench.methods.base import BaseMethod\n"
+        "class Broken(BaseMethod):\n"
+        '    """Fails."""\n'
+        "    def losses(self, model, batch):\n"
+        "        raise ValueError('no such shape')\n",
+        encoding="utf-8",
+    )
+    reference = f"{tmp_path / 'mine.py'}:Broken"
+    ended = snibench("run", "-m", reference, "--seeds", "0", *small, "--protocol", "gap", "-o", tmp_path / "runs")
+    assert ended.code == 1
+    assert "no such shape" in ended.out
+    assert "unified-prompt" in ended.out
+
+
+# --------------------------------------------------------------------------- kills and interrupts
+
+
+def start(small: list[str], folder: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "snibench", "run", "-m", "ours", "--seeds", "0", *small, *more, "-o", str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def outcome(folder: Path) -> dict[str, object]:
+    """All that decides the tables, but for time, memory and machine."""
+    results = load_results(folder)
+    order = ["fit", "protocol", "variant", "format", "task", "instance", "stream", "position"]
+    return {
+        "answers": results.answers.sort_values(order).to_json(orient="records"),
+        "conflict": [record.conflict for record in results.records],
+        "weights": sorted(path.read_bytes() for path in folder.glob("*/adapter/*.safetensors")),
+    }
+
+
+def wait_for(condition, process: subprocess.Popen[str]) -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def test_a_killed_run_repeated_ends_in_the_same_tables(tmp_path, small) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    process = start(small, whole)
+    assert process.wait() == 0, process.communicate()
+    # In tuning of the first fit, among its answers, and in the second fit.
+    for moment in ("*/conflict/0.0.json", "*/predictions/*.parquet", "*/answers/gap-*.parquet"):
+        process = start(small, broken)
+        wait_for(lambda moment=moment: list(broken.glob(moment)), process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    process = start(small, broken)
+    assert process.wait() == 0, process.communicate()
+    assert outcome(broken) == outcome(whole)
+
+
+def test_an_interrupt_in_training_saves_the_state_and_exits_with_130(tmp_path, small) -> None:
+    process = start(small, tmp_path / "runs", "--steps", "400", "--conflict", "off")
+    wait_for(lambda: len(list((tmp_path / "runs").glob("*/spec.json"))) >= 2, process)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    assert "same command goes on" in err
+    assert list((tmp_path / "runs").glob("*/checkpoint.safetensors"))
