@@ -1,0 +1,30 @@
+"""A format: one class with ``flags`` and ``render``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snibench.api import Format, FormatFlags
+from snibench.types import Prompt, Segment
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from snibench.types import TaskCard
+
+
+class Arrow(Format):
+    """The definition, the input, and an arrow where the answer starts."""
+
+    flags = FormatFlags("full", labels=False, positive=0, negative=0, explanations=False, category=False, group="I")
+
+    def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
+        """``D``, a blank line, ``x`` and ``=>``: the segments say which is which."""
+        return Prompt(
+            (
+                Segment("instruction", task.definition.strip()),
+                Segment("cue", "\n\n"),
+                Segment("input", input),
+                Segment("cue", "\n=>"),
+            )
+        )

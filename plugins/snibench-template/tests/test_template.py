@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import torch
+from snibench_template.format import Arrow
+from snibench_template.method import AnchoredLora, AnchoredSettings
+
+from snibench.registry import FORMATS, METHODS
+from snibench.testing import check_format, check_method
+
+
+def test_the_format_keeps_the_contract() -> None:
+    check_format(Arrow())
+
+
+def test_the_method_keeps_the_contract() -> None:
+    check_method(AnchoredLora)
+
+
+def test_snibench_finds_both_by_name() -> None:
+    assert METHODS.get("template-lora") is AnchoredLora
+    assert FORMATS.get("template-format") is Arrow
+
+
+def test_the_pull_is_the_sum_of_squares_of_the_up_projections() -> None:
+    model = torch.nn.Module()
+    model.lora_A = torch.nn.Parameter(torch.ones(3))
+    model.lora_B = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    pull = AnchoredLora(AnchoredSettings(anchor=0.5)).penalty(model, ["a"], [""])
+    pull.backward()
+    assert pull.item() == 2.5  # 0.5 * (1 + 4)
+    assert model.lora_B.grad.tolist() == [1.0, -2.0]
+    assert model.lora_A.grad is None
