@@ -95,25 +95,19 @@ def power_balance(matrix: Array, right: Array, power: float) -> Array:
         power: Positive.
     """
 
-    def value(a: Array) -> float:
-        barrier = -np.log(a) if power == 1 else a ** (1 - power) / (power - 1)
-        return float(a @ matrix @ a / 2 + right @ barrier)
+    def slope(a: Array) -> Array:
+        return np.asarray(matrix @ a - right * a**-power)
 
     a = right ** (1 / (1 + power))  # exact where the matrix is diagonal
-    last_fall = np.inf
+    a = a * (right @ a ** (1 - power) / (a @ matrix @ a)) ** (1 / (1 + power))  # the best length of that direction
     for _ in range(100):
         pull = right * a**-power
-        slope = matrix @ a - pull
-        step = np.linalg.solve(matrix + np.diag(power * pull / a), -slope)
-        fall = -float(slope @ step)  # of the value, to first order
-        close = float(np.abs(step / a).max()) < 1e-3
-        if close and fall > last_fall / 2:  # nothing but rounding is left
+        if (np.abs(slope(a)) <= 1e-15 * (np.abs(matrix) @ a + pull)).all():  # nothing but rounding is left
             break
-        last_fall = fall
+        step = np.linalg.solve(matrix + np.diag(power * pull / a), -slope(a))
+        fall = -float(slope(a) @ step)  # of the function, to first order
         length = min(1.0, 0.9 / max(float((-step / a).max()), 0.9))  # a stays positive
-        while not close and value(a + length * step) > value(a) - 1e-4 * length * fall:
-            length /= 2
-            if length < 1e-6:  # the value no longer tells better from worse
-                return np.asarray(a)
+        while length > 1e-6 and float(slope(a + length * step) @ step) > 0.1 * fall:
+            length /= 2  # too far: the function rises again
         a = a + length * step
     return np.asarray(a)
