@@ -34,6 +34,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 EOS, GLUE = "<eos>", "\ue000"
 EOS_ID, PAD_ID = 0, 2
 WORDS = 2100
+READING_WEIGHT = 0.3  # of a text without a task, where an answer has 1
 SUFFIXES = (
     "ed",
     "es",
@@ -186,9 +187,12 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class Encoded:
-    """A row as tokens: ``ids``, ``segment`` (0 = prefix), ``position``, ``target`` (-1 = none)."""
+    """A row as tokens: ``ids``, ``segment`` (0 = prefix), ``position``, ``target`` (-1 = none), ``weight``.
 
-    __slots__ = ("ids", "position", "segment", "target", "view")
+    The tokens of one answer share a weight of 1, so that a label counts as much as a sentence.
+    """
+
+    __slots__ = ("ids", "position", "segment", "target", "view", "weight")
 
     def __init__(self, row: Row, pieces: list[list[int]]) -> None:
         self.view = row.view
@@ -197,6 +201,8 @@ class Encoded:
         self.segment = [0] * len(prefix)
         self.position = list(range(len(prefix)))
         self.target = [-1] * len(prefix)
+        self.weight = [0.0] * len(prefix)
+        whole = READING_WEIGHT if row.view == "reading" else 1.0
         for number, branch in enumerate(row.branches, 1):
             start, answered = len(self.ids), False
             for _, is_answer in branch:
@@ -205,8 +211,10 @@ class Encoded:
                     self.target[-1] = tokens[0]
                 if is_answer and len(self.ids) > start:
                     self.target[-1] = tokens[0]
+                    self.weight[-1] = whole / (len(tokens) + 1)
                 self.ids += tokens
                 self.target += [*tokens[1:], EOS_ID] if is_answer else [-1] * len(tokens)
+                self.weight += [whole / (len(tokens) + 1) if is_answer else 0.0] * len(tokens)
                 answered = is_answer
             self.segment += [number] * (len(self.ids) - start)
             self.position += range(len(prefix), len(prefix) + len(self.ids) - start)
@@ -225,10 +233,10 @@ def encoded(tokenizer: PreTrainedTokenizerFast, rows: list[Row]) -> list[Encoded
 
 
 def collate(rows: list[Encoded]) -> dict[str, Tensor]:
-    """``ids, position, target`` ``[B, L]``; additive ``mask`` ``[B, 1, L, L]``: causal, prefix and own branch."""
+    """``ids, position, target, weight`` ``[B, L]``; ``mask`` ``[B, 1, L, L]``: causal, prefix and own branch."""
     length = -(-max(len(r.ids) for r in rows) // 16) * 16
 
-    def padded(values: str, fill: int) -> Tensor:
+    def padded(values: str, fill: float) -> Tensor:
         return torch.tensor([getattr(r, values) + [fill] * (length - len(r.ids)) for r in rows])
 
     segment = padded("segment", -1)
@@ -238,6 +246,7 @@ def collate(rows: list[Encoded]) -> dict[str, Tensor]:
         "ids": padded("ids", PAD_ID),
         "position": padded("position", 0),
         "target": padded("target", -1),
+        "weight": padded("weight", 0.0),
         "mask": torch.zeros(visible.shape).masked_fill_(~visible, -1e9)[:, None],
     }
 
@@ -360,7 +369,8 @@ def learn(rank: int, given: argparse.Namespace, port: int) -> None:
         for group in groups:
             group["lr"] = group["peak"] * factor
         logits, target = target_logits(model, batch)
-        loss = F.cross_entropy(logits, target)
+        weight = batch["weight"][batch["target"] >= 0]
+        loss = F.cross_entropy(logits, target, reduction="none") @ weight / weight.sum()
         loss.backward()
         mine = done["step"] / given.steps if given.steps else (time.monotonic() - begin) / (60 * given.minutes)
         told = torch.tensor(

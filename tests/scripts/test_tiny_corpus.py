@@ -1,0 +1,103 @@
+"""The pre-training text of tiny: what it holds, and what of suite mini it must not hold."""
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+tiny_corpus = pytest.importorskip("tiny_corpus")
+
+from snibench.data.mini import tasks  # noqa: E402
+from snibench.data.mini.grammar import FAMILIES  # noqa: E402
+from snibench.data.mini.tasks import VIEWS  # noqa: E402
+from snibench.text import normalise_answer, normalise_input  # noqa: E402
+
+ROWS = 3000
+N = 8
+
+
+def ngrams(text: str) -> set[tuple[str, ...]]:
+    words = normalise_input(text).split()
+    return {tuple(words[i : i + N]) for i in range(len(words) - N + 1)}
+
+
+def text_of(row: "tiny_corpus.Row") -> str:
+    return row.prefix + "\n\n".join("".join(text for text, _ in branch) for branch in row.branches)
+
+
+@pytest.fixture(scope="module")
+def rows() -> "list[tiny_corpus.Row]":
+    rng = Random("overlap")
+    return [tiny_corpus.row(rng) for _ in range(ROWS)]
+
+
+def test_no_eight_words_of_an_unseen_task_are_in_the_training_text_but_those_of_its_inputs(
+    rows: "list[tiny_corpus.Row]",
+) -> None:
+    trained = set().union(*(ngrams(text_of(row)) for row in rows))
+    assert len(trained) > 50_000
+    unseen = [tasks()[view.name] for view in VIEWS if not view.seen]
+    told = {
+        view.name: ngrams(view.definition)
+        | set().union(*(ngrams(e.explanation) for e in (*task.card.positive, *task.card.negative)))
+        for view, task in zip((v for v in VIEWS if not v.seen), unseen, strict=True)
+    }
+    inputs = set().union(*(ngrams(instance.input) for task in unseen for instance in task.instances))
+    assert {name: found for name, grams in told.items() if (found := grams & trained - inputs)} == {}
+
+
+def test_no_definition_of_mini_is_a_definition_of_the_corpus() -> None:
+    rng = Random("definitions")
+    drawn = {normalise_input(tiny_corpus.lesson(rng, 1).definition) for _ in range(2000)}
+    assert not drawn & {normalise_input(view.definition) for view in VIEWS}
+
+
+def test_lessons_never_use_a_domain_of_the_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: dict[str, set[str]] = {}
+    for name, family in FAMILIES.items():
+
+        def spy(rng: Random, domain: str, name: str = name, draw=family.draw):  # type: ignore[no-untyped-def]
+            used.setdefault(name, set()).add(domain)
+            return draw(rng, domain)
+
+        monkeypatch.setitem(tiny_corpus.FAMILIES, name, type(family)(spy, family.suite_domains, family.other_domains))
+    rng = Random("domains")
+    for _ in range(1500):
+        tiny_corpus.lesson(rng, 3)
+    assert set(used) == set(FAMILIES)
+    for name, domains in used.items():
+        assert not domains & set(FAMILIES[name].suite_domains)
+
+
+def test_the_same_generator_gives_the_same_rows() -> None:
+    def draw() -> "list[tiny_corpus.Row]":
+        rng = Random(5)
+        return [tiny_corpus.row(rng) for _ in range(50)]
+
+    assert draw() == draw()
+
+
+def test_every_lesson_has_questions_and_answers_among_its_labels() -> None:
+    rng = Random(6)
+    for _ in range(2000):
+        lesson = tiny_corpus.lesson(rng, 4)
+        assert 1 <= len(lesson.questions) <= 4, lesson.view
+        assert all(answer for _, answer in lesson.questions)
+        if lesson.labels:
+            assert {answer for _, answer in lesson.questions} <= set(lesson.labels), lesson.view
+
+
+def test_labels_of_a_lesson_are_told_by_its_definition() -> None:
+    rng = Random(7)
+    for _ in range(2000):
+        lesson = tiny_corpus.lesson(rng, 2)
+        known = f" {normalise_answer(lesson.definition)} "
+        assert all(f" {normalise_answer(label)} " in known for label in lesson.labels), lesson.definition
+
+
+def test_the_first_branch_of_solved_examples_ends_at_an_answer(rows: "list[tiny_corpus.Row]") -> None:
+    for row in rows:
+        for branch in row.branches:
+            flags = [answer for _, answer in branch]
+            assert flags[-1]
+            assert all(one != two for one, two in pairwise(flags))
