@@ -28,12 +28,7 @@ json_file = click.option("--json", "json_path", type=click.Path(path_type=Path),
 @json_file
 def report(folder: Path, baseline: str | None, kind: str, output: Path | None, json_path: Path | None) -> None:
     """Show or export the tables of the run in FOLDER (default: runs)."""
-    from snibench.report.tables import build
-    from snibench.store import load_results
-
-    deliver(build(load_results(folder), baseline), kind, output, json_path)
-    if kind == "table" and output is None:
-        click.echo(f"\nAnswers, adapters, traces and records: {folder}")
+    show_run(folder, baseline, kind, output, json_path)
 
 
 @click.command()
@@ -49,6 +44,18 @@ def compare(first: str, second: str, folder: Path, kind: str, output: Path | Non
     from snibench.store import load_results
 
     deliver(compare_methods(load_results(folder), first, second), kind, output, json_path)
+
+
+def show_run(
+    folder: Path, baseline: str | None, kind: str = "table", output: Path | None = None, json_path: Path | None = None
+) -> None:
+    """Everything that the run in ``folder`` stored, as tables or as an export."""
+    from snibench.report.tables import build
+    from snibench.store import load_results
+
+    deliver(build(load_results(folder), baseline), kind, output, json_path)
+    if kind == "table" and output is None:
+        click.echo(f"\nAnswers, adapters, traces and records: {folder}")
 
 
 def deliver(report: Report, kind: str = "table", output: Path | None = None, json_path: Path | None = None) -> None:

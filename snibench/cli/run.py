@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from snibench.cli.report import show_run
 from snibench.errors import MissingExtra, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def run(**options: Any) -> int:
     if options["dry_run"]:
         return 0
     records = _execute(console, made, store, _runtime(options, request.profile))
-    _show_report(console, made, store, options["json_file"])
+    show_run(store.root, made.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in records) else 1
 
 
@@ -330,17 +331,3 @@ def _execute(console: Console, made: Plan, store: Store, runtime: Runtime) -> li
     write_json(store.root / "manifest.json", manifest)
     with watching(console, len(made.fits)) as watch:
         return run_all(made, store, runtime, watch)
-
-
-def _show_report(console: Console, made: Plan, store: Store, json_file: Path | None) -> None:
-    """The tables, from what is stored alone."""
-    from snibench.report import build, to_json
-    from snibench.report.console import render
-    from snibench.report.export import write_text
-    from snibench.store import load_results
-
-    report = build(load_results(store.root), made.baseline)
-    render(report, console)
-    console.print(f"Results: {store.root}  (again: snibench report {store.root})", markup=False, highlight=False)
-    if json_file is not None:
-        write_text(json_file, to_json(report))
