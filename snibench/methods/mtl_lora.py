@@ -36,10 +36,11 @@ class MtlLoraSettings:
 
 
 class MtlLora(BaseMethod):
-    """MTL-LoRA: ``h = W x + (alpha/r) sum_i softmax(omega_t/tau)_i B_i Lambda_t A x``.
+    """Low-rank adapters with a shared A, several shared B, and per task a transform and a routing.
 
-    The source answers only for tasks it was trained on. For an unseen task u this method applies the exact mixture
-    ``sum_t p_t DeltaW_t`` of the seen tasks' updates, p by the similarity of u's instruction, as rendered, to theirs.
+    ``h = W x + (alpha/r) sum_i softmax(omega_t/tau)_i B_i Lambda_t A x`` for task t. The source answers only for
+    tasks it was trained on. For an unseen task u this method applies the exact mixture ``sum_t p_t DeltaW_t`` of the
+    seen tasks' updates, p by the similarity of u's instruction, as rendered, to theirs.
 
     Source: Yang et al., MTL-LoRA: Low-Rank Adaptation for Multi-Task Learning (AAAI 2025).
     """
