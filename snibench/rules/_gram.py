@@ -49,7 +49,9 @@ class GramRule(Rule):
         """
         count = len(gradients.tasks)
         gram = gradients.gram[:count, :count].detach().to("cpu", torch.float64)
-        _require_finite(gradients.tasks, gram.isfinite().all(dim=1), "gradient")
+        # One bad gradient spoils its row and its column; the diagonal says whose it is.
+        _require_finite(gradients.tasks, gram.diagonal().isfinite(), "gradient")
+        _require_finite(gradients.tasks, gram.isfinite().all(dim=1), "product with another gradient")
         if "losses" in self.needs:
             losses = finite_losses(gradients)
         else:
