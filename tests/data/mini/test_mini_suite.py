@@ -1,16 +1,20 @@
 """Suite mini keeps what its data card promises."""
 
+import json
 import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from snibench.data.export import export_suite
 from snibench.data.mini import Mini, tasks
 from snibench.data.mini.grammar import FAMILIES
 from snibench.data.mini.tasks import VIEWS, View, build
+from snibench.data.natural_instructions import errors, load_folder, warnings
 from snibench.errors import UsageError
 from snibench.registry import SUITES
 from snibench.text import normalise_answer, normalise_input
@@ -189,6 +193,14 @@ def test_the_digest_does_not_depend_on_the_hash_seed(suite: SuiteData) -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert result.stdout == suite.digest
+
+
+def test_written_in_the_official_layout_it_is_valid_and_reads_back_equal(suite: SuiteData, tmp_path: Path) -> None:
+    export_suite(suite, tmp_path / "mini")
+    files = sorted((tmp_path / "mini/tasks").glob("*.json"))
+    raw = [json.loads(path.read_text("utf-8")) for path in files]
+    assert [str(fault) for value in raw for fault in (*errors(value), *warnings(value))] == []
+    assert load_folder(tmp_path / "mini") == dict(suite.tasks)
 
 
 @pytest.mark.parametrize("request_", [SuiteRequest("mini", data="folder"), SuiteRequest("mini", split="official")])
