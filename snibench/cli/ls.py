@@ -150,7 +150,7 @@ def _task(name: str, data: Path | None) -> Task:
         return load_task(files[name])
     from snibench.types import SuiteRequest
 
-    tasks = SUITES.get("mini").load(SuiteRequest("mini")).tasks
+    tasks = SUITES.get("mini")().load(SuiteRequest("mini")).tasks
     if name not in tasks:
         raise unknown("task", name, tasks)
     found: Task = tasks[name]
