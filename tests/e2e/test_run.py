@@ -185,11 +185,14 @@ def test_a_killed_run_repeated_ends_in_the_same_tables(tmp_path, small) -> None:
 
 
 def test_an_interrupt_in_training_saves_the_state_and_exits_with_130(tmp_path, small) -> None:
-    process = start(small, tmp_path / "runs", "--steps", "400", "--conflict", "off")
-    wait_for(lambda: len(list((tmp_path / "runs").glob("*/spec.json"))) >= 2, process)
-    time.sleep(3)
+    process = start(small, tmp_path / "runs", "--steps", "2000", "--conflict", "off")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.rstrip().endswith("tuning"):
+            break
+    time.sleep(2)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130, (out, err)
     assert "same command goes on" in err
     assert list((tmp_path / "runs").glob("*/checkpoint.safetensors"))
