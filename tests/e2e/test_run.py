@@ -19,6 +19,8 @@ from snibench.store import load_results
 
 pytestmark = pytest.mark.slow
 
+SNI = Path(__file__).parents[3] / "shared" / "sni"
+
 
 def files(folder: Path) -> dict[str, int]:
     return {
@@ -141,6 +143,16 @@ def test_a_method_from_a_file_that_fails_is_a_row_with_its_cause(snibench, tmp_p
     assert ended.code == 1
     assert "no such shape" in ended.out
     assert "unified-prompt" in ended.out
+
+
+@pytest.mark.skipif(not SNI.is_dir(), reason="the sample of real tasks is not there")
+def test_real_tasks_pass_through_all_three_protocols(snibench, small, tmp_path) -> None:
+    data = ["--data", SNI, "--partial", "--profile", "quick", "--seeds", "0"]
+    ended = snibench("run", "-m", "ours", *data, *small, "--limit", "1", "-o", tmp_path)
+    assert ended.code == 0, ended
+    results = load_results(tmp_path)
+    assert set(results.answers["protocol"]) == {"gap", "formats", "combos"}
+    assert results.answers.groupby("seen")["task"].nunique().to_dict() == {False: 4, True: 8}
 
 
 # --------------------------------------------------------------------------- kills and interrupts
