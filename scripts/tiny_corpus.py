@@ -154,6 +154,8 @@ def _pseudoword(rng: Random) -> str:
 # ---------------------------------------------------------------------------------- lessons
 
 
+NATURAL, YES_OR_NO = 0.67, 0.25  # shares of label words: natural ones, yes and no; the rest mean nothing here
+
 # The classes that a domain can draw, where these are not all.
 _POSSIBLE: dict[tuple[str, str], Mapping[str, Collection[str]]] = {
     ("utterance", "intent"): w.INTENTS,
@@ -185,20 +187,16 @@ def feature_lesson(rng: Random, feature: Feature, count: int) -> Lesson:
             values, rng.randint(2, min(most, len(values))) if rng.random() < 0.6 else min(most, len(values))
         )
         mode = rng.random()
-        if mode < 0.68:  # natural words
-            index = rng.randrange(8)
-            label_of = {
-                v: feature.classes[v][0][index % len(feature.classes[v][0])]
-                if rng.random() < 0.8
-                else rng.choice(feature.classes[v][0])
-                for v in values
-            }
+        if mode < NATURAL:
+            # A class's own first word mostly: what sets the classes apart is learned before the words for them.
+            nth = 0 if rng.random() < 0.65 else rng.randrange(8)
+            label_of = {value: feature.classes[value][0][nth % len(feature.classes[value][0])] for value in values}
             if len(set(label_of.values())) < len(values):
-                label_of = {v: feature.classes[v][0][0] for v in values}
+                label_of = {value: feature.classes[value][0][0] for value in values}
             customary = all(label_of[v] == feature.classes[v][0][0] for v in values)
-        elif mode < 0.88:  # yes or no about one class
-            yes, no = rng.choice(YES[:4]) if rng.random() < 0.7 else rng.choice(YES)
-            if rng.random() < 0.3:
+        elif mode < NATURAL + YES_OR_NO:
+            yes, no = rng.choice(YES[:4]) if rng.random() < 0.8 else rng.choice(YES)
+            if rng.random() < 0.12:
                 yes, no = no, yes
             label_of = {v: yes if v == values[0] else no for v in values}
             what = rng.choice(feature.classes[values[0]][1])
@@ -219,7 +217,7 @@ def feature_lesson(rng: Random, feature: Feature, count: int) -> Lesson:
             label_of = dict(zip(values, rng.sample(pool, len(values)), strict=True))
         whats = [rng.choice(feature.classes[v][1]) for v in values]
     labels = tuple(dict.fromkeys(label_of.values()))
-    if not (feature.classes and 0.68 <= mode < 0.88):
+    if not (feature.classes and NATURAL <= mode < NATURAL + YES_OR_NO):
         definition = _definition(rng, inputs, ask, labels, whats, clauses)
     questions: dict[str, str] = {}
     wanted = list(labels) * count  # balanced, in random order
