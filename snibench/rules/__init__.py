@@ -1,1 +1,8 @@
-"""How task gradients become one update, one file each, found through ``snibench.rules``."""
+"""How task gradients become one update, one file each, found through ``snibench.rules``.
+
+A rule of one's own derives from ``GramRule`` if it is a function of the Gram matrix, else from ``snibench.api.Rule``.
+"""
+
+from snibench.rules._gram import GramRule, Step, project_conflicting
+
+__all__ = ["GramRule", "Step", "project_conflicting"]

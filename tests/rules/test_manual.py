@@ -1,0 +1,41 @@
+"""docs/rules.md says what is there."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from snibench.registry import RULES
+
+MANUAL = Path(__file__).parents[2] / "docs" / "rules.md"
+ROWS = {
+    cells[0].strip("` "): cells[1:]
+    for line in MANUAL.read_text().splitlines()
+    if line.startswith("| `") and (cells := line.strip("|").split("|"))
+}
+
+
+def test_every_built_in_rule_has_its_row():
+    assert sorted(ROWS) == sorted(entry.name for entry in RULES.entries() if entry.distribution == "snibench")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_names_needs_and_defaults(name):
+    _, reads, settings, _ = ROWS[name]
+    letters = {"gram": "G", "losses": "L", "losses_after": "L'", "generator": "R"}
+    kind = RULES.get(name)
+    assert set(reads.split()) == {letters[need] for need in kind.needs}
+    written = dict(re.findall(r"`(\w+)=([^`]+)`", settings))
+    assert {key: float(value) for key, value in written.items()} == {
+        field.name: field.default for field in fields(kind.Settings)
+    }
+
+
+def test_the_example_of_a_rule_of_one_s_own_works(step):
+    (code,) = re.findall(r"```python\n(.*?)```", MANUAL.read_text(), re.DOTALL)
+    scope = {"__name__": "mine"}
+    exec(code, scope)
+    rule = scope["InverseNorm"](scope["InverseNormSettings"](power=2.0))
+    weights = rule.weights(step([[1.0, 0], [0, 2], [0, 0], [5, 5]], tasks="abc"))
+    assert weights.tolist() == pytest.approx([0.8, 0.2, 0, 0])
