@@ -51,6 +51,21 @@ def test_true_conflict_is_kept_where_the_raw_score_is_diluted(noise):
     assert average(estimates, "mean_cosine") == pytest.approx(-0.15, abs=0.01)
 
 
+def test_where_only_some_pairs_conflict_the_score_comes_closer_than_the_raw_one():
+    # Two camps that oppose each other by a cosine of -0.3 in 16 of 28 pairs.
+    rng = np.random.default_rng(2)
+    axes = np.linalg.qr(rng.standard_normal((200, 9)))[0].T
+    truth = np.sqrt(0.7) * axes[:8] + np.sqrt(0.3) * np.repeat([1.0, -1.0], 4)[:, None] * axes[8]
+    estimates = [
+        estimate_conflict(chunk_gram(truth[:, None] + 3 / np.sqrt(200) * rng.standard_normal((8, CHUNKS, 200))))
+        for _ in range(150)
+    ]
+    expected = 0.3 * 16 / 28
+    miss = abs(average(estimates, "score") - expected)
+    assert miss < 0.03
+    assert abs(average(estimates, "score_raw") - expected) > 2 * miss
+
+
 def test_without_noise_every_number_is_the_plain_one():
     estimate = estimate_conflict(chunk_gram(chunk_gradients(np.random.default_rng(0), -0.15, noise=0.0)))
     for name in ("score", "score_raw"):
