@@ -80,6 +80,7 @@ class Rule(ABC):
 
     Settings: ClassVar[type] = NoSettings
     needs: ClassVar[frozenset[str]] = frozenset()
+    clipped: ClassVar[bool] = True  # False: the rule itself sets the length of the update
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings

@@ -207,7 +207,8 @@ class Trainer:
         losses = gradients.losses
         if not torch.isfinite(losses).all():
             raise Diverged(f"the loss is not finite at step {self.progress.step + 1}")
-        norm = float(nn.utils.clip_grad_norm_(self.named.values(), self.recipe.clip or math.inf))
+        longest = self.recipe.clip if self.rule.clipped and self.recipe.clip else math.inf
+        norm = float(nn.utils.clip_grad_norm_(self.named.values(), longest))
         if not math.isfinite(norm):
             raise Diverged(f"the gradient is not finite at step {self.progress.step + 1}")
         if (penalty := self.method.penalty(self.model, tasks, instructions)) is not None:

@@ -168,8 +168,10 @@ def _hidden(character: str) -> bool:
 
 
 def inside(before: str, part: str | int) -> str:
-    """The JSON pointer of a member of what ``before`` points to."""
-    return f"{before}/{str(part).replace('~', '~0').replace('/', '~1')}"
+    """The JSON pointer of a member of what ``before`` points to, on one printable line whatever the key holds."""
+    name = str(part).replace("~", "~0").replace("/", "~1")
+    shown = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
+    return f"{before}/{''.join(shown)}"
 
 
 def _quoted(value: object) -> str:

@@ -32,11 +32,13 @@ class NashMTL(GramRule):
     """The Nash bargaining solution: weights with ``M w = 1 / w``.
 
     The update has norm ``sqrt(T)`` at any size of the gradients. Unlike the source, it is solved to rounding in
-    every step, and not clipped here: the authors' clipping to norm 1 would always bind.
+    every step, and not clipped: the authors' clipping to norm 1 would always bind.
 
     Source:
         Navon et al., Multi-Task Learning as a Bargaining Game (ICML 2022), Algorithm 1.
     """
+
+    clipped: ClassVar[bool] = False
 
     def combine(self, step: Step) -> Tensor:
         """The positive solution of ``M w = 1 / w``."""

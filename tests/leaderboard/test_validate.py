@@ -168,6 +168,15 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, item in items for place in places(item, (*path, key)))]
 
 
+def test_a_key_that_spans_lines_is_pointed_to_on_one(board: Any, board_file: Path) -> None:
+    spoiled = copy.deepcopy(board)
+    spoiled["entries"][0]["conflict"] = {"a\nb\x1b": {"c": 3}}
+    board_file.write_text(json.dumps(spoiled), encoding="utf-8")
+    found = faults(board_file)
+    assert found
+    assert all(str(fault).isprintable() for fault in found)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_board_with_any_value_replaced_is_valid_or_faulty_and_never_a_crash(

@@ -36,6 +36,7 @@ def test_what_is_no_terminal_gets_no_control_codes(report: Report) -> None:
 
 
 def test_no_color_is_respected(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
     colours = ("\x1b[32m", "\x1b[1;32m", "\x1b[1;36m", "\x1b[36m")
     assert any(code in rendered(report, 80, force_terminal=True, color_system="standard") for code in colours)
     monkeypatch.setenv("NO_COLOR", "1")
