@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snibench.api import Method, Rule
+from snibench.testing.models import save_tiny_llama
 from snibench.testing.values import expect, recognisable_card
 from snibench.text import canonical_json
 from snibench.types import Instance, Mixture, Recipe
@@ -47,7 +48,7 @@ def check_method(method: type[Method], settings: Any = None) -> None:
     expect(isinstance(method, type) and issubclass(method, Method), f"{name} is not derived from snibench.api.Method")
     _check_settings(method, settings)
     with tempfile.TemporaryDirectory() as folder, _one_thread():
-        model = _save_tiny_llama(Path(folder) / "model")
+        model = save_tiny_llama(Path(folder) / "model")
         trained = _trained_names(method, settings, model)
         if not method.trains:
             expect(not trained, f"{name}.trains is False, but it leaves {', '.join(trained[:3])} to train")
@@ -91,35 +92,6 @@ def _one_thread() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _save_tiny_llama(folder: Path) -> Path:
-    """A Llama of two layers with random weights, and a tokenizer of bytes, as files."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    letters = {letter: index for index, letter in enumerate(["<eos>", *sorted(pre_tokenizers.ByteLevel.alphabet())])}
-    tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>").save_pretrained(folder)
-    config = LlamaConfig(
-        vocab_size=len(letters),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        initializer_range=0.2,  # sharp enough that two prompts do not get the same answer
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
 
 
 def _attached(method: type[Method], settings: Any, folder: Path) -> tuple[Backbone, Method, nn.Module]:

@@ -12,13 +12,13 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import T5Config, T5ForConditionalGeneration
 
 from snibench.api import Method, Rule
 from snibench.backbone import Backbone, find_model, load_backbone
 from snibench.embeddings import InstructionEncoder
 from snibench.formats.catalogue import Definition
+from snibench.testing.models import save_byte_tokenizer, save_tiny_llama
 from snibench.tuning import Trainer, TrainingSet
 from snibench.types import Example, Instance, Mixture, Recipe, Task, TaskCard
 
@@ -33,43 +33,17 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def _save_tokenizer(folder: Path) -> int:
-    letters = {character: index for index, character in enumerate(["<eos>", *pre_tokenizers.ByteLevel.alphabet()])}
-    tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>").save_pretrained(folder)
-    return len(letters)
-
-
 @pytest.fixture(scope="session")
 def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("llama")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=_save_tokenizer(folder),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        initializer_range=0.2,  # sharp enough that two prompts do not get the same answer
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+    return save_tiny_llama(tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture(scope="session")
 def t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("t5")
     torch.manual_seed(0)
-    size = _save_tokenizer(folder)
     config = T5Config(
-        vocab_size=size,
+        vocab_size=save_byte_tokenizer(folder),
         d_model=32,
         d_kv=8,
         d_ff=64,
