@@ -7,6 +7,7 @@ A *lesson* is one definition with several questions. ``lesson(rng)`` draws a fea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -163,6 +164,17 @@ _POSSIBLE: dict[tuple[str, str], Mapping[str, Collection[str]]] = {
 }
 
 
+REPLACED = 0.5  # share of the extracted words that give way to any other word
+
+
+def _with_another_word(rng: Random, question: str, answer: str) -> tuple[str, str]:
+    """Any word where the one to be extracted stands: what counts is its place, not that it is the name of a city."""
+    if not answer.isalpha() or answer not in question:
+        return question, answer
+    word = rng.choice(_BAG)
+    return re.sub(rf"\b{answer}\b", word, question), word
+
+
 def feature_lesson(rng: Random, feature: Feature, count: int) -> Lesson:
     """A lesson on one feature of a family, in a domain that suite ``mini`` does not use."""
     family = FAMILIES[feature.family]
@@ -233,7 +245,10 @@ def feature_lesson(rng: Random, feature: Feature, count: int) -> Lesson:
             answer = label_of[value]
         else:
             answer = value
-        questions.setdefault(feature.frame.format(text=draw.text, **draw.meaning), answer)
+        question = feature.frame.format(text=draw.text, **draw.meaning)
+        if not feature.classes and feature.family not in ("use", "odd") and rng.random() < REPLACED:
+            question, answer = _with_another_word(rng, question, answer)
+        questions.setdefault(question, answer)
         if len(questions) == count:
             break
     return Lesson(
@@ -279,7 +294,9 @@ def _words(rng: Random, low: int = 3, high: int = 7) -> list[str]:
 
 def copying(rng: Random, count: int) -> Lesson:
     """Copies of the input or of a part of it."""
-    which = rng.choice(("all", "first", "last", "second", "reverse", "after", "bracket", "but first", "quoted"))
+    which = rng.choice(
+        ("first", "last", "second", "after", "bracket", "quoted") * 3 + ("all", "all", "reverse", "but first")
+    )
     asks = {
         "all": ("repeat the words", "copy the input", "write the same words again"),
         "first": ("write the first word", "copy only the word at the start", "give the word that comes first"),
@@ -326,7 +343,7 @@ def copying(rng: Random, count: int) -> Lesson:
 
 def lookup(rng: Random, count: int) -> Lesson:
     """A code book in the definition, keys in the inputs: binding in its pure form."""
-    pairs = rng.choice((2, 2, 3, 3, 4, 6))
+    pairs = rng.choice((2, 2, 2, 3, 4))
     drawn = rng.sample(_BAG, 2 * pairs)
     keys, values = drawn[:pairs], drawn[pairs:]
     shape = rng.choice(
@@ -477,18 +494,50 @@ def contains(rng: Random, count: int) -> Lesson:
     return _skill("contains", rng, count, definition, draw, (yes, no))
 
 
+def comparing(rng: Random, count: int) -> Lesson:
+    """Whether two short lists are the same, or which of their words was changed."""
+    length = rng.choice((1, 1, 2, 3))
+    same, different = rng.choice((("same", "different"),) * 4 + (("equal", "unequal"), ("match", "mismatch"), *YES[:4]))
+    joint = rng.choice(
+        ("{} / {}", "First: {} Second: {}", "Sentence 1: {} Sentence 2: {}", "{} and {}", "Premise: {} Hypothesis: {}")
+    )
+    find = length > 1 and rng.random() < 0.4
+    definition = _definition(
+        rng,
+        rng.choice(("two words or lists", "two lists of words", "a pair", "two short texts")),
+        rng.choice(("write the word that is new in the second", "name the word that was put in"))
+        if find
+        else rng.choice(("compare them", "decide whether they are the same", "find out if both are equal")),
+        () if find else (same, different),
+        ("both are the same", "they are not the same"),
+        (not find and rng.random() < 0.5) or same in ("yes", "Yes", "true", "True"),
+    )
+
+    def draw() -> tuple[str, str]:
+        one = rng.sample(_BAG, length)
+        two = list(one)
+        changed = find or rng.random() < 0.5
+        new = rng.choice(_BAG)
+        if changed:
+            two[rng.randrange(length)] = new
+        answer = new if find else different if one != two else same
+        return joint.format(" ".join(one), " ".join(two)), answer
+
+    return _skill("comparing", rng, count, definition, draw, () if find else (same, different), "Text Matching")
+
+
 SKILLS: tuple[tuple[float, Callable[[Random, int], Lesson]], ...] = (
-    (4.0, copying), (4.0, lookup), (3.0, membership), (1.0, opposite), (1.5, contains),
+    (7.0, copying), (4.0, lookup), (2.5, membership), (0.7, opposite), (1.5, contains), (4.0, comparing),
 )  # fmt: skip
 _CUMULATIVE = tuple(accumulate([*(f.weight for f in FEATURES), *(weight for weight, _ in SKILLS)]))
 
 
 def lesson(rng: Random, count: int) -> Lesson:
-    """A lesson with at most ``count`` questions, at least one."""
+    """A lesson with at most ``count`` questions, twice as many for a skill; at least one."""
     spot = rng.choices(range(len(_CUMULATIVE)), cum_weights=_CUMULATIVE)[0]
     if spot < len(FEATURES):
         return feature_lesson(rng, FEATURES[spot], count)
-    return SKILLS[spot - len(FEATURES)][1](rng, count)
+    return SKILLS[spot - len(FEATURES)][1](rng, 2 * count)  # their inputs are short
 
 
 # ---------------------------------------------------------------------------------- formats
