@@ -274,13 +274,14 @@ def _answer(bench: _Bench, sets: Sequence[QuestionSet], store: Store) -> None:
     bench.watcher.on_stage("answering")
     known = store.predictions(fit)
     todo = list({_key(one): one for questions in sets for one in questions.rendered if _key(one) not in known}.values())
+    before = len(known)
     pending: list[dict[str, Any]] = []
 
     def keep(replies: Mapping[int, Reply]) -> None:
         pending.extend(_prediction(todo[index], reply) for index, reply in replies.items())
         if len(pending) >= _ROWS_AT_ONCE:
             flush()
-        bench.watcher.on_answers(sum(_key(one) in known for one in todo) + len(pending), len(todo))
+        bench.watcher.on_answers(len(known) - before + len(pending), len(todo))
 
     def flush() -> None:
         if pending:

@@ -211,7 +211,7 @@ def _spec(
 def default_learning_rate(method: str, settings: Mapping[str, Any], parameters: int) -> float:
     """The rate that a method is tuned with where the user names none, by what it trains and the model's size.
 
-    Small models want higher rates. docs/recipe.md says on which held-out seen data these were chosen.
+    Small models want higher rates. One table for all methods, not searched for any (docs/recipe.md).
     """
     if method == "full" or settings.get("adapter") == "full":
         return 1e-3 if parameters < 10e6 else 5e-5 if parameters < 1e9 else 1e-5
