@@ -63,16 +63,24 @@ def panel(
         fits: Columns that name a fit; ``method`` is among them.
         facts: Further columns that are equal in all fits' answers to a question; they join ``questions``.
     """
-    scored = answers[answers["score"].notna()].reset_index(drop=True)
-    fit = scored.groupby(list(fits), observed=True).ngroup().to_numpy()
-    question = scored.groupby(list(questions), observed=True).ngroup().to_numpy()
+    # Row numbers in place of copies: a run has millions of rows, and a table needs few of their columns.
+    keys = answers[[*fits, *questions]]
+    scored = np.flatnonzero(answers["score"].notna().to_numpy())
+    if len(scored) < len(keys):
+        keys = keys.iloc[scored]
+    fit = keys.groupby(list(fits), observed=True).ngroup().to_numpy()
+    question = keys.groupby(list(questions), observed=True).ngroup().to_numpy()
     positions = np.full((fit.max(initial=-1) + 1, question.max(initial=-1) + 1), -1, dtype=np.intp)
-    positions[fit, question] = np.arange(len(scored))
+    positions[fit, question] = scored
+    # Any row of a fit names the fit, whether its question was asked of all or not.
+    of_fit = np.zeros(len(positions), dtype=np.intp)
+    of_fit[fit] = scored
     positions = positions[:, (positions >= 0).all(axis=0)]
+    of_question = positions[0] if len(positions) else []
     return Panel(
-        fits=scored[list(fits)].drop_duplicates().sort_values(list(fits), ignore_index=True),
-        questions=scored.loc[positions[0] if len(positions) else [], [*questions, *facts]].reset_index(drop=True),
-        answers=scored,
+        fits=answers[list(fits)].iloc[of_fit].reset_index(drop=True),
+        questions=answers[[*questions, *facts]].iloc[of_question].reset_index(drop=True),
+        answers=answers,
         positions=positions,
     )
 

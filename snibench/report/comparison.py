@@ -92,7 +92,8 @@ def footers(summary: Summary) -> tuple[str, ...]:
 def task_scores(results: Results, split: str) -> pd.DataFrame:
     """method, seed, task, score: instances averaged, over the questions that every fit answered."""
     answers = results.answers
-    rows = answers[(answers["protocol"] == "gap") & (answers["split"] == split)]
+    needed = ["method", "seed", "task", "instance", "format", "score"]
+    rows = answers.loc[(answers["protocol"] == "gap") & (answers["split"] == split), needed]
     if not len(rows):
         return pd.DataFrame(columns=["method", "seed", "task", "score"])
     shared = panel(rows, questions=("task", "instance", "format"))

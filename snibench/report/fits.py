@@ -235,8 +235,9 @@ def run_notes(results: Results) -> tuple[str, ...]:
 
 def _question_notes(answers: pd.DataFrame) -> list[str]:
     notes = []
-    for protocol, rows in answers.groupby("protocol", sort=False):
-        sizes = rows.groupby(["method", "seed"]).size().reset_index(name="questions").sort_values("questions")
+    counts = answers.groupby(["protocol", "method", "seed"], sort=False, observed=True).size()
+    for protocol, sizes in counts.reset_index(name="questions").groupby("protocol", sort=False, observed=True):
+        sizes = sizes.sort_values(["questions", "method", "seed"])
         fewest, most = sizes.iloc[0], sizes.iloc[-1]
         if fewest["questions"] < most["questions"]:
             notes.append(

@@ -26,14 +26,16 @@ def measured(results: Results) -> tuple[Measures, tuple[str, ...]]:
     """
     frames: dict[tuple[str, str], pd.DataFrame] = {}
     faults = []
-    for name, rows in results.answers.groupby("protocol", sort=False):
-        protocol = str(name)
+    names = results.answers["protocol"]
+    for protocol in map(str, names.unique()):
         try:
             made = PROTOCOLS.get(protocol)()
         except (UsageError, PluginError) as error:
             faults.append(f"Answers to protocol '{protocol}' are not shown. {error}")
             continue
-        found = made.measure(rows.reset_index(drop=True), results.tasks)
+        asked = (names == protocol).to_numpy()
+        rows = results.answers if asked.all() else results.answers[asked].reset_index(drop=True)
+        found = made.measure(rows, results.tasks)
         frames |= {(protocol, frame): found[frame] for frame in found}
     if (combos := frames.get(("combos", "combos"))) is not None:
         frames["combos", "combo_means"] = _combo_means(combos)

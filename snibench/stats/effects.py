@@ -91,3 +91,15 @@ def interquartile_mean(scores: Floats) -> float:
 def trimmed_mean(scores: Floats, *, cut: float) -> float:
     """Mean without the lowest and the highest share ``cut`` of all scores, pooled."""
     return float(stats.trim_mean(np.asarray(scores, dtype=np.float64), cut, axis=None))
+
+
+def performance_profile(scores: Floats, thresholds: Floats) -> Floats:
+    """``[K]`` shares of all ``[S, T]`` scores that lie above each of ``[K]`` thresholds: the score distribution.
+
+    One method's profile above another's everywhere means that it is better at every level of difficulty.
+
+    Source:
+        Agarwal et al. (NeurIPS 2021), section 4.2.
+    """
+    pooled = np.sort(rounded(scores).reshape(-1))
+    return np.asarray(1.0 - np.searchsorted(pooled, rounded(thresholds), side="right") / len(pooled))

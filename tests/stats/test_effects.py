@@ -15,6 +15,7 @@ from snibench.stats.effects import (
     cohen_dz,
     hedges_g,
     interquartile_mean,
+    performance_profile,
     probability_of_improvement,
     rank_biserial,
     trimmed_mean,
@@ -87,3 +88,13 @@ def test_probability_of_improvement_is_the_mean_over_tasks_of_a12() -> None:
     assert probability_of_improvement(ours, theirs) == pytest.approx(
         np.mean([a12(ours[:, task], theirs[:, task]) for task in range(6)])
     )
+
+
+@given(values_, st.floats(0, 1))
+def test_a_performance_profile_falls_from_one_to_nothing_and_its_area_is_the_mean(values: Floats, at: float) -> None:
+    grid = (np.arange(2_000) + 0.5) / 2_000
+    profile = performance_profile(values, grid)
+    assert (np.diff(profile) <= 0).all()
+    assert profile.mean() == pytest.approx(values.mean(), abs=1e-3)
+    above = np.mean(np.round(values, 12) > round(at, 12))
+    assert performance_profile(values, np.array([at]))[0] == pytest.approx(above)
