@@ -51,6 +51,10 @@ class Format(ABC):
         """The format for one tokenizer; only chat templates differ by it."""
         return self
 
+    def notes(self, tasks: Sequence[TaskCard]) -> Sequence[str]:
+        """One sentence for each thing that the format shows otherwise than it promises for some of ``tasks``."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class FormatFlags:

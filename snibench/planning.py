@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -107,18 +108,28 @@ def plan(request: RunRequest) -> Plan:
     for name, protocol in protocols.items():
         for ask in protocol.plan(suite, request.limit):
             asks.setdefault(ask.mixture, {}).setdefault(name, []).extend(ask.questions)
-    fits: dict[str, FitPlan] = {}
-    for mixture, by_protocol in asks.items():
-        sets = tuple(
-            render.question_set(name, protocols[name].version, questions) for name, questions in by_protocol.items()
-        )
+    specs: dict[str, FitSpec] = {}
+    told: dict[str, dict[Mixture, None]] = {}  # fit -> the asks that it answers, each once
+    for mixture in asks:
         for choice in choices:
             for seed in request.seeds if choice.trains else (0,):
                 spec = _spec(request, choice, mixture, suite, source, seed)
-                fits.setdefault(spec.id, FitPlan(spec, sets))
+                specs.setdefault(spec.id, spec)
+                told.setdefault(spec.id, {})[mixture] = None
+
+    @cache
+    def question_sets(mixtures: tuple[Mixture, ...]) -> tuple[QuestionSet, ...]:
+        return tuple(
+            render.question_set(name, protocol.version, questions)
+            for name, protocol in protocols.items()
+            if (questions := list(dict.fromkeys(one for mixture in mixtures for one in asks[mixture].get(name, ()))))
+        )
+
+    fits = tuple(FitPlan(spec, question_sets(tuple(told[fit]))) for fit, spec in specs.items())
     baseline = next((choice.label for choice in choices if choice.name == request.baseline), None)
-    notes = [*suite.notes, *(note for protocol in protocols.values() for note in protocol.notes(suite))]
-    return Plan(tuple(fits.values()), suite, source, baseline, tuple(notes))
+    left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
+    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes()])
+    return Plan(fits, suite, source, baseline, tuple(notes))
 
 
 # ------------------------------------------------------------------------------------ methods
@@ -237,6 +248,7 @@ class _Renderer:
         self._source = source
         self._formats: dict[str, Format] = {}
         self._instances: dict[str, dict[str, Instance]] = {}
+        self._rendered: dict[Question, Rendered] = {}
 
     def format(self, name: str, format: Format | None = None) -> Format:
         """The format called ``name``, bound to the model's tokenizer where it asks for one."""
@@ -248,6 +260,11 @@ class _Renderer:
                 format = format.bind(AutoTokenizer.from_pretrained(self._source.folder))
             self._formats[name] = format
         return self._formats[name]
+
+    def notes(self) -> list[str]:
+        """What the formats used so far show otherwise than they promise."""
+        cards = [task.card for task in self._suite.tasks.values()]
+        return [note for format in self._formats.values() for note in format.notes(cards)]
 
     def instance(self, task: str, id: str) -> Instance:
         """One instance of the suite by its id."""
@@ -267,6 +284,11 @@ class _Renderer:
         return QuestionSet(protocol, version, digest([protocol, version, identity])[:16], rendered)
 
     def _render(self, question: Question) -> Rendered:
+        if question not in self._rendered:
+            self._rendered[question] = self._as_asked(question)
+        return self._rendered[question]
+
+    def _as_asked(self, question: Question) -> Rendered:
         card = self._suite.tasks[question.task].card
         instance = self.instance(question.task, question.instance)
         # The same bytes for every method and training seed: the prompt's randomness hangs on the question alone.

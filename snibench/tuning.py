@@ -76,12 +76,15 @@ def plan_steps(mixture: Mixture, sizes: Mapping[str, int], recipe: Recipe, seed:
     """Which instances every step draws, the same for every method.
 
     With equal weights tasks are dealt from a shuffled deck, so that all are visited equally often; with weights,
-    each step draws K tasks without replacement by weight. A task's instances are dealt from a deck of its own.
+    each task is in a step with a probability in proportion to its weight. A step then has fewer than K tasks where
+    no task may be in every step oftener than once. A task's instances are dealt from a deck of its own.
     """
     rng = np.random.default_rng(derive_seed("batches", seed))
     names = list(mixture.tasks)
     count = min(recipe.tasks_per_step, len(names))
     weights = np.array(mixture.weights) / sum(mixture.weights) if mixture.weights else None
+    if weights is not None:
+        count = max(1, min(count, math.floor(1 / weights.max() + 1e-9)))
     decks: dict[str, list[int]] = {name: [] for name in names}
     pile: list[str] = []
     steps: Schedule = []
@@ -89,7 +92,7 @@ def plan_steps(mixture: Mixture, sizes: Mapping[str, int], recipe: Recipe, seed:
         if weights is None:
             tasks, pile = _deal(pile, names, count, rng)
         else:
-            tasks = [names[index] for index in rng.choice(len(names), size=count, replace=False, p=weights)]
+            tasks = [names[index] for index in _by_weight(weights, count, rng)]
         step = []
         for task in tasks:
             drawn: list[int] = []
@@ -111,6 +114,22 @@ def _deal(pile: list[str], names: Sequence[str], count: int, rng: np.random.Gene
             pile = [name for name in fresh if name in hand] + [name for name in fresh if name not in hand]
         hand.append(pile.pop())
     return hand, pile
+
+
+def _by_weight(weights: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
+    """``count`` different numbers of tasks, task i with probability ``count * weights[i]``, which is at most 1.
+
+    Systematic sampling, tasks of equal weight in shuffled order: drawing without replacement would flatten the
+    weights, and of each group of equal tasks a step has its share, rounded up or down.
+
+    Source:
+        Madow, On the theory of systematic sampling, II (1949).
+    """
+    order = rng.permutation(len(weights))
+    order = order[np.argsort(weights[order], kind="stable")]
+    ends = np.cumsum(weights[order]) * count
+    places = np.searchsorted(ends, rng.random() + np.arange(count), side="right")
+    return [int(order[min(place, len(order) - 1)]) for place in places]
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -45,11 +46,23 @@ def test_every_task_is_visited_equally_often_and_never_twice_in_a_step(
     assert schedule == plan_steps(Mixture(tuple(sizes)), sizes, recipe, seed)
 
 
-def test_a_mixture_draws_tasks_by_weight() -> None:
-    recipe = Recipe(steps=2000, tasks_per_step=1, instances_per_task=1)
-    schedule = plan_steps(Mixture(("a", "b"), (3.0, 1.0)), {"a": 5, "b": 5}, recipe, 0)
-    share = sum(step[0][0] == "a" for step in schedule) / len(schedule)
-    assert share == pytest.approx(0.75, abs=0.03)
+@pytest.mark.parametrize(
+    ("a", "b", "weights", "per_step", "each_step"),
+    [(1, 1, (3.0, 1.0), 8, 1), (3, 3, (3.0, 1.0), 8, 4), (3, 2, (2.0, 9.0), 8, 2), (20, 10, (1.0, 6.0), 8, 8)],
+)
+def test_a_mixture_gives_every_task_its_share_of_the_steps(a, b, weights, per_step, each_step) -> None:
+    names = (*(f"a{i}" for i in range(a)), *(f"b{i}" for i in range(b)))
+    mixture = Mixture(names, (*[weights[0]] * a, *[weights[1]] * b))
+    recipe = Recipe(steps=2000, tasks_per_step=per_step, instances_per_task=1)
+    schedule = plan_steps(mixture, dict.fromkeys(names, 5), recipe, 0)
+    drawn = [[task for task, _ in step] for step in schedule]
+    assert {len(set(step)) for step in drawn} == {len(step) for step in drawn} == {each_step}
+    counts = Counter(task for step in drawn for task in step)
+    for name, weight in zip(mixture.tasks, mixture.weights, strict=True):
+        share = weight / sum(mixture.weights)
+        assert counts[name] / (2000 * each_step) == pytest.approx(share, abs=0.02)
+    sides = [sum(task.startswith("a") for task in step) for step in drawn]
+    assert max(sides) - min(sides) <= 1  # and its share of every step, rounded up or down
 
 
 def test_the_rate_rises_over_three_percent_of_the_steps_and_stays() -> None:
