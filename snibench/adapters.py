@@ -217,17 +217,19 @@ def rows_of(items: Sequence[Any]) -> tuple[list[Any], list[int]]:
 def save_trained(model: nn.Module, folder: Path) -> None:
     """Write a model's trainable parameters into the new ``folder`` as safetensors.
 
-    In peft's layout where peft made the adapter, so that ``PeftModel.from_pretrained`` reads it.
+    In peft's layout where peft made the adapter, so that ``PeftModel.from_pretrained`` reads it. Of a soft prompt peft
+    keeps what its encoder gives, not the encoder: the parameters themselves stand beside it.
     """
     from safetensors.torch import save_file
 
     folder.mkdir()
-    if hasattr(model, "peft_config"):
+    config = cast(Any, model).peft_config["default"] if hasattr(model, "peft_config") else None
+    if config is not None:
         from peft import get_peft_model_state_dict
 
-        cast(Any, model).peft_config["default"].save_pretrained(folder)
+        config.save_pretrained(folder)
         save_file(_whole(get_peft_model_state_dict(model)), folder / "adapter_model.safetensors")
-    else:
+    if config is None or config.is_prompt_learning:
         trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         save_file(_whole(trained), folder / "trainable.safetensors")
 
@@ -236,7 +238,7 @@ def load_trained(model: nn.Module, folder: Path) -> None:
     """Give ``model``, freshly attached, the parameters that ``save_trained`` wrote."""
     from safetensors.torch import load_file
 
-    if hasattr(model, "peft_config"):
+    if not (folder / "trainable.safetensors").exists():
         from peft import set_peft_model_state_dict
 
         set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))

@@ -117,7 +117,7 @@ class Method(ABC):
 
     Settings: ClassVar[type] = NoSettings  # a frozen dataclass; every field is a --set key and part of the fit id
     trains: ClassVar[bool] = True  # False: the base model as it is, answered once for all seeds
-    shares_prefixes: ClassVar[bool] = True  # False: one row per instance, where packing would change the result
+    shares_prefixes: bool = True  # False: one row per instance, where packing would change the result
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings

@@ -9,7 +9,7 @@ at a fraction of the tokens.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Encoded:
     """One prompt as token ids, with its answer's ids where it is trained on.
 
-    ``truncated``: demonstrations were dropped to fit, and ``too_long``: even without any it did not.
+    ``truncated``: demonstrations were dropped to fit, and ``too_long``: even without any it did not. The first
+    ``virtual`` ids are virtual tokens of the method (``soft_prompts``).
     """
 
     prompt_ids: tuple[int, ...]
@@ -33,6 +34,12 @@ class Encoded:
     prompt: Prompt
     truncated: bool = False
     too_long: bool = False
+    virtual: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt's text."""
+        return len(self.prompt_ids) - self.virtual
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class Batch:
 
 
 class Encoder:
-    """Encodes prompts and answers for one base model."""
+    """Encodes prompts and answers for one base model, with the virtual tokens that a method has attached to it."""
 
     def __init__(self, backbone: Backbone, max_input: int, max_output: int) -> None:
         self.tokenizer = backbone.tokenizer
@@ -73,6 +80,7 @@ class Encoder:
         self.max_input = max_input
         self.max_output = max_output
         self._start = self._leading_ids()
+        self._virtual = virtual_tokens(backbone.model)
 
     def _leading_ids(self) -> tuple[int, ...]:
         """Special ids that the tokenizer puts in front of a text."""
@@ -101,7 +109,8 @@ class Encoder:
             while len(ids) > self.max_input and (fewer := _without_last_demonstration(shorter)):
                 shorter, truncated = fewer, True
                 ids = self.prompt_ids([shorter.text])[0]
-            encoded.append(Encoded(tuple(ids), (), shorter, truncated, len(ids) > self.max_input))
+            too_long = len(ids) > self.max_input
+            encoded.append(Encoded((*self._virtual, *ids), (), shorter, truncated, too_long, len(self._virtual)))
         return encoded
 
     def pairs(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> list[Encoded]:
@@ -116,13 +125,7 @@ class Encoder:
         ]
         answers = self.tokenizer(texts, add_special_tokens=False).input_ids
         return [
-            Encoded(
-                one.prompt_ids,
-                (*answer[: self.max_output - 1], self.tokenizer.eos_token_id),
-                one.prompt,
-                one.truncated,
-                one.too_long,
-            )
+            replace(one, target_ids=(*answer[: self.max_output - 1], self.tokenizer.eos_token_id))
             for one, answer in zip(self.prompts(prompts), answers, strict=True)
         ]
 
@@ -266,6 +269,13 @@ def base_of(model: nn.Module) -> Any:
     """The transformers model inside a peft wrapper, or the model itself."""
     wrapper: Any = model
     return wrapper.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def virtual_tokens(model: nn.Module) -> tuple[int, ...]:
+    """The ids that stand before every prompt of ``model``; none where no method inserted any (``soft_prompts``)."""
+    embedding = base_of(model).get_input_embeddings()
+    count = getattr(embedding, "virtual_tokens", 0)
+    return tuple(range(embedding.num_embeddings, embedding.num_embeddings + count)) if count else ()
 
 
 def target_logits(model: nn.Module, batch: Batch) -> Tensor:

@@ -69,7 +69,7 @@ class Answerer:
             texts = self._generate([asked[index].card for index in piece], [encoded[index] for index in piece])
             for index, text in zip(piece, texts, strict=True):
                 one = encoded[index]
-                fresh[index] = Reply(text, len(one.prompt_ids), one.truncated, one.too_long)
+                fresh[index] = Reply(text, one.prompt_tokens, one.truncated, one.too_long)
             on_batch(fresh)
             replies |= fresh
         return [replies[index] for index in range(len(asked))]
@@ -121,7 +121,8 @@ class Answerer:
         device = self.backbone.device
         count = len(encoded)
         prefix = common_prefix([one.prompt_ids for one in encoded]) if count > 1 else 0
-        if not self.backbone.packs or prefix < _LEAST_PREFIX or len({card.name for card in cards}) > 1:
+        shares = self.backbone.packs and self.method.shares_prefixes
+        if not shares or prefix < _LEAST_PREFIX or len({card.name for card in cards}) > 1:
             prefix = 0
         if len({one.prompt.instruction for one in encoded}) > 1:
             prefix = 0  # a method may read the instruction, so its keys and values may differ

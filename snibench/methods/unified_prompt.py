@@ -1,41 +1,129 @@
 """The baseline: one prompt scheme for all tasks, one shared adapter, no task identity anywhere."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from snibench.api import Encode
+from snibench.batches import Batch, base_of
 from snibench.errors import UsageError
 from snibench.methods.base import BaseMethod, attach_lora
+from snibench.soft_prompts import insert_prompt
+from snibench.text import derive_seed
 from snibench.types import TaskCard
 
 
 @dataclass(frozen=True, slots=True)
 class UnifiedPromptSettings:
-    """``adapter``: "lora" (``r``, ``alpha``, ``dropout``) or "full", which trains every parameter."""
+    """``adapter``: "lora" (``r``, ``alpha``, ``dropout``); "full", which trains every parameter; "prompt", which trains
+    ``prompt_tokens`` soft tokens in front of every prompt; or "gated-prompt", which scales them by the instance.
+    """
 
-    adapter: Literal["lora", "full"] = "lora"
+    adapter: Literal["lora", "full", "prompt", "gated-prompt"] = "lora"
     r: int = 8
     alpha: int = 16
     dropout: float = 0.0
+    prompt_tokens: int = 20
 
 
 class UnifiedPrompt(BaseMethod):
     """The plain strong baseline: one prompt scheme, one shared adapter, mean of task gradients.
 
     Not the method of Jin et al. 2023 that lent the name (learned soft prompts for few-shot NLU), of which only the
-    abstract is public to us.
+    abstract is public to us; ``adapter=gated-prompt`` is our reading of that.
     """
 
     Settings: ClassVar[type] = UnifiedPromptSettings
 
+    def __init__(self, settings: UnifiedPromptSettings | None = None) -> None:
+        super().__init__(settings)
+        if self.settings.adapter not in {"lora", "full", "prompt", "gated-prompt"}:
+            raise UsageError(
+                f"adapter must be 'lora', 'full', 'prompt' or 'gated-prompt', but got '{self.settings.adapter}'."
+            )
+        if self.settings.prompt_tokens < 1:
+            raise UsageError(f"prompt_tokens must be at least 1, but got {self.settings.prompt_tokens}.")
+        self.shares_prefixes = self.settings.adapter != "gated-prompt"  # an instance's gates are its own
+
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
-        """``model`` with LoRA, or all of it trainable."""
+        """``model`` with LoRA, with soft tokens, or all of it trainable."""
         settings = self.settings
         if settings.adapter == "lora":
             return attach_lora(model, settings.r, settings.alpha, settings.dropout)
         if settings.adapter == "full":
             return model.requires_grad_(True)
-        raise UsageError(f"adapter must be 'lora' or 'full', but got '{settings.adapter}'.")
+        kind = GatedPrompt if settings.adapter == "gated-prompt" else SoftPrompt
+        self._prompt = kind(base_of(model), settings.prompt_tokens)
+        insert_prompt(model, settings.prompt_tokens, self._prompt)
+        return model
+
+    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
+        """``[K]`` mean target NLL per task."""
+        if self.settings.adapter != "gated-prompt":
+            return super().losses(model, batch)
+        self._prompt.ends = _prompt_ends(batch)
+        try:
+            return super().losses(model, batch)
+        finally:
+            self._prompt.ends = None
+
+
+class SoftPrompt(nn.Module):
+    """``P [n, H]``, drawn from the embeddings of the vocabulary: the "sampled vocabulary" of Lester et al. (2021)."""
+
+    ends: Tensor | None = None  # [B] columns where the rows' prompts end, in training
+
+    def __init__(self, base: Any, count: int) -> None:
+        super().__init__()
+        table: Tensor = base.get_input_embeddings().weight.detach()
+        generator = torch.Generator().manual_seed(derive_seed("soft prompt", torch.initial_seed()))
+        drawn = torch.randint(len(table), (count,), generator=generator)
+        self.P = nn.Parameter(table[drawn.to(table.device)].float().clone())
+
+    def forward(self, ids: Tensor, plain: Tensor) -> Tensor:
+        """``[n, H]``, the same for every row."""
+        return self.P
+
+
+class GatedPrompt(SoftPrompt):
+    """Soft token j is ``(a + (1 - a) sigmoid(<P_j, K x>)) P_j``: in part shared, in part scaled by the instance.
+
+    ``x``: mean input embedding of the prompt. ``a``: sigmoid of a learned scalar, 1/2 at the start. ``K [H, H]``
+    starts at zero, so that every gate starts at 1/2.
+    """
+
+    def __init__(self, base: Any, count: int) -> None:
+        super().__init__(base, count)
+        width = self.P.shape[1]
+        self.K = nn.Linear(width, width, bias=False, device=self.P.device)
+        nn.init.zeros_(self.K.weight)
+        self.a = nn.Parameter(self.P.new_zeros(()))
+        self.padding = base.config.pad_token_id if getattr(base.config, "is_encoder_decoder", False) else None
+        self.vocabulary = len(base.get_input_embeddings().weight)
+
+    def forward(self, ids: Tensor, plain: Tensor) -> Tensor:
+        """``[B, n, H]``."""
+        virtual = ids >= self.vocabulary
+        read = (virtual.cumsum(1) == len(self.P)) & ~virtual  # what follows the virtual tokens
+        if self.ends is not None:
+            read &= torch.arange(ids.shape[1], device=ids.device) < self.ends[:, None]
+        elif self.padding is not None:  # an encoder's rows are padded on the right
+            read &= ids != self.padding
+        x = (plain.float() * read[..., None]).sum(1) / read.sum(1).clamp(min=1)[:, None]
+        gates = torch.sigmoid(self.K(x) @ self.P.T)  # [B, n]
+        share = torch.sigmoid(self.a)
+        return (share + (1 - share) * gates)[..., None] * self.P
+
+
+def _prompt_ends(batch: Batch) -> Tensor:
+    """``[B]`` columns where each row's prompt ends and its answer begins; one instance a row."""
+    if batch.decoder_ids is not None:
+        return batch.mask.sum(1)
+    rows, columns = batch.target_index.unbind(1)
+    ends = torch.full((len(batch.input_ids),), batch.input_ids.shape[1], device=rows.device)
+    return ends.scatter_reduce(0, rows, columns + 1, "amin")

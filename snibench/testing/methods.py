@@ -32,10 +32,11 @@ def check_method(method: type[Method], settings: Any = None) -> None:
     """Nothing, if ``method`` keeps its contract on a two-layer Llama with random weights.
 
     Checked: settings are a frozen dataclass of JSON values; attaching twice under one seed gives the same
-    parameters; losses are ``[K]`` and a task's loss does not depend on its company; gradients are finite and reach
-    something; references, penalty and rule are what the contract says; three steps change the parameters, the same
-    way twice; stored parameters give the same answers back; seen tasks, an unseen one and a prompt without instruction
-    are answered, the same alone as together; a tuning-free method attaches nothing trainable.
+    parameters; losses are ``[K]``, a task's loss does not depend on its company, nor on whether its instances share
+    their prefix (unless the method says so); gradients are finite and reach something; references, penalty and rule are
+    what the contract says; three steps change the parameters, the same way twice; stored parameters give the same
+    answers back; seen tasks, an unseen one and a prompt without instruction are answered, the same alone as together;
+    virtual tokens stand before every prompt and are not counted; a tuning-free method attaches nothing trainable.
 
     Args:
         method: The class.
@@ -153,6 +154,8 @@ def _check_attached(make: Callable[[], Trainer], name: str) -> None:
 def _check_losses(make: Callable[[], Trainer], name: str) -> None:
     import torch
 
+    from snibench.batches import make_batch
+
     trainer = make()
     method, model = trainer.method, trainer.model
     model.eval()  # dropout would differ from call to call
@@ -168,6 +171,14 @@ def _check_losses(make: Callable[[], Trainer], name: str) -> None:
         f"{name}.losses of a task must not depend on the others in the batch: {losses.tolist()} together, "
         f"{alone.tolist()} alone",
     )
+    if method.shares_prefixes:
+        groups = trainer.encode([(_SEEN[task].name, (0, 1)) for task in (0, 1, 2)])
+        apart = method.losses(model, make_batch(groups, trainer.backbone, pack=False))
+        expect(
+            torch.allclose(losses, apart, rtol=1e-3, atol=1e-4),
+            f"{name}.losses differ when a task's instances share their prefix: {losses.tolist()}, apart "
+            f"{apart.tolist()}; set shares_prefixes = False",
+        )
     model.train()
     losses = method.losses(model, together)
     references = method.references(model, together)
@@ -223,6 +234,7 @@ def _check_training(make: Callable[[], Trainer], name: str, folder: Path) -> Non
 
 def _check_answers(trainer: Trainer, name: str) -> list[str]:
     """Greedy answers to a seen task, an unseen one, and a prompt without instruction; the same alone as together."""
+    from snibench.batches import virtual_tokens
     from snibench.evaluation import Answerer, Asked
     from snibench.registry import FORMATS
 
@@ -234,7 +246,16 @@ def _check_answers(trainer: Trainer, name: str) -> list[str]:
         for format in ("definition", "input_only")
         for text in ("a zibbet with 7 legs", "no legs at all")
     ]
-    together = [reply.prediction for reply in answerer.answer(asked)]
+    replies = answerer.answer(asked)
+    texts = trainer.encoder.prompt_ids([one.prompt.text for one in asked])
+    virtual = virtual_tokens(trainer.model)
+    encoded = trainer.encoder.prompts([one.prompt for one in asked])
+    expect(
+        all(one.prompt_ids == (*virtual, *ids) for one, ids in zip(encoded, texts, strict=True))
+        and [reply.prompt_tokens for reply in replies] == [len(ids) for ids in texts],
+        f"{name}: a prompt must be its virtual tokens, inserted in attach, and its text's tokens, which alone count",
+    )
+    together = [reply.prediction for reply in replies]
     alone = [answerer.answer([one])[0].prediction for one in asked]
     differing = [one.card.name for one, a, b in zip(asked, together, alone, strict=True) if a != b]
     expect(
