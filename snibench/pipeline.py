@@ -244,13 +244,14 @@ def _git() -> dict[str, str]:
 
 
 def task_frame(suite: SuiteData) -> pd.DataFrame:
-    """One row per task of the suite: what tables need to group and to normalise."""
+    """One row per task of the suite: what reports need to group, to normalise, and to tell tasks apart."""
     rows = []
     for name, task in suite.tasks.items():
         card = task.card
         rows.append(
             {
                 "task": name,
+                "definition": card.definition,
                 "category": card.category,
                 "domains": list(card.domains),
                 "sources": list(card.sources),

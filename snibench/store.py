@@ -212,7 +212,8 @@ def load_results(folder: Path) -> Results:
     return Results(
         folder=folder,
         answers=pd.concat(answers, ignore_index=True),
-        tasks=pd.concat(tasks).drop_duplicates("task", ignore_index=True),
+        # Later fits first: an older snibench may have stored less of a task.
+        tasks=pd.concat(tasks[::-1]).drop_duplicates("task", ignore_index=True),
         records=tuple(records),
         specs=tuple(specs),
         manifest=manifest,

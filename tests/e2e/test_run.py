@@ -44,6 +44,13 @@ def test_every_method_meets_the_same_questions_and_every_fit_is_done(finished) -
     assert set(results.answers["protocol"]) == {"gap", "formats", "combos"}
 
 
+def test_the_store_keeps_what_every_task_asks_for(finished) -> None:
+    tasks, cards = load_results(finished).tasks, {name: task.card for name, task in mini_tasks().items()}
+    assert dict(zip(tasks["task"], tasks["definition"], strict=True)) == {
+        name: cards[name].definition for name in tasks["task"]
+    }
+
+
 def test_every_stored_score_is_that_of_its_prediction(finished) -> None:
     answers = load_results(finished).answers
     cards = {name: task.card for name, task in mini_tasks().items()}
