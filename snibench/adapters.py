@@ -1,6 +1,6 @@
 """Trainable layers that peft has not, and how they get into a model.
 
-Both are LoRA with something between the two products: ``h = W x + (alpha/r) B mix(A x)``. ``A`` and ``B`` are plain
+All are LoRA with something between the two products: ``h = W x + (alpha/r) B mix(A x, x)``. ``A`` and ``B`` are plain
 ``nn.Linear`` modules, so that the hooks of ``gradients`` see every task's gradient in one backward.
 Which row belongs to which task is told through one ``Routing`` that all layers of a model share.
 """
@@ -44,12 +44,13 @@ class Routing:
 
 
 class LowRankLayer(nn.Module):
-    """A frozen linear layer with a trainable low-rank update ``scale * B(mix(A(x)))``, off when ``enabled`` is not set.
+    """A frozen linear layer with a trainable low-rank update ``scale * B(mix(A(x), x))``, off unless ``enabled``.
 
-    ``A`` starts Kaiming uniform (a = sqrt 5, as peft), ``B`` at zero: at the start the layer is its base.
+    ``A`` starts Kaiming uniform (a = sqrt 5, as peft), ``B`` at zero: at the start the layer is its base. ``dropout``
+    is of what ``A`` reads, as in peft.
     """
 
-    def __init__(self, base: nn.Linear, rank: int, width: int, scale: float) -> None:
+    def __init__(self, base: nn.Linear, rank: int, width: int, scale: float, dropout: float = 0.0) -> None:
         super().__init__()
         self.base_layer = base
         options: dict[str, Any] = {"bias": False, "device": base.weight.device, "dtype": torch.float32}
@@ -57,6 +58,7 @@ class LowRankLayer(nn.Module):
         self.B = nn.Linear(width, base.out_features, **options)
         nn.init.zeros_(self.B.weight)
         self.scale = scale
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.enabled = True
 
     @property
@@ -69,11 +71,12 @@ class LowRankLayer(nn.Module):
         plain: Tensor = self.base_layer(x)
         if not self.enabled:
             return plain
-        update: Tensor = self.B(self.mix(self.A(x.to(self.A.weight.dtype)))) * self.scale
+        x = x.to(self.A.weight.dtype)
+        update: Tensor = self.B(self.mix(self.A(self.dropout(x)), x)) * self.scale
         return plain + update.to(plain.dtype)
 
-    def mix(self, u: Tensor) -> Tensor:
-        """``[B, L, rank] -> [B, L, width]``: what a subclass puts between the products."""
+    def mix(self, u: Tensor, x: Tensor) -> Tensor:
+        """``u [B, L, rank] -> [B, L, width]``: what a subclass puts between the products; ``x [B, L, in]``."""
         raise NotImplementedError
 
 
@@ -98,8 +101,9 @@ class TaskRoutedLayer(LowRankLayer):
         temperature: float,
         diagonal: bool,
         state: Routing,
+        dropout: float = 0.0,
     ) -> None:
-        super().__init__(base, rank, rank * experts, scale)
+        super().__init__(base, rank, rank * experts, scale, dropout)
         device = base.weight.device
         one = torch.ones(rank) if diagonal else torch.eye(rank)
         self.transform = nn.Parameter(one.repeat(tasks, *[1] * one.dim()).to(device))
@@ -107,7 +111,7 @@ class TaskRoutedLayer(LowRankLayer):
         self.temperature = temperature
         self.state = state
 
-    def mix(self, u: Tensor) -> Tensor:
+    def mix(self, u: Tensor, x: Tensor) -> Tensor:
         """Each row through its task's transform and shares of the ``B_i``, or through a mixture of tasks."""
         share = torch.softmax(self.routing / self.temperature, dim=-1)  # [T, n]
         matrix = torch.diag_embed(self.transform) if self.transform.dim() == 2 else self.transform  # [T, r, r]
@@ -128,9 +132,17 @@ class ModulatedLayer(LowRankLayer):
     """
 
     def __init__(
-        self, base: nn.Linear, *, rank: int, scale: float, features: int, strength: float, state: Routing
+        self,
+        base: nn.Linear,
+        *,
+        rank: int,
+        scale: float,
+        features: int,
+        strength: float,
+        state: Routing,
+        dropout: float = 0.0,
     ) -> None:
-        super().__init__(base, rank, rank, scale)
+        super().__init__(base, rank, rank, scale, dropout)
         self.U = nn.Linear(features, rank, bias=False, device=base.weight.device)
         nn.init.zeros_(self.U.weight)
         self.strength = strength
@@ -140,12 +152,32 @@ class ModulatedLayer(LowRankLayer):
         """``tanh(U z)``, ``[K, q] -> [K, r]`` in (-1, 1)."""
         return torch.tanh(self.U(z))
 
-    def mix(self, u: Tensor) -> Tensor:
+    def mix(self, u: Tensor, x: Tensor) -> Tensor:
         """Each row's ranks scaled by its task's modulation; none without an instruction representation."""
         z = self.state.tables.get("z")
         if z is None:
             return u
         return u * (1 + self.strength * self.modulation(z))[self.state.rows][:, None, :]
+
+
+class TokenRoutedLayer(LowRankLayer):
+    """HydraLoRA: ``sum_i softmax(R x)_i B_i A x``, every token routed by itself, whatever its task.
+
+    The n matrices ``B_i`` stand side by side in one linear layer. The router ``R`` (Kaiming uniform as ``A``, no bias)
+    differs by expert from the start, which parts the ``B_i``. Softmax in float32; no term that balances the load.
+
+    Source: Tian et al., HydraLoRA (NeurIPS 2024), and its repository's ``peft/tuners/lora.py``.
+    """
+
+    def __init__(self, base: nn.Linear, *, rank: int, scale: float, experts: int, dropout: float = 0.0) -> None:
+        super().__init__(base, rank, rank * experts, scale, dropout)
+        self.R = nn.Linear(base.in_features, experts, bias=False, device=base.weight.device, dtype=torch.float32)
+        nn.init.kaiming_uniform_(self.R.weight, a=math.sqrt(5))
+
+    def mix(self, u: Tensor, x: Tensor) -> Tensor:
+        """Each token's shares of the ``B_i``."""
+        share = torch.softmax(self.R(x), dim=-1)  # [B, L, n]
+        return (share[..., None] * u[..., None, :]).flatten(-2)
 
 
 def insert(model: nn.Module, make: Callable[[nn.Linear], LowRankLayer]) -> list[LowRankLayer]:

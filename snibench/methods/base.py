@@ -60,6 +60,11 @@ class BaseMethod(Method):
         yield
 
 
+def attach_all(model: nn.Module) -> nn.Module:
+    """``model`` with every parameter trainable, in float32: in bfloat16 a small step would round to none."""
+    return model.float().requires_grad_(True)
+
+
 def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float) -> nn.Module:
     """``model`` with peft's LoRA on all linear layers, ``A`` drawn from the run's seed."""
     from peft import LoraConfig, get_peft_model

@@ -33,6 +33,7 @@ class MtlLoraSettings:
     diagonal: bool = False
     unseen: Literal["mixture", "mean", "nearest"] = "mixture"
     sharpness: float = 0.1
+    dropout: float = 0.0
 
 
 class MtlLora(BaseMethod):
@@ -70,6 +71,7 @@ class MtlLora(BaseMethod):
                 temperature=settings.temperature,
                 diagonal=settings.diagonal,
                 state=self._routing,
+                dropout=settings.dropout,
             ),
         )
         draw_down_projections(model)

@@ -45,6 +45,7 @@ class OursSettings:
     modulation: float = 0.5
     similarity_weight: float = 0.1
     kappa: Literal["one", "similarity"] = "one"
+    dropout: float = 0.0
 
 
 class Ours(BaseMethod):
@@ -83,6 +84,7 @@ class Ours(BaseMethod):
                 features=settings.features,
                 strength=settings.modulation,
                 state=self._routing,
+                dropout=settings.dropout,
             ),
         )
         self._layers = [layer for layer in layers if isinstance(layer, ModulatedLayer)]

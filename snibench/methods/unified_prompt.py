@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from snibench.api import Encode
 from snibench.batches import Batch, base_of
 from snibench.errors import UsageError
-from snibench.methods.base import BaseMethod, attach_lora
+from snibench.methods.base import BaseMethod, attach_all, attach_lora
 from snibench.soft_prompts import insert_prompt
 from snibench.text import derive_seed
 from snibench.types import TaskCard
@@ -56,7 +56,7 @@ class UnifiedPrompt(BaseMethod):
         if settings.adapter == "lora":
             return attach_lora(model, settings.r, settings.alpha, settings.dropout)
         if settings.adapter == "full":
-            return model.requires_grad_(True)
+            return attach_all(model)
         kind = GatedPrompt if settings.adapter == "gated-prompt" else SoftPrompt
         self._prompt = kind(base_of(model), settings.prompt_tokens)
         insert_prompt(model, settings.prompt_tokens, self._prompt)

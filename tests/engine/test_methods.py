@@ -7,15 +7,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from snibench.adapters import ModulatedLayer, TaskRoutedLayer, load_trained, save_trained
+from snibench.adapters import ModulatedLayer, TaskRoutedLayer, TokenRoutedLayer, load_trained, save_trained
+from snibench.backbone import find_model, load_backbone
 from snibench.batches import target_logits
 from snibench.errors import UsageError
-from snibench.gradients import TaskGradients
+from snibench.gradients import GradientCollector, TaskGradients
+from snibench.methods.full import Full
+from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Coordinated, Ours, OursSettings
 from snibench.methods.prompt_aligned import Aligned, PromptAligned, PromptAlignedSettings
 from snibench.methods.unified_prompt import UnifiedPrompt
+from snibench.rules.mean import Mean
 from snibench.rules.pcgrad import PCGrad
 
 
@@ -60,7 +64,12 @@ def test_mtl_lora_with_one_expert_and_frozen_transforms_is_lora(make_trainer, tm
     assert losses(trainer, tmp_path) == pytest.approx(losses(make_trainer(Lora), tmp_path), rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", [Lora, MtlLora, Ours, PromptAligned])
+def test_hydralora_with_one_expert_is_lora(make_trainer, tmp_path) -> None:
+    one = make_trainer(HydraLora, experts=1)
+    assert losses(one, tmp_path) == pytest.approx(losses(make_trainer(Lora), tmp_path), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", [HydraLora, Lora, MtlLora, Ours, PromptAligned])
 def test_every_adapter_starts_as_the_base_model(kind, make_trainer) -> None:
     trainer, base = make_trainer(kind), make_trainer(Lora)
     sizes = dict.fromkeys(trainer.data.instances, 40)
@@ -71,7 +80,7 @@ def test_every_adapter_starts_as_the_base_model(kind, make_trainer) -> None:
     assert plain.shape[0] == len(batch.target_ids)
 
 
-@pytest.mark.parametrize("kind", [Lora, MtlLora, Ours])
+@pytest.mark.parametrize("kind", [Full, HydraLora, Lora, MtlLora, Ours])
 def test_saved_parameters_give_back_the_same_model(kind, make_trainer, shake, tmp_path) -> None:
     trainer, fresh = shake(make_trainer(kind)), make_trainer(kind)
     save_trained(trainer.model, tmp_path / "adapter")
@@ -113,14 +122,14 @@ def test_an_unseen_task_gets_the_mixture_of_the_seen_tasks_updates(make_trainer,
     apart = []
     for task in range(count):
         with routing.using(row, tasks=torch.tensor([task])):
-            apart.append(layer.B(layer.mix(u)))
+            apart.append(layer.B(layer.mix(u, u)))
     shares = torch.softmax(torch.randn(count), 0)
     with routing.using(row, mixture=shares[None]):
-        mixed = layer.B(layer.mix(u))
+        mixed = layer.B(layer.mix(u, u))
     torch.testing.assert_close(mixed, sum(p * one for p, one in zip(shares, apart, strict=True)))
     one_hot = torch.eye(count)[2]
     with routing.using(row, mixture=one_hot[None]):
-        torch.testing.assert_close(layer.B(layer.mix(u)), apart[2])
+        torch.testing.assert_close(layer.B(layer.mix(u, u)), apart[2])
 
 
 @pytest.mark.parametrize("unseen", ["mixture", "mean", "nearest"])
@@ -132,6 +141,65 @@ def test_the_shares_of_an_unseen_task_are_a_distribution(make_trainer, tasks, un
     if unseen != "mean":
         assert shares.argmax() == 3
     assert torch.equal(method._mixture("task1", "any"), torch.eye(6)[1])
+
+
+# ----------------------------------------------------------------------------------- hydralora
+
+
+def test_each_token_goes_through_its_own_mixture_of_experts(make_trainer, shake) -> None:
+    layer = next(m for m in shake(make_trainer(HydraLora)).model.modules() if isinstance(m, TokenRoutedLayer))
+    x = torch.randn(1, 2, layer.base_layer.in_features)
+    experts = layer.B.weight.chunk(3, dim=1)
+    for place, token in enumerate(x[0]):
+        share = torch.softmax(layer.R.weight @ token, dim=0)
+        update = sum(p * b @ layer.A.weight @ token for p, b in zip(share, experts, strict=True))
+        expected = layer.base_layer.weight @ token + 16 / 8 * update
+        torch.testing.assert_close(layer(x)[0, place], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_experts_of_hydralora_part_after_two_steps(make_trainer, tmp_path) -> None:
+    trainer = make_trainer(HydraLora, recipe=replace(make_trainer(Lora).recipe, steps=2))
+    trainer.run(tmp_path / "c.safetensors")
+    layer = next(module for module in trainer.model.modules() if isinstance(module, TokenRoutedLayer))
+    first, second, third = layer.B.weight.chunk(3, dim=1)
+    assert not torch.allclose(first, second)
+    assert not torch.allclose(second, third)
+
+
+def test_the_gradients_of_all_tasks_come_from_one_backward(make_trainer, shake) -> None:
+    matrices = []
+    for by_task in (None, True):
+        trainer = shake(make_trainer(HydraLora))
+        trainer.collector = GradientCollector(trainer.model, trainer.collector.shared, by_task=by_task)
+        assert trainer.collector.by_task == bool(by_task)
+        matrices.append(trainer.task_gradients(trainer.encode([(f"task{t}", (0, 1)) for t in range(3)]))[0])
+    torch.testing.assert_close(*matrices, rtol=1e-4, atol=1e-5)
+
+
+# ---------------------------------------------------------------------------------------- full
+
+
+def test_full_tuning_trains_everything_in_float32(make_trainer, llama_folder, tmp_path) -> None:
+    base = load_backbone(find_model(str(llama_folder)), precision="bfloat16")
+    model = Full().attach(base.model, [], lambda texts: torch.zeros(len(texts), 1))
+    assert all(p.requires_grad and p.dtype == torch.float32 for p in model.parameters())
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight  # still tied
+    trainer = make_trainer(Full)
+    before = {name: parameter.detach().clone() for name, parameter in trainer.named.items()}
+    losses(trainer, tmp_path)
+    assert all(not torch.equal(before[name], parameter) for name, parameter in trainer.named.items())
+
+
+def test_full_tuning_takes_a_rule(make_trainer, tmp_path) -> None:
+    mean = losses(make_trainer(Full, Gentle()), tmp_path)
+    assert mean == pytest.approx(losses(make_trainer(Full), tmp_path), rel=1e-4)
+    assert losses(make_trainer(Full, PCGrad()), tmp_path)[-1] < mean[0]
+
+
+class Gentle(Mean):
+    """The mean, through every task's gradient."""
+
+    needs = frozenset({"gram"})
 
 
 # -------------------------------------------------------------------------------- prompt-aligned
