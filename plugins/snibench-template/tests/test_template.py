@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import torch
 from snibench_template.format import Arrow
 from snibench_template.method import AnchoredLora, AnchoredSettings
@@ -19,6 +22,12 @@ def test_the_method_keeps_the_contract() -> None:
 def test_snibench_finds_both_by_name() -> None:
     assert METHODS.get("template-lora") is AnchoredLora
     assert FORMATS.get("template-format") is Arrow
+
+
+def test_both_run_by_name(tmp_path) -> None:
+    names = ["--method", "template-lora", "--formats", "definition,template-format", "--no-baseline"]
+    small = ["--steps", "2", "--seeds", "0", "--limit", "1", "--protocol", "formats", "--conflict", "off"]
+    subprocess.run([sys.executable, "-m", "snibench", "run", *names, *small, "-o", tmp_path / "runs"], check=True)
 
 
 def test_the_pull_is_the_sum_of_squares_of_the_up_projections() -> None:
