@@ -75,7 +75,9 @@ def questions(tasks: int, instances: int, everything: bool) -> pd.DataFrame:
     def frame(protocol: str, task: np.ndarray, instance: np.ndarray, **columns: object) -> pd.DataFrame:
         ids = pd.Series(instance).map("i{}".format)
         plain = {"variant": "{}", "format": "definition", "stream": 0, "position": 0, "side": ""}
-        return pd.DataFrame({"protocol": protocol, "task": names[task], "instance": ids, "number": task} | plain | columns)
+        return pd.DataFrame(
+            {"protocol": protocol, "task": names[task], "instance": ids, "number": task} | plain | columns
+        )
 
     grid = np.indices((tasks, instances)).reshape(2, -1)
     parts = [frame("gap", *grid)]

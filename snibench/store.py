@@ -204,9 +204,9 @@ def load_results(folder: Path) -> Results:
         for protocol, question_set in manifest["question_sets"][fit].items():
             path = store.answers_path(fit, protocol, question_set)
             if path.exists():
-                frame = _read_frame(path)
+                frame = read_frame(path)
                 answers.append(frame.assign(method=spec.label, seed=spec.seed, train_format=spec.train_format))
-        tasks.append(_read_frame(store.folder(fit) / "tasks.parquet"))
+        tasks.append(read_frame(store.folder(fit) / "tasks.parquet"))
     if not answers:
         raise StoreError(f"No fit in '{folder}' has finished. Repeat the run to go on.")
     return Results(
@@ -220,7 +220,12 @@ def load_results(folder: Path) -> Results:
     )
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
+def read_frame(path: Path) -> pd.DataFrame:
+    """The Parquet file ``path``.
+
+    Raises:
+        StoreError: If it cannot be read; names it.
+    """
     import pandas as pd
     import pyarrow as pa
 

@@ -108,6 +108,16 @@ def csv_text(report: Report) -> str:
     return out.getvalue()
 
 
+def frame_csv(frame: pd.DataFrame) -> str:
+    """``frame`` as CSV as it is: fractions in full precision, an empty cell for what is missing."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([str(name) for name in frame.columns])
+    for row in rows_as_json(frame):
+        writer.writerow([_csv_cell(value) for value in row.values()])
+    return out.getvalue()
+
+
 def _csv_cell(value: Any) -> Any:
     # A spreadsheet runs what starts like a formula.
     if isinstance(value, str):

@@ -1,0 +1,126 @@
+"""Which tasks pull which way: cosines between the gradients of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from snibench.report.figures.style import BAND, FAINT, INK, OKABE_ITO, WIDTH, canvas, drawing, short
+from snibench.report.figures.values import Figure
+from snibench.stats.arrays import Floats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+_ACROSS = 3  # panels in a row
+_ANNOTATED = 12  # tasks up to which a single panel has its numbers in the cells
+_VECTOR = 24  # tasks up to which cells are drawn one by one; an image beyond
+_CAPTION = (
+    "Each cell: the cosine between the mean gradients of two tasks, on probe instances that are never trained on, "
+    "corrected for the noise of finite samples; means over seeds. Orange: the tasks pull apart; blue: they pull alike; "
+    "grey: too noisy to say. Tasks are in order of category (the lines). The conflict score of snibench is the mean "
+    "over pairs of max(0, -cos), cross-fitted, so it is not exactly the mean of these cells; the literature also calls "
+    "the share of pairs with a negative cosine by that name (the conflict rate)."
+)
+
+
+def conflict_map(
+    panels: Mapping[str, pd.DataFrame],
+    *,
+    categories: Mapping[str, str],
+    scores: Mapping[str, float] | None = None,
+    name: str = "conflict",
+    title: str = "Gradient conflict between tasks",
+) -> Figure:
+    """Task x task cosines as a heat map centred at 0, one panel per key of ``panels``.
+
+    Args:
+        panels: What each panel is called, and its pairs: columns first, second, cosine, each pair once; a pair that
+            is repeated (for seeds) is averaged.
+        categories: Category of each task; tasks are sorted by it. One that is not named stands at the end.
+        scores: Conflict score of a panel, to stand in its title.
+        name: Stem of the files.
+        title: Of the figure.
+
+    Raises:
+        ValueError: If there is no panel.
+        MissingExtra: If matplotlib is not installed.
+    """
+    if not panels:
+        raise ValueError("A conflict map needs at least one panel.")
+    means = {
+        label: pairs.groupby(["first", "second"], sort=False)["cosine"].mean().reset_index()
+        for label, pairs in panels.items()
+    }
+    known = pd.concat(means.values())
+    tasks = sorted({*known["first"], *known["second"]}, key=lambda task: (categories.get(task, "~"), task))
+    squares = {label: _square(pairs, tasks) for label, pairs in means.items()}
+    frame = pd.concat([pairs.assign(panel=label) for label, pairs in means.items()], ignore_index=True)
+    for side in ("first", "second"):
+        frame[f"{side}_category"] = frame[side].map(lambda task: categories.get(task, ""))
+    frame = frame[["panel", "first", "first_category", "second", "second_category", "cosine"]]
+    with drawing():
+        return Figure(name, title, _CAPTION, frame, _drawn(squares, tasks, categories, scores or {}))
+
+
+def _square(pairs: pd.DataFrame, tasks: list[str]) -> Floats:
+    """``[T, T]`` symmetric cosines, NaN where a pair is missing and on the diagonal."""
+    place = {task: index for index, task in enumerate(tasks)}
+    square = np.full((len(tasks), len(tasks)), np.nan)
+    rows, columns = pairs["first"].map(place), pairs["second"].map(place)
+    square[rows, columns] = square[columns, rows] = pairs["cosine"]
+    return square
+
+
+def _drawn(
+    squares: Mapping[str, Floats], tasks: list[str], categories: Mapping[str, str], scores: Mapping[str, float]
+) -> Canvas:
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+    count, panels = len(tasks), len(squares)
+    columns = min(_ACROSS, panels)
+    rows = ceil(panels / columns)
+    named = count <= 40
+    side = (WIDTH - 2.4) / columns
+    page, grid = canvas(rows * (side + 0.35) + (0.9 if named and panels == 1 else 0.3), rows, columns, squeeze=False)
+    found = np.abs(np.concatenate([square[np.isfinite(square)] for square in squares.values()] or [np.zeros(1)]))
+    limit = float(np.ceil(max(found.max(initial=0.0), 0.1) * 10) / 10)
+    diverging = LinearSegmentedColormap.from_list("conflict", [OKABE_ITO[0], "#fffffd", OKABE_ITO[1]])
+    colours = diverging.with_extremes(bad=BAND)
+    starts = [i for i in range(1, count) if categories.get(tasks[i]) != categories.get(tasks[i - 1])]
+    for unused in grid.flat[panels:]:
+        unused.remove()
+    for index, (label, square) in enumerate(squares.items()):
+        axes: Axes = grid.flat[index]
+        shown = np.ma.masked_invalid(square)
+        image = axes.pcolormesh(shown, cmap=colours, norm=Normalize(-limit, limit), rasterized=count > _VECTOR,
+                                edgecolors="none")  # fmt: skip
+        axes.plot([0, count], [0, count], color=FAINT, lw=0.6)
+        axes.set(xlim=(0, count), ylim=(count, 0), aspect="equal", xticks=[], yticks=[])
+        for start in starts:
+            axes.axhline(start, color=INK, lw=0.5)
+            axes.axvline(start, color=INK, lw=0.5)
+        score = scores.get(label)
+        axes.set_title(short(label, 40) + ("" if score is None else f": score {score:.3f}"), loc="left")
+        ticks = np.arange(count) + 0.5
+        size = min(7.5, 300 / count) if panels == 1 else min(6.5, 130 / count)
+        if named and index % columns == 0:
+            axes.set_yticks(ticks, [short(task, 40 if panels == 1 else 28) for task in tasks], fontsize=size)
+        if named and panels == 1:
+            axes.set_xticks(ticks, [short(task, 28) for task in tasks], fontsize=size, rotation=90)
+        axes.tick_params(length=0)
+        if panels == 1 and count <= _ANNOTATED:
+            for row, column in zip(*np.nonzero(np.isfinite(square)), strict=True):
+                value = square[row, column]
+                words = f"{value:.2f}".replace("-0.00", "0.00")
+                ink = "#fffffe" if abs(value) > 0.7 * limit else "#000001"
+                axes.text(column + 0.5, row + 0.5, words, ha="center", va="center", fontsize=6.5, color=ink)
+    bar = page.colorbar(image, ax=grid.ravel().tolist()[:panels], shrink=0.6 if rows == 1 else 0.4, aspect=18, pad=0.02)
+    bar.set_label("cosine: apart (-)  /  alike (+)")
+    bar.outline.set_visible(False)
+    return page

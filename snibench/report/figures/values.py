@@ -1,0 +1,106 @@
+"""A figure: what is drawn, its words, and the numbers behind it; and how it becomes files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snibench.errors import UsageError
+from snibench.report.cells import LONGEST_TITLE
+from snibench.report.export import frame_csv
+from snibench.report.figures.style import drawing, short, wrapped
+from snibench.store import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.text import Text
+
+_DPI = 160
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure. ``caption`` says what is drawn and what every interval is; ``frame`` has the same numbers.
+
+    ``name`` is the stem of its files. ``canvas`` holds the drawing alone: title and caption stand around it in files,
+    and beside it in a page.
+    """
+
+    name: str
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    canvas: Canvas
+
+    def __post_init__(self) -> None:
+        with drawing():
+            # The layout improves with every pass; after two it is fixed, so that all files are of one drawing.
+            for _ in range(2):
+                self.canvas.draw_without_rendering()
+            self.canvas.set_layout_engine("none")
+
+    def svg(self, *, words: bool = True) -> str:
+        """The figure as an SVG document, the same bytes for the same numbers; ``words``: with title and caption."""
+        return self._saved("svg", words).decode("utf-8")
+
+    def png(self, *, words: bool = True) -> bytes:
+        """The figure as a PNG image."""
+        return self._saved("png", words)
+
+    def csv(self) -> str:
+        """The numbers: fractions in full."""
+        return frame_csv(self.frame)
+
+    def _saved(self, kind: str, words: bool) -> bytes:
+        out = io.BytesIO()
+        with drawing():
+            around = self._words() if words else []
+            # Whatever stands around the axes makes the page larger: nothing is ever cut off.
+            self.canvas.savefig(out, format=kind, dpi=_DPI, bbox_inches="tight", pad_inches=0.08,
+                                metadata={"Date": None, "Creator": None} if kind == "svg" else {"Software": None},
+                                transparent=not words)  # fmt: skip
+            for text in around:
+                text.remove()
+        return out.getvalue()
+
+    def _words(self) -> list[Text]:
+        # Inches from the edges, as the page may be of any height.
+        height = float(self.canvas.get_figheight())
+        above: dict[str, Any] = {
+            "va": "bottom",
+            "ha": "left",
+            "fontsize": 10.5,
+            "fontweight": "bold",
+            "linespacing": 1.25,
+        }
+        below: dict[str, Any] = {"va": "top", "ha": "left", "fontsize": 7.5, "linespacing": 1.35}
+        title = self.canvas.text(0.01, 1 + 0.10 / height, wrapped(short(self.title, LONGEST_TITLE), 82), **above)
+        caption = self.canvas.text(0.01, -0.08 / height, wrapped(self.caption, 126), **below)
+        return [title, caption]
+
+
+def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
+    """Write every figure as SVG, PNG and CSV into ``folder``; returns the files.
+
+    Raises:
+        UsageError: If ``folder`` is a file.
+        StoreError: If the disk does not take them.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"'{folder}' is a file. Name a folder: --figures DIR")
+    written = []
+    for figure in figures:
+        for ending, content in (("svg", figure.svg().encode()), ("png", figure.png()), ("csv", figure.csv().encode())):
+            path = folder / f"{figure.name}.{ending}"
+            write_whole(path, partial(_fill, content))
+            written.append(path)
+    return written
+
+
+def _fill(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
