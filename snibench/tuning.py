@@ -218,6 +218,8 @@ class Trainer:
         tasks = [task for task, _ in groups]
         instructions = [instances[0].prompt.instruction for _, instances in groups]
         while True:
+            # What a model draws in its forward pass (dropout, sampled routings) comes from torch's default generator.
+            torch.manual_seed(derive_seed("forward", self.seed, self.progress.step))
             try:
                 gradients = self._backward(groups)
                 break

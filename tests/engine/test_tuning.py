@@ -71,13 +71,21 @@ def test_the_rate_rises_over_three_percent_of_the_steps_and_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "rule"), [(Lora, None), (Lora, PCGrad), (MtlLora, None), (PromptAligned, None), (Ours, None)]
+    ("kind", "rule", "settings"),
+    [
+        (Lora, None, {}),
+        (Lora, None, {"dropout": 0.3}),
+        (Lora, PCGrad, {}),
+        (MtlLora, None, {}),
+        (PromptAligned, None, {}),
+        (Ours, None, {}),
+    ],
 )
-def test_a_run_resumed_from_a_checkpoint_ends_bit_equal(kind, rule, make_trainer, tmp_path) -> None:
+def test_a_run_resumed_from_a_checkpoint_ends_bit_equal(kind, rule, settings, make_trainer, tmp_path) -> None:
     class Stop(Exception):
         pass
 
-    make = lambda: make_trainer(kind, rule() if rule else None)  # noqa: E731
+    make = lambda: make_trainer(kind, rule() if rule else None, **settings)  # noqa: E731
     whole = make()
     whole.run(tmp_path / "whole.safetensors")
     assert whole.progress.trace[-1]["loss"] < whole.progress.trace[0]["loss"]
