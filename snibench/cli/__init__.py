@@ -19,7 +19,7 @@ COMMANDS = {
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
     "ls": ("snibench.cli.ls:ls", "List methods, rules, formats, protocols, suites or runs."),
     "show": ("snibench.cli.ls:show", "Describe one method, rule, format, protocol or suite."),
-    "data": ("snibench.cli.data:data", "Check, describe and export task folders."),
+    "data": ("snibench.cli.data:data", "Fetch, check, describe and export task folders."),
     "score": ("snibench.cli.data:score", "Score a predictions file with the official metrics."),
 }
 

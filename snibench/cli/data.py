@@ -21,15 +21,59 @@ _partial = click.option("--partial", is_flag=True, help="Go on where split lists
 
 @click.group()
 def data() -> None:
-    """Check, describe and export task folders."""
+    """Fetch, check, describe and export task folders."""
+
+
+@data.command()
+@click.argument("suite", type=click.Choice(["sni"]))
+@click.argument("folder", type=_path, default=Path("natural-instructions"))
+@click.option(
+    "--from",
+    "source",
+    metavar="SOURCE",
+    default=None,
+    help="A git repository (default: the official one), the URL of a .tar.gz, or hub:OWNER/NAME for a mirror.",
+)
+@click.option("--revision", default="", metavar="COMMIT", help="Commit, tag or branch, for a repository or mirror.")
+@click.option("--sha256", default="", metavar="HEX", help="What the archive's digest must be.")
+@click.option(
+    "--track",
+    type=click.Choice(["default", "xlingual", "all"]),
+    default="default",
+    show_default=True,
+    help="default: the train and test tasks of the English track; all: every task.",
+)
+@click.option("--table", type=_path, metavar="FILE", help="Tab-separated task, category, domain, source, for a mirror.")
+def fetch(
+    suite: str, folder: Path, source: str | None, revision: str, sha256: str, track: Any, table: Path | None
+) -> None:
+    """Download SUITE into the new FOLDER (default: natural-instructions).
+
+    What was broken off goes on with the same command. Every file's digest is kept in fetched.json, and `snibench data
+    check` compares them.
+    """
+    from snibench.cli.progress import counting
+    from snibench.data.fetching import fetch as fetch_folder
+    from snibench.data.fetching.order import OFFICIAL, Order
+
+    order = Order(source or OFFICIAL, revision, sha256, track, table)
+    with counting() as progress:
+        receipt = fetch_folder(order, folder, progress)
+    for note in receipt.notes:
+        click.echo(f"Note: {_plain(note)}")
+    tasks = _count(sum(path.startswith("tasks/") for path in receipt.files), "task")
+    revision = _plain(receipt.revision or "its newest")
+    click.echo(f"{tasks} in {folder}, from {_plain(receipt.source)} at {revision}.")
+    click.echo(f"Next: snibench data check {folder}, or snibench run --data {folder} --model MODEL --method ours")
 
 
 @data.command()
 @click.argument("folder", type=_path)
 @_partial
+@click.option("--near-duplicates", "near", is_flag=True, help="Look for train inputs that nearly repeat a test input.")
 @_json_flag
 @click.pass_context
-def check(context: click.Context, folder: Path, partial: bool, as_json: bool) -> None:
+def check(context: click.Context, folder: Path, partial: bool, near: bool, as_json: bool) -> None:
     """List everything that is wrong with the tasks and split lists in FOLDER.
 
     Errors are what a suite would refuse, and make the exit code 1. Warnings break a rule of the official repository.
@@ -37,7 +81,7 @@ def check(context: click.Context, folder: Path, partial: bool, as_json: bool) ->
     from snibench.data.checks import check_folder
     from snibench.data.natural_instructions import task_files
 
-    findings = check_folder(folder, partial=partial)
+    findings = check_folder(folder, partial=partial, near=near)
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         _print_json([asdict(finding) for finding in findings])

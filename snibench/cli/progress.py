@@ -37,6 +37,34 @@ def watching(console: Console, fits: int) -> Iterator[Callable[[int, FitPlan], W
         yield lambda index, fit: _plain(console, index, fits, fit)
 
 
+@contextmanager
+def counting() -> Iterator[Callable[[str, int, int], None]]:
+    """Inside, gives a function that shows how many of something are done, of how many (0: not known).
+
+    On standard error, so that the output stays clean: a live line on a terminal, now and then a plain one elsewhere.
+    """
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[detail]}"))
+        with Progress(
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
+        ) as progress:
+            task = progress.add_task("", total=None, detail="")
+            yield lambda what, done, total: progress.update(
+                task, description=escape(what), completed=done, total=total or None, detail=f"{done:,}"
+            )
+        return
+    last = [time.monotonic()]
+
+    def say(what: str, done: int, total: int) -> None:
+        if time.monotonic() - last[0] > _PATIENCE:
+            last[0] = time.monotonic()
+            of = f" of {total:,}" if total else ""
+            console.print(f"{what}: {done:,}{of}", markup=False, highlight=False, soft_wrap=True)
+
+    yield say
+
+
 def _title(index: int, fits: int, fit: FitPlan) -> str:
     seed = f" seed {fit.spec.seed}" if fit.spec.recipe.steps else ""
     return f"[{index + 1}/{fits}] {fit.spec.label}{seed}"

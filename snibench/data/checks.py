@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
+from snibench.data.fetching import changed_files
 from snibench.data.leakage import input_key, origins, source_keys
 from snibench.data.natural_instructions import errors, read_json, task_files, task_from_json, warnings
+from snibench.data.near_duplicates import near_duplicates
 from snibench.data.sni import HELD_OUT, read_list
 from snibench.errors import DataError
 from snibench.types import Task
@@ -26,7 +29,7 @@ class Finding:
     message: str
 
 
-def check_folder(folder: Path, *, partial: bool = False) -> list[Finding]:
+def check_folder(folder: Path, *, partial: bool = False, near: bool = False) -> list[Finding]:
     """What is wrong with the task files and split lists in ``folder``: file by file, then list by list.
 
     Errors are what loading refuses; the rules of the official CI, and leaks between train and test tasks, are warnings.
@@ -34,9 +37,11 @@ def check_folder(folder: Path, *, partial: bool = False) -> list[Finding]:
     Args:
         folder: In the official layout, or flat.
         partial: Tasks that a list names and the folder lacks are warnings, not errors.
+        near: Look for inputs of train tasks that nearly repeat an evaluated input of a test task, too.
 
     Raises:
         DataError: If there is no such folder, or no task file in it.
+        MissingExtra: If ``near`` is asked for and datasketch is not installed.
     """
     files = task_files(folder)
     findings: list[Finding] = []
@@ -46,8 +51,9 @@ def check_folder(folder: Path, *, partial: bool = False) -> list[Finding]:
         findings += of_file
         if not any(finding.severity == "error" for finding in of_file):
             sound[name] = path
+    findings += [Finding("error", file, message) for file, message in changed_files(folder)]
     for track in sorted(path for path in folder.glob("splits/*") if path.is_dir()):
-        findings += _track_findings(folder, track, files, sound, partial)
+        findings += _track_findings(folder, track, files, sound, partial, near)
     return findings
 
 
@@ -77,7 +83,7 @@ def _repeated_keys(path: Path) -> set[str]:
 
 
 def _track_findings(
-    folder: Path, track: Path, files: Mapping[str, Path], sound: Mapping[str, Path], partial: bool
+    folder: Path, track: Path, files: Mapping[str, Path], sound: Mapping[str, Path], partial: bool, near: bool
 ) -> Iterator[Finding]:
     sides: dict[str, tuple[str, ...]] = {}
     for side in SIDES:
@@ -110,6 +116,8 @@ def _track_findings(
         here = {side: [name for name in sides[side] if name in sound] for side in ("train", "test")}
         file = track.relative_to(folder).as_posix()
         yield from (Finding("warning", file, message) for message in _leaks(here["train"], here["test"], sound))
+        if near:
+            yield from (Finding("warning", file, message) for message in _near(here["train"], here["test"], sound))
 
 
 def _leaks(train: list[str], test: list[str], files: Mapping[str, Path]) -> Iterator[str]:
@@ -130,6 +138,17 @@ def _leaks(train: list[str], test: list[str], files: Mapping[str, Path]) -> Iter
         )
     if inputs:
         yield f"{inputs} train instances have the input of a test instance. They are dropped from training."
+
+
+def _near(train: list[str], test: list[str], files: Mapping[str, Path]) -> Iterator[str]:
+    trained = {name: _load(name, files) for name in train}
+    asked = {name: _load(name, files).instances[:HELD_OUT] for name in test}
+    for pair in near_duplicates(trained, asked):
+        yield (
+            f"{pair.count} inputs of train task {pair.train!r} nearly repeat one of test task {pair.test!r} (Jaccard "
+            f"similarity of 5-word runs up to {pair.similarity:.2f}): {shorten(pair.train_input, 80)!r} and "
+            f"{shorten(pair.test_input, 80)!r}. They are kept."
+        )
 
 
 def _load(name: str, files: Mapping[str, Path]) -> Task:

@@ -21,9 +21,7 @@ from snibench.errors import DataError
 from snibench.text import normalise_answer
 from snibench.types import Example, Instance, Metric, Task, TaskCard
 
-GET_THE_DATA = (
-    "git clone --depth 1 https://github.com/allenai/natural-instructions, then pass --data natural-instructions"
-)
+GET_THE_DATA = "snibench data fetch sni, then pass --data natural-instructions"
 
 # The categories of the official test split whose headline metric is exact match.
 # Source: yizhongw/Tk-Instruct, src/compute_metrics.py, `category_metrics`.

@@ -1,7 +1,12 @@
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from snibench.cli import cli, main
+from snibench.errors import DataError
 
 SNI = Path(__file__).parents[3] / "shared" / "sni"
 needs_sample = pytest.mark.skipif(not SNI.is_dir(), reason="needs the SNI sample beside the repository")
@@ -97,7 +103,7 @@ def test_info_shows_tasks_categories_licences_and_splits(folder: Path) -> None:
     ("arguments", "said"),
     [
         (["data", "info", "mimi"], "Unknown suite 'mimi'. Did you mean 'mini'?"),
-        (["data", "info", "sni"], "git clone"),
+        (["data", "info", "sni"], "snibench data fetch sni"),
         (["data", "check", "no/where"], "There is no folder 'no/where'"),
         (["score", "no/where"], "no/where cannot be read"),
     ],
@@ -168,3 +174,29 @@ def test_the_commands_import_neither_torch_nor_pandas_to_start() -> None:
     code = "import sys, snibench.cli.data, snibench.data.sni, snibench.metrics; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
     assert not {"torch", "pandas", "transformers", "nltk", "rich", "numpy"} & set(run.stdout.split())
+
+
+def test_fetch_ends_with_the_next_command_and_a_bad_source_with_one_sentence(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for part in ("tasks", "splits"):
+            archive.add(folder / part, f"root/{part}")
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/sni.tar.gz").write_bytes(packed.getvalue())
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{web.server_port}"
+        done = invoke("data", "fetch", "sni", tmp_path / "new", "--from", f"{address}/sni.tar.gz")
+        missing = invoke("data", "fetch", "sni", tmp_path / "other", "--from", f"{address}/none.tar.gz")
+        web.shutdown()
+    assert done.exit_code == 0, done.output
+    assert "2 tasks in" in done.stdout
+    assert f"Next: snibench data check {tmp_path / 'new'}" in done.stdout
+    assert invoke("data", "check", tmp_path / "new").exit_code == 0
+    assert isinstance(missing.exception, DataError)
+    assert "answers 404" in str(missing.exception)
+    assert not (tmp_path / "other").exists()
