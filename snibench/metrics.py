@@ -7,7 +7,7 @@ Source:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import SimpleNamespace
@@ -15,6 +15,8 @@ from typing import Any
 
 from snibench.text import normalise_answer
 from snibench.types import Instance, TaskCard
+
+Tokenize = Callable[[str], list[str]]
 
 
 def exact_match(prediction: str, references: Sequence[str]) -> float:
@@ -26,21 +28,36 @@ def exact_match(prediction: str, references: Sequence[str]) -> float:
     return float(any(answer == normalise_answer(reference) for reference in references))
 
 
-def rouge_l(prediction: str, references: Sequence[str]) -> float:
+def rouge_l(prediction: str, references: Sequence[str], tokenize: Tokenize | None = None) -> float:
     """The best ROUGE-L F1 of ``prediction`` over ``references``, in [0, 1].
 
-    Tokens are lower-cased runs of [a-z0-9], stemmed if longer than three characters: a reference without any scores
-    0, even against itself. English only, as the official default track.
+    Without ``tokenize``, as the official default track: tokens are lower-cased runs of [a-z0-9], stemmed if longer than
+    three characters; a reference without any scores 0, even against itself. For the cross-lingual track pass
+    ``byte_pair_tokens``.
 
     Raises:
         ValueError: If there is no reference.
     """
-    return max(_rouge_l(prediction, reference) for reference in references)
+    return max(_rouge_l(prediction, reference, tokenize or _tokens) for reference in references)
+
+
+def byte_pair_tokens(tokenizer: Any) -> Tokenize:
+    """How the official cross-lingual track cuts a text: a byte-level tokenizer's tokens (GPT-2's), blanks taken off.
+
+    Args:
+        tokenizer: With a method ``tokenize(text)``, as those of transformers.
+    """
+
+    def tokenize(text: str) -> list[str]:
+        # A byte-level tokenizer writes the blank before a word as part of it, and the first word has none.
+        return [token.lstrip("\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}") for token in tokenizer.tokenize(text)]
+
+    return tokenize
 
 
 @lru_cache(maxsize=1 << 16)  # the same few answers come back for every method, seed and format
-def _rouge_l(prediction: str, reference: str) -> float:
-    ours, theirs = _tokens(prediction), _tokens(reference)
+def _rouge_l(prediction: str, reference: str, tokenize: Tokenize) -> float:
+    ours, theirs = tokenize(prediction), tokenize(reference)
     if not (common := _longest_common_subsequence(ours, theirs)):
         return 0.0
     precision, recall = common / len(ours), common / len(theirs)

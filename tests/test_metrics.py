@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snibench.metrics import Scored, chance, exact_match, majority, official_scores, rouge_l, score
+from snibench.metrics import Scored, byte_pair_tokens, chance, exact_match, majority, official_scores, rouge_l, score
 from snibench.types import Instance, TaskCard
 
 SNI = Path(__file__).parents[2] / "shared" / "sni"
@@ -111,3 +111,20 @@ def test_the_official_evaluation_of_both_heuristics_is_reproduced_to_four_decima
     assert len(tasks) == expected.pop("n_tasks")
     scores = official_scores(rows)
     assert {key: scores[key] for key in expected} == expected
+
+
+def test_the_cross_lingual_track_counts_byte_level_tokens_without_their_blanks() -> None:
+    """The words of other scripts are invisible to the default tokenizer, and not to this one."""
+
+    class ByWord:
+        def tokenize(self, text: str) -> list[str]:
+            first, *rest = text.split(" ")
+            return [first, *(f"\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}{word}" for word in rest)]
+
+    tokens = byte_pair_tokens(ByWord())
+    assert rouge_l("да нет", ["да нет"]) == 0.0
+    assert rouge_l("да нет", ["да нет"], tokens) == 1.0
+    # "нет" stands first in one and second in the other: the blank in front must not make it another token.
+    assert rouge_l("нет", ["да нет"], tokens) == pytest.approx(2 / 3)
+    # No stemming, no lower case.
+    assert rouge_l("Running", ["running"], tokens) == 0.0

@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from snibench.data.overview import Overview
+    from snibench.metrics import Tokenize
 
 _path = click.Path(path_type=Path)
 _json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -155,10 +156,32 @@ def export(suite: str, folder: Path, data: Path | None, split: str | None, tasks
     "--references", type=_path, metavar="FILE", help="JSON lines with id, references, task_id, task_category."
 )
 @_data
+@click.option(
+    "--track",
+    type=click.Choice(["default", "xlingual"]),
+    default="default",
+    show_default=True,
+    help="default: English; xlingual: other languages, whose ROUGE-L is over byte-level tokens.",
+)
+@click.option(
+    "--tokenizer",
+    default="gpt2",
+    show_default=True,
+    metavar="ID|DIR",
+    help="Of the xlingual track. The official numbers are of GPT-2's; needs snibench[train].",
+)
 @click.option("--per-task", is_flag=True, help="Show every task too.")
 @_json_flag
-def score(predictions: Path, references: Path | None, data: Path | None, per_task: bool, as_json: bool) -> None:
-    """Score PREDICTIONS (JSON lines) with the official metrics of the English track.
+def score(
+    predictions: Path,
+    references: Path | None,
+    data: Path | None,
+    track: Any,
+    tokenizer: str,
+    per_task: bool,
+    as_json: bool,
+) -> None:
+    """Score PREDICTIONS (JSON lines) with the official metrics.
 
     Lines hold id and prediction, and the references come from --references or from the first 100 instances of the test
     tasks in --data; or they are Tk-Instruct's predicted_examples.jsonl, with Task, Instance and Prediction.
@@ -167,14 +190,20 @@ def score(predictions: Path, references: Path | None, data: Path | None, per_tas
     from snibench.data.predictions import match_predictions
     from snibench.metrics import Scored, category_key, exact_match, official_scores, rouge_l
 
-    answers, notes = match_predictions(predictions, references, data)
+    answers, notes = match_predictions(predictions, references, data, track=track)
+    tokenize = _byte_pair_tokens(tokenizer) if track == "xlingual" else None
     rows = [
-        Scored(a.task, a.category, exact_match(a.prediction, a.references), rouge_l(a.prediction, a.references))
+        Scored(
+            a.task,
+            a.category,
+            exact_match(a.prediction, a.references),
+            rouge_l(a.prediction, a.references, tokenize),
+        )
         for a in answers
     ]
     scores = official_scores(rows)
     if as_json:
-        _print_json({"scores": scores, "n_instances": len(rows), "notes": notes})
+        _print_json({"track": track, "scores": scores, "n_instances": len(rows), "notes": notes})
         return
 
     def line(label: str, key: str, members: Sequence[Scored], metric: str) -> tuple[Any, ...]:
@@ -204,12 +233,30 @@ def score(predictions: Path, references: Path | None, data: Path | None, per_tas
         )
     means = [("instances (official)", "exact_match", "rougeL"), ("tasks", "macro_exact_match", "macro_rougeL")]
     _table(
-        "Overall, 0 to 100",
+        f"Overall, {track} track, 0 to 100",
         ("Mean over", "Exact match>", "ROUGE-L>"),
         ((name, f"{scores[em]:.4f}", f"{scores[rl]:.4f}") for name, em, rl in means if em in scores),
     )
     for note in notes:
         click.echo(f"Note: {_plain(note)}")
+
+
+def _byte_pair_tokens(name: str) -> Tokenize:
+    """How the cross-lingual track cuts texts, by the tokenizer called ``name``."""
+    from snibench.errors import MissingExtra, ModelError
+    from snibench.metrics import byte_pair_tokens
+
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingExtra("The xlingual track", "train") from error
+    try:
+        return byte_pair_tokens(AutoTokenizer.from_pretrained(name))
+    except (OSError, ValueError) as error:
+        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"The tokenizer '{name}' cannot be loaded ({cause}). Name a folder that holds one with --tokenizer."
+        ) from error
 
 
 def _overview(source: str) -> Overview:

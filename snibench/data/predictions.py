@@ -15,13 +15,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from snibench.data.natural_instructions import load_task, read_head, task_files
 from snibench.data.sni import HELD_OUT, read_list
 from snibench.errors import DataError, UsageError
 
-TRACK = "default"  # the English one: the metrics know no other tokenizer
+Track = Literal["default", "xlingual"]  # the English one, and the one of other languages
 # As Tk-Instruct's src/compute_metrics.py renames a task of earlier prediction files.
 _RENAMED = {"task121_atomic_question_rewriting": "task121_zest_question_rewriting"}
 
@@ -69,7 +69,7 @@ class _Line:
 
 
 def match_predictions(
-    predictions: Path, references: Path | None = None, data: Path | None = None
+    predictions: Path, references: Path | None = None, data: Path | None = None, *, track: Track = "default"
 ) -> tuple[list[Answered], list[str]]:
     """Every question with its prediction, and one sentence for each thing that is odd.
 
@@ -79,8 +79,9 @@ def match_predictions(
 
     Args:
         predictions: JSON lines in either format.
-        references: JSON lines in the data set's format; other tracks than the English one are left out.
-        data: Folder in the official layout: the first 100 instances of each of its English test tasks.
+        references: JSON lines in the data set's format; those of other tracks are left out.
+        data: Folder in the official layout: the first 100 instances of each of the track's test tasks.
+        track: Whose questions; a reference that names no track is of the English one.
 
     Raises:
         DataError: If a file or line is malformed; names file, line and field.
@@ -93,9 +94,9 @@ def match_predictions(
     if references is None and self_contained:
         return _own_references(lines, data)
     if references is not None:
-        questions, notes = _read_references(references)
+        questions, notes = _read_references(references, track)
     elif data is not None:
-        questions, notes = _questions_of(data)
+        questions, notes = _questions_of(data, track)
     else:
         raise UsageError(f"{predictions} brings no references. Pass --references FILE or --data DIR.")
     answers: dict[str, str] = {}
@@ -144,11 +145,11 @@ def _own_references(lines: list[_Line], data: Path | None) -> tuple[list[Answere
     ]
 
 
-def _read_references(path: Path) -> tuple[_Questions, list[str]]:
+def _read_references(path: Path, track: Track) -> tuple[_Questions, list[str]]:
     questions: _Questions = {}
     elsewhere = 0
     for line in _lines(path):
-        if line.values.get("track", TRACK) != TRACK:
+        if line.values.get("track", "default") != track:
             elsewhere += 1
             continue
         identity = line.text("id")
@@ -157,13 +158,13 @@ def _read_references(path: Path) -> tuple[_Questions, list[str]]:
         category = line.text("task_category", optional=True)
         questions[identity] = (line.text("task_id", optional=True), category, line.texts("references"))
     if not questions:
-        raise DataError(f"{path} holds no reference of the {TRACK} track. Pass the file for the English test tasks.")
+        raise DataError(f"{path} holds no reference of the {track} track. Pass the file for its test tasks.")
     return questions, [f"{elsewhere} references of other tracks do not count."] if elsewhere else []
 
 
-def _questions_of(folder: Path) -> tuple[_Questions, list[str]]:
+def _questions_of(folder: Path, track: Track) -> tuple[_Questions, list[str]]:
     files = task_files(folder)
-    names = read_list(folder / "splits" / TRACK / "test_tasks.txt")
+    names = read_list(folder / "splits" / track / "test_tasks.txt")
     here = [name for name in names if name in files]
     if not here:
         raise DataError(f"{folder} has a file for none of its {len(names)} test tasks. Pass the complete data set.")

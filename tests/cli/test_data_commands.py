@@ -200,3 +200,26 @@ def test_fetch_ends_with_the_next_command_and_a_bad_source_with_one_sentence(
     assert isinstance(missing.exception, DataError)
     assert "answers 404" in str(missing.exception)
     assert not (tmp_path / "other").exists()
+
+
+def test_the_xlingual_track_is_scored_with_a_byte_level_tokenizer_over_its_own_references(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    made = tokenizers.ByteLevelBPETokenizer()
+    made.train_from_iterator(["да нет yes no"], vocab_size=300)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made._tokenizer).save_pretrained(tmp_path / "tokenizer")
+    references, predictions = tmp_path / "references.jsonl", tmp_path / "predictions.jsonl"
+    facts = {"task_id": "t", "task_category": "Textual Entailment"}
+    lines = [
+        {"id": "1", "references": ["да"], "track": "xlingual", **facts},
+        {"id": "2", "references": ["yes"], "track": "default", **facts},
+    ]
+    references.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    predictions.write_text("".join(json.dumps({"id": one, "prediction": "да"}) + "\n" for one in "12"))
+    flags = ("score", predictions, "--references", references, "--json")
+    xlingual = json.loads(invoke(*flags, "--track", "xlingual", "--tokenizer", tmp_path / "tokenizer").stdout)
+    assert (xlingual["track"], xlingual["n_instances"]) == ("xlingual", 1)
+    assert (xlingual["scores"]["exact_match"], xlingual["scores"]["rougeL"]) == (100.0, 100.0)
+    english = json.loads(invoke(*flags).stdout)
+    assert (english["track"], english["scores"]["rougeL"]) == ("default", 0.0)
+    assert "--tokenizer" in str(invoke(*flags, "--track", "xlingual", "--tokenizer", "no/where").exception)
