@@ -80,7 +80,10 @@ def near_duplicates(
                     best[test] = max(best.get(test, (0.0, "", "")), (similarity, text, other))
             for test, closest in best.items():
                 found.setdefault((name, test), []).append(closest)
-    report = [NearDuplicates(*pair, len(pairs), *max(pairs)) for pair, pairs in found.items()]
+    report = []
+    for (one, two), pairs in found.items():
+        similarity, text, other = max(pairs)
+        report.append(NearDuplicates(one, two, len(pairs), similarity, text, other))
     return sorted(report, key=lambda row: (-row.count, -row.similarity, row.train, row.test))
 
 

@@ -137,7 +137,7 @@ def _official(task: str, rows: list[dict[str, Any]], facts: Mapping[str, str]) -
 
 
 def _examples(row: Mapping[str, Any], kind: str) -> list[dict[str, str]]:
-    found = []
+    found: list[dict[str, str]] = []
     while f"{kind}_{len(found)}_input" in row and row[f"{kind}_{len(found)}_output"] is not None:
         place = f"{kind}_{len(found)}"
         parts = {part: row.get(f"{place}_{part}") or "" for part in ("input", "output", "explanation")}
