@@ -210,7 +210,7 @@ def test_a_folder_without_the_task_says_so(write_task: WriteTask, tmp_path: Path
 
 def test_a_folder_without_tasks_says_how_to_get_some(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(DataError, match="git clone"):
+        with pytest.raises(DataError, match="snibench data fetch sni"):
             task_files(folder)
 
 
