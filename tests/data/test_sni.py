@@ -43,7 +43,7 @@ def test_it_is_registered() -> None:
 
 
 def test_without_a_folder_it_says_how_to_get_one() -> None:
-    with pytest.raises(UsageError, match=r"git clone .*allenai/natural-instructions, then pass --data"):
+    with pytest.raises(UsageError, match="snibench data fetch sni, then pass --data"):
         Sni().load(SuiteRequest("sni"))
 
 
