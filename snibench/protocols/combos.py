@@ -1,84 +1,76 @@
-"""Protocol ``combos``: streams that switch between two families of tasks, with and without history.
-
-Only mode ``switch``: the checkpoint tuned on all seen tasks is asked, and nothing is tuned for a combo.
-"""
+"""Protocol ``combos``: two families of tasks together, in one stream of questions or in one tuning."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import groupby, permutations
-from math import nan
-from random import Random
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-import numpy as np
 import pandas as pd
 
 from snibench.api import Protocol
-from snibench.data.leakage import input_key
 from snibench.errors import unknown
-from snibench.protocols.panel import (
-    FEWEST_SOURCES,
-    Floats,
-    above_chance,
-    group_means,
-    informative,
-    mean,
-    panel,
-    resampling,
-    source_clusters,
-)
-from snibench.stats.intervals import Estimate, excess_sd, iqr, mean_interval
-from snibench.text import canonical_json
-from snibench.types import Ask, Combo, Instance, Mixture, Question, SuiteData, Turn
+from snibench.protocols import mixtures, streams
+from snibench.protocols.pairs import combos_of, parse_pairs
+from snibench.types import Ask, Mixture, SuiteData
 
+MODES = ("switch", "train", "train-lite")
 SCHEDULES = ("alternate", "blocked", "random")
-HISTORIES = ("none", "same", "other")
+HISTORIES = streams.HISTORIES
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is asked: for each combo, schedule and history, ``streams`` streams of ``length`` questions."""
+    """What is asked.
 
+    Mode ``switch``: for each combo, schedule and history, ``streams`` streams of ``length`` questions. Mode ``train``:
+    a fit for each combo and mixture and for each side alone, asked ``instances`` of each of its tasks;
+    ``train-lite`` is the same with the mixture 1:1 only.
+    """
+
+    modes: tuple[str, ...] = ("switch",)
+    pairs: tuple[str, ...] = ()  # "NAME=A,.../B,..." of categories and tasks, in place of the suite's own combos
     format: str = "definition"
     schedules: tuple[str, ...] = ("alternate",)
     histories: tuple[str, ...] = HISTORIES
     streams: int = 20
     length: int = 40  # half of side A, half of side B
     turns: int = 2  # solved instances before a question, where there is history
+    mixtures: tuple[str, ...] = ("3:1", "1:1", "1:3")
+    instances: int | None = 50  # per task, in mode train; None = all that the suite evaluates
     seed: int = 0  # of the composition of the streams; not the seed of training
 
     def __post_init__(self) -> None:
-        for kind, given, known in (("schedule", self.schedules, SCHEDULES), ("history", self.histories, HISTORIES)):
+        for kind, given, known in (
+            ("mode of combos", self.modes, MODES),
+            ("schedule", self.schedules, SCHEDULES),
+            ("history", self.histories, HISTORIES),
+        ):
             for name in given:
                 if name not in known:
                     raise unknown(kind, name, known)
+        for text in self.mixtures:
+            mixtures.ratio(text)
+        parse_pairs(self.pairs)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The mixtures that are tuned on, none unless a mode asks for it."""
+        if "train" in self.modes:
+            return self.mixtures
+        return ("1:1",) if "train-lite" in self.modes else ()
 
 
 PAPER = Settings()
-QUICK = Settings(streams=5, length=12)
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    side: Literal["A", "B"]
-    rank: int  # among the queries of its side
-    task: str
-    instance: Instance
-
-
-Contexts = Mapping[str, Sequence[tuple[str, str]]]  # task -> (instance id, normalised input), inputs distinct
+QUICK = Settings(streams=5, length=12, instances=20)
 
 
 class Combos(Protocol):
-    """Accuracy in streams that mix two families of tasks, and what a switch of task costs.
+    """Accuracy in streams that mix two families of tasks and the cost of a switch, or tuning on mixtures of the two.
 
     Source:
-        PROTOCOLS.md, section B, mode ``switch``.
+        PROTOCOLS.md, section B.
     """
 
     Settings: ClassVar[type] = Settings
@@ -86,328 +78,46 @@ class Combos(Protocol):
     version: ClassVar[int] = 1
 
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
-        """One fit on all seen tasks; no fit if the suite has no combo that can be asked.
+        """Mode ``switch``: one fit on all seen tasks. Mode ``train``: one for each mixture and each side alone.
 
-        The same queries are asked under every schedule and history. ``limit`` bounds how often one task is
-        asked in one combo, schedule and history: streams get shorter, then fewer.
+        A combo that cannot be asked in a mode is left out of it. ``limit`` bounds how often one task is asked in one
+        combo, schedule and history, or by one fit of mode ``train``.
         """
-        contexts = _contexts(suite)
-        questions = [
-            question
-            for combo in suite.combos
-            for question in _combo_questions(
-                suite, _usable(combo, suite, contexts, self.settings), self.settings, contexts, limit
-            )
-        ]
-        return [Ask(Mixture(suite.seen), tuple(questions))] if questions else []
+        settings: Settings = self.settings
+        combos = combos_of(suite, settings.pairs)
+        asks = []
+        if "switch" in settings.modes and (questions := streams.stream_questions(suite, combos, settings, limit)):
+            asks.append(Ask(Mixture(suite.seen), tuple(questions)))
+        return [*asks, *mixtures.training_asks(suite, combos, settings, limit)]
 
     def notes(self, suite: SuiteData) -> Sequence[str]:
         """The combos that are skipped."""
         return missing_combos(suite, self.settings)
 
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-        """``combos``, ``combo_streams``, ``combo_differences``, ``switch_cost``; docs/protocols.md has every column.
+        """The frames of the modes that were asked; docs/protocols.md has every column.
 
-        A combo whose tasks are all scored by one metric is shown in that metric. Exact match and ROUGE-L never go
-        into one mean as they are: a mixed combo is shown above chance (metric "above_chance").
+        ``switch``: ``combos``, ``combo_streams``, ``combo_differences``, ``switch_cost``. ``train``:
+        ``combo_training``, ``combo_interference``, ``combo_training_tasks``. A combo whose tasks are all scored by one
+        metric is shown in that metric. Exact match and ROUGE-L never go into one mean as they are: a mixed combo is
+        shown above chance (metric "above_chance").
         """
-        shared = panel(answers, questions=("variant", "stream", "position"), facts=("task", "side"))
-        asked = _asked(shared.questions, tasks)
-        scores = {method: shared.values("score", method=method) for method in shared.methods}
-        seeds = shared.fits.groupby("method")["seed"].agg(list)
-        boxes = [
-            _Box(method, tuple(map(str, key)), metric, _values(scores[method], part), part)
-            for _, combo in asked.groupby("combo")
-            for metric, fair in [_comparable(combo)]
-            for key, part in fair.groupby(["combo", "schedule", "history"])
-            for method in scores
-        ]
-        return {
-            "combos": pd.DataFrame(box.row for box in boxes),
-            "combo_streams": pd.DataFrame(row for box in boxes for row in box.data(seeds[box.method])),
-            "combo_differences": pd.DataFrame(_differences(boxes)),
-            "switch_cost": pd.DataFrame(_switch_costs(asked, scores)),
-        }
+        variants = answers["variant"].drop_duplicates()
+        parts = pd.DataFrame([json.loads(text) for text in variants], index=pd.Index(variants))
+        rows = answers.join(parts, on="variant")
+        trained = rows["mixture"].notna() if "mixture" in rows else pd.Series(False, index=rows.index)
+        frames: dict[str, pd.DataFrame] = {}
+        if not trained.all():
+            frames |= streams.stream_frames(rows[~trained], tasks)
+        if trained.any():
+            frames |= mixtures.training_frames(rows[trained], tasks)
+        return frames
 
 
 def missing_combos(suite: SuiteData, settings: Settings = PAPER) -> tuple[str, ...]:
-    """One sentence for each combo that ``plan`` skips because a side has no task that can be asked."""
-    contexts = _contexts(suite)
-    return tuple(
-        f"Combo '{combo.name}' is skipped: no task of side {side} is in the suite "
-        f"with more than {settings.turns} different context inputs."
-        for combo in suite.combos
-        for side, names in zip("AB", _sides(_usable(combo, suite, contexts, settings)), strict=True)
-        if not names
-    )
-
-
-def _contexts(suite: SuiteData) -> Contexts:
-    """The context instances of every task that a combo names, the first of those with the same input."""
-    named = sorted({task for combo in suite.combos for side in _sides(combo) for task in side})
-    firsts = {task: {input_key(i): i.id for i in reversed(suite.context.get(task, ()))} for task in named}
-    return {task: [(name, text) for text, name in known.items()] for task, known in firsts.items()}
-
-
-def _sides(combo: Combo) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return combo.a, combo.b
-
-
-def _usable(combo: Combo, suite: SuiteData, contexts: Contexts, settings: Settings) -> Combo:
-    """``combo`` without the tasks that lack questions or context.
-
-    One context input more than there are turns is enough: at most one equals the question's.
-    """
-    a, b = (
-        tuple(t for t in side if suite.evaluation.get(t) and len(contexts.get(t, ())) > settings.turns)
-        for side in _sides(combo)
-    )
-    return Combo(combo.name, a, b)
-
-
-def _combo_questions(
-    suite: SuiteData, combo: Combo, settings: Settings, contexts: Contexts, limit: int | None
-) -> Iterator[Question]:
-    if not (combo.a and combo.b):
-        return
-    seen = frozenset(suite.seen)
-    streams = _streams(suite, combo, settings, limit)
-    for schedule in settings.schedules:
-        for history in settings.histories:
-            variant = canonical_json({"combo": combo.name, "schedule": schedule, "history": history})
-            for index, sides in enumerate(streams):
-                key = f"{settings.seed}|{combo.name}|{index}"
-                stream = _arranged(sides, schedule, Random(f"{key}|{schedule}"))
-                for position, query in enumerate(stream):
-                    rng = Random(f"{key}|{query.side}{query.rank}|{history}")
-                    told = {"none": None, "same": query.task, "other": _left_task(stream, position)}[history]
-                    yield Question(
-                        protocol="combos",
-                        task=query.task,
-                        instance=query.instance.id,
-                        format=settings.format,
-                        split="held_out" if query.task in seen else "unseen",
-                        seen=query.task in seen,
-                        history=_turns(told, query.instance, contexts, settings.turns, rng) if told else (),
-                        variant=variant,
-                        stream=index,
-                        position=position,
-                        side=query.side,
-                    )
-
-
-def _streams(
-    suite: SuiteData, combo: Combo, settings: Settings, limit: int | None
-) -> list[tuple[list[_Query], list[_Query]]]:
-    """The queries of every stream, side A and side B."""
-    per_side = settings.length // 2
-    if limit is not None:
-        per_side = min(per_side, limit * min(len(combo.a), len(combo.b)))
-    streams: list[tuple[list[_Query], list[_Query]]] = []
-    asked: Counter[str] = Counter()
-    for index in range(settings.streams):
-        rng = Random(f"{settings.seed}|{combo.name}|{index}")
-        a, b = _queries(suite, "A", combo.a, per_side, rng), _queries(suite, "B", combo.b, per_side, rng)
-        asked.update(query.task for query in (*a, *b))
-        if streams and limit is not None and max(asked.values()) > limit:
-            break
-        streams.append((a, b))
-    return streams
-
-
-def _queries(suite: SuiteData, side: Literal["A", "B"], tasks: Sequence[str], count: int, rng: Random) -> list[_Query]:
-    """``count`` queries: tasks without replacement, in cycles if there are too few; instances likewise."""
-    order = rng.sample(tasks, len(tasks))
-    laps = -(-count // len(order))
-    pools = {task: rng.sample(suite.evaluation[task], min(laps, len(suite.evaluation[task]))) for task in order}
-    queries = []
-    for rank in range(count):
-        lap, place = divmod(rank, len(order))
-        task = order[place]
-        queries.append(_Query(side, rank, task, pools[task][lap % len(pools[task])]))
-    return queries
-
-
-def _arranged(sides: tuple[list[_Query], list[_Query]], schedule: str, rng: Random) -> list[_Query]:
-    """The queries of one stream in the order of ``schedule``."""
-    a, b = sides
-    if schedule == "alternate":
-        return [query for pair in zip(a, b, strict=True) for query in pair]
-    return [*a, *b] if schedule == "blocked" else rng.sample([*a, *b], len(a) + len(b))
-
-
-def _left_task(stream: Sequence[_Query], position: int) -> str:
-    """The task that a switch to ``position`` comes from: of the other side, last asked before, else first after."""
-    side = stream[position].side
-    before = [query.task for query in stream[:position] if query.side != side]
-    return before[-1] if before else next(query.task for query in stream[position:] if query.side != side)
-
-
-def _turns(task: str, asked: Instance, contexts: Contexts, count: int, rng: Random) -> tuple[Turn, ...]:
-    """``count`` solved instances of ``task``, no input twice and none equal to the asked one."""
-    text = input_key(asked)
-    return tuple(Turn(task, name) for name in rng.sample([n for n, other in contexts[task] if other != text], count))
-
-
-# ------------------------------------------------------------------------------------ measures
-
-ABOVE_CHANCE = "above_chance"  # the metric of a mean over tasks of different metrics
-_DRAWS = 2_000  # resamples of streams
-
-
-def _asked(questions: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
-    """``questions`` with their variant taken apart and what ``tasks`` says; the index is the number of the column."""
-    variants = questions["variant"].drop_duplicates()
-    parts = pd.DataFrame([json.loads(text) for text in variants], index=pd.Index(variants))
-    facts = tasks.assign(source=source_clusters(tasks).to_numpy(), informative=informative(tasks)).set_index("task")
+    """One sentence for each combo that ``plan`` leaves out of a mode because a side has no task for it."""
+    combos = combos_of(suite, settings.pairs)
     return (
-        questions.join(parts, on="variant")
-        .drop(columns="variant")
-        .join(facts[["metric", "chance", "source", "informative"]], on="task")
+        *(streams.skipped(suite, combos, settings) if "switch" in settings.modes else ()),
+        *(mixtures.skipped(suite, combos) if settings.trained else ()),
     )
-
-
-def _comparable(asked: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """The metric of some questions, and those whose scores may be averaged, with what counts as their zero."""
-    metrics = asked["metric"].unique()
-    if len(metrics) == 1:
-        return str(metrics[0]), asked.assign(zero=0.0)
-    return ABOVE_CHANCE, asked[asked["informative"]].assign(zero=asked["chance"])
-
-
-def _values(scores: Floats, asked: pd.DataFrame) -> Floats:
-    """``[S, len(asked)]`` comparable scores."""
-    return above_chance(scores[:, asked.index], asked["zero"].to_numpy(dtype=np.float64))
-
-
-def _level(values: Floats, asked: pd.DataFrame) -> tuple[Estimate, str]:
-    """The interval of the mean of ``values`` [S, Q], and its unit: the source, or with too few of them the stream.
-
-    By streams it holds for these very tasks only, as the box does.
-    """
-    unit = "source" if asked["source"].nunique() >= FEWEST_SOURCES else "stream"
-    return mean_interval(values, clusters=asked[unit].astype(str).tolist()), unit
-
-
-@dataclass(frozen=True)
-class _Box:
-    """The streams of one method under one combo, schedule and history."""
-
-    method: str
-    variant: tuple[str, ...]  # combo, schedule, history
-    metric: str
-    values: Floats  # [S, Q]
-    asked: pd.DataFrame  # [Q]
-
-    @property
-    def names(self) -> dict[str, str]:
-        """The columns that name the box."""
-        combo, schedule, history = self.variant
-        return {"method": self.method, "combo": combo, "schedule": schedule, "history": history, "metric": self.metric}
-
-    @cached_property
-    def accuracy(self) -> Floats:
-        """``[S, n]`` mean of each stream: the data of the box."""
-        return group_means(self.values, self.asked["stream"])
-
-    @cached_property
-    def noise(self) -> Floats:
-        """``[n]`` variance of each stream's mean if answers varied only within their tasks.
-
-        For right and wrong that is sum p(1 - p) / L^2, p the accuracy of each question's task over all streams and
-        seeds; other scores vary less than that, and their own variance within the task stands in its place.
-        """
-        task = self.asked["task"]
-        level, square = (group_means(values, task).mean(axis=0) for values in (self.values, self.values**2))
-        within = np.maximum(0.0, square - level**2)[pd.factorize(task, sort=True)[0]]  # [Q]
-        streams = self.asked["stream"]
-        length = streams.groupby(streams).transform("size").to_numpy()  # [Q]
-        noise: Floats = group_means((within / length)[None], streams)[0]
-        return noise
-
-    @cached_property
-    def row(self) -> dict[str, Any]:
-        """The statistics of the box, quartiles of type 7."""
-        data = self.accuracy.reshape(-1)
-        level, unit = _level(self.values, self.asked)
-        fifth, lower, median, upper = np.quantile(data, (0.05, 0.25, 0.5, 0.75))
-        return {
-            **self.names,
-            "median": median,
-            "mean": level.value,
-            "low": level.low,
-            "high": level.high,
-            "iqr": upper - lower,
-            "p5": fifth,
-            "q1": lower,
-            "q3": upper,
-            "min": data.min(),
-            "max": data.max(),
-            "noise_sd": np.sqrt(self.noise.mean()),
-            "excess_sd": float(excess_sd(data, self.noise)) if len(data) > 1 else nan,
-            "unit": unit,
-            "n_streams": self.accuracy.shape[1],
-            "n": len(data),
-        }
-
-    def data(self, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """One row per stream and seed."""
-        streams = sorted(self.asked["stream"].unique())
-        for (row, column), accuracy in np.ndenumerate(self.accuracy):
-            yield {**self.names, "stream": streams[column], "seed": seeds[row], "accuracy": accuracy}
-
-    def resampled(self) -> dict[str, Floats]:
-        """``[B]`` values of IQR and excess SD; the same streams are drawn in every box of as many streams."""
-        streams = self.accuracy.shape[1]
-        picks = resampling("streams").integers(streams, size=(_DRAWS, streams))
-        data = self.accuracy.T[picks].reshape(_DRAWS, -1)  # [B, n S]
-        return {"iqr": iqr(data), "excess_sd": excess_sd(data, self.noise[picks])}
-
-
-def _differences(boxes: Sequence[_Box]) -> Iterator[dict[str, Any]]:
-    """How much wider one method's box is than another's, streams resampled in pairs."""
-    for _, group in groupby(boxes, key=lambda box: box.variant):
-        drawn = [(box, box.resampled()) for box in group if box.accuracy.shape[1] > 1]
-        for (ours, first), (theirs, second) in permutations(drawn, 2):
-            row: dict[str, Any] = {**ours.names, "versus": theirs.method}
-            for name in ("iqr", "excess_sd"):
-                low, high = np.quantile(first[name] - second[name], (0.025, 0.975))
-                row |= {f"{name}_difference": ours.row[name] - theirs.row[name]}
-                row |= {f"{name}_difference_low": low, f"{name}_difference_high": high}
-            yield row
-
-
-def _switch_costs(asked: pd.DataFrame, scores: Mapping[str, Floats]) -> Iterator[dict[str, Any]]:
-    """Per side, the score after history of the same task minus the score after history of the other side.
-
-    The same queries on both sides of the minus. ``relative_change`` is from no history to the other side's; it has
-    no meaning above chance, where zero is not the bottom.
-    """
-    for (combo, side), part in asked.groupby(["combo", "side"]):
-        metric, fair = _comparable(part)
-        columns = fair.reset_index(names="column").pivot(
-            index=["schedule", "stream", "position"], columns="history", values="column"
-        )
-        columns = columns.reindex(columns=list(HISTORIES)).dropna(subset=["same", "other"])
-        for schedule, queries in columns.groupby(level="schedule"):
-            told = {name: fair.loc[queries[name].dropna().astype(int)] for name in HISTORIES}
-            for method, answered in scores.items():
-                none, same, other = (_values(answered, told[name]) for name in HISTORIES)
-                cost, unit = _level(same - other, told["same"])
-                alone = mean(none)
-                yield {
-                    "method": method,
-                    "combo": combo,
-                    "schedule": schedule,
-                    "side": side,
-                    "metric": metric,
-                    "none": alone,
-                    "same": mean(same),
-                    "other": mean(other),
-                    "cost": cost.value,
-                    "low": cost.low,
-                    "high": cost.high,
-                    "relative_change": mean(other) / alone - 1.0 if alone and metric != ABOVE_CHANCE else nan,
-                    "unit": unit,
-                    "n": len(queries),
-                }

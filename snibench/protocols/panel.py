@@ -138,3 +138,39 @@ def informative(tasks: pd.DataFrame) -> Bools:
 def resampling(purpose: str) -> np.random.Generator:
     """A fresh generator for one purpose. Equal purposes draw the same tasks, so methods are resampled alike."""
     return np.random.default_rng(derive_seed("resampling", purpose))
+
+
+# ---------------------------------------------------------------------------- what may be averaged
+
+ABOVE_CHANCE = "above_chance"  # the metric of a mean over tasks of different metrics
+
+
+def with_facts(questions: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+    """``questions`` with metric, chance, source and whether each can be normalised, of their tasks."""
+    facts = tasks.assign(source=source_clusters(tasks).to_numpy(), informative=informative(tasks)).set_index("task")
+    return questions.join(facts[["metric", "chance", "source", "informative"]], on="task")
+
+
+def comparable(asked: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """The metric of some questions, and those whose scores may be averaged, with what counts as their ``zero``.
+
+    Exact match and ROUGE-L never go into one mean as they are: questions of both are compared above chance.
+    """
+    metrics = asked["metric"].unique()
+    if len(metrics) == 1:
+        return str(metrics[0]), asked.assign(zero=0.0)
+    return ABOVE_CHANCE, asked[asked["informative"]].assign(zero=asked["chance"])
+
+
+def box(data: Floats) -> dict[str, float]:
+    """What a box plot of ``data`` shows, quantiles of type 7."""
+    fifth, lower, median, upper = np.quantile(data, (0.05, 0.25, 0.5, 0.75))
+    return {
+        "median": median,
+        "iqr": upper - lower,
+        "p5": fifth,
+        "q1": lower,
+        "q3": upper,
+        "min": data.min(),
+        "max": data.max(),
+    }
