@@ -134,7 +134,32 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
 @click.option(
     "--train-format", default="definition", show_default=True, metavar="NAME", help="Format of the training prompts."
 )
-@click.option("--formats", type=CommaList(), default=None, help="Formats that the protocol `formats` compares.")
+@click.option(
+    "--formats", type=CommaList(), default=None, help="Formats that the protocol `formats` compares; * and ? match."
+)
+@click.option(
+    "--gap",
+    "gap_modes",
+    type=CommaList(),
+    default=None,
+    metavar="MODE,...",
+    help="Of the protocol `gap`: split (default), crossfit (two more fits a seed, on half of the seen tasks each).",
+)
+@click.option(
+    "--combos",
+    "combo_modes",
+    type=CommaList(),
+    default=None,
+    metavar="MODE,...",
+    help="Of the protocol `combos`: switch (default), train (fits on mixtures of two families), train-lite (1:1 only).",
+)
+@click.option(
+    "--pair",
+    "pairs",
+    multiple=True,
+    metavar="NAME=A,.../B,...",
+    help="Two families for `combos`, of categories and tasks, in place of the suite's own; repeat for several.",
+)
 @click.option("--seeds", type=Seeds(), default="0,1,2", show_default=True, help="Training seeds.")
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Training steps (profile quick: 60).")
 @click.option("--per-step", type=PerStep(), default="8,4", show_default=True, help="Tasks per step, instances of each.")
@@ -256,7 +281,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
         settings=parse_assignments(options["assignments"]),
         baseline=None if options["no_baseline"] else options["baseline"],
         protocols=options["protocols"] or ("gap", "formats", "combos"),
-        protocol_settings={"formats": {"formats": options["formats"]}} if options["formats"] else {},
+        protocol_settings=_protocol_settings(options),
         profile=profile,
         train_format=options["train_format"],
         seeds=options["seeds"],
@@ -272,6 +297,22 @@ def _request(options: dict[str, Any]) -> RunRequest:
         precision=choose_precision(options["precision"], choose_device(options["device"])),
         trust_remote_code=options["trust_remote_code"],
     )
+
+
+def _protocol_settings(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the options change about a protocol, by its name."""
+    from fnmatch import filter as matching
+
+    from snibench.registry import FORMATS
+
+    patterns = options["formats"] or ()
+    formats = dict.fromkeys(name for text in patterns for name in (matching(FORMATS.names(), text) or [text]))
+    changes = {
+        "formats": {"formats": tuple(formats)},
+        "gap": {"modes": options["gap_modes"]},
+        "combos": {"modes": options["combo_modes"], "pairs": tuple(options["pairs"])},
+    }
+    return {name: {key: value for key, value in given.items() if value} for name, given in changes.items()}
 
 
 def _runtime(options: dict[str, Any], profile: str) -> Runtime:

@@ -22,6 +22,11 @@ def chosen_tasks(suite: SuiteData, count: int | None, seed: int) -> tuple[str, .
     return (*_spread(suite, suite.seen, seed)[:seen], *_spread(suite, suite.unseen, seed)[: count - seen])
 
 
+def chosen_seen(suite: SuiteData, count: int | None, seed: int) -> tuple[str, ...]:
+    """At most ``count`` seen tasks, taken from the categories in turn; ``None`` chooses every one."""
+    return suite.seen if count is None else tuple(_spread(suite, suite.seen, seed)[:count])
+
+
 def _spread(suite: SuiteData, side: Sequence[str], seed: int) -> list[str]:
     """``side``, so ordered that any head of it covers as many categories as it can."""
     category = {name: task.card.category for name, task in suite.tasks.items()}

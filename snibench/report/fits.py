@@ -54,6 +54,13 @@ def done(results: Results) -> list[tuple[FitRecord, FitSpec]]:
     return [pair for pair in zip(results.records, results.specs, strict=True) if pair[0].status == "done"]
 
 
+def on_most_tasks(results: Results) -> list[tuple[FitRecord, FitSpec]]:
+    """Finished fits on the largest set of tasks: not those on folds or on combos, where there are others."""
+    fits = done(results)
+    largest = max((frozenset(spec.mixture.tasks) for _, spec in fits), key=len, default=frozenset())
+    return [pair for pair in fits if frozenset(pair[1].mixture.tasks) == largest]
+
+
 # ------------------------------------------------------------------------------------- failures
 
 
@@ -101,10 +108,13 @@ _CONFLICT_NOTES = (
 
 
 def conflict(results: Results) -> pd.DataFrame:
-    """method, share of training, and every number of the conflict measurement, means over seeds."""
+    """method, share of training, and every number of the conflict measurement, means over seeds.
+
+    Of the fits on all seen tasks alone: what folds and combos are tuned on has a conflict of its own.
+    """
     means: list[dict[str, Any]] = []
     measured: dict[tuple[str, float], list[dict[str, float]]] = {}
-    for record, spec in done(results):
+    for record, spec in on_most_tasks(results):
         for point, values in record.conflict.items():
             measured.setdefault((spec.label, float(point)), []).append(dict(values))
     for (method, share), fits in measured.items():

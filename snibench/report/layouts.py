@@ -87,6 +87,49 @@ LAYOUTS: Mapping[tuple[str, str], Layout] = {
         notes=(_FEW_SOURCES,),
         across="method",
     ),
+    ("gap", "gap_crossfit"): Layout(
+        "Generalization gap by cross-fitting: the same tasks, seen by one fit and not by the other",
+        keys=(METHOD,),
+        columns=(
+            Column("gap", "Gap", "difference", "lower", "gap_low", "gap_high", "n_tasks"),
+            Column("seen", "Seen", "percent", "higher", "seen_low", "seen_high", "n_tasks"),
+            Column("unseen", "Not seen", "percent", "higher", "unseen_low", "unseen_high", "n_tasks"),
+            Column("relative_gap", "Gap / seen", "percent", "lower"),
+            Column("gap_normalised", "Gap above chance", "difference", "lower"),
+            Column("n_tasks", "Tasks/sources/seeds", "count", also=("n_sources", "n_seeds")),
+        ),
+        notes=(
+            "Two fits, each on half of the seen tasks, no source in both halves. Gap: mean over tasks of the score "
+            "after the fit that saw the task minus that after the other, so that how hard tasks are cancels out.",
+        ),
+    ),
+    ("gap", "gap_crossfit_differences"): Layout(
+        "Difference of gaps by cross-fitting, paired by task",
+        keys=(Column("versus", "Versus"), METHOD),
+        columns=(Column("difference", "Difference", "difference", "lower", "low", "high"),),
+    ),
+    ("gap", "gap_crossfit_categories"): Layout(
+        "Gap by cross-fitting, by category",
+        keys=(
+            Column("category", "Category"),
+            Column("metric", "Metric"),
+            Column("n_tasks", "Tasks", "count", about=True),
+            METHOD,
+        ),
+        columns=(Column("gap", "Gap", "difference", "lower", "gap_low", "gap_high", "n_tasks"),),
+        notes=(_FEW_SOURCES,),
+        across="method",
+    ),
+    ("gap", "gap_crossfit_tasks"): Layout(
+        "Gap by cross-fitting, by task",
+        keys=(Column("task", "Task"), METHOD, Column("seed", "Seed", "count")),
+        columns=(
+            Column("gap", "Gap", "difference", "lower"),
+            Column("seen", "Seen", "percent", "higher"),
+            Column("unseen", "Not seen", "percent", "higher"),
+        ),
+        detail=True,
+    ),
     ("formats", "format_spread"): Layout(
         "Format perturbation: the same instances in several formats",
         keys=(METHOD,),
@@ -227,6 +270,62 @@ LAYOUTS: Mapping[tuple[str, str], Layout] = {
                 *("excess_sd_difference_low", "excess_sd_difference_high"),
             ),
         ),
+        detail=True,
+    ),
+    ("combos", "combo_training"): Layout(
+        "Tuning on two families of tasks: accuracy of each of their tasks",
+        keys=(Column("combo", "Combo"), Column("metric", "Metric", about=True), METHOD),
+        columns=(
+            Column("median", "Median", "percent", "higher", n="n"),
+            Column("mean", "Mean", "percent", "higher", "low", "high", "n_tasks"),
+            Column("iqr", "IQR", "points", "lower", n="n"),
+            Column("p5", "5th percentile", "percent", "higher", n="n"),
+            Column("min", "Worst", "percent", "higher", n="n"),
+            Column("noise_sd", "Noise SD", "points", n="n"),
+            Column("excess_sd", "Excess SD", "points", "lower", n="n"),
+            Column("n_seeds", "Seeds x mixtures x tasks", "count", also=("n_mixtures", "n_tasks")),
+        ),
+        notes=(
+            "The box is over seeds x mixtures x tasks. Intervals of the mean: over sources, with fewer than five of "
+            "them over seeds, and then for these tasks only.",
+        ),
+    ),
+    ("combos", "combo_interference"): Layout(
+        "Interference: tuned on both sides of a combo against its own side alone",
+        keys=(
+            Column("combo", "Combo"),
+            Column("mixture", "A:B"),
+            Column("side", "Side"),
+            Column("metric", "Metric", about=True),
+            METHOD,
+        ),
+        columns=(
+            Column("difference", "Joint - alone", "difference", "higher", "low", "high", "n_tasks"),
+            Column("single", "Alone", "percent", "higher"),
+            Column("joint", "Joint", "percent", "higher"),
+            Column("delta_m", "Δm", "percent", "higher"),
+            Column("interference", "Interference", "percent", "lower"),
+            Column("worst", "Worst task", "percent", "lower"),
+            Column("worst_task", "Which"),
+            Column("n_tasks", "Tasks", "count"),
+        ),
+        notes=(
+            "Of a task: I = (alone - joint) / alone, on raw scores. Interference: mean of max(0, I); Δm: mean of -I; "
+            "worst: the largest I. Equal steps for every fit, so a side has fewer of them in a mixture.",
+        ),
+    ),
+    ("combos", "combo_training_tasks"): Layout(
+        "Accuracy of every task after every mixture",
+        keys=(
+            Column("combo", "Combo"),
+            Column("mixture", "A:B"),
+            Column("side", "Side"),
+            Column("metric", "Metric", about=True),
+            METHOD,
+            Column("task", "Task"),
+            Column("seed", "Seed", "count"),
+        ),
+        columns=(Column("accuracy", "Accuracy", "percent", "higher"),),
         detail=True,
     ),
 }
