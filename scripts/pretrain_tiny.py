@@ -1,11 +1,11 @@
-"""Train the embedded model ``tiny`` from scratch on procedural instruction text.
+"""Train the embedded model ``tiny`` from scratch on procedural text.
 
-    python scripts/pretrain_tiny.py --minutes 55 --out snibench/models/tiny --state tiny-state
+    python scripts/pretrain_tiny.py --steps 5500 --out snibench/models/tiny --state tiny-state
 
-Stops early and continues: the state is saved every few minutes until the learning rate begins to fall, and the same
-command, or one with more minutes, goes on from it.
-``--smoke`` does everything in seconds, with a model that has learned nothing. The learning rate is constant,
-then falls to zero over the last share ``DECAY`` of the time, so that ``--minutes`` may be anything.
+One process, one thread, float32: the weights are decided by the flags (on one kind of processor and one version of
+torch). Its state is saved every ``SAVE`` steps; the same command goes on from there and ends with the same weights as
+if it had never stopped. The learning rate is constant, then falls to zero over the last share ``DECAY`` of the steps, so
+that ``--steps`` may still be changed before. ``--smoke`` does everything in seconds, with a model that has learned nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import platform
 import re
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,8 +24,8 @@ from random import Random
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from tiny_corpus import _SYLLABLES, Row, row
+from tiny_corpus import row
+from tiny_wording import SYLLABLES, Row
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import Unigram
 from torch import Tensor, nn
@@ -55,7 +56,9 @@ SUFFIXES = (
     "ous",
     "ate",
 )
-DECAY = 0.3  # last share of the budget, in which the learning rate falls to zero
+DECAY = 0.3  # last share of the steps, in which the learning rate falls to zero
+SAVE = 250  # steps between two states
+WARM = 60  # steps until the learning rate has risen
 WORD = re.compile(r" ?[^\W\d_]+| ?\d| ?[^\w\s]+|_|\n+|\s+")
 
 # -------------------------------------------------------------------------------- tokenizer
@@ -89,7 +92,7 @@ def build_tokenizer(rows: int = 20_000) -> PreTrainedTokenizerFast:
     vocabulary |= {word: math.log(counts[word] / total) for word in frequent}
     for piece in (GLUE, "\n", "\n\n", " ", *letters, *(" " + mark for mark in letters if not mark.isalnum())):
         vocabulary.setdefault(piece, -14.0)
-    for piece in sorted({*_SYLLABLES, *SUFFIXES}):
+    for piece in sorted({*SYLLABLES, *SUFFIXES}):
         vocabulary.setdefault(piece, -14.0)
     tokenizer = Tokenizer(Unigram(list(vocabulary.items()), unk_id=1, byte_fallback=True))
     tokenizer.normalizer = normalizers.Replace(Regex(r"(?<![ \p{L}])(?=\p{L})"), GLUE + " ")
@@ -157,20 +160,9 @@ class Muon(torch.optim.Optimizer):
                     buffer = state.setdefault("momentum", torch.zeros_like(parameter))
                     buffer.lerp_(parameter.grad, 1 - group["momentum"])
                     updates.append(parameter.grad.lerp(buffer, group["momentum"]))
-                for parameter, update in zip(members, shared_orthogonal(torch.stack(updates)), strict=True):
+                for parameter, update in zip(members, orthogonal(torch.stack(updates)), strict=True):
                     scale = 0.2 * math.sqrt(max(parameter.shape))
                     parameter.mul_(1 - group["lr"] * group["decay"]).add_(update, alpha=-group["lr"] * scale)
-
-
-def shared_orthogonal(matrices: Tensor) -> Tensor:
-    """``orthogonal``, each process doing its part where the parts are equal."""
-    world = dist.get_world_size()
-    if len(matrices) % world:
-        return orthogonal(matrices)
-    mine = orthogonal(matrices.chunk(world)[dist.get_rank()]).contiguous()
-    parts = [torch.empty_like(mine) for _ in range(world)]
-    dist.all_gather(parts, mine)
-    return torch.cat(parts)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -252,25 +244,24 @@ def collate(rows: list[Encoded]) -> dict[str, Tensor]:
 
 
 def batches(
-    tokenizer: PreTrainedTokenizerFast, seed: int, rank: int, start: int, budget: int, pool: int = 320
-) -> Iterator[tuple[int, dict[str, Tensor]]]:
-    """Endless batches of about ``budget`` tokens, rows of similar length together, as (pool number, batch).
+    tokenizer: PreTrainedTokenizerFast, seed: int, budget: int, pool: int = 0, spot: int = 0, rows: int = 320
+) -> Iterator[tuple[int, int, dict[str, Tensor]]]:
+    """Endless batches of about ``budget`` tokens, rows of similar length together, as (pool, spot in it, batch).
 
     Pool ``n`` is a function of the seed and ``n`` alone, so that training continues where it stopped.
     """
-    number = start
     while True:
-        rng = Random(f"tiny {seed} {rank} {number}")
-        rows = sorted(encoded(tokenizer, [row(rng) for _ in range(pool)]), key=lambda r: len(r.ids))
+        rng = Random(f"tiny {seed} {pool}")
+        drawn = sorted(encoded(tokenizer, [row(rng) for _ in range(rows)]), key=lambda r: len(r.ids))
         groups: list[list[Encoded]] = [[]]
-        for r in rows:
+        for r in drawn:
             if groups[-1] and (len(groups[-1]) + 1) * len(r.ids) > budget:
                 groups.append([])
             groups[-1].append(r)
         rng.shuffle(groups)
-        for group in groups:
-            yield number, collate(group)
-        number += 1
+        for number in range(spot, len(groups)):
+            yield pool, number, collate(groups[number])
+        pool, spot = pool + 1, 0
 
 
 # --------------------------------------------------------------------------------- training
@@ -325,117 +316,90 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     tokenizer.save_pretrained(folder)
 
 
-def learn(rank: int, given: argparse.Namespace, port: int) -> None:
-    """Train as one of ``given.processes`` equal processes; the first one logs and saves.
-
-    Processes of one thread each, because on a busy machine two threads of one process wait for each other.
-    """
+def learn(given: argparse.Namespace) -> None:
+    """Train, log, save; goes on from a state if there is one."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=given.processes)
-    known = given.state and (given.state / "tokenizer.json").exists()
-    tokenizer = (
-        PreTrainedTokenizerFast.from_pretrained(given.state)
-        if known
-        else build_tokenizer(500 if given.smoke else 20_000)
-    )
+    torch.use_deterministic_algorithms(True)
+    tokenizer = build_tokenizer(500 if given.smoke else 20_000)
     model = build_model(len(tokenizer), given.seed)
-    parameters = list(model.parameters())
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    muon = Muon([p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n], lr=given.lr)
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    muon = Muon(matrices, lr=given.lr)
     adam = torch.optim.AdamW(others, lr=given.lr_embedding, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    groups = [*muon.param_groups, *adam.param_groups]
-    for group in groups:
-        group["peak"] = group["lr"]
-    done: dict[str, Any] = {"step": 0, "tokens": 0, "answers": 0, "seconds": 0.0, "pool": 0}
+    parts: dict[str, Any] = {"model": model, "muon": muon, "adam": adam}
+    done: dict[str, Any] = {"step": 0, "tokens": 0, "answers": 0, "cpu_seconds": 0.0, "pool": 0, "spot": 0}
     state_file = given.state / "state.pt" if given.state else None
     if state_file and state_file.exists():
         state = torch.load(state_file, weights_only=True)
-        model.load_state_dict(state["model"])
-        muon.load_state_dict(state["muon"])
-        adam.load_state_dict(state["adam"])
-        done = state["done"] | {"pool": state["done"]["pool"] + 1}
-    test = held_out(tokenizer, 60 if given.smoke else 400)
-    if rank == 0:
-        print(f"{model.num_parameters()} parameters, {len(tokenizer)} tokens in the vocabulary", flush=True)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        done = state["done"]
+    test = held_out(tokenizer, 60 if given.smoke else 500)
+    print(f"{model.num_parameters()} parameters, {len(tokenizer)} tokens in the vocabulary", flush=True)
 
-    begin = time.monotonic() - done["seconds"]
-    saved = logged = time.monotonic()
+    before = done["cpu_seconds"] - time.process_time()
     losses: list[float] = []
-    progress = 0.0
-    for pool, batch in batches(tokenizer, given.seed, rank, done["pool"], given.batch // given.processes):
-        factor = min(1.0, (done["step"] + 1) / 60, (1 - progress) / DECAY + 0.005)
-        for group in groups:
-            group["lr"] = group["peak"] * factor
+    for pool, spot, batch in batches(tokenizer, given.seed, given.batch, done["pool"], done["spot"]):
+        if done["step"] >= given.steps:
+            break
+        factor = min(1.0, (done["step"] + 1) / WARM, (1 - done["step"] / given.steps) / DECAY)
+        for group, peak in ((muon.param_groups[0], given.lr), (adam.param_groups[0], given.lr_embedding)):
+            group["lr"] = peak * factor
         logits, target = target_logits(model, batch)
         weight = batch["weight"][batch["target"] >= 0]
         loss = F.cross_entropy(logits, target, reduction="none") @ weight / weight.sum()
         loss.backward()
-        mine = done["step"] / given.steps if given.steps else (time.monotonic() - begin) / (60 * given.minutes)
-        told = torch.tensor(
-            [mine if rank == 0 else 0.0, float(loss.detach()), (batch["ids"] != PAD_ID).sum(), len(target)]
-        )
-        shared = torch.cat([*(p.grad.flatten() for p in parameters), told])
-        dist.all_reduce(shared)
-        gradient, (progress, total, tokens, answers) = shared[:-4] / given.processes, shared[-4:].tolist()
-        if progress >= 1:
-            break
-        for parameter, part in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
-            parameter.grad = part.view_as(parameter)
         nn.utils.clip_grad_norm_(others, 1.0)
         muon.step()
         adam.step()
         model.zero_grad(set_to_none=True)
-        losses.append(total / given.processes)
-        done["step"] += 1
-        done["tokens"] += int(tokens)
-        done["answers"] += int(answers)
-        done["seconds"] = time.monotonic() - begin
-        done["pool"] = pool
-        now = time.monotonic()
-        if rank == 0 and now - logged > 30:
+        losses.append(loss.item())
+        done = {
+            "step": done["step"] + 1,
+            "tokens": done["tokens"] + int((batch["ids"] != PAD_ID).sum()),
+            "answers": done["answers"] + len(target),
+            "cpu_seconds": round(before + time.process_time(), 1),
+            "pool": pool,
+            "spot": spot + 1,
+        }
+        if done["step"] % 50 == 0:
             print(f"{json.dumps(done)} loss {sum(losses) / len(losses):.3f}", flush=True)
-            losses, logged = [], now
-        if rank == 0 and state_file and now - saved > 240 and progress < 1 - DECAY:
-            tokenizer.save_pretrained(given.state)
+            losses = []
+        if state_file and done["step"] % (2 if given.smoke else SAVE) == 0:
+            given.state.mkdir(parents=True, exist_ok=True)
             part_file = state_file.with_suffix(".part")
-            torch.save(
-                {"model": model.state_dict(), "muon": muon.state_dict(), "adam": adam.state_dict(), "done": done},
-                part_file,
-            )
+            torch.save({"done": done} | {name: part.state_dict() for name, part in parts.items()}, part_file)
             part_file.replace(state_file)
-            report("held-out", accuracy(model, test))
-            saved = time.monotonic()
-    if rank == 0:
-        given.out.mkdir(parents=True, exist_ok=True)
-        save(model, tokenizer, given.out)
-        report(f"finished {json.dumps(done)}", accuracy(model, test))
-    dist.destroy_process_group()
+            save(model, tokenizer, given.state / "snapshot")
+    given.out.mkdir(parents=True, exist_ok=True)
+    save(model, tokenizer, given.out)
+    flags = {"steps": given.steps, "seed": given.seed, "batch": given.batch, "lr": given.lr}
+    record = {
+        **{"command": "python scripts/pretrain_tiny.py", "flags": flags | {"lr-embedding": given.lr_embedding}},
+        **{name: done[name] for name in ("tokens", "answers", "cpu_seconds")},
+        **{"device": f"one thread, {platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"},
+        **{"torch": torch.__version__, "python": platform.python_version()},
+    }
+    (given.out / "training.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    report(f"finished {json.dumps(done)}", accuracy(model, test))
 
 
 def main() -> None:
-    """Train, log, save."""
+    """Read the flags and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=55.0, help="wall-clock budget, over all continuations")
-    parser.add_argument("--steps", type=int, default=None, help="end after so many steps instead; deterministic")
+    parser.add_argument("--steps", type=int, default=5500)
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished checkpoint")
     parser.add_argument("--state", type=Path, default=None, help="folder of the state to continue from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=4096, help="tokens per step, padding included")
     parser.add_argument("--lr", type=float, default=0.006, help="of the matrices (Muon)")
     parser.add_argument("--lr-embedding", type=float, default=0.004, help="of embeddings and norms (AdamW)")
-    parser.add_argument(
-        "--processes", type=int, default=2, help="each with one thread; part of what decides the weights"
-    )
     parser.add_argument("--smoke", action="store_true", help="a few steps, to see that everything runs")
     given = parser.parse_args()
     if given.smoke:
-        given.steps = 4
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    torch.multiprocessing.spawn(learn, (given, port), nprocs=given.processes)
+        given.steps = min(given.steps, 4)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    learn(given)
 
 
 if __name__ == "__main__":

@@ -132,8 +132,8 @@ _nli = "Premise: {text} Hypothesis: {hypothesis}"
 FEATURES: tuple[Feature, ...] = (
     Feature("review", "Sentiment Analysis", "overall", REVIEWS, ("decide how the writer feels overall", "classify the general opinion", "judge the final verdict", "tell the sentiment of the whole text", "find out whether the customer is content"), classes=POLARITY, weight=2.5),
     Feature("review", "Sentiment Analysis", "opinion", tuple(r + " and one aspect of it" for r in REVIEWS), ("decide what is said about the aspect", "classify the opinion on the named aspect", "judge the sentiment for this aspect only"), "{text} Aspect: {aspect}", {k: POLARITY[k] for k in ("positive", "negative")}, weight=2),
-    Feature("review", "Information Extraction", "liked", REVIEWS, ("name the thing that the writer liked", "write down what is praised", "find the good part")),
-    Feature("review", "Information Extraction", "disliked", REVIEWS, ("name the thing that the writer did not like", "write down what is criticised", "find the bad part")),
+    Feature("review", "Information Extraction", "liked", REVIEWS, ("name the thing that the writer liked", "write down what is praised", "find the good part"), weight=1.2),
+    Feature("review", "Information Extraction", "disliked", REVIEWS, ("name the thing that the writer did not like", "write down what is criticised", "find the bad part"), weight=1.2),
     Feature("utterance", "Intent Identification", "intent", MESSAGES, ("detect what the user wants", "identify the intent", "find the purpose of the message", "tell which service is needed", "classify the wish"), classes=INTENT, weight=3),
     *(
         Feature("utterance", "Information Extraction", key, MESSAGES, tuple(f"{verb} {what}" for verb in ("extract", "write", "find", "copy", "fill the slot with") for what in whats), weight=0.6)
@@ -144,20 +144,20 @@ FEATURES: tuple[Feature, ...] = (
     Feature("use", "Commonsense Classification", "sensible", ("a statement about an object", "a sentence about daily life", "a claim about a thing"), ("decide whether it makes sense", "judge whether the statement is plausible", "check it with common sense"), classes=SENSE, weight=2),
     Feature("use", "Question Answering", "object", ("a question with two options", "a purpose and two things", "two objects and a goal"), ("choose the object that fits", "pick the right option", "select the thing that one needs"), "What can {purpose}? Options: {option 1}, {option 2}", weight=1.5),
     Feature("use", "Question Answering", "choice", ("a question with two options", "a purpose and two things"), ("tell which option fits", "tell which one of the two is right"), "What can {purpose}? 1: {option 1} 2: {option 2}", ORDER, weight=1.2),
-    Feature("use", "Question Answering", "weight", ("the name of a thing", "an object"), ("tell whether it is heavy or light", "judge its weight"), "{object}", WEIGHT, weight=0.4),
-    Feature("use", "Question Answering", "purpose", ("the name of a thing", "an object"), ("tell what it is used for", "name its purpose"), "{object}", weight=0.5),
-    Feature("pair", "Text Matching", "same", PAIRS, ("decide whether they mean the same", "judge whether one is a paraphrase of the other", "compare their meaning", "find out if they tell the same event"), _two, SAME, weight=2.5),
-    Feature("pair", "Text Matching", "changed", PAIRS, ("find what differs", "name the kind of difference", "tell which detail was changed"), _two, CHANGED, weight=1.2),
-    Feature("entailment", "Textual Entailment", "relation", ("a premise and a hypothesis", "a sentence and a claim", "two sentences", "a fact and a guess"), ("decide whether the second follows from the first", "judge the claim by the premise", "classify their logical relation", "check the guess"), _nli, RELATION, weight=3),
+    Feature("use", "Question Answering", "weight", ("the name of a thing", "an object"), ("tell whether it is heavy or light", "judge its weight"), "{object}", WEIGHT, weight=0.2),
+    Feature("use", "Question Answering", "purpose", ("the name of a thing", "an object"), ("tell what it is used for", "name its purpose"), "{object}", weight=0.3),
+    Feature("pair", "Text Matching", "same", PAIRS, ("decide whether they mean the same", "judge whether one is a paraphrase of the other", "compare their meaning", "find out if they tell the same event"), _two, SAME, weight=3.5),
+    Feature("pair", "Text Matching", "changed", PAIRS, ("find what differs", "name the kind of difference", "tell which detail was changed"), _two, CHANGED, weight=1.5),
+    Feature("entailment", "Textual Entailment", "relation", ("a premise and a hypothesis", "a sentence and a claim", "two sentences", "a fact and a guess"), ("decide whether the second follows from the first", "judge the claim by the premise", "classify their logical relation", "check the guess"), _nli, RELATION, weight=3.5),
     *(
         Feature("entities", "Named Entity Recognition", key, ("a news sentence", "a sentence", "a line of a report"), tuple(f"{verb} {what}" for verb in ("find", "extract", "write down", "give") for what in whats), weight=0.6)
         for key, whats in {"person": ("the name of the person", "the human being"), "city": ("the name of the city", "the place"), "company": ("the company", "the name of the firm"), "month": ("the month", "the time")}.items()
     ),
     Feature("entities", "Named Entity Recognition", "kind", ("a sentence with a word in brackets", "a text in which a name is marked"), ("tell the type of the name in brackets", "classify the marked word", "label the entity"), classes=KIND, domains="marked", weight=1.5),
-    Feature("story", "Question Answering", "answer", STORIES, ("answer the question with a word of the text", "find the answer in the passage", "give the short answer"), _qa, weight=3),
+    Feature("story", "Question Answering", "answer", STORIES, ("answer the question with a word of the text", "find the answer in the passage", "give the short answer"), _qa, weight=3.5),
     Feature("story", "Question Answering", "full", STORIES, ("answer the question with a full sentence", "give the answer as a complete sentence", "write a whole sentence that answers it"), _qa, weight=1.5),
     Feature("story", "Question Understanding", "kind", STORIES, ("tell what the question asks for", "classify the question word"), _qa, {"who": (("person", "who", "human"), ("it asks for a person",)), "where": (("place", "where", "location"), ("it asks for a place",)), "when": (("time", "when", "date"), ("it asks for a time",)), "what": (("thing", "what", "object"), ("it asks for a thing",))}, weight=0.8),
-    Feature("story", "Answerability Classification", "answerable", STORIES, ("decide whether the text answers the question", "check if the question can be answered", "tell whether there is enough information"), "{text} Question: {maybe}", ANSWERABLE, weight=1.2),
+    Feature("story", "Answerability Classification", "answerable", STORIES, ("decide whether the text answers the question", "check if the question can be answered", "tell whether there is enough information"), "{text} Question: {maybe}", ANSWERABLE, weight=2),
     *(
         Feature("story", "Information Extraction", key, ("a passage", "a text of two sentences"), (f"name the {key}", f"find the {key} that is mentioned", f"write the {key}"), weight=0.25)
         for key in ("first person", "second person", "first city", "second city")
@@ -169,10 +169,10 @@ FEATURES: tuple[Feature, ...] = (
     Feature("table", "Data to Text", "told", ("a record", "a list of fields", "some data", "a table row"), ("write it as a sentence", "tell the data in words", "turn the fields into a sentence"), weight=1.5),
     Feature("table", "Information Extraction", "value", ("a record and a field", "some data and a key"), ("give the value of the field", "look the key up in the record"), "{text} Field: {key}", weight=1.2),
     Feature("consequence", "Cause Effect Classification", "cause", ("two events", "two clauses with numbers"), ("tell which one is the cause", "find the event that came first", "name the reason"), classes=ORDER, weight=1),
-    Feature("consequence", "Cause Effect Classification", "related", ("an event with a reason", "two linked events"), ("judge whether the reason fits", "decide whether the link is logical"), "{claim}", CAUSAL, weight=1),
+    Feature("consequence", "Cause Effect Classification", "related", ("an event with a reason", "two linked events"), ("judge whether the reason fits", "decide whether the link is logical"), "{claim}", CAUSAL, weight=1.5),
     Feature("pronoun", "Coreference Resolution", "meant", ("a sentence and a question", "a text with a pronoun"), ("name the person that the pronoun stands for", "tell who is meant", "resolve the pronoun"), "{text} {question}", weight=1.5),
     Feature("pronoun", "Gender Classification", "pronoun", ("a sentence about two people", "a text"), ("tell whether a man or a woman acted last", "classify the person meant"), classes=GENDER, weight=0.7),
-    Feature("odd", "Word Semantics", "odd", ("four words", "a list of words"), ("find the word that does not belong", "name the odd one out", "write the word of another kind"), weight=1.2),
+    Feature("odd", "Word Semantics", "odd", ("four words", "a list of words"), ("find the word that does not belong", "name the odd one out", "write the word of another kind"), weight=1.8),
     Feature("odd", "Word Semantics", "kind", ("four words", "a list of words"), ("name the kind of most words", "tell what most of the words are"), classes={k: ((k,), (f"most of them are of the kind {k}",)) for k in w.KINDS}, weight=0.8),
     Feature("odd", "Word Semantics", "first", ("four words", "a list of words"), ("copy the first word", "write only the word at the start"), weight=0.3),
     Feature("odd", "Word Semantics", "last", ("four words", "a list of words"), ("copy the last word", "write only the word at the end"), weight=0.3),

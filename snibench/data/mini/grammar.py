@@ -203,7 +203,7 @@ def _event(rng: Random, domain: str, *others: _Event) -> _Event:
 
 
 def pair(rng: Random, domain: str) -> Draw:
-    """Two sentences that tell the same event in other words, or differ in one point."""
+    """Two sentences that tell the same event in other words, or differ in one point or two."""
     event = _event(rng, domain)
     same = rng.random() < 0.5
     changed = "nothing"
@@ -213,13 +213,16 @@ def pair(rng: Random, domain: str) -> Draw:
         changed = rng.choice(("person", "place", "day", "action"))
         if changed == "action":
             verb = 2
+        more = rng.choice(("person", "place", "day")) if rng.random() < 0.6 else changed
+        points = {changed, more}
+        changed = changed if more == changed else "several points"
         event = _Event(
-            _other(rng, w.NAMES, event.person) if changed == "person" else event.person,
+            _other(rng, w.NAMES, event.person) if "person" in points else event.person,
             event.verb,
             event.adjective,
             event.thing,
-            _other(rng, w.CITIES, event.city) if changed == "place" else event.city,
-            _other(rng, w.DAYS, event.day) if changed == "day" else event.day,
+            _other(rng, w.CITIES, event.city) if "place" in points else event.city,
+            _other(rng, w.DAYS, event.day) if "day" in points else event.day,
         )
     return Draw(
         one,
@@ -272,27 +275,26 @@ def entities(rng: Random, domain: str) -> Draw:
     return Draw(pattern.format(**shown), {**values, "kind": marked})
 
 
+def _asked_of(event: _Event) -> dict[str, tuple[str, str, str]]:
+    """What can be asked of an event: question, short answer, full sentence."""
+    person, noun, (past, _, _, base) = event.person, event.thing[0], event.verb
+    deed = f"{person} {past} the {noun}"
+    return {
+        "who": (f"Who {past} the {noun}?", person, f"{deed}."),
+        "where": (f"Where did {person} {base} the {noun}?", event.city, f"{deed} in {event.city}."),
+        "when": (f"When did {person} {base} the {noun}?", event.day, f"{deed} on {event.day}."),
+        "what": (f"What did {person} {base} in {event.city}?", noun, f"{deed}."),
+    }
+
+
 def story(rng: Random, domain: str) -> Draw:
     """Two events, a question about one of them, its short answer and the whole sentence."""
     one = _event(rng, domain)
     two = _event(rng, domain, one)
-    events = [one, two]
-    asked = rng.choice(events)
-    noun = asked.thing[0]
+    asked = rng.choice((one, two))
+    noun, base = asked.thing[0], asked.verb[3]
     kind = rng.choice(("who", "where", "when", "what"))
-    base, past = asked.verb[3], asked.verb[0]
-    question, answer = {
-        "who": (f"Who {past} the {noun}?", asked.person),
-        "where": (f"Where did {asked.person} {base} the {noun}?", asked.city),
-        "when": (f"When did {asked.person} {base} the {noun}?", asked.day),
-        "what": (f"What did {asked.person} {base} in {asked.city}?", noun),
-    }[kind]
-    full = {
-        "who": f"{asked.person} {past} the {noun}.",
-        "where": f"{asked.person} {past} the {noun} in {asked.city}.",
-        "when": f"{asked.person} {past} the {noun} on {asked.day}.",
-        "what": f"{asked.person} {past} the {noun}.",
-    }[kind]
+    question, answer, full = _asked_of(asked)[kind]
     answerable = rng.random() < 0.5
     stranger = _other(rng, w.NAMES, one.person, two.person)
     unanswerable = rng.choice(
@@ -316,7 +318,12 @@ def story(rng: Random, domain: str) -> Draw:
             "second person": two.person,
             "first city": one.city,
             "second city": two.city,
-            "shared": f"{one.person} and {two.person}",
+            **{
+                f"{part} {kind} {number}": text
+                for number, event in enumerate((one, two), 1)
+                for kind, texts in _asked_of(event).items()
+                for part, text in zip(("question", "answer", "full"), texts, strict=True)
+            },
         },
     )
 
