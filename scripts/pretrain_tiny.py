@@ -2,10 +2,11 @@
 
     python scripts/pretrain_tiny.py --steps 5500 --out snibench/models/tiny --state tiny-state
 
-One process, one thread, float32: the weights are decided by the flags (on one kind of processor and one version of
-torch). Its state is saved every ``SAVE`` steps; the same command goes on from there and ends with the same weights as
-if it had never stopped. The learning rate is constant, then falls to zero over the last share ``DECAY`` of the steps, so
-that ``--steps`` may still be changed before. ``--smoke`` does everything in seconds, with a model that has learned nothing.
+One process, float32, and for each of the ``PARTS`` of a batch one thread: the flags decide the weights (on one kind of
+processor and one version of torch). The state is saved every ``SAVE`` steps; the same command goes on from there, and
+ends with the same weights as if it had never stopped. The learning rate is constant, then falls to zero over the last
+share ``DECAY`` of the steps, so that ``--steps`` may still be changed before that. ``--smoke`` does everything in
+seconds, with a model that has learned nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -58,6 +60,7 @@ SUFFIXES = (
 )
 DECAY = 0.3  # last share of the steps, in which the learning rate falls to zero
 SAVE = 250  # steps between two states
+PARTS = 2  # of a batch, each the work of one thread: on a busy machine threads must not wait for each other often
 WARM = 60  # steps until the learning rate has risen
 WORD = re.compile(r" ?[^\W\d_]+| ?\d| ?[^\w\s]+|_|\n+|\s+")
 
@@ -245,8 +248,10 @@ def collate(rows: list[Encoded]) -> dict[str, Tensor]:
 
 def batches(
     tokenizer: PreTrainedTokenizerFast, seed: int, budget: int, pool: int = 0, spot: int = 0, rows: int = 320
-) -> Iterator[tuple[int, int, dict[str, Tensor]]]:
-    """Endless batches of about ``budget`` tokens, rows of similar length together, as (pool, spot in it, batch).
+) -> Iterator[tuple[int, int, list[dict[str, Tensor]]]]:
+    """Endless batches of ``PARTS`` parts, together about ``budget`` tokens, as (pool, spot in it, parts).
+
+    A part holds rows of similar length.
 
     Pool ``n`` is a function of the seed and ``n`` alone, so that training continues where it stopped.
     """
@@ -255,12 +260,12 @@ def batches(
         drawn = sorted(encoded(tokenizer, [row(rng) for _ in range(rows)]), key=lambda r: len(r.ids))
         groups: list[list[Encoded]] = [[]]
         for r in drawn:
-            if groups[-1] and (len(groups[-1]) + 1) * len(r.ids) > budget:
+            if groups[-1] and (len(groups[-1]) + 1) * len(r.ids) > budget // PARTS:
                 groups.append([])
             groups[-1].append(r)
         rng.shuffle(groups)
-        for number in range(spot, len(groups)):
-            yield pool, number, collate(groups[number])
+        for number in range(spot, len(groups) - PARTS + 1, PARTS):
+            yield pool, number, [collate(group) for group in groups[number : number + PARTS]]
         pool, spot = pool + 1, 0
 
 
@@ -274,6 +279,15 @@ def target_logits(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Te
     ).last_hidden_state
     chosen = batch["target"] >= 0
     return F.linear(hidden[chosen], model.model.embed_tokens.weight), batch["target"][chosen]
+
+
+def gradient(
+    model: LlamaForCausalLM, parameters: list[nn.Parameter], part: dict[str, Tensor], whole: float
+) -> tuple[float, tuple[Tensor, ...]]:
+    """What a part adds to the loss of a batch whose weights sum to ``whole``, and to its gradient."""
+    logits, target = target_logits(model, part)
+    loss = F.cross_entropy(logits, target, reduction="none") @ part["weight"][part["target"] >= 0] / whole
+    return loss.item(), torch.autograd.grad(loss, parameters)
 
 
 @torch.no_grad()
@@ -324,6 +338,7 @@ def learn(given: argparse.Namespace) -> None:
     tokenizer = build_tokenizer(500 if given.smoke else 20_000)
     model = build_model(len(tokenizer), given.seed)
     muon = Muon([p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n], lr=given.lr)
+    parameters = list(model.parameters())
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     adam = torch.optim.AdamW(others, lr=given.lr_embedding, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     parts: dict[str, Any] = {"model": model, "muon": muon, "adam": adam}
@@ -337,6 +352,7 @@ def learn(given: argparse.Namespace) -> None:
     test = held_out(tokenizer, 60 if given.smoke else 500)
     print(f"{model.num_parameters()} parameters, {len(tokenizer)} tokens in the vocabulary", flush=True)
 
+    thread = ThreadPoolExecutor(PARTS, initializer=torch.set_num_threads, initargs=(1,))
     before = done["cpu_seconds"] - time.process_time()
     losses: list[float] = []
     for pool, spot, batch in batches(tokenizer, given.seed, given.batch, done["pool"], done["spot"]):
@@ -345,22 +361,23 @@ def learn(given: argparse.Namespace) -> None:
         factor = min(1.0, (done["step"] + 1) / WARM, (1 - done["step"] / given.steps) / DECAY)
         for group, peak in ((muon.param_groups[0], given.lr), (adam.param_groups[0], given.lr_embedding)):
             group["lr"] = peak * factor
-        logits, target = target_logits(model, batch)
-        weight = batch["weight"][batch["target"] >= 0]
-        loss = F.cross_entropy(logits, target, reduction="none") @ weight / weight.sum()
-        loss.backward()
+        whole = sum(float(part["weight"].sum()) for part in batch)
+        found = [thread.submit(gradient, model, parameters, part, whole) for part in batch]
+        shares, gradients = zip(*(one.result() for one in found), strict=True)
+        for parameter, *pieces in zip(parameters, *gradients, strict=True):
+            parameter.grad = torch.stack(pieces).sum(0)
         nn.utils.clip_grad_norm_(others, 1.0)
         muon.step()
         adam.step()
         model.zero_grad(set_to_none=True)
-        losses.append(loss.item())
+        losses.append(sum(shares))
         done = {
             "step": done["step"] + 1,
-            "tokens": done["tokens"] + int((batch["ids"] != PAD_ID).sum()),
-            "answers": done["answers"] + len(target),
+            "tokens": done["tokens"] + sum(int((part["ids"] != PAD_ID).sum()) for part in batch),
+            "answers": done["answers"] + sum(int((part["target"] >= 0).sum()) for part in batch),
             "cpu_seconds": round(before + time.process_time(), 1),
             "pool": pool,
-            "spot": spot + 1,
+            "spot": spot + PARTS,
         }
         if done["step"] % 50 == 0:
             print(f"{json.dumps(done)} loss {sum(losses) / len(losses):.3f}", flush=True)
@@ -377,7 +394,7 @@ def learn(given: argparse.Namespace) -> None:
     record = {
         **{"command": "python scripts/pretrain_tiny.py", "flags": flags | {"lr-embedding": given.lr_embedding}},
         **{name: done[name] for name in ("tokens", "answers", "cpu_seconds")},
-        **{"device": f"one thread, {platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"},
+        **{"device": f"{PARTS} threads, {platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"},
         **{"torch": torch.__version__, "python": platform.python_version()},
     }
     (given.out / "training.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
