@@ -1,5 +1,7 @@
 """The pre-training script of tiny, on a few steps."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import pretrain_tiny as script  # noqa: E402
-from tiny_corpus import Row, row  # noqa: E402
+from tiny_corpus import row  # noqa: E402
+from tiny_wording import Row  # noqa: E402
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "pretrain_tiny.py"
 
@@ -34,11 +37,11 @@ def test_targets_are_the_answers_and_an_end_of_sequence(tokenizer) -> None:  # t
     assert len(row_.ids) == len(row_.target) == len(row_.segment) == len(row_.position)
 
 
-def test_a_solved_example_is_ended_by_the_blank_line(tokenizer) -> None:  # type: ignore[no-untyped-def]
-    parts = (("Input: a\nOutput:", False), (" red", True), ("\n\nInput: b\nOutput:", False), (" blue", True))
+def test_a_solved_example_is_ended_by_the_line_feed(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    parts = (("a ->", False), (" red", True), ("\nb ->", False), (" blue", True))
     (row_,) = encode(tokenizer, Row("x", "", (parts,)))
     told = [tokenizer.decode([token]) for token in row_.target if token >= 0]
-    assert told == [" red", "\n\n", " blue", script.EOS]
+    assert told == [" red", "\n", " blue", script.EOS]
 
 
 def test_packed_branches_give_the_logits_of_separate_sequences(tokenizer) -> None:  # type: ignore[no-untyped-def]
@@ -52,6 +55,19 @@ def test_packed_branches_give_the_logits_of_separate_sequences(tokenizer) -> Non
     torch.testing.assert_close(together, torch.cat(separate), atol=1e-4, rtol=1e-4)
 
 
+def test_the_gradients_of_the_parts_sum_to_that_of_the_whole(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    model = script.build_model(len(tokenizer), seed=0)
+    parameters = list(model.parameters())
+    rng = Random(1)
+    rows = encode(tokenizer, *(row(rng) for _ in range(6)))
+    whole = float(script.collate(rows)["weight"].sum())
+    loss, expected = script.gradient(model, parameters, script.collate(rows), whole)
+    parts = [script.gradient(model, parameters, script.collate(some), whole) for some in (rows[:2], rows[2:])]
+    assert sum(part[0] for part in parts) == pytest.approx(loss, rel=1e-4)
+    for parameter, *pieces in zip(expected, *(part[1] for part in parts), strict=True):
+        torch.testing.assert_close(sum(pieces), parameter, atol=1e-4, rtol=1e-3)
+
+
 def test_orthogonal_brings_singular_values_near_one() -> None:
     matrices = torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(0))
     for result in (script.orthogonal(matrices), script.orthogonal(matrices.mT)):
@@ -60,12 +76,21 @@ def test_orthogonal_brings_singular_values_near_one() -> None:
         assert values.max() < 1.5
 
 
-def test_batches_are_decided_by_seed_rank_and_number(tokenizer) -> None:  # type: ignore[no-untyped-def]
-    def first(seed: int, rank: int):  # type: ignore[no-untyped-def]
-        return next(script.batches(tokenizer, seed, rank, 0, 512, pool=20))[1]["ids"].tolist()
+def test_batches_are_decided_by_seed_and_place(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    def some(seed: int, count: int, pool: int = 0, spot: int = 0):  # type: ignore[no-untyped-def]
+        stream = script.batches(tokenizer, seed, 1024, pool, spot, rows=24)
+        return [(pool, spot, [part["ids"].tolist() for part in parts]) for pool, spot, parts in _head(stream, count)]
 
-    assert first(0, 0) == first(0, 0)
-    assert len({str(first(seed, rank)) for seed in (0, 1) for rank in (0, 1)}) == 4
+    whole = some(0, 12)
+    assert some(0, 12) == whole
+    assert some(1, 1) != whole[:1]
+    assert whole[-1][0] > 0  # more than one pool
+    for number, (pool, spot, _) in enumerate(whole):
+        assert some(0, 12 - number, pool, spot) == whole[number:]
+
+
+def _head(stream, count: int):  # type: ignore[no-untyped-def]
+    return [next(stream) for _ in range(count)]
 
 
 def test_rows_decode_to_their_text(tokenizer) -> None:  # type: ignore[no-untyped-def]
@@ -76,13 +101,26 @@ def test_rows_decode_to_their_text(tokenizer) -> None:  # type: ignore[no-untype
 
 
 @pytest.mark.slow
-def test_a_smoke_run_writes_a_model_that_loads(tmp_path: Path) -> None:
+def test_a_smoke_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    command = [sys.executable, str(SCRIPT), "--smoke", "--out", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert result.returncode == 0, result.stderr
-    assert '"step": 4' in result.stdout
-    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    def smoke(out: str, *flags: str) -> Path:
+        command = [sys.executable, str(SCRIPT), "--smoke", "--out", str(tmp_path / out), *flags]
+        alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+        result = subprocess.run(command, capture_output=True, text=True, timeout=600, env=alone)
+        assert result.returncode == 0, result.stderr
+        return tmp_path / out
+
+    state = ("--state", str(tmp_path / "state"))
+    whole = smoke("whole")
+    smoke("half", "--steps", "2", *state)
+    continued = smoke("continued", *state)
+    weights = "model.safetensors"
+    assert (continued / weights).read_bytes() == (whole / weights).read_bytes()
+    assert (tmp_path / "half" / weights).read_bytes() != (whole / weights).read_bytes()
+    record = json.loads((whole / "training.json").read_text("utf-8"))
+    assert record["flags"]["steps"] == 4
+    assert record["tokens"] > 10_000
+    model = AutoModelForCausalLM.from_pretrained(whole)
     assert model.dtype == torch.float32
-    assert len(AutoTokenizer.from_pretrained(tmp_path)) == model.config.vocab_size
+    assert len(AutoTokenizer.from_pretrained(whole)) == model.config.vocab_size

@@ -7,9 +7,12 @@ import pytest
 
 tiny_corpus = pytest.importorskip("tiny_corpus")
 
+from tiny_wording import Row  # noqa: E402
+
 from snibench.data.mini import tasks  # noqa: E402
 from snibench.data.mini.grammar import FAMILIES  # noqa: E402
 from snibench.data.mini.tasks import VIEWS  # noqa: E402
+from snibench.registry import FORMATS  # noqa: E402
 from snibench.text import normalise_answer, normalise_input  # noqa: E402
 
 ROWS = 3000
@@ -21,18 +24,18 @@ def ngrams(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + N]) for i in range(len(words) - N + 1)}
 
 
-def text_of(row: "tiny_corpus.Row") -> str:
+def text_of(row: "Row") -> str:
     return row.prefix + "\n\n".join("".join(text for text, _ in branch) for branch in row.branches)
 
 
 @pytest.fixture(scope="module")
-def rows() -> "list[tiny_corpus.Row]":
+def rows() -> "list[Row]":
     rng = Random("overlap")
     return [tiny_corpus.row(rng) for _ in range(ROWS)]
 
 
 def test_no_eight_words_of_an_unseen_task_are_in_the_training_text_but_those_of_its_inputs(
-    rows: "list[tiny_corpus.Row]",
+    rows: "list[Row]",
 ) -> None:
     trained = set().union(*(ngrams(text_of(row)) for row in rows))
     assert len(trained) > 50_000
@@ -64,13 +67,14 @@ def test_lessons_never_use_a_domain_of_the_suite(monkeypatch: pytest.MonkeyPatch
     rng = Random("domains")
     for _ in range(1500):
         tiny_corpus.lesson(rng, 3)
+        tiny_corpus.page(rng)
     assert set(used) == set(FAMILIES)
     for name, domains in used.items():
         assert not domains & set(FAMILIES[name].suite_domains)
 
 
 def test_the_same_generator_gives_the_same_rows() -> None:
-    def draw() -> "list[tiny_corpus.Row]":
+    def draw() -> "list[Row]":
         rng = Random(5)
         return [tiny_corpus.row(rng) for _ in range(50)]
 
@@ -87,6 +91,29 @@ def test_every_lesson_has_questions_and_answers_among_its_labels() -> None:
             assert {answer for _, answer in lesson.questions} <= set(lesson.labels), lesson.view
 
 
+def test_a_page_asks_different_things_of_one_text_and_answers_each() -> None:
+    rng = Random(8)
+    for _ in range(500):
+        page = tiny_corpus.page(rng)
+        questions = [branch[0][0] for branch in page.branches]
+        assert len(set(questions)) == len(questions)
+        assert all(branch[1][0].strip() for branch in page.branches)
+
+
+def test_no_layout_of_the_corpus_is_a_format_of_snibench(rows: "list[Row]") -> None:
+    """Whatever a format puts around definition and input, no page ends with its last line."""
+    task = tasks()["mini103_hotel_pleased"]
+    text = task.instances[0].input
+    cues = set()
+    for name in FORMATS.names():
+        prompt = FORMATS.get(name)().render(task.card, text, Random(0)).text
+        cues.add(prompt[prompt.rindex(text) + len(text) :] if text in prompt else prompt.splitlines()[-1])
+    cues.discard("\n")  # the input alone
+    assert {"\nOutput:", "\n\nAnswer:", "\n=>"} <= cues
+    asked = [text for row in rows for branch in row.branches for text, answer in branch if not answer]
+    assert [text for text in asked if any(text.endswith(cue) for cue in cues)] == []
+
+
 def test_labels_of_a_lesson_are_told_by_its_definition() -> None:
     rng = Random(7)
     for _ in range(2000):
@@ -95,7 +122,7 @@ def test_labels_of_a_lesson_are_told_by_its_definition() -> None:
         assert all(f" {normalise_answer(label)} " in known for label in lesson.labels), lesson.definition
 
 
-def test_the_first_branch_of_solved_examples_ends_at_an_answer(rows: "list[tiny_corpus.Row]") -> None:
+def test_the_first_branch_of_solved_examples_ends_at_an_answer(rows: "list[Row]") -> None:
     for row in rows:
         for branch in row.branches:
             flags = [answer for _, answer in branch]
