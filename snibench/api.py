@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from snibench.types import Ask, Prompt, SuiteData, SuiteRequest, TaskCard
+from snibench.types import Ask, Instance, Prompt, SuiteData, SuiteRequest, TaskCard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,7 @@ class Format(ABC):
     """
 
     flags: ClassVar[FormatFlags]
+    takes_shots_inside: ClassVar[bool] = True  # False: text behind the instruction would break the format
 
     @abstractmethod
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
@@ -119,8 +120,15 @@ class Method(ABC):
     trains: ClassVar[bool] = True  # False: the base model as it is, answered once for all seeds
     shares_prefixes: bool = True  # False: one row per instance, where packing would change the result
 
+    shots: int = 0  # positive examples put into every prompt that is answered (`formats.base.with_shots`)
+
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
+
+    @classmethod
+    def same_as(cls, settings: Any) -> tuple[str, Mapping[str, Any]] | None:
+        """Name and settings of the registered method that this one is under ``settings``: the two share their fits."""
+        return None
 
     @abstractmethod
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
@@ -164,6 +172,26 @@ class Method(ABC):
         """Active while rows are answered: per row its task, seen or not, and its instruction as rendered."""
 
 
+class Floor(ABC):
+    """What anybody scores without a model: registered beside methods, under ``snibench.methods``.
+
+    A row in every table, but no part of tests, ranks and groups. No model is loaded, and no format asked.
+    """
+
+    Settings: ClassVar[type] = NoSettings
+    trains: ClassVar[bool] = False
+
+    def __init__(self, settings: Any = None) -> None:
+        self.settings = self.Settings() if settings is None else settings
+
+    @abstractmethod
+    def answer(self, task: TaskCard, input: str, pool: Sequence[Instance]) -> str:
+        """The answer to ``input``, the same for every format.
+
+        ``pool``: the task's evaluated instances, answers included. A floor that reads them is an oracle, and says so.
+        """
+
+
 class Suite(ABC):
     """Tasks, which of them are seen, and which instances serve what."""
 
@@ -204,6 +232,7 @@ class Protocol(ABC):
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
         """Tidy frames by name, from this protocol's answer rows.
 
-        ``answers``: the columns of ``types.Answer`` plus ``method`` (label) and ``seed``. ``tasks``: one row per
+        ``answers``: the columns of ``types.Answer`` plus ``method`` (label), ``seed`` and, where it is known, ``floor``
+        (bool: shown, but not ranked). ``tasks``: one row per
         task with ``task, category, domains, sources, labels, metric, chance, majority``.
         """

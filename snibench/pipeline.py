@@ -18,7 +18,7 @@ from torch import nn
 
 from snibench import metrics
 from snibench.adapters import load_trained, save_trained
-from snibench.api import Method, Rule
+from snibench.api import Floor, Method, Rule
 from snibench.backbone import Backbone, ModelSource, load_backbone
 from snibench.batches import Encoder
 from snibench.embeddings import InstructionEncoder
@@ -96,6 +96,8 @@ def run_one(
         missing = [one for one in fit.questions if not store.answers_path(spec.id, one.protocol, one.digest).exists()]
         if record and (record.status != "done" or not missing):
             return record
+        if spec.floor:
+            return _answered_floor(spec, missing, suite, store, watcher)
         bench = _open(spec, suite, source, store.begin(spec), runtime, watcher)
         if record is None:
             record = _tuned(bench)
@@ -131,6 +133,29 @@ def _open(
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
     model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input))
     return _Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
+
+
+def _answered_floor(
+    spec: FitSpec, sets: Sequence[QuestionSet], suite: SuiteData, store: Store, watcher: Watcher
+) -> FitRecord:
+    """The record of a floor, after its answers are written: no model is needed for them."""
+    kind = METHODS.get(spec.method)
+    floor: Floor = kind(kind.Settings(**spec.settings))
+    watcher.on_stage("answering")
+    write_frame(store.begin(spec) / "tasks.parquet", task_frame(suite))
+    inputs = {(task, one.id): one.input for task, pool in suite.evaluation.items() for one in pool}
+    for questions in sets:
+        answers = []
+        for one in questions.rendered:
+            asked = one.question
+            card, pool = suite.tasks[asked.task].card, suite.evaluation[asked.task]
+            prediction = floor.answer(card, inputs[asked.task, asked.instance], pool)
+            reply = {"prediction": prediction, "prompt_tokens": 0, "truncated": False, "too_long": False}
+            answers.append(_scored(spec.id, one, reply, suite))
+        store.write_answers(spec.id, questions.protocol, questions.digest, answers)
+    record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "done", versions=_versions())
+    store.seal(record)
+    return record
 
 
 # ------------------------------------------------------------------------------------- tuning

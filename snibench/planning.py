@@ -13,10 +13,11 @@ from random import Random
 from typing import Any
 
 from snibench import __version__
-from snibench.api import Format, Protocol
+from snibench.api import Floor, Format, Protocol
 from snibench.backbone import ModelSource, find_model, parameter_count
 from snibench.batches import with_history
 from snibench.errors import UsageError
+from snibench.formats.base import with_shots
 from snibench.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES, Registry
 from snibench.settings import changed_settings, make_settings
 from snibench.text import derive_seed, digest, file_digest
@@ -24,6 +25,9 @@ from snibench.types import FitSpec, Instance, Mixture, Prompt, Question, Recipe,
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
 ENGINE = 1
+
+# What stands in every table before the baseline.
+BESIDE = ("untuned", "copy-input", "majority")
 
 QUICK_STEPS = 60
 # Two epochs over 100 instances of each of the 756 official training tasks, 32 instances a step.
@@ -88,6 +92,7 @@ class Plan:
     model: ModelSource
     baseline: str | None  # label
     notes: tuple[str, ...]
+    same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
 
 
 def plan(request: RunRequest) -> Plan:
@@ -109,27 +114,34 @@ def plan(request: RunRequest) -> Plan:
         for ask in protocol.plan(suite, request.limit):
             asks.setdefault(ask.mixture, {}).setdefault(name, []).extend(ask.questions)
     specs: dict[str, FitSpec] = {}
+    shots: dict[str, int] = {}
+    same: dict[str, str] = {}
     told: dict[str, dict[Mixture, None]] = {}  # fit -> the asks that it answers, each once
     for mixture in asks:
         for choice in choices:
             for seed in request.seeds if choice.trains else (0,):
                 spec = _spec(request, choice, mixture, suite, source, seed)
-                specs.setdefault(spec.id, spec)
+                first = specs.setdefault(spec.id, spec)
+                if first.label != choice.label:
+                    same[choice.label] = first.label
+                shots[spec.id] = choice.shots
                 told.setdefault(spec.id, {})[mixture] = None
 
     @cache
-    def question_sets(mixtures: tuple[Mixture, ...]) -> tuple[QuestionSet, ...]:
+    def question_sets(mixtures: tuple[Mixture, ...], shots: int) -> tuple[QuestionSet, ...]:
         return tuple(
-            render.question_set(name, protocol.version, questions)
+            render.question_set(name, protocol.version, questions, shots)
             for name, protocol in protocols.items()
             if (questions := list(dict.fromkeys(one for mixture in mixtures for one in asks[mixture].get(name, ()))))
         )
 
-    fits = tuple(FitPlan(spec, question_sets(tuple(told[fit]))) for fit, spec in specs.items())
+    fits = tuple(FitPlan(spec, question_sets(tuple(told[fit]), shots[fit])) for fit, spec in specs.items())
     baseline = next((choice.label for choice in choices if choice.name == request.baseline), None)
+    baseline = same.get(baseline, baseline) if baseline else None
+    twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
-    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes()])
-    return Plan(fits, suite, source, baseline, tuple(notes))
+    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *twins])
+    return Plan(fits, suite, source, baseline, tuple(notes), same)
 
 
 # ------------------------------------------------------------------------------------ methods
@@ -141,17 +153,24 @@ class _Choice:
     settings: Mapping[str, Any]
     rule: str
     trains: bool
+    floor: bool
+    shots: int
     label: str
     source: Mapping[str, str]
+    twin: Mapping[str, Any] | None
 
 
 def _method_choices(request: RunRequest) -> list[_Choice]:
-    """Row 0, the baseline, and the methods asked for; equal ones once, in this order."""
+    """Row 0, the floors, the baseline, and the methods asked for; equal ones once, in this order."""
     asked = [_choice(name, request.settings, request.rule) for name in request.methods]
     unused = set(request.settings).difference(*(choice.settings for choice in asked))
     if unused:
         make_settings(METHODS.get(request.methods[0]).Settings, request.methods[0], request.settings)
-    around = [] if request.baseline is None else [_choice("untuned", {}, ""), _choice(request.baseline, {}, "")]
+    around = [] if request.baseline is None else [_choice(name, {}, "") for name in (*BESIDE, request.baseline)]
+    if request.baseline is not None and around[-1].floor:
+        raise UsageError(
+            f"'{request.baseline}' is a floor and takes no part in tests. Name a method: --baseline untuned"
+        )
     found: dict[str, _Choice] = {}
     for choice in [*around, *asked]:
         found.setdefault(choice.label, choice)
@@ -163,6 +182,8 @@ def _choice(name: str, given: Mapping[str, str], rule: str) -> _Choice:
     fields = {one.name for one in dataclasses.fields(method.Settings)}
     settings = make_settings(method.Settings, name, {key: text for key, text in given.items() if key in fields})
     source = _code(METHODS, name)
+    floor = issubclass(method, Floor)
+    twin = None if floor else method.same_as(settings)
     if rule and method.trains:
         RULES.get(rule)  # a typo is told before any work
         source |= {f"rule_{key}": value for key, value in _code(RULES, rule).items()}
@@ -171,7 +192,19 @@ def _choice(name: str, given: Mapping[str, str], rule: str) -> _Choice:
     short = name.rpartition(":")[2] if ".py:" in name else name
     changed = ",".join(f"{key}={_plain(value)}" for key, value in changed_settings(settings).items())
     label = short + (f"({changed})" if changed else "") + (f"+{rule}" if rule else "")
-    return _Choice(name, dataclasses.asdict(settings), rule, method.trains, label, source)
+    return _Choice(
+        name=name,
+        settings=dataclasses.asdict(settings),
+        rule=rule,
+        trains=method.trains,
+        floor=floor,
+        shots=0 if floor else method(settings).shots,
+        label=label,
+        source=source,
+        twin=None
+        if twin is None
+        else {"method": twin[0], "settings": dict(twin[1]), "source": _code(METHODS, twin[0])},
+    )
 
 
 def _plain(value: Any) -> str:
@@ -202,11 +235,14 @@ def _spec(
     elif not recipe.learning_rate:
         rate = default_learning_rate(choice.name, choice.settings, parameter_count(source.folder))
         recipe = dataclasses.replace(recipe, learning_rate=rate)
+    engine = {"snibench": __version__, "engine": str(ENGINE)}
+    rules = {key: value for key, value in choice.source.items() if key.startswith("rule_")}
+    twin = choice.twin and {**choice.twin, "source": {**choice.twin["source"], **rules, **engine}}
     return FitSpec(
         method=choice.name,
         rule=choice.rule,
         settings=choice.settings,
-        source={**choice.source, "snibench": __version__, "engine": str(ENGINE)},
+        source={**choice.source, **engine},
         model=source.ref,
         suite=request.suite,
         suite_digest=suite.digest,
@@ -216,6 +252,8 @@ def _spec(
         seed=seed,
         precision=request.precision,
         label=choice.label,
+        floor=choice.floor,
+        twin=twin,
     )
 
 
@@ -248,7 +286,7 @@ class _Renderer:
         self._source = source
         self._formats: dict[str, Format] = {}
         self._instances: dict[str, dict[str, Instance]] = {}
-        self._rendered: dict[Question, Rendered] = {}
+        self._rendered: dict[tuple[Question, int], Rendered] = {}
 
     def format(self, name: str, format: Format | None = None) -> Format:
         """The format called ``name``, bound to the model's tokenizer where it asks for one."""
@@ -273,9 +311,9 @@ class _Renderer:
             self._instances[task] = {one.id: one for one in known}
         return self._instances[task][id]
 
-    def question_set(self, protocol: str, version: int, questions: Sequence[Question]) -> QuestionSet:
+    def question_set(self, protocol: str, version: int, questions: Sequence[Question], shots: int) -> QuestionSet:
         """``questions`` rendered, with the digest under which their answers are stored."""
-        rendered = tuple(self._render(question) for question in questions)
+        rendered = tuple(self._render(question, shots) for question in questions)
         identity = [
             [one.question.task, one.question.instance, one.question.variant, one.question.stream,
              one.question.position, one.prompt_sha]
@@ -283,17 +321,20 @@ class _Renderer:
         ]  # fmt: skip
         return QuestionSet(protocol, version, digest([protocol, version, identity])[:16], rendered)
 
-    def _render(self, question: Question) -> Rendered:
-        if question not in self._rendered:
-            self._rendered[question] = self._as_asked(question)
-        return self._rendered[question]
+    def _render(self, question: Question, shots: int) -> Rendered:
+        if (question, shots) not in self._rendered:
+            self._rendered[question, shots] = self._as_asked(question, shots)
+        return self._rendered[question, shots]
 
-    def _as_asked(self, question: Question) -> Rendered:
+    def _as_asked(self, question: Question, shots: int) -> Rendered:
         card = self._suite.tasks[question.task].card
         instance = self.instance(question.task, question.instance)
         # The same bytes for every method and training seed: the prompt's randomness hangs on the question alone.
         rng = Random(derive_seed("prompt", question.task, question.instance))
-        prompt = self.format(question.format).render(card, instance.input, rng)
+        format = self.format(question.format)
+        prompt = format.render(card, instance.input, rng)
+        if shots:
+            prompt = with_shots(prompt, format, card, instance.input, shots)
         turns = [self.instance(turn.task, turn.instance) for turn in question.history]
         if turns:
             prompt = with_history(prompt, [f"Input: {one.input}\nOutput: {one.outputs[0]}\n\n" for one in turns])

@@ -27,7 +27,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,9 @@ ANSWER_COLUMNS = [field.name for field in fields(Answer)]
 class Results:
     """All that a report needs, read from disk.
 
-    ``answers``: columns of ``types.Answer`` plus ``method`` (label), ``seed`` and ``train_format``. ``tasks``: one
-    row per task. ``specs[i]`` belongs to ``records[i]``; fits that are not done have a record but no answers.
+    ``answers``: columns of ``types.Answer`` plus ``method`` (label), ``seed``, ``train_format`` and ``floor``.
+    ``tasks``: one row per task. ``specs[i]`` belongs to ``records[i]``; fits that are not done have a record but no
+    answers.
     """
 
     folder: Path
@@ -193,6 +194,8 @@ def load_results(folder: Path) -> Results:
         if not (store.folder(fit) / "spec.json").exists():
             raise StoreError(f"Run {fit} is listed in {folder / 'manifest.json'} but missing. Repeat the run.")
         spec, record = store.spec(fit), store.record(fit)
+        # An equal fit of a method by another name may have been stored first.
+        spec = replace(spec, label=manifest.get("labels", {}).get(fit, spec.label))
         if record is None:
             record = FitRecord(
                 fit, spec.label, spec.method, spec.rule, spec.seed, "interrupted", "no record.json: repeat the run"
@@ -205,7 +208,8 @@ def load_results(folder: Path) -> Results:
             path = store.answers_path(fit, protocol, question_set)
             if path.exists():
                 frame = read_frame(path)
-                answers.append(frame.assign(method=spec.label, seed=spec.seed, train_format=spec.train_format))
+                about = frame.assign(method=spec.label, seed=spec.seed, train_format=spec.train_format)
+                answers.append(about.assign(floor=spec.floor))
         tasks.append(read_frame(store.folder(fit) / "tasks.parquet"))
     if not answers:
         raise StoreError(f"No fit in '{folder}' has finished. Repeat the run to go on.")

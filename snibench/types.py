@@ -256,6 +256,10 @@ class FitSpec:
     seed: int
     precision: str  # "float32" or "bfloat16"
     label: str  # what tables call it
+    floor: bool = False  # answers without a model: shown, but no part of tests and ranks
+    twin: Mapping[str, Json] | None = (
+        None  # method, settings and source of the method that this one is under its settings
+    )
 
     @property
     def id(self) -> str:
@@ -263,8 +267,9 @@ class FitSpec:
         from dataclasses import asdict
 
         fields = asdict(self)
-        for name in ("suite", "label"):
+        for name in ("suite", "label", "floor"):
             fields.pop(name)
+        fields |= fields.pop("twin") or {}
         fields["model"].pop("spec")
         return digest(fields)[:16]
 

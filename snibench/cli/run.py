@@ -108,7 +108,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     metavar="NAME",
     help="What the methods are compared with.",
 )
-@click.option("--no-baseline", is_flag=True, help="Run neither the baseline nor the untuned model.")
+@click.option("--no-baseline", is_flag=True, help="Run neither the baseline, nor the untuned model, nor the floors.")
 @click.option(
     "--rule", default="", metavar="NAME", help="How task gradients combine, in place of the method's own rule."
 )
@@ -364,6 +364,8 @@ def _execute(console: Console, made: Plan, store: Store, runtime: Runtime) -> li
 
     manifest = {
         "fits": [fit.spec.id for fit in made.fits],
+        "labels": {fit.spec.id: fit.spec.label for fit in made.fits},
+        "same": dict(made.same),
         "question_sets": {fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
         "protocol_versions": {part.protocol: part.version for fit in made.fits for part in fit.questions},
         "suite": {"name": made.suite.name, "digest": made.suite.digest, "notes": list(made.suite.notes)},

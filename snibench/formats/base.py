@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from snibench.api import FormatFlags
+from snibench.api import Format, FormatFlags
 from snibench.text import normalise_input
 from snibench.types import Prompt, Segment
 
@@ -80,3 +80,19 @@ def _others(examples: Iterable[Example], input: str) -> tuple[Example, ...]:
     # Some tasks have an evaluated instance that is also a positive example: showing it would show the answer.
     asked = normalise_input(input)
     return tuple(shown for shown in examples if normalise_input(shown.input) != asked)
+
+
+def with_shots(prompt: Prompt, format: Format, task: TaskCard, input: str, k: int) -> Prompt:
+    """``prompt``, which ``format`` made of ``input``, with the task's first ``k`` positive examples in it.
+
+    They stand behind the instruction where that is in front of the input, else in front of everything; ahead of
+    the examples that the format shows by itself. ``definition`` with two is ``instruction_example``.
+    """
+    kinds = [segment.kind for segment in prompt.segments]
+    told = [place for place, kind in enumerate(kinds[: kinds.index("input")]) if kind == "instruction"]
+    solved = [f"Input: {one.input}\nOutput: {one.output}" for one in demonstrations(task, input, k)]
+    if told and format.takes_shots_inside:
+        place, shots = told[-1] + 1, [example(f"\n\n{one}") for one in solved]
+    else:
+        place, shots = 0, [example(f"{one}\n\n") for one in solved]
+    return Prompt((*prompt.segments[:place], *shots, *prompt.segments[place:]))

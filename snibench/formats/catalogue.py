@@ -185,6 +185,7 @@ class Json(Format):
     """Instruction, labels and input as one JSON object."""
 
     flags = tells("full", "I", labels=True)
+    takes_shots_inside = False
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """The object with an indent of one, then ``Output:``; the input segment is x as a JSON string's body."""

@@ -13,7 +13,7 @@ from snibench.leaderboard.entries import entry
 from snibench.leaderboard.rows import questions_digest, write_rows
 from snibench.leaderboard.validate import read_board
 from snibench.report.export import write_text
-from snibench.report.fits import finished, only, public_name
+from snibench.report.fits import finished, floors, only, public_name
 from snibench.text import digest, file_digest
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def export(results: Results, place: Path, authors: Sequence[str] = ()) -> Path:
     """Write the board of ``results`` to ``place`` and return its path.
 
     ``place`` is a file that ends in .json, or a folder, where the board is named for its suite and model. Methods
-    without a finished fit are left out.
+    without a finished fit are left out, and so are floors.
 
     Raises:
         UsageError: If the run mixes suites, models or questions, or the file holds entries that would be lost.
@@ -32,7 +32,7 @@ def export(results: Results, place: Path, authors: Sequence[str] = ()) -> Path:
     suite, model = _identity(results)
     name = f"{_slug(suite['name'])}-{suite['digest'][:8]}-{_slug(model['name'])}-{model['digest'][:8]}.json"
     path = place if place.suffix == ".json" else place / name
-    measured = finished(results)
+    measured = [label for label in finished(results) if label not in floors(results)]
     _check_questions(results, measured)
     _check_overwrite(path, measured)
     board = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -49,6 +49,13 @@ class UnifiedPrompt(BaseMethod):
         if self.settings.prompt_tokens < 1:
             raise UsageError(f"prompt_tokens must be at least 1, but got {self.settings.prompt_tokens}.")
         self.shares_prefixes = self.settings.adapter != "gated-prompt"  # an instance's gates are its own
+
+    @classmethod
+    def same_as(cls, settings: UnifiedPromptSettings) -> tuple[str, Mapping[str, Any]] | None:
+        """``lora`` and ``full`` are this method with those adapters."""
+        if settings.adapter == "lora":
+            return "lora", {"r": settings.r, "alpha": settings.alpha, "dropout": settings.dropout}
+        return ("full", {}) if settings.adapter == "full" else None
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with LoRA, with soft tokens, or all of it trainable."""

@@ -1,5 +1,7 @@
 """The base model as it is: row 0 of every table."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,20 +9,34 @@ from typing import ClassVar
 from torch import nn
 
 from snibench.api import Encode
+from snibench.errors import UsageError
 from snibench.methods.base import BaseMethod
 from snibench.types import TaskCard
 
 
 @dataclass(frozen=True, slots=True)
 class UntunedSettings:
-    """None."""
+    """``shots``: how many of the task's positive examples stand in every prompt; 0 is zero-shot."""
+
+    shots: int = 0
 
 
 class Untuned(BaseMethod):
-    """No tuning: the base model answers as it is, once for all seeds."""
+    """No tuning: the base model answers as it is, once for all seeds.
+
+    With ``shots`` the first k positive examples stand in the prompt of every format: behind the instruction (in front
+    of everything where there is none before the input), ahead of what the format shows by itself. An example whose
+    input is the asked one is passed over; those that do not fit the input limit are dropped from the last.
+    """
 
     Settings: ClassVar[type] = UntunedSettings
     trains = False
+
+    def __init__(self, settings: UntunedSettings | None = None) -> None:
+        super().__init__(settings)
+        if self.settings.shots < 0:
+            raise UsageError(f"shots must be at least 0, but got {self.settings.shots}.")
+        self.shots = self.settings.shots
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` itself."""

@@ -75,21 +75,24 @@ class Formats(Protocol):
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
         """``formats``, ``format_spread``, ``format_ranks``, ``format_agreement``; docs/protocols.md has every column.
 
-        Spread, ranks and agreement are over the formats that every fit answered, controls left out. Without a
+        Spread, ranks and agreement are over the formats that every fit answered, controls left out, and ranks and
+        agreement over the methods that are no floors. Without a
         column ``train_format`` it is not known which formats were seen in training, and that column is empty.
         """
         shared = panel(answers, fits=("method", "format", "seed"), questions=("task", "instance"), facts=("seen",))
         sources = source_clusters(tasks)[sorted(shared.questions["task"].unique())].tolist()
         compared = [name for name in _common_formats(shared) if _group(name) != "control"]
         scores = {method: _scores(shared, method, compared) for method in shared.methods} if compared else {}
+        floors = set(answers.loc[answers["floor"], "method"]) if "floor" in answers else set()
+        ranked = {method: one for method, one in scores.items() if method not in floors}
         return {
             "formats": pd.DataFrame(_format_rows(shared, sources)),
             "format_spread": pd.DataFrame(
                 {"method": method, **_spread_row(one, sources), **_stability(shared, method, compared)}
                 for method, one in scores.items()
             ),
-            "format_ranks": pd.DataFrame(_rank_rows(scores, compared), columns=["method", "format", "rank"]),
-            "format_agreement": pd.DataFrame([_agreement_row(scores, compared)]),
+            "format_ranks": pd.DataFrame(_rank_rows(ranked, compared), columns=["method", "format", "rank"]),
+            "format_agreement": pd.DataFrame([_agreement_row(ranked, compared)]),
         }
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from snibench.errors import UsageError, unknown
 from snibench.protocols.panel import panel, source_clusters, task_means
-from snibench.report.fits import controls, facts, failed_fits, finished, only, run_notes
+from snibench.report.fits import controls, facts, failed_fits, finished, floors, only, run_notes, shown_as
 from snibench.report.layouts import METHOD, ordered
 from snibench.report.measures import against, measured, protocol_tables
 from snibench.report.values import Column, Report, Table, rows_digest
@@ -36,22 +36,36 @@ _CATEGORY_NOTE = "No interval for a category with fewer than 5 source datasets, 
 
 def comparison_tables(results: Results, baseline: str, order: Sequence[str]) -> list[Table]:
     """Every method against ``baseline``, on unseen and on seen tasks; the former by category too."""
-    if not baseline or results.answers["method"].nunique() < 2:
+    untested = floors(results)
+    if not baseline or not set(results.answers["method"]) - {baseline, *untested}:
         return []
     tables = []
     for split, words in SIDES.items():
         scores = task_scores(results, split)
         if not len(scores):
             continue
-        summary = summarise(scores, baseline=baseline, clusters=_clusters(results))
-        tables.append(_comparison(summary, split, f"Compared with {baseline} on {words}", controls(results)))
+        floor = scores["method"].isin(untested)
+        summary = summarise(scores[~floor], baseline=baseline, clusters=_clusters(results))
+        levels = _levels(scores[floor], _clusters(results))
+        tables.append(_comparison(summary, levels, split, f"Compared with {baseline} on {words}", controls(results)))
         deltas = _category_deltas(results, scores, baseline)
         if split == "unseen" and len(deltas):
             tables.append(_by_category(deltas, split, f"Difference from {baseline} on {words}, by category", order))
     return tables
 
 
-def _comparison(summary: Summary, split: str, title: str, first: Sequence[str]) -> Table:
+def _levels(scores: pd.DataFrame, clusters: dict[str, str]) -> pd.DataFrame:
+    """The mean of each floor, which takes no part in tests."""
+    return pd.DataFrame(
+        row
+        for method in scores["method"].unique()
+        for row in summarise(scores[scores["method"] == method], baseline=None, clusters=clusters)
+        .table[["method", "mean", "ci_low", "ci_high", "n_tasks", "n_sources", "n_seeds"]]
+        .to_dict("records")
+    )
+
+
+def _comparison(summary: Summary, floors: pd.DataFrame, split: str, title: str, first: Sequence[str]) -> Table:
     columns = (
         Column("mean", "Mean", "percent", "higher", "ci_low", "ci_high", "n_tasks"),
         replace(_DELTA, title="Δ baseline"),
@@ -62,7 +76,11 @@ def _comparison(summary: Summary, split: str, title: str, first: Sequence[str]) 
         _SIZES,
     )
     by_mean = [*first, *(label for label in summary.table["method"] if label not in first)]
-    table = Table(f"comparison_{split}", title, summary.table, (METHOD,), columns, footers(summary), "gap")
+    notes = footers(summary)
+    if len(floors):
+        notes += (f"No part of tests, ranks and groups: {', '.join(floors['method'])}.",)
+    frame = pd.concat([summary.table, floors], ignore_index=True) if len(floors) else summary.table
+    table = Table(f"comparison_{split}", title, frame, (METHOD,), columns, notes, "gap")
     return ordered(table, by_mean)
 
 
@@ -125,6 +143,7 @@ def compare(results: Results, first: str, second: str) -> Report:
         UsageError: If one of the two has no finished fit, the two are one, or protocol ``gap`` was not asked.
     """
     there = finished(results)
+    first, second = shown_as(results, first), shown_as(results, second)
     for label in (first, second):
         if label not in there:
             raise unknown("method", label, there)

@@ -32,6 +32,16 @@ def controls(results: Results) -> list[str]:
     return [label for name in CONTROLS for label, method in methods.items() if method == name]
 
 
+def floors(results: Results) -> list[str]:
+    """Labels of what answers without a model: rows of every table, but no part of tests and ranks."""
+    return list(dict.fromkeys(spec.label for spec in results.specs if spec.floor))
+
+
+def shown_as(results: Results, label: str) -> str:
+    """The label under which the fits of ``label`` are shown: another method's, where the two are one."""
+    return str(results.manifest.get("same", {}).get(label, label))
+
+
 def finished(results: Results) -> list[str]:
     """Methods with at least one finished fit, in the order in which they were run."""
     answered = set(results.answers["method"].unique())
@@ -236,11 +246,19 @@ def run_notes(results: Results) -> tuple[str, ...]:
     trained = [spec.recipe.steps for record, spec in done(results) if record.trainable_parameters]
     budgets = [f"Budgets differ between fits: {', '.join(map(str, sorted(set(trained))))} steps."]
     return (
+        *_twin_notes(results),
         *_question_notes(results.answers),
         *(budgets if len(set(trained)) > 1 else ()),
         *_version_notes(results),
         *_record_notes(results),
     )
+
+
+def _twin_notes(results: Results) -> list[str]:
+    return [
+        f"{label} is the same fit as {first}: tuned once, shown under that name."
+        for label, first in results.manifest.get("same", {}).items()
+    ]
 
 
 def _question_notes(answers: pd.DataFrame) -> list[str]:

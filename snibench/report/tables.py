@@ -19,8 +19,10 @@ from snibench.report.fits import (
     failed_fits,
     failed_tables,
     finished,
+    floors,
     labels,
     run_notes,
+    shown_as,
     title,
 )
 from snibench.report.layouts import METHOD, ordered, present
@@ -74,8 +76,9 @@ def build(results: Results, baseline: str | None = None) -> Report:
 
 def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]]:
     """The baseline's label, empty if there is none, and a note if it is not the one that the run asked for."""
-    there = finished(results)
+    there = [label for label in finished(results) if label not in floors(results)]
     if asked is not None:
+        asked = shown_as(results, asked)
         if asked not in there:
             raise unknown("baseline", asked, there)
         return asked, ()

@@ -6,11 +6,11 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snibench.api import Method, Rule
+from snibench.api import Floor, Method, Rule
 from snibench.testing.models import save_tiny_llama
 from snibench.testing.values import expect, recognisable_card
 from snibench.text import canonical_json
@@ -28,7 +28,7 @@ _SEEN = tuple(recognisable_card(number) for number in range(4))
 _UNSEEN = recognisable_card(9, closed=False)
 
 
-def check_method(method: type[Method], settings: Any = None) -> None:
+def check_method(method: type[Method] | type[Floor], settings: Any = None) -> None:
     """Nothing, if ``method`` keeps its contract on a two-layer Llama with random weights.
 
     Checked: settings are a frozen dataclass of JSON values; attaching twice under one seed gives the same
@@ -37,6 +37,7 @@ def check_method(method: type[Method], settings: Any = None) -> None:
     what the contract says; three steps change the parameters, the same way twice; stored parameters give the same
     answers back; seen tasks, an unseen one and a prompt without instruction are answered, the same alone as together;
     virtual tokens stand before every prompt and are not counted; a tuning-free method attaches nothing trainable.
+    Of a floor: settings, and that it answers any task with a text, the same one again.
 
     Args:
         method: The class.
@@ -46,8 +47,12 @@ def check_method(method: type[Method], settings: Any = None) -> None:
         AssertionError: Names the promise that is broken.
     """
     name = method.__name__
-    expect(isinstance(method, type) and issubclass(method, Method), f"{name} is not derived from snibench.api.Method")
+    kinds = (Method, Floor)
+    expect(isinstance(method, type) and issubclass(method, kinds), f"{name} is not derived from snibench.api.Method")
     _check_settings(method, settings)
+    if issubclass(method, Floor):
+        _check_floor(method, settings)
+        return
     with tempfile.TemporaryDirectory() as folder, _one_thread():
         model = save_tiny_llama(Path(folder) / "model")
         trained = _trained_names(method, settings, model)
@@ -61,7 +66,19 @@ def check_method(method: type[Method], settings: Any = None) -> None:
         _check_training(make, name, Path(folder))
 
 
-def _check_settings(method: type[Method], settings: Any) -> None:
+def _check_floor(floor: type[Floor], settings: Any) -> None:
+    pool = tuple(Instance(str(number), f"{number} legs", ("grue",) if number else ("bleen",)) for number in range(3))
+    bare = replace(recognisable_card(), positive=(), negative=())
+    for card in (recognisable_card(), recognisable_card(closed=False), bare):
+        for one in pool:
+            answers = [floor(settings).answer(card, one.input, pool) for _ in range(2)]
+            expect(
+                isinstance(answers[0], str) and answers[0] == answers[1],
+                f"{floor.__name__}.answer must return one text, but returned {answers[0]!r} and {answers[1]!r}",
+            )
+
+
+def _check_settings(method: type[Method] | type[Floor], settings: Any) -> None:
     name, kind = method.__name__, method.Settings
     expect(
         is_dataclass(kind) and kind.__dataclass_params__.frozen,  # type: ignore[attr-defined]  # made by dataclass()

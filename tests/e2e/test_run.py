@@ -34,7 +34,7 @@ def test_every_method_meets_the_same_questions_and_every_fit_is_done(finished) -
     results = load_results(finished)
     assert {record.status for record in results.records} == {"done"}
     assert {(spec.label, spec.seed) for spec in results.specs} == {
-        ("untuned", 0),
+        *((label, 0) for label in ("untuned", "copy-input", "majority")),
         *((label, seed) for label in ("unified-prompt", "ours", "mtl-lora") for seed in (0, 1)),
     }
     asked = results.answers.groupby("fit")[["protocol", "task", "instance", "prompt_sha"]].apply(
@@ -70,10 +70,28 @@ def test_seen_tasks_are_judged_on_instances_that_were_not_trained_on(finished) -
     assert not set(results.answers.loc[~results.answers["seen"], "task"]) & set(spec.mixture.tasks)
 
 
+def test_floors_are_rows_of_the_tables_without_a_model_and_without_tests(finished, snibench, tmp_path) -> None:
+    results = load_results(finished)
+    floors = {spec.label: record for spec, record in zip(results.specs, results.records, strict=True) if spec.floor}
+    assert set(floors) == {"copy-input", "majority"}
+    assert all(record.total_parameters == 0 for record in floors.values())  # none was loaded
+    assert snibench("report", finished, "--json", tmp_path / "all.json").code == 0
+    tables = {name: one["rows"] for name, one in json.loads((tmp_path / "all.json").read_text())["tables"].items()}
+    for name in ("summary", "gap", "format_spread", "comparison_unseen"):
+        assert set(floors) < {row["method"] for row in tables[name]}, name
+    untested = [row for row in tables["comparison_unseen"] if row["method"] in floors]
+    assert all(row["mean"] is not None and row["p_holm"] is row["rank"] is row["group"] is None for row in untested)
+    assert not set(floors) & {row["method"] for row in tables["format_ranks"]}
+    closed = results.answers[results.answers["method"] == "majority"].merge(
+        results.tasks[["task", "labels"]], on="task"
+    )
+    assert set(closed.loc[closed["labels"].isna(), "prediction"]) <= {""}
+
+
 def test_tuning_lowers_the_loss_and_the_conflict_is_measured_at_both_ends(finished) -> None:
     results = load_results(finished)
     for spec, record in zip(results.specs, results.records, strict=True):
-        if spec.label == "untuned":
+        if not spec.recipe.steps:
             assert record.trainable_parameters == 0
             continue
         trace = pd.read_parquet(finished / spec.id / "trace.parquet")

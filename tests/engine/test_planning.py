@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
+from snibench.errors import UsageError
+from snibench.formats.base import with_shots
+from snibench.formats.catalogue import InstructionExample, Json
 from snibench.planning import Plan, RunRequest, plan
+from snibench.registry import FORMATS
+from snibench.testing.values import recognisable_card
 from snibench.types import Recipe, SuiteRequest
 
 HALVES = """
@@ -72,3 +80,89 @@ def test_every_fit_answers_its_own_ask_and_what_is_not_tuned_answers_all(made: P
 
 def test_a_format_may_say_what_it_shows_otherwise(made: Plan) -> None:
     assert f"Plain is plain for {len(made.suite.tasks)} tasks." in made.notes
+
+
+def planned(**changes: Any) -> Plan:
+    request: dict[str, Any] = {
+        "methods": ("ours",),
+        "suite": SuiteRequest("mini", tasks=8),
+        "model": "tiny",
+        "protocols": ("gap",),
+        "seeds": (0,),
+        "recipe": Recipe(steps=1),
+        "limit": 1,
+    }
+    return plan(RunRequest(**{**request, **changes}))
+
+
+def test_the_untuned_model_the_floors_and_the_baseline_stand_beside_a_method() -> None:
+    made = planned()
+    assert [fit.spec.label for fit in made.fits] == ["untuned", "copy-input", "majority", "unified-prompt", "ours"]
+    assert [fit.spec.label for fit in made.fits if fit.spec.floor] == ["copy-input", "majority"]
+    assert [fit.spec.label for fit in planned(baseline=None).fits] == ["ours"]
+
+
+def test_a_floor_cannot_be_the_baseline() -> None:
+    with pytest.raises(UsageError, match="'majority' is a floor and takes no part in tests"):
+        planned(baseline="majority")
+
+
+def test_lora_with_the_baselines_settings_is_the_baselines_fit() -> None:
+    made = planned(methods=("lora", "ours"))
+    assert [fit.spec.label for fit in made.fits if not fit.spec.floor] == ["untuned", "unified-prompt", "ours"]
+    assert made.same == {"lora": "unified-prompt"}
+    assert "lora is the same fit as unified-prompt: tuned once, shown under that name." in made.notes
+    (alone,) = planned(methods=("lora",), baseline=None).fits
+    assert alone.spec.id in {fit.spec.id for fit in made.fits}
+    assert alone.spec.label == "lora"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"settings": {"r": "4"}}, {"rule": "pcgrad"}, {"settings": {"dropout": "0.1"}}],
+    ids=["rank", "rule", "dropout"],
+)
+def test_lora_with_other_settings_is_a_fit_of_its_own(changes: dict[str, Any]) -> None:
+    made = planned(methods=("lora",), **changes)
+    assert len(made.fits) == 5
+    assert not made.same
+
+
+def test_the_baseline_with_every_parameter_is_the_method_full() -> None:
+    (first,) = planned(methods=("full",), baseline=None).fits
+    (second,) = planned(methods=("unified-prompt",), settings={"adapter": "full"}, baseline=None).fits
+    assert first.spec.id == second.spec.id
+
+
+# ------------------------------------------------------------------------------------ few-shot
+
+
+def test_shots_put_positive_examples_into_the_prompts_of_that_method_alone() -> None:
+    made = planned(methods=("untuned",), settings={"shots": "2"})
+    zero, few = (next(f for f in made.fits if f.spec.label == label) for label in ("untuned", "untuned(shots=2)"))
+    assert zero.questions[0].digest != few.questions[0].digest
+    for plain, shown in zip(zero.questions[0].rendered, few.questions[0].rendered, strict=True):
+        assert plain.question == shown.question
+        card = made.suite.tasks[plain.question.task].card
+        instance = next(i for i in made.suite.evaluation[card.name] if i.id == plain.question.instance)
+        # `definition` with two examples is `instruction_example`, byte for byte.
+        assert shown.prompt.text == InstructionExample().render(card, instance.input, Random(0)).text
+
+
+@pytest.mark.parametrize("name", FORMATS.names())
+def test_shots_are_droppable_examples_in_every_format(name: str) -> None:
+    card, format = recognisable_card(), FORMATS.get(name)()
+    prompt = format.render(card, "posin1", Random(0))
+    shown = with_shots(prompt, format, card, "posin1", 2)
+    solved = [f"Input: posin{k}\nOutput: posout{k}" for k in (0, 2)]  # never the asked one
+    places = [at for at, one in enumerate(shown.segments) if one not in prompt.segments or one.text.strip() in solved]
+    added = [shown.segments[at] for at in places[:2]]
+    assert [one.text.strip() for one in added] == solved
+    assert {one.kind for one in added} == {"example"}
+    assert places[1] < [one.kind for one in shown.segments].index("input")
+    assert tuple(one for at, one in enumerate(shown.segments) if at not in places[:2]) == prompt.segments
+
+
+def test_shots_do_not_break_json() -> None:
+    shown = with_shots(Json().render(recognisable_card(), "x", Random(0)), Json(), recognisable_card(), "x", 1).text
+    assert json.loads(shown[shown.index("{") : shown.rindex("}") + 1])["input"] == "x"

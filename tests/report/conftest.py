@@ -15,6 +15,7 @@ from snibench.store import Results
 from snibench.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 
 LEVELS = {"untuned": 0.20, "unified-prompt": 0.55, "mtl-lora": 0.58, "ours": 0.72}  # chance of a right answer
+FLOORS = ("copy-input", "majority")
 FORMATS = ("definition", "template", "abstract")
 INSTANCES = 20
 SUITE_DIGEST, MODEL_DIGEST, TOKENIZER_DIGEST = "a" * 64, "b" * 64, "c" * 64
@@ -35,11 +36,12 @@ def fit_spec(method: str, seed: int, label: str = "") -> FitSpec:
         seed=seed,
         precision="float32",
         label=label or method,
+        floor=method in FLOORS,
     )
 
 
 def fit_record(spec: FitSpec, status: str = "done", cause: str = "") -> FitRecord:
-    tuned = spec.method != "untuned"
+    tuned = spec.method not in ("untuned", *FLOORS)
     return FitRecord(
         fit=spec.id,
         label=spec.label,
@@ -124,6 +126,7 @@ def answer_rows(spec: FitSpec, level: float) -> pd.DataFrame:
         method=spec.label,
         seed=spec.seed,
         train_format=spec.train_format,
+        floor=spec.floor,
     )
 
 
@@ -132,7 +135,7 @@ def make_results() -> Callable[..., Results]:
     def make(
         levels: dict[str, float] = LEVELS, seeds: tuple[int, ...] = (0, 1, 2), failed: tuple[str, ...] = ()
     ) -> Results:
-        specs = [fit_spec(m, s) for m in levels for s in (seeds if m != "untuned" else (0,))]
+        specs = [fit_spec(m, s) for m in levels for s in (seeds if m not in ("untuned", *FLOORS) else (0,))]
         lost = {spec.id for spec in specs if spec.label in failed and spec.seed == seeds[-1]}
         records = [
             fit_record(spec, "diverged", "loss is [bold]nan[/bold] at step 17") if spec.id in lost else fit_record(spec)

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from snibench.errors import UsageError
-from snibench.report import Report, build
+from snibench.report import Report, build, compare
 from snibench.report.measures import _combo_means
 from snibench.store import Results
 
@@ -161,3 +161,34 @@ def test_combos_of_different_metrics_are_not_averaged() -> None:
     (row,) = _combo_means(frame).to_dict("records")
     assert row["median"] == pytest.approx(0.7)
     assert (row["metric"], row["n_boxes"]) == ("exact_match", 2)
+
+
+def test_floors_are_rows_that_change_no_test_rank_or_group(make_results: Make) -> None:
+    levels = {"untuned": 0.2, "unified-prompt": 0.5, "ours": 0.6}
+    plain, beside = build(make_results(levels)), build(make_results({**levels, "copy-input": 0.55, "majority": 0.9}))
+    assert plain.baseline == beside.baseline == "unified-prompt"
+    for split in ("unseen", "held_out"):
+        table = beside.table(f"comparison_{split}")
+        frame = table.frame.set_index("method")
+        expected = plain.table(f"comparison_{split}").frame.set_index("method")
+        pd.testing.assert_frame_equal(frame.loc[expected.index], expected, check_dtype=False)
+        floors = frame.loc[["copy-input", "majority"]]
+        assert floors[["p", "p_holm", "p_seed_holm", "rank", "group", "delta"]].isna().all(axis=None)
+        assert floors["mean"].notna().all()
+        assert list(frame.index[:3]) == ["untuned", "copy-input", "majority"]
+        assert "No part of tests, ranks and groups: copy-input, majority." in table.notes
+    for name in ("format_ranks", "format_agreement"):
+        pd.testing.assert_frame_equal(beside.table(name).frame, plain.table(name).frame)
+    assert set(beside.table("summary").frame["method"]) == {*levels, "copy-input", "majority"}
+
+
+def test_a_floor_is_no_baseline(make_results: Make) -> None:
+    with pytest.raises(UsageError, match="baseline 'majority'"):
+        build(make_results({"untuned": 0.2, "majority": 0.5, "ours": 0.6}), "majority")
+
+
+def test_a_method_that_is_another_one_is_told_and_found_by_its_name(make_results: Make) -> None:
+    results = replace(make_results(), manifest={"same": {"lora": "unified-prompt"}})
+    assert "lora is the same fit as unified-prompt: tuned once, shown under that name." in build(results).notes
+    assert build(results, "lora").baseline == "unified-prompt"
+    assert compare(results, "ours", "lora").baseline == "unified-prompt"
