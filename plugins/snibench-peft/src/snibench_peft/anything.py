@@ -1,0 +1,112 @@
+"""``--method peft --set type=...``: any adapter of peft that trains on a plain loss."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType
+from torch import nn
+
+from snibench.api import Encode
+from snibench.errors import UsageError, unknown
+from snibench.methods.base import BaseMethod
+from snibench.text import canonical_json
+from snibench.types import TaskCard
+from snibench_peft.attaching import attach_adapter
+
+# What is not peft's own default: what the type is for, or what makes it start at the base model.
+_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    "C3A": {"init_weights": True},
+    "FOURIERFT": {"init_weights": True},
+    "PROMPT_TUNING": {"num_transformer_submodules": 1},
+    "P_TUNING": {"num_transformer_submodules": 1},
+}
+_REFUSED: Mapping[str, str] = {
+    "ADALORA": "it moves ranks between layers after each optimizer step, which only its own training loop does",
+    "CPT": "its loss weighs the words of its own prompt, and snibench owns the loss",
+    "LILY": "its routing is a mean over all rows of a batch, so an answer would hang on its company",
+    "MULTITASK_PROMPT_TUNING": "it learns a prompt for each seen task and has none for an unseen one",
+    "POLY": "it must be told each row's task: use --method poly",
+    "SHADOW": "its layers hand a second state from block to block, which only peft's own forward pass unpacks",
+    "XLORA": "it mixes adapters that are trained already",
+}
+# Fields of every config that belong to snibench, and to files.
+_OURS = {"peft_type", "task_type", "inference_mode", "auto_mapping", "base_model_name_or_path", "revision"}
+
+
+@dataclass(frozen=True, slots=True)
+class PeftSettings:
+    """``type``: a type of peft, such as vera, oft, boft, loha, lokr, hra, miss, road, vblora, randlora, fourierft.
+
+    ``config``: its arguments as a JSON object, such as ``{"r": 64}``; what is not named has peft's default, and
+    ``target_modules`` is "all-linear" where the type takes linear layers. Equal objects are equal settings.
+    """
+
+    type: str = "lora"
+    config: str = "{}"
+
+    def __post_init__(self) -> None:
+        kind = self.type.upper().replace("-", "_")
+        known = {one.name for one in PEFT_TYPE_TO_CONFIG_MAPPING}
+        if kind not in known:
+            raise unknown("type of peft", self.type, [one.lower() for one in known - _REFUSED.keys()])
+        if kind in _REFUSED:
+            raise UsageError(f"peft's {self.type} cannot be used here: {_REFUSED[kind]}.")
+        arguments = _read(self.config)
+        fields = {field.name for field in dataclasses.fields(_config(kind))} - _OURS
+        for key in arguments:
+            if key not in fields:
+                raise unknown(f"argument of peft's {self.type}", key, fields)
+        if arguments.get("prefix_projection"):
+            raise UsageError("prefix_projection must be false: peft stores what it projects to, and not itself.")
+        object.__setattr__(self, "type", kind.lower())
+        object.__setattr__(self, "config", canonical_json(arguments))
+
+
+class Peft(BaseMethod):
+    """Any adapter of Hugging Face peft: ``--set type=vera --set config='{"r": 64}'``.
+
+    Types differ a thousandfold in size at their defaults, so look at the number of trainable parameters, which every
+    report shows. Types that need more than a loss are refused with the reason.
+
+    Source: the paper that peft's documentation names for each type.
+    """
+
+    Settings: ClassVar[type] = PeftSettings
+
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+        """``model`` with the adapter."""
+        kind = self.settings.type.upper()
+        return attach_adapter(model, kind, **{**_defaults(kind), **_read(self.settings.config)})
+
+
+def _config(kind: str) -> Any:
+    return PEFT_TYPE_TO_CONFIG_MAPPING[PeftType[kind]]
+
+
+def _defaults(kind: str) -> dict[str, Any]:
+    """What the config gets where the user says nothing."""
+    fields = {field.name for field in dataclasses.fields(_config(kind))}
+    found = dict(_ARGUMENTS.get(kind, {}))
+    # Norms, biases, attention blocks and single tokens are no linear layers: those types know their own places.
+    if "target_modules" in fields and kind not in {"ADAPTION_PROMPT", "LN_TUNING", "TRAINABLE_TOKENS"}:
+        found["target_modules"] = "all-linear"
+    if "num_virtual_tokens" in fields:
+        found["num_virtual_tokens"] = 20
+    return found
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UsageError(
+            f"config must be a JSON object such as '{{\"r\": 64}}', but got '{text}' ({error})."
+        ) from error
+    if not isinstance(value, dict):
+        raise UsageError(f"config must be a JSON object such as '{{\"r\": 64}}', but got '{text}'.")
+    return value

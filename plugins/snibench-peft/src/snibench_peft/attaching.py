@@ -1,0 +1,81 @@
+"""How an adapter of peft gets into a model: injected into its layers, or as virtual tokens before every prompt."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType, get_peft_model
+from torch import Tensor, nn
+
+from snibench.adapters import draw_down_projections
+from snibench.batches import base_of
+from snibench.errors import UsageError
+from snibench.soft_prompts import insert_prefix, insert_prompt
+
+# Their encoders hold keys and values of every layer; those of the other virtual-token types hold input embeddings.
+_PREFIXES = {"PREFIX_TUNING", "CARTRIDGE"}
+
+
+def attach_adapter(model: nn.Module, kind: str, **arguments: Any) -> nn.Module:
+    """``model`` with peft's adapter ``kind`` (the name of a ``PeftType``), its config filled with ``arguments``.
+
+    Raises:
+        UsageError: If peft refuses the arguments, or does not find a place for the adapter in this model.
+    """
+    task = "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
+    make = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType[kind]]
+    try:
+        config = make(task_type=task, **arguments)
+        adapted: nn.Module = get_peft_model(cast(Any, model), config)
+    except (AssertionError, ImportError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"peft does not put {kind.lower()} on a {type(model).__name__}: {cause}") from error
+    if config.is_prompt_learning:
+        _insert_virtual_tokens(adapted, kind)
+    if kind == "IA3":
+        _name_whole(config)
+    draw_down_projections(adapted)
+    return adapted
+
+
+def _name_whole(config: Any) -> None:
+    """Name IA3's feed-forward layers as its target layers are named, in whole, else peft does not read what it wrote."""
+    if isinstance(config.target_modules, set) and isinstance(config.feedforward_modules, set):
+        ends = tuple(f".{name}" for name in config.feedforward_modules)
+        whole = {name for name in config.target_modules if name.endswith(ends)}
+        config.feedforward_modules = whole | (config.feedforward_modules & config.target_modules)
+
+
+def encoder_of(adapted: nn.Module) -> Any:
+    """What holds the learned numbers of a virtual-token adapter."""
+    return cast(Any, adapted).prompt_encoder["default"]
+
+
+def _insert_virtual_tokens(adapted: nn.Module, kind: str) -> None:
+    """Let the harness put the adapter's virtual tokens before every prompt: it calls the model, not peft's wrapper."""
+    encoder, config = encoder_of(adapted), cast(Any, adapted).peft_config["default"]
+    count: int = config.num_virtual_tokens
+    stored: list[bool] = []
+    # peft stores what an encoder gives, not what it is made of, and reads it back in place of its input.
+    encoder.embedding.register_load_state_dict_post_hook(lambda module, keys: stored.append(True))
+
+    def learned() -> Tensor:
+        table: Tensor = encoder.embedding.weight
+        if stored:
+            return table
+        whole: Tensor = encoder(torch.arange(count, device=table.device)[None])[0]
+        return whole
+
+    if kind in _PREFIXES:
+        insert_prefix(
+            adapted, count, lambda: learned().view(count, config.num_layers, 2, -1).permute(1, 2, 0, 3)
+        )  # [layers, 2, n, W]
+    else:
+        insert_prompt(adapted, count, lambda ids, plain: learned())
+
+
+def words_of(model: nn.Module, count: int) -> Tensor:
+    """``[n]`` ids drawn from the vocabulary: what virtual tokens start as, so that they start as something readable."""
+    table = base_of(model).get_input_embeddings().weight
+    return torch.randint(len(table), (count,)).to(table.device)

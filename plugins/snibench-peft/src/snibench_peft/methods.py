@@ -1,0 +1,130 @@
+"""DoRA, IA3, prompt tuning and prefix tuning: peft's adapters on the mean loss of all tasks, without task identity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from snibench.api import Encode, NoSettings
+from snibench.batches import base_of
+from snibench.errors import UsageError
+from snibench.methods.base import BaseMethod, LoraSettings
+from snibench.types import TaskCard
+from snibench_peft.attaching import attach_adapter, encoder_of, words_of
+
+
+class Dora(BaseMethod):
+    """LoRA with the weights' magnitudes apart: each output's norm is learned, the low-rank update turns its direction.
+
+    Source: Liu et al., DoRA: Weight-Decomposed Low-Rank Adaptation (ICML 2024), through peft.
+    """
+
+    Settings: ClassVar[type] = LoraSettings
+
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+        """``model`` with DoRA on every linear layer of its blocks."""
+        settings = self.settings
+        return attach_adapter(
+            model,
+            "LORA",
+            use_dora=True,
+            r=settings.r,
+            lora_alpha=settings.alpha,
+            lora_dropout=settings.dropout,
+            target_modules="all-linear",
+        )
+
+
+class IA3(BaseMethod):
+    """One learned factor for each output of every linear layer, and for each input of the second feed-forward layer.
+
+    The source scales keys, values and the feed-forward's inner numbers; here every linear layer, as for LoRA.
+
+    Source: Liu et al., Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning
+    (NeurIPS 2022), through peft.
+    """
+
+    Settings: ClassVar[type] = NoSettings
+
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+        """``model`` with factors, all 1, on every linear layer of its blocks."""
+        return attach_adapter(model, "IA3", target_modules="all-linear")
+
+
+@dataclass(frozen=True, slots=True)
+class SoftSettings:
+    """``tokens``: how many virtual tokens. ``start``: as "words" drawn from the vocabulary, or "random" as peft's."""
+
+    tokens: int = 20
+    start: Literal["words", "random"] = "words"
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise UsageError(f"tokens must be at least 1, but got {self.tokens}.")
+
+
+class PromptTuning(BaseMethod):
+    """Learned vectors in place of the embeddings of some tokens before every prompt, the same for all tasks.
+
+    Unlike peft's default, they start as words of the vocabulary, which the source finds better than random ones.
+
+    Source: Lester et al., The Power of Scale for Parameter-Efficient Prompt Tuning (EMNLP 2021), through peft.
+    """
+
+    Settings: ClassVar[type] = SoftSettings
+
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+        """``model`` with virtual tokens in front."""
+        adapted = attach_adapter(
+            model, "PROMPT_TUNING", num_virtual_tokens=self.settings.tokens, num_transformer_submodules=1
+        )
+        if self.settings.start == "words":
+            table = base_of(model).get_input_embeddings().weight
+            _start(adapted, table[words_of(model, self.settings.tokens)])
+        return adapted
+
+
+class PrefixTuning(BaseMethod):
+    """Learned keys and values of every layer for some tokens before every prompt, the same for all tasks.
+
+    Unlike peft's default, they start as those of words of the vocabulary, as the source advises: random ones
+    drown the prompt.
+
+    Source: Li and Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation (ACL 2021), through peft.
+    """
+
+    Settings: ClassVar[type] = SoftSettings
+
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+        """``model`` with virtual tokens in front, whose keys and values are learned."""
+        words = words_of(model, self.settings.tokens)
+        # Asked before the adapter is in: a model without place for it is refused by attach_adapter.
+        start = keys_values_of(model, words) if self.settings.start == "words" and not _two_parts(model) else None
+        adapted = attach_adapter(model, "PREFIX_TUNING", num_virtual_tokens=self.settings.tokens)
+        if start is not None:
+            _start(adapted, start)
+        return adapted
+
+
+@torch.no_grad()
+def keys_values_of(model: nn.Module, words: Tensor) -> Tensor:
+    """``[n, layers * 2 * W]`` keys and values of the tokens ``words [n]`` read as a text, in peft's order."""
+    cache = base_of(model)(input_ids=words[None], use_cache=True).past_key_values
+    layers = [
+        torch.stack([layer.keys[0], layer.values[0]]).transpose(1, 2).flatten(2)  # [2, n, W]
+        for layer in cache.layers
+    ]
+    return torch.stack(layers).permute(2, 0, 1, 3).flatten(1)
+
+
+def _two_parts(model: nn.Module) -> bool:
+    return bool(getattr(model.config, "is_encoder_decoder", False))
+
+
+def _start(adapted: nn.Module, values: Tensor) -> None:
+    with torch.no_grad():
+        encoder_of(adapted).embedding.weight.copy_(values)
