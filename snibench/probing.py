@@ -57,7 +57,7 @@ def measure_conflict(trainer: Trainer, probe: Mapping[str, Sequence[Instance]]) 
         size = len(probe[task]) // CHUNKS
         encoded = trainer.encode_instances(task, probe[task][: size * CHUNKS])
         chunks = [(task, encoded[start : start + size]) for start in range(0, len(encoded), size)]
-        rows.append(trainer.task_gradients(chunks, references=False)[0])  # [S, P]
+        rows.append(trainer.task_gradients(chunks, references=False)[0].matrix().clone())  # [S, P]
     trainer.optimizer.zero_grad(set_to_none=True)
     gradients = torch.cat(rows)  # [T * S, P]
     count = len(tasks)

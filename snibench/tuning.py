@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,7 +30,7 @@ from snibench.api import Format, Method, Rule
 from snibench.backbone import Backbone
 from snibench.batches import Encoded, Encoder, make_batch, micro_batches
 from snibench.errors import SnibenchError
-from snibench.gradients import GradientCollector, TaskGradients, gram_matrix
+from snibench.gradients import CannotTellApart, Collected, GradientCollector, TaskGradients
 from snibench.store import write_whole
 from snibench.text import derive_seed
 from snibench.types import Instance, Mixture, Recipe, TaskCard
@@ -157,8 +158,7 @@ class Trainer:
         own = {id(parameter) for parameter in method.task_parameters(model)}
         self.named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self.task_parameters = [p for p in self.named.values() if id(p) in own]
-        shared = [p for p in self.named.values() if id(p) not in own]
-        self.collector = GradientCollector(model, shared)
+        self.collector = GradientCollector(model, {n: p for n, p in self.named.items() if id(p) not in own})
         self.encoder = Encoder(backbone, recipe.max_input, recipe.max_output)
         self.pack = backbone.packs and method.shares_prefixes
         self.optimizer = torch.optim.AdamW(
@@ -298,40 +298,49 @@ class Trainer:
         self, groups: Sequence[tuple[str, Sequence[Encoded]]], tasks: tuple[str, ...], generator: torch.Generator
     ) -> TaskGradients:
         """Every task's gradient, combined by the rule."""
-        matrix, losses = self.task_gradients(groups)
-        gradients = TaskGradients(tasks, gram_matrix(matrix), losses, generator)
-        if torch.isfinite(gradients.gram).all():
-            weights = self.rule.weights(gradients).to(matrix)
-            self.collector.give(weights @ matrix)
+        collected, losses = self.task_gradients(groups)
+        layers = collected.grams() if "layers" in self.rule.needs else {}
+        gram = torch.stack(list(layers.values())).sum(0) if layers else collected.gram()
+        gradients = TaskGradients(tasks, gram, losses, generator, layers)
+        if torch.isfinite(gram).all():
+            collected.apply(self.rule.weights(gradients), list(layers))
         for parameter in self.task_parameters:
             if parameter.grad is not None:
                 parameter.grad /= len(tasks)
+        if (note := self.collector.describe(collected.rows)) and note not in self.progress.notes:
+            self.progress.notes.append(note)
         return gradients
 
     def task_gradients(
-        self, groups: Sequence[tuple[str, Sequence[Encoded]]], *, references: bool = True
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        groups: Sequence[tuple[str, Sequence[Encoded]]],
+        *,
+        references: bool = True,
+        collector: GradientCollector | None = None,
+    ) -> tuple[Collected, Tensor]:
         """``[K + R, P]`` gradients of the shared parameters, tasks first, and the ``[K]`` float64 losses.
 
         Task parameters keep the sum of their own gradients in ``grad``. ``references``: whether the method's
-        reference losses are asked for.
+        reference losses are asked for. ``collector``: of a part of the parameters, in place of all.
         """
-        count = len(groups)
-        matrix = self.collector.zeros(count)
-        general: Tensor | None = None
-        losses = torch.zeros(count, dtype=torch.float64)
-        for piece in self._pieces(groups, by_task=self.collector.by_task):
-            batch = self._batch(groups, piece)
-            with self.collector.recording(len(piece)) as rows:
-                each = self.method.losses(self.model, batch)
-                further = self.method.references(self.model, batch) if references else None
-                if further is not None:
-                    part = torch.stack([self.collector.reference(one) for one in further]) * (len(piece) / count)
-                    general = part if general is None else general + part
-                each.sum().backward()
-            matrix[piece] = rows
-            losses[piece] = each.detach().double().cpu()
-        return (matrix if general is None else torch.cat([matrix, general])), losses
+        collector = collector or self.collector
+        each = partial(self.method.losses, self.model)
+        further = partial(self.method.references, self.model) if references else None
+        if collector.way is None:
+            first = next(self._pieces(groups, by_task=False))[:2]
+            collector.settle(make_batch([groups[i] for i in first], self.backbone, pack=self.pack), each, further)
+        collected = collector.start(len(groups))
+        losses = torch.zeros(len(groups), dtype=torch.float64)
+        try:
+            for piece in self._pieces(groups, by_task=collector.by_task):
+                batch = self._batch(groups, piece)
+                found = collector.collect(collected, piece, batch, each, further, len(piece) / len(groups))
+                losses[piece] = found.double().cpu()
+        except CannotTellApart:  # these tasks, unlike the first ones
+            self.optimizer.zero_grad(set_to_none=True)
+            collector.way = "loop"
+            return self.task_gradients(groups, references=references, collector=collector)
+        return collected, losses
 
     def _weighted(
         self, groups: Sequence[tuple[str, Sequence[Encoded]]], tasks: tuple[str, ...], generator: torch.Generator

@@ -101,7 +101,7 @@ def make_trainer(llama_folder: Path, tasks: dict[str, Task]) -> MakeTrainer:
     """``make_trainer(MethodClass, rule=None, seed=0, recipe=RECIPE, folder=llama, **settings)``."""
 
     def make(
-        kind: type[Method],
+        kind: Callable[..., Method],
         rule: Rule | None = None,
         seed: int = 0,
         recipe: Recipe = RECIPE,
@@ -109,7 +109,7 @@ def make_trainer(llama_folder: Path, tasks: dict[str, Task]) -> MakeTrainer:
         **settings: Any,
     ) -> Trainer:
         base = load_backbone(find_model(str(folder)))
-        method = kind(kind.Settings(**settings))
+        method = kind(kind.Settings(**settings)) if isinstance(kind, type) else kind(**settings)
         torch.manual_seed(seed)
         cards = {name: task.card for name, task in tasks.items()}
         model = method.attach(base.model, list(cards.values()), InstructionEncoder(base, 512))
