@@ -114,7 +114,7 @@ def test_peft_reads_what_a_named_method_stores(kind, trainer, shake, llama, tmp_
 
 # ------------------------------------------------------------------------------- sizes and starts
 
-# Two layers of width 32, keys and values of width 16, a feed-forward of width 64: (inputs, outputs) of its linear layers.
+# (inputs, outputs) of the linear layers: two blocks of width 32, keys and values of width 16, a feed-forward of 64.
 LAYERS = 2 * [(32, 32), (32, 16), (32, 16), (32, 32), (32, 64), (32, 64), (64, 32)]
 SEEN = 3
 
@@ -251,7 +251,7 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(arguments, words):
 
 
 def test_arguments_that_do_not_fit_the_model_are_told(trainer):
-    with pytest.raises(UsageError, match="peft does not put miss on a LlamaForCausalLM: .*64"):
+    with pytest.raises(UsageError, match=r"peft does not put miss on a LlamaForCausalLM: .*64"):
         trainer(Peft, PeftSettings("miss"))  # 64 ranks in 32 columns
 
 

@@ -101,12 +101,11 @@ def _defaults(kind: str) -> dict[str, Any]:
 
 
 def _read(text: str) -> dict[str, Any]:
+    wrong = UsageError(f"config must be a JSON object such as '{{\"r\": 64}}', but got '{text}'.")
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise UsageError(
-            f"config must be a JSON object such as '{{\"r\": 64}}', but got '{text}' ({error})."
-        ) from error
+        raise wrong from error
     if not isinstance(value, dict):
-        raise UsageError(f"config must be a JSON object such as '{{\"r\": 64}}', but got '{text}'.")
+        raise wrong
     return value

@@ -40,7 +40,7 @@ def attach_adapter(model: nn.Module, kind: str, **arguments: Any) -> nn.Module:
 
 
 def _name_whole(config: Any) -> None:
-    """Name IA3's feed-forward layers as its target layers are named, in whole, else peft does not read what it wrote."""
+    """Name IA3's feed-forward layers in whole, as its targets are named, else peft does not read what it wrote."""
     if isinstance(config.target_modules, set) and isinstance(config.feedforward_modules, set):
         ends = tuple(f".{name}" for name in config.feedforward_modules)
         whole = {name for name in config.target_modules if name.endswith(ends)}
