@@ -30,7 +30,7 @@ from snibench.api import Format, Method, Rule
 from snibench.backbone import Backbone
 from snibench.batches import Encoded, Encoder, make_batch, micro_batches
 from snibench.errors import SnibenchError
-from snibench.gradients import CannotTellApart, Collected, GradientCollector, TaskGradients, layer_of, tensor_of
+from snibench.gradients import CannotTellApart, Collected, GradientCollector, TaskGradients
 from snibench.store import write_whole
 from snibench.text import derive_seed
 from snibench.types import Instance, Mixture, Recipe, TaskCard
@@ -200,7 +200,7 @@ class Trainer:
                     pauses[self.progress.step]()
                     self.model.train()
                 started = time.perf_counter()
-                self.step(schedule[self.progress.step])
+                self._step(schedule[self.progress.step])
                 self.progress.step += 1
                 self.progress.seconds += time.perf_counter() - started
                 self.progress.peak_memory = max(self.progress.peak_memory, _memory(self.backbone.device))
@@ -213,12 +213,7 @@ class Trainer:
         self.model.eval()
         return self.progress
 
-    def step(self, drawn: Sequence[tuple[str, tuple[int, ...]]]) -> None:
-        """One update on the drawn instances.
-
-        Raises:
-            Diverged: If a loss or gradient is not finite.
-        """
+    def _step(self, drawn: Sequence[tuple[str, tuple[int, ...]]]) -> None:
         groups = self.encode(drawn)
         tasks = [task for task, _ in groups]
         instructions = [instances[0].prompt.instruction for _, instances in groups]
@@ -226,7 +221,7 @@ class Trainer:
             # What a model draws in its forward pass (dropout, sampled routings) comes from torch's default generator.
             torch.manual_seed(derive_seed("forward", self.seed, self.progress.step))
             try:
-                gradients = self.backward(groups)
+                gradients = self._backward(groups)
                 break
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 self._shrink(error, len(groups))
@@ -290,8 +285,8 @@ class Trainer:
         self.progress.tokens += batch.tokens
         return batch
 
-    def backward(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> TaskGradients:
-        """Leave the step's combined gradient in the parameters' ``grad``; what the rule was given."""
+    def _backward(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> TaskGradients:
+        """Leave the step's update in the parameters' ``grad``; what the rule was given."""
         self.optimizer.zero_grad(set_to_none=True)
         tasks = tuple(task for task, _ in groups)
         generator = torch.Generator().manual_seed(derive_seed("rule", self.seed, self.progress.step))
@@ -304,12 +299,11 @@ class Trainer:
     ) -> TaskGradients:
         """Every task's gradient, combined by the rule."""
         collected, losses = self.task_gradients(groups)
-        of = tensor_of if "tensors" in self.rule.needs else layer_of
-        layers = collected.grams(of) if self.rule.needs & {"layers", "tensors"} else {}
+        layers = collected.grams() if "layers" in self.rule.needs else {}
         gram = torch.stack(list(layers.values())).sum(0) if layers else collected.gram()
         gradients = TaskGradients(tasks, gram, losses, generator, layers)
         if torch.isfinite(gram).all():
-            collected.apply(self.rule.weights(gradients), list(layers), of)
+            collected.apply(self.rule.weights(gradients), list(layers))
         for parameter in self.task_parameters:
             if parameter.grad is not None:
                 parameter.grad /= len(tasks)

@@ -14,8 +14,9 @@ from snibench.errors import SnibenchError
 # command -> (module:attribute, one line of help): `--help` imports none of the modules
 COMMANDS = {
     "run": ("snibench.cli.run:run", "Tune with a method, run the protocols, show the tables."),
-    "report": ("snibench.cli.report:report", "Show or export the tables of a stored run."),
+    "report": ("snibench.cli.report:report", "Show or export the tables and figures of a stored run."),
     "compare": ("snibench.cli.report:compare", "Compare two methods of a stored run, task by task."),
+    "similarity": ("snibench.cli.report:similarity", "Does the similarity of tasks explain the results?"),
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
     "ls": ("snibench.cli.ls:ls", "List methods, rules, formats, protocols, suites or runs."),
     "show": ("snibench.cli.ls:show", "Describe one method, rule, format, protocol or suite."),

@@ -1,23 +1,38 @@
-"""``snibench report`` and ``snibench compare``: tables from the store; no model is needed."""
+"""``snibench report``, ``compare`` and ``similarity``: tables and figures from the store; no model is needed."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from snibench.report.values import Report
+from snibench.errors import MissingExtra
 
-FORMATS = ("table", "md", "latex", "csv", "json")
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from snibench.report.figures import Figure
+    from snibench.report.values import Report
+    from snibench.store import Results
+
+FORMATS = ("table", "md", "latex", "csv", "json", "html")
 
 folder = click.argument("folder", type=click.Path(path_type=Path), default="runs")
 as_ = click.option(
-    "--as", "kind", type=click.Choice(FORMATS), default="table", show_default=True, help="What to write."
+    "--as",
+    "kind",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="What to write. html: one page with the figures, FOLDER/report.html unless -o names another.",
 )
 output = click.option("-o", "--output", type=click.Path(path_type=Path), help="Write there instead of to the terminal.")
 json_file = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write everything as JSON, too.")
+figures_ = click.option(
+    "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Also write figures there: SVG, PNG and CSV."
+)
 
 
 @click.command()
@@ -26,9 +41,12 @@ json_file = click.option("--json", "json_path", type=click.Path(path_type=Path),
 @as_
 @output
 @json_file
-def report(folder: Path, baseline: str | None, kind: str, output: Path | None, json_path: Path | None) -> None:
+@figures_
+def report(
+    folder: Path, baseline: str | None, kind: str, output: Path | None, json_path: Path | None, figures: Path | None
+) -> None:
     """Show or export the tables of the run in FOLDER (default: runs)."""
-    show_run(folder, baseline, kind, output, json_path)
+    show_run(folder, baseline, kind, output, json_path, figures)
 
 
 @click.command()
@@ -38,37 +56,127 @@ def report(folder: Path, baseline: str | None, kind: str, output: Path | None, j
 @as_
 @output
 @json_file
-def compare(first: str, second: str, folder: Path, kind: str, output: Path | None, json_path: Path | None) -> None:
+@figures_
+def compare(
+    first: str,
+    second: str,
+    folder: Path,
+    kind: str,
+    output: Path | None,
+    json_path: Path | None,
+    figures: Path | None,
+) -> None:
     """Compare method FIRST with method SECOND in FOLDER (default: runs), task by task."""
     from snibench.report.comparison import compare as compare_methods
+    from snibench.report.figures import draw
+    from snibench.report.fits import only
+    from snibench.report.tables import build
     from snibench.store import load_results
 
-    deliver(compare_methods(load_results(folder), first, second), kind, output, json_path)
+    results = load_results(folder)
+    made = compare_methods(results, first, second)
+
+    def draw_pair(everything: Results, _: Report) -> Sequence[Figure]:
+        pair = only(everything, (first, second))
+        return draw(pair, build(pair, second))
+
+    _with_figures(results, made, kind, output, json_path, figures, draw_pair, name="compare")
+
+
+@click.command()
+@folder
+@as_
+@output
+@json_file
+@figures_
+def similarity(folder: Path, kind: str, output: Path | None, json_path: Path | None, figures: Path | None) -> None:
+    """Does the similarity of tasks explain the results of the run in FOLDER (default: runs)?"""
+    from snibench.report.figures.similarity import similarity_figures
+    from snibench.report.similarity import similarity_report
+    from snibench.store import load_results
+
+    results = load_results(folder)
+    made = similarity_report(results)
+    _with_figures(results, made, kind, output, json_path, figures, similarity_figures, name="similarity")
 
 
 def show_run(
-    folder: Path, baseline: str | None, kind: str = "table", output: Path | None = None, json_path: Path | None = None
+    folder: Path,
+    baseline: str | None,
+    kind: str = "table",
+    output: Path | None = None,
+    json_path: Path | None = None,
+    figures: Path | None = None,
 ) -> None:
     """Everything that the run in ``folder`` stored, as tables or as an export."""
     from snibench.report.tables import build
     from snibench.store import load_results
 
-    deliver(build(load_results(folder), baseline), kind, output, json_path)
+    results = load_results(folder)
+    _with_figures(results, build(results, baseline), kind, output, json_path, figures, name="report")
     if kind == "table" and output is None:
         click.echo(f"\nAnswers, adapters, traces and records: {folder}")
 
 
-def deliver(report: Report, kind: str = "table", output: Path | None = None, json_path: Path | None = None) -> None:
-    """Print ``report``, or write it to ``output``; and to ``json_path`` as JSON if that is given."""
+def _with_figures(
+    results: Results,
+    report: Report,
+    kind: str,
+    output: Path | None,
+    json_path: Path | None,
+    folder: Path | None,
+    draw: Callable[[Results, Report], Sequence[Figure]] | None = None,
+    *,
+    name: str,
+) -> None:
+    """``deliver``, with figures: in a page, and in ``folder`` if that is given. ``name`` is the page's default one."""
+    from snibench.report.figures import draw as draw_run
+    from snibench.report.figures import write_figures
+
+    drawn: Sequence[Figure] = ()
+    if folder is not None:
+        drawn = (draw or draw_run)(results, report)
+        written = write_figures(drawn, folder)
+    elif kind == "html":
+        try:
+            drawn = (draw or draw_run)(results, report)
+        except MissingExtra as error:  # the tables stand on their own
+            report = replace(report, notes=(*report.notes, f"This page has no figures. {error}"))
+    if kind == "html":
+        output = output or results.folder / f"{name}.html"
+    deliver(report, kind, output, json_path, results=results, figures=drawn)
+    if folder is not None:
+        click.echo(f"Wrote {len(written)} files of {len(drawn)} figures into {folder}", err=True)
+
+
+def deliver(
+    report: Report,
+    kind: str = "table",
+    output: Path | None = None,
+    json_path: Path | None = None,
+    *,
+    results: Results | None = None,
+    figures: Sequence[Figure] = (),
+) -> None:
+    """Print ``report``, or write it to ``output``; and to ``json_path`` as JSON if that is given.
+
+    ``results`` and ``figures`` go into a page, kind ``html``, where they are given.
+    """
     from snibench.report.console import plain_text, show_on_terminal
     from snibench.report.export import WRITERS, write_text
+    from snibench.report.page import page_html
+
+    def text() -> str:
+        if kind == "html":
+            return page_html(report, results, figures)
+        return plain_text(report) if kind == "table" else WRITERS[kind](report)
 
     if json_path is not None:
         write_text(json_path, WRITERS["json"](report))
     if output is not None:
-        write_text(output, plain_text(report) if kind == "table" else WRITERS[kind](report))
+        write_text(output, text())
         click.echo(f"Wrote {output}")
     elif kind == "table":
         show_on_terminal(report)
     else:
-        click.echo(WRITERS[kind](report), nl=False)
+        click.echo(text(), nl=False)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(tmp_path_factory.mktemp("stored") / "runs")
     tasks = pd.DataFrame(
         {"task": f"task{i}", "category": "Sentiment Analysis", "domains": [], "sources": [f"s{i}"], "labels": None}
+        | {"definition": f"Say whether text {i} is about {'films' if i % 2 else 'food'}."}
         | {"metric": "exact_match", "chance": 0.0, "majority": 0.5, "seen": i < 6, "flags": []}
         for i in range(12)
     )
@@ -190,3 +192,62 @@ def test_a_board_with_a_fault_is_named_and_the_exit_code_is_1(
     captured = capsys.readouterr()
     assert "good.json: valid" in captured.out
     assert "bad.json: /entries/0/metrics/gap/overall/unseen/mean: must be at most 1" in captured.err
+
+
+# ------------------------------------------------------------------------------ figures and pages
+
+
+def test_report_writes_figures_in_threes(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    assert snibench("report", run_folder, "--figures", tmp_path / "figures") == 0
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"gap.svg", "gap.png", "gap.csv", "forest.svg"} <= names
+    assert "Summary" in capsys.readouterr().out
+
+
+def test_report_as_html_lies_in_the_folder_of_the_run(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert snibench("report", run_folder, "--as", "html") == 0
+    page = (run_folder / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "the loss is NaN in step 3" in page
+    assert capsys.readouterr().out == f"Wrote {run_folder / 'report.html'}\n"
+
+
+def test_a_comparison_has_a_page_too(run_folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "pair.html"
+    assert snibench("compare", "ours", "unified-prompt", run_folder, "--as", "html", "-o", page) == 0
+    assert "ours against unified-prompt" in page.read_text(encoding="utf-8")
+
+
+def test_a_page_without_matplotlib_has_its_tables_and_says_how_to_get_figures(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert snibench("report", run_folder, "--as", "html") == 0
+    page = (run_folder / "report.html").read_text(encoding="utf-8")
+    assert "pip install &#x27;snibench[plots]&#x27;" in page
+    assert "Generalization gap" in page
+
+
+def test_figures_without_matplotlib_are_one_clear_line(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert snibench("report", run_folder, "--figures", tmp_path / "figures") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "snibench[plots]" in error
+
+
+def test_similarity_says_how_far_it_explains_the_results(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert snibench("similarity", run_folder) == 0
+    out = capsys.readouterr().out
+    assert "Does similarity explain the results?" in out
+    assert "Nearest seen task" in out
+
+
+def test_similarity_writes_its_numbers_and_its_page(run_folder: Path, tmp_path: Path) -> None:
+    assert snibench("similarity", run_folder, "--as", "html", "--json", tmp_path / "numbers.json") == 0
+    assert "TF-IDF" in (run_folder / "similarity.html").read_text(encoding="utf-8")
+    rows = json.loads((tmp_path / "numbers.json").read_text())["tables"]["similarity"]["rows"]
+    assert {row["method"] for row in rows} == set(LEVELS)

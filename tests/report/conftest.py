@@ -18,6 +18,7 @@ LEVELS = {"untuned": 0.20, "unified-prompt": 0.55, "mtl-lora": 0.58, "ours": 0.7
 FLOORS = ("copy-input", "majority")
 FORMATS = ("definition", "template", "abstract")
 INSTANCES = 20
+WORDS = ("films", "places", "people", "questions", "numbers", "dates", "food")
 SUITE_DIGEST, MODEL_DIGEST, TOKENIZER_DIGEST = "a" * 64, "b" * 64, "c" * 64
 
 
@@ -70,6 +71,7 @@ def task_table() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "task": f"task{i}",
+            "definition": f"Read the text about {WORDS[i % 5]} and {WORDS[(i + i // 5) % 7]}. Answer yes or no.",
             "category": categories[i % 4],
             "domains": ["News"],
             "sources": [f"source{i}"],

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from snibench.report.figures.scene import Scene
 from snibench.report.figures.style import BAND, FAINT, INK, OKABE_ITO, WIDTH, canvas, drawing, short
 from snibench.report.figures.values import Figure
+from snibench.report.traces import conflict_pairs
 from snibench.stats.arrays import Floats
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 _ACROSS = 3  # panels in a row
 _ANNOTATED = 12  # tasks up to which a single panel has its numbers in the cells
-_VECTOR = 24  # tasks up to which cells are drawn one by one; an image beyond
+_VECTOR = 32  # rows of cells up to which they are drawn one by one; an image beyond
 _CAPTION = (
     "Each cell: the cosine between the mean gradients of two tasks, on probe instances that are never trained on, "
     "corrected for the noise of finite samples; means over seeds. Orange: the tasks pull apart; blue: they pull alike; "
@@ -87,7 +89,7 @@ def _drawn(
     rows = ceil(panels / columns)
     named = count <= 40
     side = (WIDTH - 2.4) / columns
-    page, grid = canvas(rows * (side + 0.35) + (0.9 if named and panels == 1 else 0.3), rows, columns, squeeze=False)
+    page, grid = canvas(rows * (side + 0.5) + (0.9 if named and panels == 1 else 0.3), rows, columns, squeeze=False)
     found = np.abs(np.concatenate([square[np.isfinite(square)] for square in squares.values()] or [np.zeros(1)]))
     limit = float(np.ceil(max(found.max(initial=0.0), 0.1) * 10) / 10)
     diverging = LinearSegmentedColormap.from_list("conflict", [OKABE_ITO[0], "#fffffd", OKABE_ITO[1]])
@@ -98,7 +100,7 @@ def _drawn(
     for index, (label, square) in enumerate(squares.items()):
         axes: Axes = grid.flat[index]
         shown = np.ma.masked_invalid(square)
-        image = axes.pcolormesh(shown, cmap=colours, norm=Normalize(-limit, limit), rasterized=count > _VECTOR,
+        image = axes.pcolormesh(shown, cmap=colours, norm=Normalize(-limit, limit), rasterized=panels * count > _VECTOR,
                                 edgecolors="none")  # fmt: skip
         axes.plot([0, count], [0, count], color=FAINT, lw=0.6)
         axes.set(xlim=(0, count), ylim=(count, 0), aspect="equal", xticks=[], yticks=[])
@@ -106,7 +108,9 @@ def _drawn(
             axes.axhline(start, color=INK, lw=0.5)
             axes.axvline(start, color=INK, lw=0.5)
         score = scores.get(label)
-        axes.set_title(short(label, 40) + ("" if score is None else f": score {score:.3f}"), loc="left")
+        words = short(label, 60 if panels == 1 else 58 // columns)
+        told = "" if score is None else f"score {score:.3f}"
+        axes.set_title(f"{words}: {told}" if panels == 1 and told else f"{words}\n{told}".strip(), loc="left")
         ticks = np.arange(count) + 0.5
         size = min(7.5, 300 / count) if panels == 1 else min(6.5, 130 / count)
         if named and index % columns == 0:
@@ -124,3 +128,23 @@ def _drawn(
     bar.set_label("cosine: apart (-)  /  alike (+)")
     bar.outline.set_visible(False)
     return page
+
+
+def conflict_panels(scene: Scene) -> Figure | None:
+    """The conflict map of every method at the end of tuning, or the last point that was measured."""
+    pairs = conflict_pairs(scene.results)
+    if not len(pairs):
+        return None
+    share = pairs["share"].max()
+    last = pairs[pairs["share"] == share]
+    table = scene.frame("conflict")
+    scores: dict[str, float] = {}
+    if table is not None and "score" in table:
+        known = table[(table["share"] == share) & table["score"].notna()]
+        scores = dict(zip(known["method"], known["score"], strict=True))
+    return conflict_map(
+        {method: last[last["method"] == method] for method in scene.methods(last)},
+        categories=scene.categories,
+        scores=scores,
+        title=f"Gradient conflict between tasks, {100 * share:g}% trained",
+    )

@@ -26,10 +26,10 @@ OKABE_ITO = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "
 DARKER = ("#8a3d00", "#004a75", "#00664a", "#914068", "#996a00", "#1f7fb5", "#706600")
 BASELINE = "#7f7f7e"
 INK, FAINT, BAND, PAPER = "#1b1b1a", "#6b6b6a", "#e6e6e5", "#ffffff"
-MARKERS = "osD^vPX*<>phHd"
+MARKERS = "osD^vPX*<>phHd8"
 HATCHES = ("", "////", "....", "xxxx")
 # Chosen so that the built-in methods start from different colours.
-_SALT = "29"
+_SALT = "3913"
 
 WIDTH = 7.2  # inches: a text page
 LONGEST_LABEL = 34  # characters of a method's, task's or category's name
@@ -151,21 +151,28 @@ def legend(page: Canvas, labels: Sequence[str], handles: Sequence[Any], columns:
     """A legend above all axes. ``labels`` may be any text, also what matplotlib would hide."""
     if not labels:
         return
-    widest = max(len(short(label)) for label in labels)
+    widest = max(len(short(label, 28)) for label in labels)
     fits = max(1, min(columns, len(labels), 110 // (widest + 6)))
-    shown = page.legend(handles, [str(index) for index, _ in enumerate(labels)], loc="outside upper left", ncols=fits,
-                        borderaxespad=0.2, handlelength=1.6, columnspacing=1.4)  # fmt: skip
+    shown = page.legend(
+        handles, [str(index) for index, _ in enumerate(labels)], ncols=fits, loc="lower left", bbox_to_anchor=(0, 1),
+        borderaxespad=0.3, handlelength=1.6, columnspacing=1.4,
+    )  # fmt: skip
+    shown.set_in_layout(False)  # it stands above the page, which files and web pages make room for
     for text, label in zip(shown.get_texts(), labels, strict=True):
-        text.set_text(short(label))
+        text.set_text(short(label, 28))
 
 
 def handles(labels: Sequence[str], found: dict[str, Look], *, kind: str = "marker") -> list[Any]:
-    """One legend entry per label: its ``marker``, its ``line``, or its ``patch`` with hatch."""
+    """One legend entry per label: its ``marker``, its ``line``, its ``patch`` with hatch, or a ``plain`` patch."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    if kind == "patch":
-        return [Patch(facecolor=found[one].color, edgecolor=PAPER, hatch=found[one].hatch, lw=0) for one in labels]
+    if kind in ("patch", "plain"):
+        hatches = [found[one].hatch if kind == "patch" else "" for one in labels]
+        return [
+            Patch(facecolor=found[one].color, edgecolor=PAPER, hatch=hatch, lw=0)
+            for one, hatch in zip(labels, hatches, strict=True)
+        ]
     line = "-" if kind == "line" else "none"
     return [
         Line2D([], [], color=found[one].color, marker=found[one].marker, ls=line, ms=5, mec=found[one].color)

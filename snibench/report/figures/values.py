@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,14 +40,14 @@ class Figure:
 
     def __post_init__(self) -> None:
         with drawing():
-            # The layout improves with every pass; after two it is fixed, so that all files are of one drawing.
-            for _ in range(2):
-                self.canvas.draw_without_rendering()
+            # Once, so that all files are of one drawing: another pass would move things a little.
+            if (layout := self.canvas.get_layout_engine()) is not None:
+                layout.execute(self.canvas)
             self.canvas.set_layout_engine("none")
 
     def svg(self, *, words: bool = True) -> str:
         """The figure as an SVG document, the same bytes for the same numbers; ``words``: with title and caption."""
-        return self._saved("svg", words).decode("utf-8")
+        return _tidied(self._saved("svg", words).decode("utf-8"))
 
     def png(self, *, words: bool = True) -> bytes:
         """The figure as a PNG image."""
@@ -61,7 +62,7 @@ class Figure:
         with drawing():
             around = self._words() if words else []
             # Whatever stands around the axes makes the page larger: nothing is ever cut off.
-            self.canvas.savefig(out, format=kind, dpi=_DPI, bbox_inches="tight", pad_inches=0.08,
+            self.canvas.savefig(out, format=kind, dpi=_DPI, bbox_inches=self.canvas.get_tightbbox().padded(0.08),
                                 metadata={"Date": None, "Creator": None} if kind == "svg" else {"Software": None},
                                 transparent=not words)  # fmt: skip
             for text in around:
@@ -71,6 +72,7 @@ class Figure:
     def _words(self) -> list[Text]:
         # Inches from the edges, as the page may be of any height.
         height = float(self.canvas.get_figheight())
+        legends = [one.get_window_extent().height / self.canvas.dpi for one in self.canvas.legends]
         above: dict[str, Any] = {
             "va": "bottom",
             "ha": "left",
@@ -79,9 +81,17 @@ class Figure:
             "linespacing": 1.25,
         }
         below: dict[str, Any] = {"va": "top", "ha": "left", "fontsize": 7.5, "linespacing": 1.35}
-        title = self.canvas.text(0.01, 1 + 0.10 / height, wrapped(short(self.title, LONGEST_TITLE), 82), **above)
+        title = self.canvas.text(
+            0.01, 1 + (0.14 + sum(legends)) / height, wrapped(short(self.title, LONGEST_TITLE), 82), **above
+        )
         caption = self.canvas.text(0.01, -0.08 / height, wrapped(self.caption, 126), **below)
         return [title, caption]
+
+
+def _tidied(svg: str) -> str:
+    """``svg`` without comments, which repeat its texts, and without digits that nobody can see."""
+    svg = re.sub(r"<!--.*?-->\n?|<metadata>.*?</metadata>\n?", "", svg, flags=re.DOTALL)
+    return re.sub(r"scale\([^)]*\)|(\d+\.\d\d)\d+", lambda found: found[1] or found[0], svg)
 
 
 def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:

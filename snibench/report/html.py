@@ -1,0 +1,146 @@
+"""HTML that is safe by construction: text is escaped wherever it enters, and a document fetches nothing.
+
+Parts that pages share (the report of a run, a leaderboard): elements, sortable tables, figures, the document itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+
+from snibench.report.cells import Grid, printable
+from snibench.report.figures.style import BAND, BASELINE, DARKER, FAINT, INK, OKABE_ITO, PAPER
+from snibench.report.figures.values import Figure
+
+LONGEST = 4000  # characters of a paragraph
+
+
+class Html(str):
+    """Markup; every other text is escaped before it becomes part of it."""
+
+    __slots__ = ()
+
+
+# Elements without an end.
+_VOID = {"meta", "br", "link"}
+# Inks of figures, by the custom property that a style sheet may set.
+_INKS = {
+    INK: "ink", FAINT: "faint", BAND: "band", PAPER: "paper", BASELINE: "baseline",
+    **{color: f"m{index}" for index, color in enumerate((*OKABE_ITO, *DARKER))},
+}  # fmt: skip
+
+
+def element(name: str, /, *children: str | Iterable[str], **attributes: str | bool | None) -> Html:
+    """``<name attributes>children</name>``. A child that is not ``Html`` is text, and escaped; so are attributes.
+
+    A trailing underscore of an attribute's name is dropped (``class_``), others become hyphens; False and None leave
+    it out, True sets it without a value.
+    """
+    parts = [name]
+    for key, value in attributes.items():
+        if value is None or value is False:
+            continue
+        key = key.removesuffix("_").replace("_", "-")
+        parts.append(key if value is True else f'{key}="{html.escape(printable(value, LONGEST))}"')
+    start = f"<{' '.join(parts)}>"
+    return Html(start if name in _VOID else f"{start}{joined(*children)}</{name}>")
+
+
+def joined(*children: str | Iterable[str]) -> Html:
+    """``children`` one after the other, each escaped if it is text."""
+    flat = (part for child in children for part in ([child] if isinstance(child, str) else child))
+    return Html("".join(part if isinstance(part, Html) else html.escape(printable(part, LONGEST)) for part in flat))
+
+
+def notes(lines: Sequence[str]) -> Html:
+    """A list of sentences; nothing if there is none."""
+    return element("ul", [element("li", line) for line in lines], class_="notes") if lines else Html("")
+
+
+def sortable(cells: Grid, *, label: str = "") -> Html:
+    """``cells`` as a table whose columns sort on a click, with headers that a screen reader can follow."""
+    heads = [
+        element(
+            "th",
+            element("button", element("span", title), element("small", unit) if unit else "", type="button"),
+            scope="col",
+            class_="number" if numeric else None,
+            aria_sort="none",
+        )
+        for (title, unit), numeric in zip(cells.headings, cells.numeric, strict=True)
+    ]
+    rows = [
+        element("tr", [_cell(text, place < cells.keys, cells.numeric[place]) for place, text in enumerate(row)])
+        for row in cells.rows
+    ]
+    table = element(
+        "table",
+        element("caption", cells.title),
+        element("thead", element("tr", heads)),
+        element("tbody", rows),
+        class_="sortable",
+    )
+    return element("div", table, class_="wide", tabindex="0", role="region", aria_label=label or cells.title)
+
+
+def _cell(text: str, key: bool, numeric: bool) -> Html:
+    star = " better" if text.endswith(" *") and not text.startswith("-") else " worse" if text.endswith(" *") else ""
+    kind = ("number" if numeric else "long" if len(text) > 40 else "") + star
+    return element("th" if key else "td", text, scope="row" if key else None, class_=kind.strip() or None)
+
+
+def drawing(figure: Figure) -> Html:
+    """``figure`` in the page: its drawing in the page's own inks, its words, and its numbers to keep."""
+    numbers = base64.b64encode(figure.csv().encode()).decode()
+    return element(
+        "figure",
+        element("h3", figure.title, id=f"{figure.name}-title"),
+        element("div", inline(figure), class_="drawing"),
+        element(
+            "figcaption",
+            figure.caption,
+            Html(f' <a download="{figure.name}.csv" href="data:text/csv;base64,{numbers}">The numbers (CSV)</a>'),
+        ),
+        id=figure.name,
+    )
+
+
+def inline(figure: Figure) -> Html:
+    """The SVG of ``figure`` as a part of a page: names of its own, and custom properties for inks."""
+    svg = figure.svg(words=False)
+    svg = svg[svg.index("<svg") :]
+    own = f"{figure.name}-"
+    svg = re.sub(r'(\bid="|xlink:href="#|url\(#)', lambda found: found[1] + own, svg)
+    svg = re.sub(r"#[0-9a-f]{6}\b", lambda found: _ink(found[0]), svg)
+    return Html(svg.replace("<svg ", f'<svg role="img" aria-labelledby="{own}title" ', 1))
+
+
+def _ink(color: str) -> str:
+    return f"var(--{_INKS[color]}, {color})" if color in _INKS else color
+
+
+def document(title: str, *body: str) -> str:
+    """A whole page. It carries its style and its script, and its policy lets it fetch nothing at all."""
+    style, script = _asset("page.css"), _asset("page.js")
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; img-src data:; "
+    head = [
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy + "base-uri 'none'; form-action 'none'"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        Html(f"<style>{style}</style>"),
+    ]
+    page = element("html", element("head", head), element("body", *body, Html(f"<script>{script}</script>")), lang="en")
+    return f"<!doctype html>\n{page}\n"
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("snibench.report") / "assets" / name).read_text(encoding="utf-8")

@@ -1,0 +1,139 @@
+"""The report of a run as one HTML file: tables that sort, figures, and where every number comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from snibench import __version__
+from snibench.report.cells import grid, number
+from snibench.report.html import Html, document, drawing, element, joined, notes, sortable
+
+if TYPE_CHECKING:
+    from snibench.report.figures import Figure
+    from snibench.report.values import Report, Table
+    from snibench.store import Results
+
+# Heading, the tables below it by name or protocol, its figures.
+_SECTIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("Summary", ("summary", "failed"), ()),
+    (
+        "Better than the baseline?",
+        ("comparison", "comparison_unseen", "comparison_held_out", "categories_unseen", "categories_held_out",
+         "tasks_unseen", "tasks_held_out"),
+        ("forest", "ranks"),
+    ),
+    ("Seen and unseen tasks", ("gap",), ("gap", "figure3-categories")),
+    ("Instruction formats", ("formats",), ("figure2-formats",)),
+    ("Task combinations", ("combos",), ("figure4-combos",)),
+    ("Gradient conflict", ("conflict",), ("conflict",)),
+    ("Cost and tuning", ("cost",), ("cost", "learning-curves")),
+)  # fmt: skip
+
+
+def page_html(report: Report, results: Results | None = None, figures: Sequence[Figure] = ()) -> str:
+    """``report`` as one HTML document that needs no network and no other file.
+
+    Args:
+        report: Its tables and notes.
+        results: The run itself, for the software and devices of its fits.
+        figures: What ``figures.draw`` made of it; empty where matplotlib is missing.
+    """
+    sections = list(_sections(report, figures))
+    links = element("nav", [element("a", title, href=f"#{_anchor(title)}") for title, _ in sections])
+    against = f" Compared with {report.baseline}." if report.baseline else ""
+    warning = element("aside", notes(report.notes), class_="warn") if report.notes else Html("")
+    return document(
+        report.title,
+        element(
+            "header", element("h1", report.title), element("p", f"snibench {__version__}.{against}", class_="lead")
+        ),
+        links,
+        element(
+            "main",
+            warning,
+            [element("section", element("h2", title, id=_anchor(title)), body) for title, body in sections],
+            element("section", element("h2", "Provenance", id="provenance"), _provenance(report, results)),
+        ),
+    )
+
+
+def _sections(report: Report, figures: Sequence[Figure]) -> Iterable[tuple[str, Html]]:
+    """Headings with what stands below them; what no section asks for comes last."""
+    tables = list(report.shown)
+    drawn = list(figures)
+    for title, names, pictures in _SECTIONS:
+        mine = [one for one in tables if one.name in names] or []
+        mine += [one for one in tables if one.protocol in names and one not in mine and not _claimed(one)]
+        shown = [one for name in pictures for one in drawn if one.name == name]
+        tables = [one for one in tables if one not in mine]
+        drawn = [one for one in drawn if one not in shown]
+        if mine or shown:
+            yield title, joined(map(drawing, shown), map(_table, mine))
+    if tables or drawn:
+        yield "More", joined(map(drawing, drawn), map(_table, tables))
+
+
+def _claimed(table: Table) -> bool:
+    return any(table.name in names for _, names, _ in _SECTIONS)
+
+
+def _table(table: Table) -> Html:
+    return joined(sortable(grid(table)), notes(table.notes))
+
+
+def _anchor(title: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in title.lower()).strip("-")
+
+
+# ------------------------------------------------------------------------------------ provenance
+
+
+def _provenance(report: Report, results: Results | None) -> Html:
+    facts: dict[str, Any] = {"snibench": __version__, "rows_digest": report.rows_digest, **report.facts}
+    if results is not None:
+        facts |= {"protocol_versions": results.manifest.get("protocol_versions", {}), "software": _software(results)}
+    rows = [
+        element("tr", element("th", key.replace("_", " "), scope="row"), element("td", _fact(value)))
+        for key, value in facts.items()
+    ]
+    table = element("table", element("tbody", rows), class_="facts")
+    return joined(element("div", table, class_="wide"), _fits(results) if results is not None else "")
+
+
+def _fact(value: Any) -> Html:
+    if isinstance(value, Mapping):
+        return joined(
+            [element("div", element("code", f"{key}: {_words(item)}")) for key, item in value.items()] or ["none"]
+        )
+    return element("code", _words(value))
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, value)) or "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _software(results: Results) -> dict[str, str]:
+    """Every version that a fit was made with."""
+    found: dict[str, set[str]] = {}
+    for record in results.records:
+        for name, version in record.versions.items():
+            found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+
+
+def _fits(results: Results) -> Html:
+    """Every fit: what it is, how it ended and where its folder is."""
+    heads = ("Method", "Seed", "Fit", "Status", "Tuning", "Device", "Rate")
+    rows = [
+        (spec.label, str(spec.seed), record.fit, record.status, number(record.seconds, "seconds"), record.device,
+         f"{spec.recipe.learning_rate:g}")
+        for record, spec in zip(results.records, results.specs, strict=True)
+    ]  # fmt: skip
+    from snibench.report.cells import Grid
+
+    numeric = (False, True, False, False, True, False, True)
+    return sortable(Grid("Fits", tuple((head, "") for head in heads), tuple(rows), 1, numeric))

@@ -1,0 +1,164 @@
+"""All figures of a run: what must be in each, the numbers beside it, and methods that look alike everywhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from matplotlib.colors import to_hex
+
+from snibench.errors import MissingExtra
+from snibench.report import Report, build
+from snibench.report.figures import draw, write_figures
+from snibench.report.figures.style import BASELINE, INK, looks
+from snibench.store import Results, write_frame
+
+
+@pytest.fixture(scope="module")
+def figures(make_results: Callable[..., Results], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The figures of a run whose fits also left traces and conflict."""
+    folder = tmp_path_factory.mktemp("runs")
+    results = make_results()
+    results = Results(**{**vars(results), "folder": folder})
+    rng = np.random.default_rng(0)
+    first, second = np.triu_indices(5, 1)
+    for spec in results.specs:
+        if spec.method == "untuned":
+            continue
+        write_frame(
+            folder / spec.id / "trace.parquet",
+            pd.DataFrame({"step": range(1, 25), "loss": 2.0 + spec.seed + rng.normal(0, 0.01, 24)}),
+        )
+        pairs = {"first": [f"task{i}" for i in first], "second": [f"task{i}" for i in second]}
+        write_frame(folder / spec.id / "conflict" / "1.0.parquet", pd.DataFrame({**pairs, "cosine": 0.1}))
+    return {figure.name: figure for figure in draw(results, build(results))}
+
+
+def numbers(figure: Any) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(figure.csv())))
+
+
+def test_a_full_run_has_every_figure_and_each_caption_says_what_its_intervals_are(figures: dict[str, Any]) -> None:
+    assert set(figures) == {
+        *("forest", "ranks", "gap", "figure3-categories", "figure2-formats", "figure4-combos"),
+        *("conflict", "learning-curves", "cost"),
+    }
+    for figure in figures.values():
+        said = ("95% confidence interval", "No confidence interval", "no confidence interval", "means over seeds")
+        assert any(words in figure.caption for words in said), figure.name
+
+
+def test_the_numbers_are_those_of_the_tables(figures: dict[str, Any], make_results: Callable[..., Results]) -> None:
+    report = build(make_results())
+    formats = report.table("formats").frame.set_index(["method", "format"])
+    for row in numbers(figures["figure2-formats"]):
+        expected = formats.loc[(row["method"], row["format"])]
+        assert [float(row[name]) for name in ("score", "low", "high")] == pytest.approx(
+            expected[["score", "low", "high"]].tolist()
+        )
+    gap = report.table("gap").frame.set_index("method")
+    overall = [row for row in numbers(figures["gap"]) if not row["category"]]
+    assert {row["method"]: float(row["unseen"]) for row in overall} == pytest.approx(gap["unseen"].to_dict())
+
+
+def test_bars_start_at_zero_and_are_as_high_as_the_scores(figures: dict[str, Any]) -> None:
+    figure = figures["figure2-formats"]
+    heights = [patch.get_height() for axes in figure.canvas.axes for patch in axes.patches]
+    assert sorted(heights) == pytest.approx(sorted(float(row["score"]) for row in numbers(figure)))
+    assert all(axes.get_ylim()[0] == 0 for axes in figure.canvas.axes)
+
+
+def test_forms_stand_apart_from_changes_of_information_with_the_reference_as_a_line(figures: dict[str, Any]) -> None:
+    first, second = figures["figure2-formats"].canvas.axes
+    assert [text.get_text() for text in first.get_xticklabels()] == ["definition", "template"]
+    assert [text.get_text() for text in second.get_xticklabels()] == ["abstract"]
+    rows = numbers(figures["figure2-formats"])
+    reference = [r for r in rows if (r["method"], r["format"]) == ("unified-prompt", "definition")]
+    dashed = [line.get_ydata()[0] for line in first.lines if line.get_linestyle() == "--"]
+    assert dashed == pytest.approx([float(reference[0]["score"])])
+
+
+def test_categories_have_their_tasks_as_dots_and_chance_as_a_tick(figures: dict[str, Any]) -> None:
+    axes = figures["figure3-categories"].canvas.axes[0]
+    rows = numbers(figures["figure3-categories"])
+    single = [row for row in rows if row["task"]]
+    assert sum(len(dots.get_offsets()) for dots in axes.collections if len(dots.get_paths()) == 1) >= len(single)
+    assert len(single) == 12 * 4
+    ticks = {round(line.get_xdata()[0], 6) for line in axes.lines if len(set(line.get_xdata())) == 1}
+    assert {0.5, 0.1} <= ticks
+
+
+def test_boxes_have_type_7_quartiles_and_a_band_as_wide_as_noise(figures: dict[str, Any]) -> None:
+    rows = numbers(figures["figure4-combos"])
+    boxes = [row for row in rows if row["q1"]]
+    for box in boxes:
+        same = ("combo", "method", "history")
+        streams = [float(r["accuracy"]) for r in rows if r["accuracy"] and all(r[k] == box[k] for k in same)]
+        assert float(box["q1"]) == pytest.approx(np.quantile(streams, 0.25))
+        assert float(box["n"]) == len(streams)
+    panel = figures["figure4-combos"].canvas.axes[0]
+    bands = sorted(patch.get_height() for patch in panel.patches if type(patch).__name__ == "Rectangle")
+    here = [box for box in boxes if box["combo"] == boxes[0]["combo"]]
+    assert bands == pytest.approx(sorted(1.349 * float(box["noise_sd"]) for box in here))
+
+
+def test_the_rank_diagram_has_a_ruler_for_nemenyi_alone(figures: dict[str, Any]) -> None:
+    flips, nemenyi = figures["ranks"].canvas.axes
+    assert not [text for text in flips.texts if text.get_text().startswith("CD")]
+    assert [text for text in nemenyi.texts if text.get_text().startswith("CD")]
+    assert all(words in figures["ranks"].caption for words in ("N = 12", "alpha = 0.05", "sign-flip", "Nemenyi"))
+
+
+def test_curves_are_banded_by_the_lowest_and_the_highest_seed(figures: dict[str, Any]) -> None:
+    last = [row for row in numbers(figures["learning-curves"]) if row["step"] == "24"]
+    assert len(last) == 3
+    for row in last:
+        found = [float(row[name]) for name in ("lowest", "loss", "highest")]
+        assert found == pytest.approx([2.0, 3.0, 4.0], abs=0.05)
+
+
+def test_files_come_in_threes_and_nothing_is_cut_off(figures: dict[str, Any], tmp_path: Path) -> None:
+    written = write_figures([figures["forest"]], tmp_path / "new")
+    assert sorted(path.name for path in written) == ["forest.csv", "forest.png", "forest.svg"]
+    canvas = figures["forest"].canvas
+    inside = canvas.get_tightbbox().padded(0.08)
+    boxes = [text.get_window_extent() for axes in canvas.axes for text in axes.texts]
+    assert all(inside.x0 <= box.x0 / canvas.dpi and box.x1 / canvas.dpi <= inside.x1 for box in boxes)
+
+
+def test_a_method_has_one_colour_whatever_else_is_there_and_the_baseline_is_grey() -> None:
+    few = looks(["untuned", "unified-prompt", "ours"], "unified-prompt", ["untuned"])
+    many = looks(["ours", "mtl-lora", "unified-prompt", "prompt-aligned", "untuned"], "unified-prompt", ["untuned"])
+    assert few["ours"] == many["ours"]
+    assert (few["unified-prompt"].color, few["untuned"].color) == (BASELINE, INK)
+
+
+def test_fourteen_methods_are_told_apart_without_their_colours() -> None:
+    found = looks([f"method{i}" for i in range(14)])
+    assert len({look.marker for look in found.values()}) == 14
+    assert len({(look.color, look.hatch) for look in found.values()}) == 14
+
+
+def test_every_bar_of_a_method_has_its_colour(figures: dict[str, Any]) -> None:
+    expected = looks(["untuned", "unified-prompt", "mtl-lora", "ours"], "unified-prompt", ["untuned"])
+    for name in ("figure2-formats", "figure3-categories"):
+        drawn = {to_hex(patch.get_facecolor()) for axes in figures[name].canvas.axes for patch in axes.patches}
+        assert drawn == {look.color for look in expected.values()}
+
+
+def test_without_matplotlib_the_error_says_what_to_install(
+    results: Results, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtra, match=r"snibench\[plots\]"):
+        draw(results, report)
