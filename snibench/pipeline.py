@@ -105,8 +105,9 @@ def run_one(
             store.seal(record)
         elif spec.recipe.steps:
             load_trained(bench.model, bench.folder / "adapter")
-        if record.status == "done":
-            _answer(bench, missing, store)
+        if record.status == "done" and (notes := _answer(bench, missing, store)):
+            record = replace(record, notes=tuple(dict.fromkeys([*record.notes, *notes])))
+            store.seal(record)
         return record
 
 
@@ -294,8 +295,8 @@ def task_frame(suite: SuiteData) -> pd.DataFrame:
 # ---------------------------------------------------------------------------------- answering
 
 
-def _answer(bench: _Bench, sets: Sequence[QuestionSet], store: Store) -> None:
-    """Answer every prompt once, whichever protocols ask it, and write each protocol's rows."""
+def _answer(bench: _Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
+    """Answer every prompt once, whichever protocols ask it, and write each protocol's rows; notes for the record."""
     fit, spec = bench.spec.id, bench.spec
     bench.watcher.on_stage("answering")
     known = store.predictions(fit)
@@ -323,6 +324,7 @@ def _answer(bench: _Bench, sets: Sequence[QuestionSet], store: Store) -> None:
     for questions in sets:
         answers = [_scored(fit, one, known[_key(one)], bench.suite) for one in questions.rendered]
         store.write_answers(fit, questions.protocol, questions.digest, answers)
+    return answerer.notes
 
 
 def _key(one: Rendered) -> tuple[str, str]:
