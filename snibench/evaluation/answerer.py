@@ -18,6 +18,7 @@ from snibench.api import Method
 from snibench.backbone import Backbone
 from snibench.batches import Encoded, Encoder, common_prefix
 from snibench.evaluation.lean import LeanModel, why_not_lean
+from snibench.evaluation.ranking import Branch, Labels, label_scores, labels_after
 from snibench.evaluation.reading import LEAST_PREFIX, Reading, Row
 from snibench.evaluation.stock import StockDecoder
 from snibench.types import Prompt, TaskCard
@@ -42,22 +43,37 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """``prediction``: stripped. A prompt that does not fit the input limit is not answered: ``too_long``."""
+    """``prediction``: stripped. A prompt that does not fit the input limit is not answered: ``too_long``.
+
+    ``ranked``: the likeliest of a closed task's labels (``ranking``), None where none was asked for.
+    """
 
     prediction: str
     prompt_tokens: int
     truncated: bool
     too_long: bool
+    ranked: str | None = None
+
+
+# What a row said, and its likeliest label.
+Said = tuple[list[int], str | None]
 
 
 class Answerer:
     """Answers prompts with one tuned model. ``notes``: what could not be done the fast way, and why."""
 
     def __init__(
-        self, backbone: Backbone, model: nn.Module, method: Method, encoder: Encoder, *, batch_size: int | None = None
+        self,
+        backbone: Backbone,
+        model: nn.Module,
+        method: Method,
+        encoder: Encoder,
+        *,
+        batch_size: int | None = None,
+        rank_labels: bool = False,
     ) -> None:
         self.backbone, self.model, self.method, self.encoder = backbone, model, method, encoder
-        self.batch_size = batch_size
+        self.batch_size, self.rank_labels = batch_size, rank_labels
         self.notes: list[str] = []
         self._newlines = _newline_ids(backbone.tokenizer)
         self._stock = StockDecoder(backbone, model, method, encoder.max_output)
@@ -81,10 +97,10 @@ class Answerer:
         todo = [index for index in range(len(asked)) if index not in replies]
         for batch, said in self._decoded([asked[index] for index in todo], [encoded[index] for index in todo]):
             fresh = {}
-            for place, ids in zip(batch, said, strict=True):
+            for place, (ids, ranked) in zip(batch, said, strict=True):
                 one = encoded[todo[place]]
                 text = self._text(asked[todo[place]].card, ids)
-                fresh[todo[place]] = Reply(text, one.prompt_tokens, one.truncated, one.too_long)
+                fresh[todo[place]] = Reply(text, one.prompt_tokens, one.truncated, one.too_long, ranked)
             on_batch(fresh)
             replies |= fresh
         return [replies[index] for index in range(len(asked))]
@@ -104,23 +120,47 @@ class Answerer:
 
     def _decoded(
         self, asked: Sequence[Asked], encoded: Sequence[Encoded]
-    ) -> Iterator[tuple[Sequence[int], list[list[int]]]]:
+    ) -> Iterator[tuple[Sequence[int], list[Said]]]:
         """Indices of one batch after the other, and what the rows said."""
         cards = [one.card for one in asked]
-        if (lean := self._lean(cards, encoded)) is not None:
-            kinds = [(one.group, one.card.name, e.prompt.instruction) for one, e in zip(asked, encoded, strict=True)]
-            for batch in self._rounds(lean, kinds, encoded):
-                yield (
-                    batch,
-                    self._read(lean, [cards[i] for i in batch], [encoded[i] for i in batch], [kinds[i] for i in batch]),
-                )
-            return
-        for batch in self._stock.batches([one.group for one in asked], encoded, self.batch_size):
+        kinds = [(one.group, one.card.name, e.prompt.instruction) for one, e in zip(asked, encoded, strict=True)]
+        lean = self._lean(cards, encoded)
+        batches = (
+            self._stock.batches([one.group for one in asked], encoded, self.batch_size)
+            if lean is None
+            else self._rounds(lean, kinds, encoded)
+        )
+        for batch in batches:
             some_cards, some = [cards[index] for index in batch], [encoded[index] for index in batch]
-            if self.backbone.encoder_decoder:
-                yield batch, self._stock.generate(some_cards, some)
+            if lean is None:
+                yield batch, self._say(some_cards, some)
             else:
-                yield batch, self._stock.decode(some_cards, some, self._ends)
+                yield batch, self._read(lean, some_cards, some, [kinds[index] for index in batch])
+
+    def _labels(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[Labels | None]:
+        """Per row the labels to rank, if that is wanted."""
+        if not self.rank_labels:
+            return [None] * len(cards)
+        known: dict[tuple[str, bool], Labels | None] = {}
+        found = []
+        for card, one in zip(cards, encoded, strict=True):
+            key = card.name, one.prompt.text[-1:].isspace()  # all that their tokens hang on
+            if key not in known:
+                known[key] = labels_after(one.prompt, card, self.encoder)
+            found.append(known[key])
+        return found
+
+    def _say(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[Said]:
+        """What the rows of one batch say the stock way."""
+        if self.backbone.encoder_decoder:
+            answers = self._stock.generate(cards, encoded)
+        else:
+            answers = self._stock.decode(cards, encoded, self._ends)
+        ranked = [
+            None if labels is None else labels.best(self._stock.label_scores(card, one, labels))
+            for card, one, labels in zip(cards, encoded, self._labels(cards, encoded), strict=True)
+        ]
+        return list(zip(answers, ranked, strict=True))
 
     # ---------------------------------------------------------------------------- the lean way
 
@@ -149,7 +189,7 @@ class Answerer:
         rows = [Row(ids[: len(ids) - cut], 0) for cut in range(min(2, len(ids)))]
         found: list[Tensor] = []
         Reading(lean, rows, self.backbone.device, self._routed([card] * 2, [one] * 2)).prompts(
-            lambda members, logits: found.extend(logits[members.index(0)][None] if 0 in members else [])
+            lambda members, logits, branch: found.extend(logits[members.index(0)][None] if 0 in members else [])
         )
         expected = self._stock.logits([card], [one], input_ids=torch.tensor([ids], device=self.backbone.device))
         here, there = found[0].float(), expected[0].float()
@@ -182,14 +222,22 @@ class Answerer:
 
     def _read(
         self, lean: LeanModel, cards: Sequence[TaskCard], encoded: Sequence[Encoded], kinds: Sequence[Hashable]
-    ) -> list[list[int]]:
-        """What the rows of one round say."""
+    ) -> list[Said]:
+        """What the rows of one round say the lean way."""
         rows = [Row(one.prompt_ids, kind) for one, kind in zip(encoded, kinds, strict=True)]
         reading = Reading(lean, rows, self.backbone.device, self._routed(cards, encoded))
-        said = reading.answers(
-            reading.prompts(), lambda row, token: self._ends(cards[row], token), self.encoder.max_output
-        )
-        return [said[row] for row in range(len(rows))]
+        labels = self._labels(cards, encoded)
+        ranked: list[str | None] = [None] * len(rows)
+
+        def rank(members: Sequence[int], logits: Tensor, branch: Branch) -> None:
+            scores = label_scores([labels[row] for row in members], logits, branch, lean.logits)
+            for row, found in zip(members, scores, strict=True):
+                if (known := labels[row]) is not None:
+                    ranked[row] = known.best(found)
+
+        first = reading.prompts(rank)
+        said = reading.answers(first, lambda row, token: self._ends(cards[row], token), self.encoder.max_output)
+        return [(said[row], ranked[row]) for row in range(len(rows))]
 
     def _routed(
         self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from snibench.batches import common_prefix
 from snibench.evaluation.attention import Part, attend, merged
 from snibench.evaluation.lean import LeanModel
+from snibench.evaluation.ranking import Branch
 
 # A shared prefix shorter than this is not worth a place of its own.
 LEAST_PREFIX = 16
@@ -104,6 +106,8 @@ class _Tail:
         self._values = [one[index] for one in self._values]
 
 
+# Told of a block: its rows, their logits, and what reads branches after their prompts.
+OnBlock = Callable[[Sequence[int], Tensor, Branch], None]
 # Makes the method's per-row state active for some of the rows, by their numbers.
 Routed = Callable[[Sequence[int]], AbstractContextManager[None]]
 
@@ -120,10 +124,11 @@ class Reading:
 
     # --------------------------------------------------------------------------------- prompts
 
-    def prompts(self, on_block: Callable[[Sequence[int], Tensor], None] = lambda rows, logits: None) -> dict[int, int]:
+    def prompts(self, on_block: OnBlock = lambda rows, logits, branch: None) -> dict[int, int]:
         """Read all prompts; the most likely first token of every row.
 
-        ``on_block`` is given every block's rows with the ``[n, V]`` logits of their first tokens.
+        ``on_block`` is given every block's rows, the ``[n, V]`` logits of their first tokens, and what reads on from
+        there along branches (``ranking``), leaving no trace.
         """
         self._read_prefixes()
         own = [len(row.ids) - self._shared(number) for number, row in enumerate(self._rows)]
@@ -141,10 +146,18 @@ class Reading:
                     _PromptPass(self._model.scale, block, self._spans(members)),
                     last=block.lengths - 1,
                 )
-            on_block(members, logits)
+            on_block(members, logits, partial(self._branch, block))
             first |= zip(members, logits.argmax(-1).tolist(), strict=True)
             self._blocks.append(block)
         return first
+
+    def _branch(self, block: _Block, start: int, end: int, ids: Tensor, depths: Tensor, mask: Tensor) -> Tensor:
+        """``[m, S, E]`` states of ``ids [m, S]`` after the prompts of the block's rows ``start`` to ``end``."""
+        members = block.rows[start:end]
+        lengths = torch.tensor([len(self._rows[row].ids) for row in members], device=self._device)
+        attention = _BranchPass(self._model.scale, block, slice(start, end), mask, self._spans(members))
+        with self._routed(members):
+            return self._model.states(ids, lengths[:, None] + depths, attention)
 
     def _shared(self, row: int) -> int:
         prefix = self._prefix_of[row]
@@ -307,6 +320,27 @@ class _PromptPass:
             output, total = attend(query, key, value, self._scale, causal=True)
         else:  # the last layer's one wanted column, which is every row's last
             output, total = attend(query, key, value, self._scale, mask=block.mask)
+        for start, end, prefix in self._spans:
+            there = over_prefix(query[start:end], layer, prefix, self._scale)
+            output[start:end] = merged((output[start:end], total[start:end]), there)[0]
+        return output.transpose(1, 2).flatten(2)
+
+
+class _BranchPass:
+    """Attention while branches are read: to the row's prefix, its own prompt, and back along its own branch."""
+
+    def __init__(
+        self, scale: float, block: _Block, rows: slice, mask: Tensor, spans: Sequence[tuple[int, int, _Prefix]]
+    ) -> None:
+        self._scale, self._block, self._rows, self._mask, self._spans = scale, block, rows, mask, spans
+
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        rows, block = self._rows, self._block
+        query = query.transpose(1, 2)
+        branch = attend(query, key.transpose(1, 2), value.transpose(1, 2), self._scale, mask=self._mask)
+        own_mask = None if block.mask is None else block.mask[rows]
+        own = attend(query, block.keys[layer][rows], block.values[layer][rows], self._scale, mask=own_mask)
+        output, total = merged(branch, own)
         for start, end, prefix in self._spans:
             there = over_prefix(query[start:end], layer, prefix, self._scale)
             output[start:end] = merged((output[start:end], total[start:end]), there)[0]

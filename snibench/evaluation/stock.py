@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from snibench.api import Method
 from snibench.backbone import Backbone
 from snibench.batches import Encoded, base_of, common_prefix
+from snibench.evaluation.ranking import Labels
 from snibench.evaluation.reading import LEAST_PREFIX
 from snibench.types import TaskCard
 
@@ -122,3 +123,40 @@ class StockDecoder:
                 num_beams=1,
             )
         return [row[1:] for row in output.tolist()]  # the first is the decoder's start
+
+    # ---------------------------------------------------------------------------------- labels
+
+    def label_scores(self, card: TaskCard, one: Encoded, labels: Labels) -> list[float]:
+        """The score of every label after one prompt, each read in a row of its own."""
+        device, start = self._backbone.device, list(one.prompt_ids)
+        longest = max(len(label) for label in labels.ids)
+        count = len(labels.ids)
+        targets = _stacked([list(label) for label in labels.ids], "right").to(device)  # [J, T]
+        inputs: dict[str, Any]
+        if self._backbone.encoder_decoder:
+            begin = base_of(self._model).config.decoder_start_token_id
+            ids = torch.tensor([start] * count, device=device)
+            spoken = _stacked([[begin, *label[:-1]] for label in labels.ids], "right").clamp(min=0).to(device)
+            inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "decoder_input_ids": spoken}
+        else:
+            # Rows end together, so that the last columns are all whose logits are needed.
+            ids = _stacked([[*start, *label[:-1]] for label in labels.ids], "left").to(device)
+            real = (ids >= 0).long()
+            inputs = {"input_ids": ids.clamp(min=0), "attention_mask": real, "logits_to_keep": longest}
+            inputs["position_ids"] = (real.cumsum(1) - 1).clamp(min=0)
+        with self._method.for_prompts(self._model, [card] * count, [one.prompt.instruction] * count):
+            logits: Tensor = base_of(self._model)(**inputs, use_cache=False).logits
+        likelihood = torch.log_softmax(logits.float(), dim=-1)
+        scores = []
+        for row, label in enumerate(labels.ids):
+            size = len(label)
+            here = likelihood[row, :size] if self._backbone.encoder_decoder else likelihood[row, -size:]
+            scores.append(float(here.gather(1, targets[row, :size, None]).mean()))
+        return scores
+
+
+def _stacked(rows: Sequence[Sequence[int]], side: str) -> Tensor:
+    """Rows of ids, padded with -1 on one side."""
+    return nn.utils.rnn.pad_sequence(
+        [torch.tensor(row) for row in rows], batch_first=True, padding_value=-1, padding_side=side
+    )
