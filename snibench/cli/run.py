@@ -337,19 +337,23 @@ def _show_plan(console: Console, made: Plan, request: RunRequest) -> None:
     """What will be done, in a few lines."""
     from rich.markup import escape
 
-    suite, spec = made.suite, made.fits[-1].spec
+    suite, spec = made.suite, max((fit.spec for fit in made.fits), key=lambda spec: spec.recipe.steps)
     prompts = {one.prompt_sha for fit in made.fits for part in fit.questions for one in part.rendered}
     asked = ", ".join(f"{part.protocol} {len(part.rendered):,}" for part in made.fits[0].questions)
     recipe = spec.recipe
+    tuned = (
+        f"Each is tuned for {recipe.steps} steps of {recipe.tasks_per_step} tasks x {recipe.instances_per_task} "
+        f"instances, learning rate {recipe.learning_rate:g}, and"
+        if recipe.steps
+        else "Nothing is tuned; each"
+    )
     lines = [
         f"Suite {suite.name}: {len(suite.seen)} seen tasks, {len(suite.unseen)} unseen. Model {request.model}, "
         f"{spec.precision}. Profile {request.profile}.",
         f"{len(made.fits)} fits: "
         + ", ".join(dict.fromkeys(fit.spec.label for fit in made.fits))
         + f"; seeds {', '.join(map(str, request.seeds))}.",
-        f"Each is tuned for {recipe.steps} steps of {recipe.tasks_per_step} tasks x {recipe.instances_per_task} "
-        f"instances, learning rate {recipe.learning_rate:g}, "
-        f"and answers {len(prompts):,} different prompts (questions: {asked}).",
+        f"{tuned} answers {len(prompts):,} different prompts (questions: {asked}).",
         *made.notes,
     ]
     for line in lines:

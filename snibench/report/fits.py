@@ -217,9 +217,10 @@ def title(results: Results) -> str:
     models = ", ".join(dict.fromkeys(public_name(spec.model.spec) for spec in specs))
     recipe = max((spec.recipe for spec in specs), key=lambda recipe: recipe.steps)
     seeds = len({spec.seed for spec in specs})
+    steps = f"{recipe.steps} steps of {recipe.tasks_per_step} tasks x {recipe.instances_per_task} instances"
     return (
-        f"Suite {suites}, model {models}: {recipe.steps} steps of {recipe.tasks_per_step} tasks x "
-        f"{recipe.instances_per_task} instances, {seeds} seed{'' if seeds == 1 else 's'}"
+        f"Suite {suites}, model {models}: {steps if recipe.steps else 'nothing tuned'}, "
+        f"{seeds} seed{'' if seeds == 1 else 's'}"
     )
 
 

@@ -38,3 +38,17 @@ def test_bfloat16_fits_run_and_are_fits_of_their_own(tmp_path) -> None:
         assert not ended.value.code
         fits += [record.fit for record in load_results(tmp_path).records]
     assert len(set(fits)) == 2
+
+
+def test_the_baseline_is_found_where_lora_was_tuned_before(tmp_path, capsys) -> None:
+    options = ["run", "-m", "lora", "--protocol", "gap", "--conflict", "off", *SMALL, "-o", str(tmp_path)]
+    for more in (["--no-baseline"], []):
+        with pytest.raises(SystemExit) as ended:
+            main([*options, *more])
+        assert not ended.value.code, capsys.readouterr()
+    results = load_results(tmp_path)
+    (fit,) = [spec.id for spec in results.specs if spec.label == "unified-prompt"]
+    assert results.specs[[spec.label for spec in results.specs].index("unified-prompt")].method == "lora"  # made first
+    assert len(list(tmp_path.glob("*/trace.parquet"))) == 1
+    assert set(results.answers.loc[results.answers["fit"] == fit, "method"]) == {"unified-prompt"}
+    assert "lora is the same fit as unified-prompt" in " ".join(capsys.readouterr().out.split())

@@ -25,6 +25,7 @@ ROPE = 0.01  # as in wins, ties and losses
 def rank_diagram(scene: Scene) -> Figure | None:
     """The critical-difference diagram: methods on a line of mean ranks, bars over those that are not told apart."""
     frame = scene.frame("comparison_unseen")
+    frame = None if frame is None else frame[frame["rank"].notna()]  # floors have none
     if frame is None or len(frame) < 3:
         return None
     frame = frame.sort_values(["rank", "method"], ignore_index=True)
@@ -109,6 +110,7 @@ def forest(scene: Scene) -> Figure | None:
     if not len(overall):
         return None
     methods = scene.methods(overall)
+    parts = None if parts is None else parts[parts["method"].isin(methods)]  # without floors
     columns = ["category", "method", "delta", "delta_low", "delta_high", "n_tasks", "n_sources"]
     sums = overall.assign(category="All tasks")
     frame = sums[columns] if parts is None else pd.concat([sums[columns], parts[columns]], ignore_index=True)
