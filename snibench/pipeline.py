@@ -30,7 +30,7 @@ from snibench.registry import FORMATS, METHODS, RULES
 from snibench.store import Store, read_json, write_frame, write_json, write_whole
 from snibench.text import derive_seed
 from snibench.tuning import Diverged, Trainer, TrainingSet, Tuning
-from snibench.types import Answer, FitRecord, FitSpec, Status, SuiteData
+from snibench.types import Answer, FitRecord, FitSpec, Instance, Status, SuiteData
 
 _PACKAGES = ("snibench", "torch", "transformers", "peft", "tokenizers", "numpy", "pandas", "scipy")
 # At which share of the training the conflict is measured.
@@ -66,7 +66,7 @@ class Watcher:
 
 
 @dataclass(frozen=True)
-class _Bench:
+class Bench:
     """What lies on the table while one fit is worked on."""
 
     spec: FitSpec
@@ -98,9 +98,10 @@ def run_one(
             return record
         if spec.floor:
             return _answered_floor(spec, missing, suite, store, watcher)
-        bench = _open(spec, suite, source, store.begin(spec), runtime, watcher)
+        bench = open_bench(spec, suite, source, store.begin(spec), runtime, watcher)
         if record is None:
             record = _tuned(bench)
+            record = replace(record, notes=(*record.notes, *fit.notes))
             write_frame(bench.folder / "tasks.parquet", task_frame(suite))
             store.seal(record)
         elif spec.recipe.steps:
@@ -120,9 +121,9 @@ def _kept_record(store: Store, fit: str, runtime: Runtime) -> FitRecord | None:
     return record
 
 
-def _open(
+def open_bench(
     spec: FitSpec, suite: SuiteData, source: ModelSource, folder: Path, runtime: Runtime, watcher: Watcher
-) -> _Bench:
+) -> Bench:
     """The base model with the method's parameters in it; initial values come from the run's seed."""
     watcher.on_stage("loading")
     backbone = load_backbone(
@@ -133,7 +134,7 @@ def _open(
     torch.manual_seed(derive_seed("initial values", spec.seed))
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
     model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input))
-    return _Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
+    return Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
 
 
 def _answered_floor(
@@ -162,7 +163,7 @@ def _answered_floor(
 # ------------------------------------------------------------------------------------- tuning
 
 
-def _tuned(bench: _Bench) -> FitRecord:
+def _tuned(bench: Bench) -> FitRecord:
     """The record of a fit that is tuned now; a failure of the method is a record too."""
     try:
         return _tune(bench) if bench.spec.recipe.steps else _record(bench, "done")
@@ -177,17 +178,10 @@ def _tuned(bench: _Bench) -> FitRecord:
         return _record(bench, "failed", cause=f"{type(error).__name__}: {first} (see {log})")
 
 
-def _tune(bench: _Bench) -> FitRecord:
+def _tune(bench: Bench) -> FitRecord:
     spec, suite, folder = bench.spec, bench.suite, bench.folder
     tasks = spec.mixture.tasks
-    rule: Rule = RULES.get(spec.rule)() if spec.rule else bench.method.rule()
-    data = TrainingSet(
-        cards={task: suite.tasks[task].card for task in tasks},
-        instances={task: suite.training[task] for task in tasks},
-        format=FORMATS.get(spec.train_format)().bind(bench.backbone.tokenizer),
-        mixture=spec.mixture,
-    )
-    trainer = Trainer(bench.backbone, bench.model, bench.method, rule, data, spec.recipe, spec.seed)
+    trainer = trainer_of(bench, {task: suite.training[task] for task in tasks})
     probe = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks)
     points = _CONFLICT_POINTS[bench.runtime.conflict]
 
@@ -221,7 +215,20 @@ def _tune(bench: _Bench) -> FitRecord:
     )
 
 
-def _record(bench: _Bench, status: Status, *, cause: str = "") -> FitRecord:
+def trainer_of(bench: Bench, instances: Mapping[str, Sequence[Instance]]) -> Trainer:
+    """The bench's fit, about to be tuned on ``instances`` of every task of its mixture."""
+    spec = bench.spec
+    rule: Rule = RULES.get(spec.rule)() if spec.rule else bench.method.rule()
+    data = TrainingSet(
+        cards={task: bench.suite.tasks[task].card for task in spec.mixture.tasks},
+        instances=instances,
+        format=FORMATS.get(spec.train_format)().bind(bench.backbone.tokenizer),
+        mixture=spec.mixture,
+    )
+    return Trainer(bench.backbone, bench.model, bench.method, rule, data, spec.recipe, spec.seed)
+
+
+def _record(bench: Bench, status: Status, *, cause: str = "") -> FitRecord:
     spec, device = bench.spec, bench.backbone.device
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in bench.model.parameters()]
     return FitRecord(
@@ -295,7 +302,7 @@ def task_frame(suite: SuiteData) -> pd.DataFrame:
 # ---------------------------------------------------------------------------------- answering
 
 
-def _answer(bench: _Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
+def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
     """Answer every prompt once, whichever protocols ask it, and write each protocol's rows; notes for the record."""
     fit, spec = bench.spec.id, bench.spec
     bench.watcher.on_stage("answering")

@@ -81,6 +81,7 @@ class FitPlan:
 
     spec: FitSpec
     questions: tuple[QuestionSet, ...]
+    notes: tuple[str, ...] = ()  # for the record
 
 
 @dataclass(frozen=True)

@@ -241,7 +241,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if "losses_after" in self.rule.needs:
             with torch.no_grad():
-                self.rule.observe(tasks, self._losses(groups))
+                self.rule.observe(tasks, self.losses_of(groups))
         self.progress.trace.append(
             {
                 "step": self.progress.step + 1,
@@ -350,7 +350,7 @@ class Trainer:
         known = torch.zeros(len(tasks), dtype=torch.float64)
         if self.rule.needs:
             with torch.no_grad():
-                known = self._losses(groups)
+                known = self.losses_of(groups)
         weights = self.rule.weights(TaskGradients(tasks, nothing, known, generator))
         losses = torch.zeros(len(tasks), dtype=torch.float64)
         for piece in self._pieces(groups, by_task=False):
@@ -359,7 +359,8 @@ class Trainer:
             losses[piece] = each.detach().double().cpu()
         return TaskGradients(tasks, nothing, losses, generator)
 
-    def _losses(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> Tensor:
+    def losses_of(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> Tensor:
+        """``[K]`` float64 losses of the groups, all of which have equally many instances."""
         losses = torch.zeros(len(groups), dtype=torch.float64)
         for piece in self._pieces(groups, by_task=False):
             losses[piece] = self.method.losses(self.model, self._batch(groups, piece)).double().cpu()

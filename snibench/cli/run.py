@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from snibench.pipeline import Runtime
     from snibench.planning import Plan, RunRequest
+    from snibench.searching import Search
     from snibench.store import Store
     from snibench.types import FitRecord
 
@@ -169,6 +170,15 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     default=None,
     help="Default: by method and model size.",
 )
+@click.option(
+    "--tune-budget",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Choose each method's learning rate from N trials on held-back training instances of seen tasks.",
+)
+@click.option("--tune-steps", type=click.IntRange(min=1), default=None, help="Steps of a trial (default: of a fit).")
 @click.option("--max-input", type=click.IntRange(min=16), default=1024, show_default=True, help="Prompt tokens.")
 @click.option("--max-output", type=click.IntRange(min=1), default=128, show_default=True, help="Answer tokens.")
 @click.option(
@@ -234,14 +244,19 @@ def run(**options: Any) -> int:
 
     request = _request(options)
     check_names(request)
+    trials = options["tune_budget"]
+    if trials > 1 and options["learning_rate"]:
+        raise UsageError("--tune-budget chooses the learning rate that --learning-rate sets. Name one of them.")
     store = Store(options["output_dir"])
     if not options["dry_run"]:
         store.prepare()
     made = plan(request)
-    _show_plan(console, made, request)
+    _show_plan(console, made, request, trials)
     if options["dry_run"]:
         return 0
-    records = _execute(console, made, store, _runtime(options, request.profile))
+    runtime = _runtime(options, request.profile)
+    made, searches = _search(console, made, store, runtime, trials, options["tune_steps"])
+    records = _execute(console, made, store, runtime, searches)
     show_run(store.root, made.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in records) else 1
 
@@ -333,7 +348,7 @@ def _runtime(options: dict[str, Any], profile: str) -> Runtime:
     )
 
 
-def _show_plan(console: Console, made: Plan, request: RunRequest) -> None:
+def _show_plan(console: Console, made: Plan, request: RunRequest, trials: int) -> None:
     """What will be done, in a few lines."""
     from rich.markup import escape
 
@@ -341,9 +356,12 @@ def _show_plan(console: Console, made: Plan, request: RunRequest) -> None:
     prompts = {one.prompt_sha for fit in made.fits for part in fit.questions for one in part.rendered}
     asked = ", ".join(f"{part.protocol} {len(part.rendered):,}" for part in made.fits[0].questions)
     recipe = spec.recipe
+    rates = sorted({fit.spec.recipe.learning_rate for fit in made.fits if fit.spec.recipe.steps})
+    rate = " to ".join(f"{end:g}" for end in dict.fromkeys((*rates[:1], *rates[-1:])))
+    searched = f" (the default; the best of {trials} for each method is searched for first)" if trials > 1 else ""
     tuned = (
         f"Each is tuned for {recipe.steps} steps of {recipe.tasks_per_step} tasks x {recipe.instances_per_task} "
-        f"instances, learning rate {recipe.learning_rate:g}, and"
+        f"instances, learning rate {rate}{searched}, and"
         if recipe.steps
         else "Nothing is tuned; each"
     )
@@ -360,7 +378,24 @@ def _show_plan(console: Console, made: Plan, request: RunRequest) -> None:
         console.print(escape(line), highlight=False, soft_wrap=True)
 
 
-def _execute(console: Console, made: Plan, store: Store, runtime: Runtime) -> list[FitRecord]:
+def _search(
+    console: Console, made: Plan, store: Store, runtime: Runtime, trials: int, steps: int | None
+) -> tuple[Plan, tuple[Search, ...]]:
+    """The plan with the rates that were found, and what was tried for them."""
+    from snibench.cli.progress import watching
+    from snibench.searching import search_rates
+
+    methods = {fit.spec.label for fit in made.fits if fit.spec.recipe.steps}
+    with watching(console, trials * len(methods)) as watch:
+        made, searches = search_rates(made, trials, store, runtime, watch, steps=steps)
+    for search in searches if trials > 1 else ():
+        console.print(f"{search.label}: {search.note}.", markup=False, highlight=False, soft_wrap=True)
+    return made, searches
+
+
+def _execute(
+    console: Console, made: Plan, store: Store, runtime: Runtime, searches: tuple[Search, ...]
+) -> list[FitRecord]:
     """Run every fit that is not done, and leave the manifest that reports read."""
     from snibench.cli.progress import watching
     from snibench.executors.inline import run_all
@@ -374,6 +409,7 @@ def _execute(console: Console, made: Plan, store: Store, runtime: Runtime) -> li
         "protocol_versions": {part.protocol: part.version for fit in made.fits for part in fit.questions},
         "suite": {"name": made.suite.name, "digest": made.suite.digest, "notes": list(made.suite.notes)},
         "baseline": made.baseline,
+        "searches": [search.as_json() for search in searches if search.trials],
     }
     write_json(store.root / "manifest.json", manifest)
     with watching(console, len(made.fits)) as watch:

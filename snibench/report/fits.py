@@ -163,6 +163,7 @@ _COST = (
     Column("seconds_min", "Fastest", "seconds"),
     Column("seconds_max", "Slowest", "seconds"),
     Column("peak_memory", "Peak memory", "bytes", "lower"),
+    Column("learning_rate", "Rate"),
     Column("device", "Device"),
     Column("fits", "Fits done"),
 )
@@ -171,9 +172,13 @@ _COST = (
 def costs(results: Results) -> pd.DataFrame:
     """One row per method: fits done, and what one of them costs."""
     fits: dict[str, list[FitRecord]] = {}
+    rates: dict[str, dict[str, None]] = {}
     for record, spec in zip(results.records, results.specs, strict=True):
         fits.setdefault(spec.label, []).append(record)
-    return pd.DataFrame([_cost(label, records) for label, records in fits.items()])
+        if spec.recipe.learning_rate:
+            rates.setdefault(spec.label, {})[f"{spec.recipe.learning_rate:g}"] = None
+    rows = [_cost(label, records) for label, records in fits.items()]
+    return pd.DataFrame([{**row, "learning_rate": ", ".join(rates.get(row["method"], ())) or None} for row in rows])
 
 
 def _cost(label: str, fits: Sequence[FitRecord]) -> dict[str, Any]:

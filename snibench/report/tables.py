@@ -27,6 +27,7 @@ from snibench.report.fits import (
 )
 from snibench.report.layouts import METHOD, ordered, present
 from snibench.report.measures import Measures, against, measured, protocol_tables
+from snibench.report.rates import rate_tables
 from snibench.report.values import Column, Report, Table, rows_digest
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def build(results: Results, baseline: str | None = None) -> Report:
             *(ordered(against(table, chosen), order) for table in protocol_tables(measures)),
             *conflict_tables(results, order),
             cost_table(results, order),
+            *rate_tables(results),
         ),
         notes=(*notes, *faults, *run_notes(results)),
         failed=failed,

@@ -1,0 +1,64 @@
+"""Which learning rates were tried for each method, and which it was tuned with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from snibench.report.layouts import METHOD
+from snibench.report.values import Column, Table
+
+if TYPE_CHECKING:
+    from snibench.store import Results
+
+_CHOSEN = (
+    Column("rate", "Chosen"),
+    Column("default", "Default"),
+    Column("loss", "Loss", "number", "lower"),
+    Column("loss_default", "At default", "number", "lower"),
+    Column("trials", "Trials", "count"),
+    Column("steps", "Steps", "count"),
+    Column("seconds", "All trials", "seconds", "lower"),
+)
+_TRIALS = (
+    Column("loss", "Loss", "number", "lower"),
+    Column("status", "Status"),
+    Column("cause", "Cause"),
+    Column("steps", "Steps", "count"),
+    Column("seed", "Seed", "count"),
+    Column("seconds", "Tuning", "seconds", "lower"),
+)
+_NOTES = (
+    "Each rate was tried once on the seen tasks' training instances without some that were held back; the lowest mean "
+    "loss on those wins. Neither evaluation instances nor unseen tasks were read.",
+)
+
+
+def rate_tables(results: Results) -> list[Table]:
+    """What was chosen for each method, and every trial; none if no rate was searched for."""
+    searches = results.manifest.get("searches", [])
+    if not searches:
+        return []
+    trials = pd.DataFrame([{"method": one["label"], **trial} for one in searches for trial in one["trials"]])
+    rows = []
+    for one in searches:
+        by_rate = {trial["rate"]: trial for trial in one["trials"]}
+        rows.append(
+            {
+                "method": one["label"],
+                "rate": f"{one['rate']:g}",
+                "default": f"{one['default']:g}",
+                "loss": by_rate[one["rate"]]["loss"],
+                "loss_default": by_rate[one["default"]]["loss"],
+                "trials": len(one["trials"]),
+                "steps": one["trials"][0]["steps"],
+                "seconds": sum(trial["seconds"] for trial in one["trials"]),
+            }
+        )
+    trials["rate"] = trials["rate"].map("{:g}".format)
+    rate = Column("rate", "Rate")
+    return [
+        Table("rates", "Learning rates", pd.DataFrame(rows), (METHOD,), _CHOSEN, _NOTES),
+        Table("trials", "Learning rates that were tried", trials, (METHOD, rate), _TRIALS, detail=True),
+    ]
