@@ -32,6 +32,8 @@ class ConflictEstimate:
         standard_error: Mean jackknife standard error of a pair's cosine.
         unresolved: The cosines are too noisy to speak of: ``standard_error`` above 0.2, or no pair counts.
         cosines: ``[T, T]`` noise-corrected cosines in [-1, 1], 1 on the diagonal, NaN for pairs that do not count.
+        errors: ``[T, T]`` jackknife standard errors of ``cosines``, 0 on the diagonal, NaN like them.
+        squares: ``[T]`` noise-corrected squared norms; not positive where a gradient is lost in its noise.
     """
 
     score: float
@@ -43,6 +45,8 @@ class ConflictEstimate:
     standard_error: float
     unresolved: bool
     cosines: Array
+    errors: Array
+    squares: Array
 
 
 def estimate_conflict(gram: Array) -> ConflictEstimate:
@@ -85,9 +89,10 @@ def estimate_conflict(gram: Array) -> ConflictEstimate:
     similarity = 2 * scales / (norms[:, None] ** 2 + norms**2)
     standard_error = _mean(error[counts])
 
-    cosines = np.eye(count)
-    cosines[pairs] = cosine
-    cosines.T[pairs] = cosine
+    cosines, errors = np.eye(count), np.zeros((count, count))
+    for square, values in ((cosines, cosine), (errors, error)):
+        square[pairs] = values
+        square.T[pairs] = values
     return ConflictEstimate(
         score=_mean((_cross_fitted_opposition(gram) / scales)[pairs][counts]),
         score_raw=float(np.maximum(0, -raw).mean()),
@@ -98,24 +103,32 @@ def estimate_conflict(gram: Array) -> ConflictEstimate:
         standard_error=standard_error,
         unresolved=not standard_error <= 0.2,
         cosines=cosines,
+        errors=errors,
+        squares=squares,
     )
 
 
-def residual_conflict(gram: Array, weights: Array, *, references: int = 0) -> float:
+def residual_conflict(gram: Array, weights: Array, *, references: int = 0, squares: Array | None = None) -> float:
     """Mean over tasks of ``max(0, -cos(d, g_t))``: how far an applied update d goes against the tasks.
 
     Args:
-        gram: ``[K + R, K + R]`` inner products of the gradients, tasks first.
+        gram: ``[K + R, K + R]`` inner products of the gradients that d is made of, tasks first.
         weights: ``[K + R]``, of which d is the weighted sum.
         references: R, the last rows, which are no tasks.
+        squares: ``[K]`` noise-corrected squared norms of the tasks' gradients. Given, d is held against the true
+            gradients: without them a task's own noise, which is in d too, hides that d goes against it.
 
     Returns:
-        A number in [0, 1]; 0 where d is zero. A task with a zero gradient adds 0.
+        A number in [0, 1]; 0 where d is zero. A task with a zero gradient adds 0; one whose gradient is lost in its
+        noise does not count. NaN if none counts.
     """
     tasks = len(weights) - references
-    along = (gram @ weights)[:tasks]
-    scales = np.sqrt(gram.diagonal()[:tasks].clip(min=0) * max(float(weights @ gram @ weights), 0.0))
-    return float(np.maximum(0, -along / scales.clip(min=_FLOOR)).clip(max=1).mean())
+    noisy = gram.diagonal()[:tasks]
+    own = noisy if squares is None else squares
+    along = (gram @ weights)[:tasks] + weights[:tasks] * (own - noisy)
+    scales = np.sqrt(own.clip(min=0) * max(float(weights @ gram @ weights), 0.0))
+    against = np.maximum(0, -along / scales.clip(min=_FLOOR)).clip(max=1)
+    return _mean(against if squares is None else against[own > 0])
 
 
 def _squared_norms(gram: Array) -> Array:

@@ -280,6 +280,11 @@ class Trainer:
         for piece in micro_batches(groups, rows):
             yield list(piece)
 
+    def batches(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> Iterator[tuple[list[int], Any]]:
+        """``groups`` in micro-batches: which of them, and their batch."""
+        for piece in self._pieces(groups, by_task=False):
+            yield piece, self._batch(groups, piece)
+
     def _batch(self, groups: Sequence[tuple[str, Sequence[Encoded]]], piece: Sequence[int]) -> Any:
         batch = make_batch([groups[index] for index in piece], self.backbone, pack=self.pack)
         self.progress.tokens += batch.tokens

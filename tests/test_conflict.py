@@ -110,6 +110,16 @@ def test_corrected_norms_tell_magnitudes_through_noise():
     assert np.mean(estimates) == pytest.approx((9 * 0.6 + 6) / 15, abs=0.01)
 
 
+def test_the_error_of_a_pair_stands_beside_its_cosine():
+    estimates = simulate(-0.15, noise=1.5, size=100, repeats=100)
+    errors = np.mean([estimate.errors for estimate in estimates], axis=0)
+    spread = np.std([estimate.cosines for estimate in estimates], axis=0)
+    pairs = np.triu_indices(TASKS, 1)
+    assert errors[pairs] == pytest.approx(spread[pairs], rel=0.4)
+    assert estimates[0].errors == pytest.approx(estimates[0].errors.T)
+    assert estimates[0].standard_error == pytest.approx(estimates[0].errors[pairs].mean())
+
+
 # ------------------------------------------------------------------------------------------------ properties
 
 
@@ -205,3 +215,28 @@ def test_no_update_leaves_no_residual_conflict():
     gradients = np.array([[1.0, 0.0], [-1.0, 0.0]])
     assert residual_conflict(gradients @ gradients.T, np.array([0.5, 0.5])) == 0
     assert residual_conflict(np.zeros((2, 2)), np.array([0.5, 0.5])) == 0
+
+
+def test_residual_conflict_with_the_true_gradients_is_found_through_the_noise_of_the_update():
+    # The update goes against the first task; its own noise, which is in the update too, hides that.
+    rng, truth = np.random.default_rng(0), np.array([[1.0, 0.0], [-2.0, 1.0]]) @ np.eye(2, 200)
+    weights = np.array([0.5, 0.5])
+    hidden, found, expected = [], [], []
+    for _ in range(200):
+        noisy = truth[:, None] + 0.2 * rng.standard_normal((2, CHUNKS, 200))  # [T, S, P]
+        gram, estimate = noisy.mean(1) @ noisy.mean(1).T, estimate_conflict(chunk_gram(noisy))
+        update = weights @ noisy.mean(1)
+        cosines = truth @ update / np.linalg.norm(truth, axis=1) / np.linalg.norm(update)
+        expected.append(np.maximum(0, -cosines).mean())
+        hidden.append(residual_conflict(gram, weights))
+        found.append(residual_conflict(gram, weights, squares=estimate.squares))
+    assert np.mean(found) == pytest.approx(np.mean(expected), rel=0.1)
+    assert np.mean(hidden) < 0.8 * np.mean(expected)
+
+
+def test_a_task_lost_in_its_noise_has_no_residual_conflict_to_count():
+    gradients = np.array([[1.0, 0.0], [-3.0, 4.0], [0.0, 2.0]])
+    gram, weights = gradients @ gradients.T, np.full(3, 1 / 3)
+    plain = residual_conflict(gram, weights)
+    assert residual_conflict(gram, weights, squares=np.array([1.0, 25.0, -0.1])) == pytest.approx(plain * 3 / 2)
+    assert np.isnan(residual_conflict(gram, weights, squares=np.full(3, -1.0)))
