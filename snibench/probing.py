@@ -2,7 +2,7 @@
 
 The same for every method: plain task losses, in chunks, so that the estimator can correct for the noise of finite
 samples (``snibench.conflict``). Measured on the method's shared trainable parameters, and, because methods differ in
-how many these are, once more where all have the same space: on the gradient of a vector added to the last block's output.
+how many these are, once more where all have the same space: for a vector added to the last block's output.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _gram(trainer: Trainer, chunks: Sequence[Chunks]) -> tuple[Tensor, Tensor] |
 
 
 def _output_gram(trainer: Trainer, chunks: Sequence[Chunks]) -> Tensor:
-    """``[T, S, T, S]`` inner products of the losses' gradients with respect to a vector added to the last block's output.
+    """``[T, S, T, S]`` inner products of the gradients of a vector added to the last block's output.
 
     The sum of dL/dh over tokens, ``[H]`` numbers for every method: tokens differ between tasks, directions do not.
     """
@@ -139,7 +139,7 @@ def _output_gram(trainer: Trainer, chunks: Sequence[Chunks]) -> Tensor:
 
 @contextmanager
 def _last_output(trainer: Trainer) -> Iterator[list[Any]]:
-    """Collects the last block's outputs inside, as leaves whose ``grad`` a backward fills; nothing before them has any."""
+    """Collects the last block's outputs inside, as leaves whose ``grad`` a backward fills and behind which it ends."""
     outputs: list[Any] = []
 
     def cut(module: nn.Module, inputs: Any, output: Any) -> Any:

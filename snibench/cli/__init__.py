@@ -17,6 +17,7 @@ COMMANDS = {
     "report": ("snibench.cli.report:report", "Show or export the tables and figures of a stored run."),
     "compare": ("snibench.cli.report:compare", "Compare two methods of a stored run, task by task."),
     "similarity": ("snibench.cli.report:similarity", "Does the similarity of tasks explain the results?"),
+    "conflicts": ("snibench.cli.conflicts:conflicts", "Show which tasks' gradients conflict in a stored run."),
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
     "ls": ("snibench.cli.ls:ls", "List methods, rules, formats, protocols, suites or runs."),
     "show": ("snibench.cli.ls:show", "Describe one method, rule, format, protocol or suite."),
