@@ -48,8 +48,8 @@ _POINT_NOTES = (
     "Score: mean over pairs of tasks of max(0, -cos), cross-fitted: unbiased, and it may leave [0, 1] a little. Raw "
     "score and raw rate: the plain formulas, biased. A star: unresolved, the mean standard error of a pair's cosine "
     f"is above {UNRESOLVED}. Means over seeds; the score with a t interval.",
-    "Rate: share of pairs whose cosine is negative at the one-sided 5% level. Residual: mean over tasks of max(0, -cos) "
-    "between the rule's update and the task. Magnitudes: mean of 2 n_t n_u / (n_t^2 + n_u^2).",
+    "Rate: share of pairs whose cosine is negative at the one-sided 5% level. Residual: mean over tasks of max(0, -cos)"
+    " between the rule's update and the task. Magnitudes: mean of 2 n_t n_u / (n_t^2 + n_u^2).",
     "Methods train different parameters, so compare them by the score at output: the same for a vector that is added "
     "to the last block's output, a space that all of them share.",
 )
