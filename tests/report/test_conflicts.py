@@ -93,7 +93,7 @@ def test_the_heat_map_stands_in_order_of_category_and_is_readable_without_colour
     assert "-0.6 (apart) to +0.6 (alike)" in scale
     blocks = heat_map(pairs, known, "heading")[2].spans
     colours = {str(span.style) for span in blocks if "on" in str(span.style)}
-    assert colours == {"black on #56b4e9", "black on #e69f00"}
+    assert colours == {"black on rgb(86,180,233)", "black on rgb(230,159,0)"}
 
 
 def test_a_cosine_that_is_not_known_is_no_zero() -> None:
