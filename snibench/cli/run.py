@@ -353,12 +353,14 @@ def _show_plan(console: Console, made: Plan, request: RunRequest, trials: int) -
     from rich.markup import escape
 
     suite, spec = made.suite, max((fit.spec for fit in made.fits), key=lambda spec: spec.recipe.steps)
-    prompts = {one.prompt_sha for fit in made.fits for part in fit.questions for one in part.rendered}
-    asked = ", ".join(f"{part.protocol} {len(part.rendered):,}" for part in made.fits[0].questions)
+    prompts = [len({one.prompt_sha for part in fit.questions for one in part.rendered}) for fit in made.fits]
+    most = max(made.fits, key=lambda fit: sum(len(part.rendered) for part in fit.questions))
+    asked = ", ".join(f"{part.protocol} {len(part.rendered):,}" for part in most.questions)
     recipe = spec.recipe
     rates = sorted({fit.spec.recipe.learning_rate for fit in made.fits if fit.spec.recipe.steps})
     rate = " to ".join(f"{end:g}" for end in dict.fromkeys((*rates[:1], *rates[-1:])))
     searched = f" (the default; the best of {trials} for each method is searched for first)" if trials > 1 else ""
+    mixtures = len({fit.spec.mixture for fit in made.fits if fit.spec.recipe.steps})
     tuned = (
         f"Each is tuned for {recipe.steps} steps of {recipe.tasks_per_step} tasks x {recipe.instances_per_task} "
         f"instances, learning rate {rate}{searched}, and"
@@ -370,8 +372,10 @@ def _show_plan(console: Console, made: Plan, request: RunRequest, trials: int) -
         f"{spec.precision}. Profile {request.profile}.",
         f"{len(made.fits)} fits: "
         + ", ".join(dict.fromkeys(fit.spec.label for fit in made.fits))
-        + f"; seeds {', '.join(map(str, request.seeds))}.",
-        f"{tuned} answers {len(prompts):,} different prompts (questions: {asked}).",
+        + f"; seeds {', '.join(map(str, request.seeds))}"
+        + (f"; on {mixtures} sets of tasks or mixtures of them." if mixtures > 1 else "."),
+        f"{tuned} answers {'at most ' if len(set(prompts)) > 1 else ''}{max(prompts):,} different prompts "
+        f"(questions: {asked}).",
         *made.notes,
     ]
     for line in lines:
