@@ -218,7 +218,8 @@ def _tune(bench: Bench) -> FitRecord:
 def trainer_of(bench: Bench, instances: Mapping[str, Sequence[Instance]]) -> Trainer:
     """The bench's fit, about to be tuned on ``instances`` of every task of its mixture."""
     spec = bench.spec
-    rule: Rule = RULES.get(spec.rule)() if spec.rule else bench.method.rule()
+    kind = RULES.get(spec.rule) if spec.rule else None
+    rule: Rule = kind(kind.Settings(**spec.rule_settings)) if kind else bench.method.rule()
     data = TrainingSet(
         cards={task: bench.suite.tasks[task].card for task in spec.mixture.tasks},
         instances=instances,

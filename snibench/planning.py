@@ -13,10 +13,10 @@ from random import Random
 from typing import Any
 
 from snibench import __version__
-from snibench.api import Floor, Format, Protocol
+from snibench.api import Floor, Format, NoSettings, Protocol
 from snibench.backbone import ModelSource, find_model, parameter_count
 from snibench.batches import with_history
-from snibench.errors import UsageError
+from snibench.errors import UsageError, unknown
 from snibench.formats.base import with_shots
 from snibench.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES, Registry
 from snibench.settings import changed_settings, make_settings
@@ -137,7 +137,8 @@ def plan(request: RunRequest) -> Plan:
         )
 
     fits = tuple(FitPlan(spec, question_sets(tuple(told[fit]), shots[fit])) for fit, spec in specs.items())
-    baseline = next((choice.label for choice in choices if choice.name == request.baseline), None)
+    wanted = split_rule(request.baseline or "")
+    baseline = next((choice.label for choice in choices if (choice.name, choice.rule) == wanted), None)
     baseline = same.get(baseline, baseline) if baseline else None
     twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
@@ -153,6 +154,7 @@ class _Choice:
     name: str
     settings: Mapping[str, Any]
     rule: str
+    rule_settings: Mapping[str, Any]
     trains: bool
     floor: bool
     shots: int
@@ -164,9 +166,7 @@ class _Choice:
 def _method_choices(request: RunRequest) -> list[_Choice]:
     """Row 0, the floors, the baseline, and the methods asked for; equal ones once, in this order."""
     asked = [_choice(name, request.settings, request.rule) for name in request.methods]
-    unused = set(request.settings).difference(*(choice.settings for choice in asked))
-    if unused:
-        make_settings(METHODS.get(request.methods[0]).Settings, request.methods[0], request.settings)
+    _check_settings(request.settings, asked)
     around = [] if request.baseline is None else [_choice(name, {}, "") for name in (*BESIDE, request.baseline)]
     if request.baseline is not None and around[-1].floor:
         raise UsageError(
@@ -178,34 +178,62 @@ def _method_choices(request: RunRequest) -> list[_Choice]:
     return list(found.values())
 
 
+def _check_settings(given: Mapping[str, str], choices: Sequence[_Choice]) -> None:
+    """Raises UsageError if a setting belongs to no method and no rule that was asked for."""
+    of_methods = {key: choice.name for choice in choices for key in choice.settings}
+    of_rules = {key: choice.rule for choice in choices for key in choice.rule_settings}
+    known = {*of_methods, *of_rules, *(f"rule.{key}" for key in of_rules)}
+    for key in given:
+        if key not in known:
+            owners = dict.fromkeys(one for choice in choices for one in (choice.name, choice.rule) if one)
+            raise unknown(f"setting of {', '.join(owners)}", key, known)
+
+
+def split_rule(name: str) -> tuple[str, str]:
+    """Method and rule of ``method+rule``; an empty rule where none is named."""
+    method, plus, rule = name.rpartition("+")
+    return (method, rule) if plus and ".py:" not in rule else (name, "")
+
+
 def _choice(name: str, given: Mapping[str, str], rule: str) -> _Choice:
+    """A method with a rule of its own (``name`` is ``method+rule``) or with ``rule``, and the settings of both."""
+    name, own_rule = split_rule(name)
     method = METHODS.get(name)
     fields = {one.name for one in dataclasses.fields(method.Settings)}
     settings = make_settings(method.Settings, name, {key: text for key, text in given.items() if key in fields})
     source = _code(METHODS, name)
     floor = issubclass(method, Floor)
     twin = None if floor else method.same_as(settings)
-    if rule and method.trains:
-        RULES.get(rule)  # a typo is told before any work
+    rule = (own_rule or rule) if method.trains else ""
+    rule_settings: Any = NoSettings()
+    if rule:
+        kind = RULES.get(rule)  # a typo is told before any work
+        own = {one.name for one in dataclasses.fields(kind.Settings)}
+        # A name that both have is the method's; rule.NAME is always the rule's.
+        taken = {key: text for key, text in given.items() if key in own - fields}
+        taken |= {key: given[f"rule.{key}"] for key in own if f"rule.{key}" in given}
+        rule_settings = make_settings(kind.Settings, rule, taken)
         source |= {f"rule_{key}": value for key, value in _code(RULES, rule).items()}
-    else:
-        rule = ""
     short = name.rpartition(":")[2] if ".py:" in name else name
-    changed = ",".join(f"{key}={_plain(value)}" for key, value in changed_settings(settings).items())
-    label = short + (f"({changed})" if changed else "") + (f"+{rule}" if rule else "")
     return _Choice(
         name=name,
         settings=dataclasses.asdict(settings),
         rule=rule,
+        rule_settings=dataclasses.asdict(rule_settings),
         trains=method.trains,
         floor=floor,
         shots=0 if floor else method(settings).shots,
-        label=label,
+        label=short + _changed(settings) + (f"+{rule}{_changed(rule_settings)}" if rule else ""),
         source=source,
         twin=None
         if twin is None
         else {"method": twin[0], "settings": dict(twin[1]), "source": _code(METHODS, twin[0])},
     )
+
+
+def _changed(settings: Any) -> str:
+    changed = ",".join(f"{key}={_plain(value)}" for key, value in changed_settings(settings).items())
+    return f"({changed})" if changed else ""
 
 
 def _plain(value: Any) -> str:
@@ -242,6 +270,7 @@ def _spec(
     return FitSpec(
         method=choice.name,
         rule=choice.rule,
+        rule_settings=choice.rule_settings,
         settings=choice.settings,
         source={**choice.source, **engine},
         model=source.ref,
@@ -350,9 +379,10 @@ def check_names(request: RunRequest) -> None:
         UsageError: If one is not known; suggests the closest.
         PluginError: If two distributions claim one.
     """
+    asked = [split_rule(name) for name in (*request.methods, request.baseline or "")]
     for registry, names in (
-        (METHODS, [*request.methods, *([request.baseline] if request.baseline else [])]),
-        (RULES, [request.rule] if request.rule else []),
+        (METHODS, [method for method, _ in asked if method]),
+        (RULES, [rule for rule in (*(rule for _, rule in asked), request.rule) if rule]),
         (PROTOCOLS, request.protocols),
         (FORMATS, [request.train_format, *request.protocol_settings.get("formats", {}).get("formats", ())]),
         (SUITES, [request.suite.name]),

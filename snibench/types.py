@@ -260,6 +260,7 @@ class FitSpec:
     twin: Mapping[str, Json] | None = (
         None  # method, settings and source of the method that this one is under its settings
     )
+    rule_settings: Mapping[str, Json] = field(default_factory=dict)  # every setting of a rule that is named, resolved
 
     @property
     def id(self) -> str:
@@ -270,6 +271,8 @@ class FitSpec:
         for name in ("suite", "label", "floor"):
             fields.pop(name)
         fields |= fields.pop("twin") or {}
+        if not fields["rule_settings"]:
+            fields.pop("rule_settings")
         fields["model"].pop("spec")
         return digest(fields)[:16]
 

@@ -100,7 +100,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     multiple=True,
     required=True,
     metavar="NAME",
-    help="Method; repeat for several. Or FILE.py:Class.",
+    help="Method; repeat for several. Or METHOD+RULE, or FILE.py:Class.",
 )
 @click.option(
     "--baseline",
@@ -118,7 +118,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting of the method (`snibench show METHOD` lists them).",
+    help="A setting of method or rule (`snibench show NAME` lists them); rule.KEY is the rule's where both have one.",
 )
 @click.option("--suite", default=None, metavar="NAME", help="mini (default) or sni (default with --data).")
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="Folder of tasks in the official layout.")

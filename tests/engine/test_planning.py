@@ -12,6 +12,7 @@ import pytest
 from snibench.errors import UsageError
 from snibench.formats.base import with_shots
 from snibench.formats.catalogue import InstructionExample, Json
+from snibench.pipeline import Runtime, Watcher, open_bench, trainer_of
 from snibench.planning import Plan, RunRequest, plan
 from snibench.registry import FORMATS
 from snibench.testing.values import recognisable_card
@@ -166,3 +167,52 @@ def test_shots_are_droppable_examples_in_every_format(name: str) -> None:
 def test_shots_do_not_break_json() -> None:
     shown = with_shots(Json().render(recognisable_card(), "x", Random(0)), Json(), recognisable_card(), "x", 1).text
     assert json.loads(shown[shown.index("{") : shown.rindex("}") + 1])["input"] == "x"
+
+
+# ------------------------------------------------------------------------------- methods with rules
+
+
+def with_rules(*methods: str, **more: Any) -> Plan:
+    return plan(
+        RunRequest(methods, SuiteRequest("mini", tasks=4), "tiny", protocols=("gap",), seeds=(0,), limit=1, **more)
+    )
+
+
+def test_a_rule_may_follow_its_method_and_one_run_may_hold_several() -> None:
+    made = with_rules("lora", "lora+cagrad", "ours+mgda", rule="pcgrad", baseline="unified-prompt")
+    labels = [fit.spec.label for fit in made.fits if fit.spec.recipe.steps]
+    assert labels == ["unified-prompt", "lora+pcgrad", "lora+cagrad", "ours+mgda"]
+    assert made.baseline == "unified-prompt"
+    alone = with_rules("lora", rule="cagrad", baseline=None).fits[0].spec
+    assert alone.id in {fit.spec.id for fit in made.fits}
+    assert with_rules("ours", baseline="lora+cagrad").baseline == "lora+cagrad"
+
+
+def test_settings_reach_the_rule_that_has_them() -> None:
+    settings = {"c": "0.5", "r": "4", "rule.alpha": "3"}
+    made = with_rules("lora", "lora+cagrad", "lora+fairgrad", settings=settings, baseline=None)
+    specs = {fit.spec.label: fit.spec for fit in made.fits}
+    assert list(specs) == ["lora(r=4)", "lora(r=4)+cagrad(c=0.5)", "lora(r=4)+fairgrad(alpha=3.0)"]
+    assert specs["lora(r=4)+cagrad(c=0.5)"].rule_settings == {"c": 0.5}
+    assert specs["lora(r=4)+fairgrad(alpha=3.0)"].settings["alpha"] == 16  # of LoRA, whose own it is without "rule."
+    assert len({spec.id for spec in specs.values()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "words"),
+    [
+        ("lora+cagrad", {"d": "1"}, "setting of lora, cagrad 'd'"),
+        ("lora", {"c": "1"}, "setting of lora 'c'"),
+        ("lora+cagrad", {"c": "-1"}, "c of cagrad must be at least 0"),
+        ("lora+cagard", {}, "rule 'cagard'. Did you mean 'cagrad'"),
+    ],
+)
+def test_a_setting_or_rule_that_is_not_there_is_told(method, settings, words) -> None:
+    with pytest.raises(UsageError, match=words):
+        with_rules(method, settings=settings, baseline=None)
+
+
+def test_a_rule_is_tuned_with_the_settings_it_was_given(tmp_path: Path) -> None:
+    made = with_rules("lora+cagrad", settings={"c": "0.25"}, baseline=None)
+    bench = open_bench(made.fits[0].spec, made.suite, made.model, tmp_path, Runtime(), Watcher())
+    assert trainer_of(bench, made.suite.training).rule.settings.c == 0.25
