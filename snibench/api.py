@@ -80,7 +80,7 @@ class Rule(ABC):
 
     ``needs`` names what the harness must compute: "gram" (per-task gradients and their Gram matrix),
     "losses", "losses_after" (then ``observe`` is called), "generator", "layers" (a Gram matrix for every layer, and
-    weights for each). A rule without "gram" pays nothing.
+    weights for each), "tensors" (the same for every parameter). A rule without "gram" pays nothing.
     Anything kept from step to step is keyed by task name: rows change from step to step.
     """
 
@@ -95,7 +95,7 @@ class Rule(ABC):
     def weights(self, gradients: TaskGradients) -> Tensor:
         """``[K + R]`` float64 weights w; the update is ``sum_t w_t g_t`` over tasks, then references.
 
-        A rule that needs "layers" may give ``[Q, K + R]``, a row for each of ``gradients.layers``.
+        A rule that needs "layers" or "tensors" may give ``[Q, K + R]``, a row for each of ``gradients.layers``.
         """
 
     def observe(self, tasks: Sequence[str], losses: Tensor) -> None:  # noqa: B027 (optional hook)

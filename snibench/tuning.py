@@ -30,7 +30,7 @@ from snibench.api import Format, Method, Rule
 from snibench.backbone import Backbone
 from snibench.batches import Encoded, Encoder, make_batch, micro_batches
 from snibench.errors import SnibenchError
-from snibench.gradients import CannotTellApart, Collected, GradientCollector, TaskGradients
+from snibench.gradients import CannotTellApart, Collected, GradientCollector, TaskGradients, layer_of, tensor_of
 from snibench.store import write_whole
 from snibench.text import derive_seed
 from snibench.types import Instance, Mixture, Recipe, TaskCard
@@ -304,11 +304,12 @@ class Trainer:
     ) -> TaskGradients:
         """Every task's gradient, combined by the rule."""
         collected, losses = self.task_gradients(groups)
-        layers = collected.grams() if "layers" in self.rule.needs else {}
+        of = tensor_of if "tensors" in self.rule.needs else layer_of
+        layers = collected.grams(of) if self.rule.needs & {"layers", "tensors"} else {}
         gram = torch.stack(list(layers.values())).sum(0) if layers else collected.gram()
         gradients = TaskGradients(tasks, gram, losses, generator, layers)
         if torch.isfinite(gram).all():
-            collected.apply(self.rule.weights(gradients), list(layers))
+            collected.apply(self.rule.weights(gradients), list(layers), of)
         for parameter in self.task_parameters:
             if parameter.grad is not None:
                 parameter.grad /= len(tasks)

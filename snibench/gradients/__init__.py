@@ -13,8 +13,17 @@ rules are cheap. Three ways tell the tasks' gradients apart, and give the same `
 The first of them that serves is taken, after a look at two tasks has shown that it agrees with plain autograd.
 """
 
-from snibench.gradients.collected import Collected, TaskGradients, gram_matrix
+from snibench.gradients.collected import Collected, TaskGradients, gram_matrix, layer_of, tensor_of
 from snibench.gradients.collector import GradientCollector, Way
 from snibench.gradients.hooks import CannotTellApart
 
-__all__ = ["CannotTellApart", "Collected", "GradientCollector", "TaskGradients", "Way", "gram_matrix"]
+__all__ = [
+    "CannotTellApart",
+    "Collected",
+    "GradientCollector",
+    "TaskGradients",
+    "Way",
+    "gram_matrix",
+    "layer_of",
+    "tensor_of",
+]

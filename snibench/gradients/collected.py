@@ -26,7 +26,8 @@ class TaskGradients:
 
     ``gram [K + R, K + R]``: float64, tasks first, then references. ``losses [K]``: float64. ``generator``: seeded
     by the harness for this step. ``layers``: the Gram matrix of each layer alone, for a rule that needs "layers"; they
-    add up to ``gram``. A layer is a block of the model, or a parameter that stands outside of all blocks.
+    add up to ``gram``. A layer is a block of the model, or a parameter that stands outside of all blocks; for a rule
+    that needs "tensors", every parameter is one.
     """
 
     tasks: tuple[str, ...]
@@ -51,6 +52,11 @@ def gram_matrix(gradients: Tensor, *, columns: int = 1 << 16) -> Tensor:
         wide = piece.double()
         gram += wide @ wide.T
     return gram.cpu()
+
+
+def tensor_of(name: str) -> str:
+    """The parameter itself, as a layer of its own."""
+    return name
 
 
 def layer_of(name: str) -> str:
@@ -94,12 +100,12 @@ class Collected(ABC):
     def combine(self, weights: Callable[[str], Tensor]) -> None:
         """Set every parameter's ``grad`` to the sum of its gradients by ``weights(name) [K + R]``."""
 
-    def grams(self) -> dict[str, Tensor]:
-        """The float64 Gram matrix of every layer."""
+    def grams(self, of: Callable[[str], str] = layer_of) -> dict[str, Tensor]:
+        """The float64 Gram matrix of every layer; ``of`` says which layer a parameter belongs to."""
         found: dict[str, Tensor] = {}
         for name, gradients in self.pieces():
-            own = gram_matrix(gradients)
-            found[layer_of(name)] = found[layer_of(name)] + own if layer_of(name) in found else own
+            own, layer = gram_matrix(gradients), of(name)
+            found[layer] = found[layer] + own if layer in found else own
         return found
 
     def gram(self) -> Tensor:
@@ -110,18 +116,19 @@ class Collected(ABC):
         """``[K + R, P]``, in the order of tasks: a copy as large as all gradients."""
         return torch.cat([gradients.float() for _, gradients in self.pieces()], dim=1)
 
-    def apply(self, weights: Tensor, layers: Sequence[str] = ()) -> None:
+    def apply(self, weights: Tensor, layers: Sequence[str] = (), of: Callable[[str], str] = layer_of) -> None:
         """Set the parameters' ``grad`` to the update that ``weights`` make.
 
         Args:
             weights: ``[K + R]``, or ``[Q, K + R]`` with a row for every one of ``layers``.
             layers: Q names.
+            of: Which layer a parameter belongs to.
         """
         if weights.dim() == 1:
             self.combine(lambda name: weights)
         else:
             rows = dict(zip(layers, weights, strict=True))
-            self.combine(lambda name: rows[layer_of(name)])
+            self.combine(lambda name: rows[of(name)])
 
     def _permutation(self) -> Tensor:
         """``[K + R]``: at which position the row of each task stands; references follow as they are."""
@@ -171,10 +178,10 @@ class Whole(Collected):
         """``[K + R, P]``, in the order of tasks."""
         return self._buffer[self._permutation().to(self._buffer.device)]
 
-    def apply(self, weights: Tensor, layers: Sequence[str] = ()) -> None:
+    def apply(self, weights: Tensor, layers: Sequence[str] = (), of: Callable[[str], str] = layer_of) -> None:
         """As for all; one product over the whole matrix where all layers have the same weights."""
         if weights.dim() == 2:
-            super().apply(weights, layers)
+            super().apply(weights, layers, of)
             return
         update = self._placed(weights) @ self._buffer[: self.rows]
         for name, span in self._spans.items():

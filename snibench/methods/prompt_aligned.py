@@ -25,11 +25,13 @@ _ROUNDING = 1e-6
 class PromptAlignedSettings:
     """``align``: remove the component against the "general" direction (ProGrad), against other "tasks", or "both".
 
-    ``strength``: lambda, the share of the opposing component that is removed.
+    ``strength``: lambda, the share of the opposing component that is removed. ``per_tensor``: every parameter tensor is
+    aligned by itself, as the source's code does, which trains a single one; else all as one vector.
     """
 
     align: Literal["general", "tasks", "both"] = "both"
     strength: float = 1.0
+    per_tensor: bool = False
     r: int = 8
     alpha: int = 16
     dropout: float = 0.0
@@ -67,7 +69,7 @@ class PromptAligned(BaseMethod):
 
     def rule(self) -> Rule:
         """Alignment with the other tasks, then with the general direction."""
-        return Aligned(self.settings)
+        return AlignedByTensor(self.settings) if self.settings.per_tensor else Aligned(self.settings)
 
 
 class Aligned(Rule):
@@ -80,38 +82,61 @@ class Aligned(Rule):
         super().__init__(settings)
         if self.settings.align not in {"general", "tasks", "both"}:
             raise UsageError(f"align must be 'general', 'tasks' or 'both', but got '{self.settings.align}'.")
-        self._steps = self._projected = 0
-        self._acted = 0.0
+        self._steps, self._projected, self._acted = 0, 0.0, 0.0
 
     def weights(self, gradients: TaskGradients) -> Tensor:
         """``[K + R]`` weights of the aligned update."""
-        gram, count = gradients.gram, len(gradients.tasks)
+        weights, opposed = self._aligned(gradients.gram, len(gradients.tasks))
+        self._count(float(opposed))
+        return weights
+
+    def _aligned(self, gram: Tensor, count: int) -> tuple[Tensor, bool]:
+        """``[K + R]`` weights, and whether the general direction was opposed."""
         rows = torch.eye(count, len(gram), dtype=gram.dtype)  # [K, K + R], row t is g_t'
         if self.settings.align != "general" and count > 1:
             rows = rows - self.settings.strength * _opposing_others(gram, count)
         domain = rows.mean(0)
+        if len(gram) == count:
+            return domain, False
+        product = domain @ gram[:, count]
+        general = gram[count, count]
+        opposed = bool(product < 0 and general > (_ROUNDING**2) * (domain @ gram @ domain))
+        if opposed:
+            domain[count] -= self.settings.strength * product / general
+        return domain, opposed
+
+    def _count(self, acted: float) -> None:
         self._steps += 1
-        self._acted = 0.0
-        if gradients.references:
-            product = domain @ gram[:, count]
-            general = gram[count, count]
-            if product < 0 and general > (_ROUNDING**2) * (domain @ gram @ domain):
-                domain[count] -= self.settings.strength * product / general
-                self._projected += 1
-                self._acted = 1.0
-        return domain
+        self._acted = acted
+        self._projected += acted
 
     def diagnostics(self) -> Mapping[str, float]:
-        """``projected``: 1 if the general direction was opposed in this step; ``projected_share`` so far."""
+        """``projected``: 1 if the general direction was opposed in this step, or in which share of the tensors;
+        ``projected_share``: its mean so far.
+        """
         return {"projected": self._acted, "projected_share": self._projected / max(self._steps, 1)}
 
     def state(self) -> Mapping[str, Any]:
-        """How many steps, and in how many it acted."""
+        """How many steps, and in how many of them it acted."""
         return {"steps": self._steps, "projected": self._projected}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on counting."""
         self._steps, self._projected = state["steps"], state["projected"]
+
+
+class AlignedByTensor(Aligned):
+    """The same for every parameter tensor by itself."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"gram", "tensors"})
+
+    def weights(self, gradients: TaskGradients) -> Tensor:
+        """``[Q, K + R]`` weights, a row for each parameter."""
+        rows, opposed = zip(
+            *(self._aligned(gram, len(gradients.tasks)) for gram in gradients.layers.values()), strict=True
+        )
+        self._count(sum(opposed) / len(opposed))
+        return torch.stack(rows)
 
 
 def _opposing_others(gram: Tensor, count: int) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from snibench.batches import base_of, target_logits, target_nll
 from snibench.gradients import GradientCollector, gram_matrix
 from snibench.methods.base import BaseMethod
+from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
@@ -28,7 +29,7 @@ def gradients(trainer, *, pack: bool, by_task: bool, rows: int | None = None):
     return collected.matrix(), losses, [parameter.grad.clone() for parameter in trainer.task_parameters]
 
 
-@pytest.mark.parametrize("kind", [Lora, MtlLora, Ours, PromptAligned])
+@pytest.mark.parametrize("kind", [HydraLora, Lora, MtlLora, Ours, PromptAligned])
 @pytest.mark.parametrize(
     "way",
     [
@@ -49,7 +50,7 @@ def test_packing_hooks_and_micro_batches_change_no_gradient(kind, way, make_trai
         torch.testing.assert_close(second, first, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [Lora, MtlLora, Ours])
+@pytest.mark.parametrize("kind", [HydraLora, Lora, MtlLora, Ours])
 def test_gradients_agree_with_differences_of_losses_along_a_direction(kind, make_trainer, shake) -> None:
     trainer = shake(make_trainer(kind))
     sizes = {task: len(instances) for task, instances in trainer.data.instances.items()}

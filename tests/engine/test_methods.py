@@ -11,7 +11,7 @@ from snibench.adapters import ModulatedLayer, TaskRoutedLayer, TokenRoutedLayer,
 from snibench.backbone import find_model, load_backbone
 from snibench.batches import target_logits
 from snibench.errors import UsageError
-from snibench.gradients import TaskGradients
+from snibench.gradients import TaskGradients, tensor_of
 from snibench.methods.full import Full
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
@@ -49,11 +49,6 @@ def test_ours_with_all_switches_off_is_lora(make_trainer, tmp_path) -> None:
 def test_ours_with_projection_only_is_lora_with_pcgrad(make_trainer, tmp_path) -> None:
     only = make_trainer(Ours, joint=False, similarity=False, dynamic_weights=False)
     assert losses(only, tmp_path) == pytest.approx(losses(make_trainer(Lora, PCGrad()), tmp_path), rel=1e-5)
-
-
-def test_prompt_aligned_with_strength_zero_is_lora(make_trainer, tmp_path) -> None:
-    off = make_trainer(PromptAligned, strength=0.0)
-    assert losses(off, tmp_path) == pytest.approx(losses(make_trainer(Lora), tmp_path), rel=1e-5)
 
 
 def test_mtl_lora_with_one_expert_and_frozen_transforms_is_lora(make_trainer, tmp_path) -> None:
@@ -224,6 +219,30 @@ def test_alignment_between_tasks_by_hand() -> None:
     weights = Aligned(PromptAlignedSettings(align="tasks")).weights(gradients(vectors, 2))
     # g1' = g1 + g2 (norm of g2 is 1), g2' = g2 + g1 / 2
     torch.testing.assert_close(weights @ vectors.double(), torch.tensor([-0.25, 0.75]).double())
+
+
+def test_every_tensor_may_be_aligned_by_itself(make_trainer, shake) -> None:
+    trainer = shake(make_trainer(PromptAligned, align="general", per_tensor=True))
+    found, _ = trainer.task_gradients(trainer.encode([(f"task{t}", (0, 1)) for t in range(3)]))
+    layers = found.grams(tensor_of)
+    assert len(layers) == len(trainer.collector.named)
+    rows = trainer.rule.weights(TaskGradients(("a", "b", "c"), found.gram(), torch.ones(3), torch.Generator(), layers))
+    found.apply(rows, list(layers), tensor_of)
+    opposed = 0
+    for name, gradients in found.pieces():
+        domain, general = gradients[:3].mean(0), gradients[3]
+        if (product := domain @ general) < 0:
+            domain = domain - product / general.square().sum() * general
+            opposed += 1
+        torch.testing.assert_close(trainer.collector.named[name].grad.flatten(), domain, rtol=1e-3, atol=1e-6)
+    assert 0 < opposed < len(layers)
+    assert trainer.rule.diagnostics()["projected"] == pytest.approx(opposed / len(layers))
+
+
+@pytest.mark.parametrize("per_tensor", [True, False])
+def test_prompt_aligned_without_strength_is_lora(per_tensor, make_trainer, tmp_path) -> None:
+    off = make_trainer(PromptAligned, strength=0.0, per_tensor=per_tensor)
+    assert losses(off, tmp_path) == pytest.approx(losses(make_trainer(Lora), tmp_path), rel=1e-5)
 
 
 # ------------------------------------------------------------------------------------------ ours
