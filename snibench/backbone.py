@@ -221,6 +221,8 @@ def load_backbone(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+    from snibench.attention import install
+
     _quiet()
     options = {"trust_remote_code": trust_remote_code}
     try:
@@ -241,6 +243,9 @@ def load_backbone(
     if tokenizer.eos_token_id is None:
         raise ModelError(f"The tokenizer in '{source.folder}' has no end-of-sequence token. Add one and save it.")
     sliding = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    packs = not encoder_decoder and not sliding
+    if packs and device == "cpu":
+        install(model)
     placed: torch.nn.Module = model
     return Backbone(
         source=source,
@@ -249,5 +254,5 @@ def load_backbone(
         device=torch.device(device),
         precision=precision,
         encoder_decoder=encoder_decoder,
-        packs=not encoder_decoder and not sliding,
+        packs=packs,
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from snibench.attention import Layout, packed
 from snibench.types import Prompt, Segment
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Batch:
     ``row_task [B]``: index into ``tasks``. The N target tokens: ``target_index [N, 2]`` is the (row, column) whose
     hidden state predicts ``target_ids [N]``; ``target_task [N]``; ``target_weight [N]`` sums to 1 per task (every
     instance weighs the same, and so does every token within one). For encoder-decoder models the columns
-    count in ``decoder_ids [B, L']``.
+    count in ``decoder_ids [B, L']``. ``layout``: where the parts of packed rows lie.
     """
 
     tasks: tuple[str, ...]
@@ -64,6 +65,7 @@ class Batch:
     target_task: Tensor
     target_weight: Tensor
     decoder_ids: Tensor | None = None
+    layout: Layout | None = None
 
     @property
     def tokens(self) -> int:
@@ -202,6 +204,7 @@ def make_batch(groups: Sequence[tuple[str, Sequence[Encoded]]], backbone: Backbo
         input_ids=_pad([row.ids for _, row in rows], 0).to(device),
         positions=_pad([row.positions for _, row in rows], 0).to(device),
         mask=mask.to(device),
+        layout=Layout.of(part).to(device) if pack else None,
         **_bookkeeping(groups, [(task, row.targets) for task, row in rows], device),
     )
 
@@ -287,13 +290,14 @@ def target_logits(model: nn.Module, batch: Batch) -> Tensor:
     base = base_of(model)
     rows, columns = batch.target_index.unbind(1)
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.mask}
-    if batch.decoder_ids is not None:
-        logits = base(**inputs, decoder_input_ids=batch.decoder_ids, use_cache=False).logits[rows, columns]
-    elif _plain_head(base):
-        hidden = base.base_model(**inputs, position_ids=batch.positions, use_cache=False).last_hidden_state
-        logits = base.get_output_embeddings()(hidden[rows, columns])
-    else:
-        logits = base(**inputs, position_ids=batch.positions, use_cache=False).logits[rows, columns]
+    with packed(batch.layout):
+        if batch.decoder_ids is not None:
+            logits = base(**inputs, decoder_input_ids=batch.decoder_ids, use_cache=False).logits[rows, columns]
+        elif _plain_head(base):
+            hidden = base.base_model(**inputs, position_ids=batch.positions, use_cache=False).last_hidden_state
+            logits = base.get_output_embeddings()(hidden[rows, columns])
+        else:
+            logits = base(**inputs, position_ids=batch.positions, use_cache=False).logits[rows, columns]
     wide: Tensor = logits.float()
     return wide
 

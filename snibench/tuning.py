@@ -200,7 +200,7 @@ class Trainer:
                     pauses[self.progress.step]()
                     self.model.train()
                 started = time.perf_counter()
-                self._step(schedule[self.progress.step])
+                self.step(schedule[self.progress.step])
                 self.progress.step += 1
                 self.progress.seconds += time.perf_counter() - started
                 self.progress.peak_memory = max(self.progress.peak_memory, _memory(self.backbone.device))
@@ -213,7 +213,12 @@ class Trainer:
         self.model.eval()
         return self.progress
 
-    def _step(self, drawn: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+    def step(self, drawn: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+        """One update on the drawn instances.
+
+        Raises:
+            Diverged: If a loss or gradient is not finite.
+        """
         groups = self.encode(drawn)
         tasks = [task for task, _ in groups]
         instructions = [instances[0].prompt.instruction for _, instances in groups]
@@ -221,7 +226,7 @@ class Trainer:
             # What a model draws in its forward pass (dropout, sampled routings) comes from torch's default generator.
             torch.manual_seed(derive_seed("forward", self.seed, self.progress.step))
             try:
-                gradients = self._backward(groups)
+                gradients = self.backward(groups)
                 break
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 self._shrink(error, len(groups))
@@ -290,8 +295,8 @@ class Trainer:
         self.progress.tokens += batch.tokens
         return batch
 
-    def _backward(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> TaskGradients:
-        """Leave the step's update in the parameters' ``grad``; what the rule was given."""
+    def backward(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> TaskGradients:
+        """Leave the step's combined gradient in the parameters' ``grad``; what the rule was given."""
         self.optimizer.zero_grad(set_to_none=True)
         tasks = tuple(task for task, _ in groups)
         generator = torch.Generator().manual_seed(derive_seed("rule", self.seed, self.progress.step))

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from snibench.adapters import draw_down_projections
+from snibench.adapters import draw_down_projections, keep_products_in_input_dtype
 from snibench.api import Encode, Method, Rule
 from snibench.batches import Batch, target_logits, target_nll
 from snibench.rules.mean import Mean
@@ -72,5 +72,6 @@ def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float) -> nn.Modu
     kind = "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
     config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type=kind)
     adapted: nn.Module = get_peft_model(model, config)
+    keep_products_in_input_dtype(adapted)
     draw_down_projections(adapted)
     return adapted

@@ -98,7 +98,8 @@ MakeTrainer = Callable[..., Trainer]
 
 @pytest.fixture
 def make_trainer(llama_folder: Path, tasks: dict[str, Task]) -> MakeTrainer:
-    """``make_trainer(MethodClass, rule=None, seed=0, recipe=RECIPE, folder=llama, **settings)``."""
+    """``make_trainer(MethodClass, rule=None, seed=0, recipe=RECIPE, folder=llama, precision="float32",
+    **settings)``."""
 
     def make(
         kind: Callable[..., Method],
@@ -106,9 +107,10 @@ def make_trainer(llama_folder: Path, tasks: dict[str, Task]) -> MakeTrainer:
         seed: int = 0,
         recipe: Recipe = RECIPE,
         folder: Path = llama_folder,
+        precision: str = "float32",
         **settings: Any,
     ) -> Trainer:
-        base = load_backbone(find_model(str(folder)))
+        base = load_backbone(find_model(str(folder)), precision=precision)
         method = kind(kind.Settings(**settings)) if isinstance(kind, type) else kind(**settings)
         torch.manual_seed(seed)
         cards = {name: task.card for name, task in tasks.items()}

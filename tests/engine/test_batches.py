@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snibench.batches import Encoder, common_prefix, make_batch, target_logits, target_nll, with_history
+from snibench.methods.lora import Lora
 from snibench.types import Prompt, Segment
 
 
@@ -30,6 +31,17 @@ def test_packed_rows_give_the_losses_of_separate_rows(backbone) -> None:
     assert packed.input_ids.numel() < apart.input_ids.numel()
     losses = [target_nll(target_logits(backbone.model, batch), batch) for batch in (packed, apart)]
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-5)
+
+
+def test_packed_rows_give_the_gradients_of_separate_rows(make_trainer, shake) -> None:
+    found = []
+    for pack in (True, False):
+        trainer = shake(make_trainer(Lora))
+        trainer.pack = pack
+        trainer.backward(trainer.encode([("task1", (0, 1, 2)), ("task3", (4, 5, 6)), ("task0", (1, 7, 3))]))
+        found.append([parameter.grad for parameter in trainer.named.values()])
+    for packed, apart in zip(*found, strict=True):
+        torch.testing.assert_close(packed, apart, rtol=1e-4, atol=1e-6)
 
 
 def test_the_loss_is_the_mean_over_instances_of_their_mean_token_loss(backbone) -> None:

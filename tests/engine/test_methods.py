@@ -34,6 +34,22 @@ def gradients(vectors: torch.Tensor, tasks: int, seed: int = 0) -> TaskGradients
     return TaskGradients(names, wide @ wide.T, torch.ones(tasks).double(), torch.Generator().manual_seed(seed))
 
 
+# ----------------------------------------------------------------------------------- precision
+
+
+@pytest.mark.parametrize("kind", [Lora, MtlLora, HydraLora, Ours])
+def test_in_bfloat16_trained_weights_stay_float32_and_gradients_near_those_of_float32(
+    kind, make_trainer, shake
+) -> None:
+    found = []
+    for precision in ("float32", "bfloat16"):
+        trainer = shake(make_trainer(kind, precision=precision))
+        trainer.backward(trainer.encode([("task1", (0, 1, 2)), ("task3", (4, 5, 6))]))
+        assert {parameter.dtype for parameter in trainer.named.values()} == {torch.float32}
+        found.append(torch.cat([p.grad.flatten() for p in trainer.named.values() if p.grad is not None]))
+    assert torch.cosine_similarity(*found, dim=0) > 0.995
+
+
 # ---------------------------------------------------------------------------------- identities
 
 
