@@ -84,4 +84,4 @@ def _stacked(batch: Batch) -> tuple[dict[str, Tensor], Batch]:
         length = batch.mask.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=batch.mask.device).tril()
         tensors["mask"] = causal & tensors["mask"][:, :, None, None, :].bool()
-    return tensors, replace(batch, tasks=_Unnamed(("",)), instructions=_Unnamed(("",)))
+    return tensors, replace(batch, tasks=_Unnamed(("",)), instructions=_Unnamed(("",)), layout=None)

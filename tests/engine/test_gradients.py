@@ -390,7 +390,7 @@ def test_a_rule_with_weights_of_one_task_takes_that_tasks_step(make_trainer, sha
 def test_the_mean_of_task_gradients_is_the_gradient_of_the_mean(budget, make_trainer, shake) -> None:
     trainer = shake(make_trainer(full, rule=Mean()))
     groups = groups_of(trainer)
-    trainer._backward(groups)
+    trainer.backward(groups)
     expected = [parameter.grad.clone() for parameter in trainer.named.values()]
     trainer.optimizer.zero_grad(set_to_none=True)
     _, collected = collect(trainer, "hooks", budget=budget)
