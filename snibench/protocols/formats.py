@@ -17,7 +17,7 @@ from snibench.protocols.panel import Floats, Panel, by_task, mean, panel, resamp
 from snibench.registry import FORMATS
 from snibench.stats.intervals import mean_interval
 from snibench.stats.ranks import agreement_intervals, ranks
-from snibench.stats.spread import spread_null
+from snibench.stats.spread import independent_spread, spread_null
 from snibench.types import Ask, Mixture, SuiteData
 
 REFERENCE = "definition"  # what a drop is relative to
@@ -73,11 +73,12 @@ class Formats(Protocol):
         return [Ask(Mixture(suite.seen), tuple(questions))]
 
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-        """``formats``, ``format_spread``, ``format_ranks``, ``format_agreement``; docs/protocols.md has every column.
+        """The frames ``formats``, ``format_spread``, ``format_groups``, ``format_ranks`` and ``format_agreement``.
+
+        docs/protocols.md describes every column.
 
         Spread, ranks and agreement are over the formats that every fit answered, controls left out, and ranks and
-        agreement over the methods that are no floors. Without a
-        column ``train_format`` it is not known which formats were seen in training, and that column is empty.
+        agreement over the methods that are no floors. Without a column ``train_format`` it is not known which formats were seen in training, and that column is empty.
         """
         shared = panel(answers, fits=("method", "format", "seed"), questions=("task", "instance"), facts=("seen",))
         sources = source_clusters(tasks)[sorted(shared.questions["task"].unique())].tolist()
@@ -91,6 +92,12 @@ class Formats(Protocol):
                 {"method": method, **_spread_row(one, sources), **_stability(shared, method, compared)}
                 for method, one in scores.items()
             ),
+            "format_groups": pd.DataFrame(
+                {"method": method, "formats": name, **_spread_row(one.of(members), sources)}
+                for method, one in scores.items()
+                for name, members in _groups(shared, method, compared).items()
+                if members
+            ),
             "format_ranks": pd.DataFrame(_rank_rows(ranked, compared), columns=["method", "format", "rank"]),
             "format_agreement": pd.DataFrame([_agreement_row(ranked, compared)]),
         }
@@ -103,6 +110,11 @@ class _Scores:
     tasks: Floats  # [F, S, T]
     instances: tuple[Floats, ...]  # per task [F, n], seed means
 
+    def of(self, formats: Sequence[int]) -> _Scores:
+        """The scores in some of the formats, by their numbers."""
+        chosen = list(formats)
+        return _Scores(self.tasks[chosen], tuple(one[chosen] for one in self.instances))
+
 
 def _group(format: str) -> str:
     """The information group of an installed format, else "": records may name formats that are not here."""
@@ -114,6 +126,18 @@ def _group(format: str) -> str:
     except PluginError:
         return ""
     return flags.group
+
+
+def _groups(shared: Panel, method: str, formats: Sequence[str]) -> dict[str, list[int]]:
+    """Which of ``formats`` keep the information of the definition, and which were met in training."""
+    kinds = [_group(name) for name in formats]
+    groups = {f"group {kind}": [i for i, own in enumerate(kinds) if own == kind] for kind in ("I", "II")}
+    trained = _train_formats(shared.answers)
+    if trained is not None:
+        met = [(method, name) in trained for name in formats]
+        groups |= {"observed": [i for i, own in enumerate(met) if own]}
+        groups |= {"unobserved": [i for i, own in enumerate(met) if not own]}
+    return groups
 
 
 def _common_formats(shared: Panel) -> list[str]:
@@ -142,6 +166,7 @@ def _format_rows(shared: Panel, sources: Sequence[str]) -> Iterator[dict[str, An
         scores = task_means(shared.values("score", method=method, format=format), names)  # [S, T]
         reference = shared.values("score", method=method, format=REFERENCE)
         base = mean(task_means(reference, names)) if len(reference) else nan
+        length = mean(shared.values("prompt_tokens", method=method, format=format))
         level = mean_interval(scores, clusters=sources)
         yield {
             "method": method,
@@ -154,7 +179,8 @@ def _format_rows(shared: Panel, sources: Sequence[str]) -> Iterator[dict[str, An
             "drop": 1.0 - level.value / base if base else nan,
             "seen": mean(scores[:, seen]),
             "unseen": mean(scores[:, ~seen]),
-            "prompt_tokens": mean(shared.values("prompt_tokens", method=method, format=format)),
+            "prompt_tokens": length,
+            "tokens_added": length - mean(shared.values("prompt_tokens", method=method, format=REFERENCE)),
             "n_tasks": scores.shape[1],
             "n_seeds": len(scores),
         }
@@ -188,6 +214,7 @@ def _spread_row(scores: _Scores, sources: Sequence[str]) -> dict[str, float]:
         "spread_high": spread.high,
         "spread_median": float(np.median(top - bottom)),
         "spread_null": _spread_by_noise(scores),
+        "spread_independent": _spread_of_coins(scores),
         "worst": worst.value,
         "worst_low": worst.low,
         "worst_high": worst.high,
@@ -207,6 +234,14 @@ def _spread_by_noise(scores: _Scores) -> float:
         return nan
     rng = resampling("formats")
     return float(np.mean([spread_null(instances, rng=rng).null for instances in scores.instances]))
+
+
+def _spread_of_coins(scores: _Scores) -> float:
+    """The mean spread if every answer were an independent coin: more than noise that keeps to hard instances."""
+    if len(scores.tasks) < 2:
+        return nan
+    coins = [independent_spread(float(one.mean()), one.shape[1], len(one)) for one in scores.instances]
+    return float(np.mean(coins))
 
 
 def _stability(shared: Panel, method: str, formats: Sequence[str]) -> dict[str, float]:

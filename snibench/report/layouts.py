@@ -138,6 +138,7 @@ LAYOUTS: Mapping[tuple[str, str], Layout] = {
             Column("worst", "Worst format", "percent", "higher", "worst_low", "worst_high", "n_tasks"),
             Column("spread_mean", "Spread", "points", "lower", "spread_low", "spread_high", "n_tasks"),
             Column("spread_null", "Spread by noise", "points"),
+            Column("spread_independent", "by coins", "points"),
             Column("spread_median", "Median spread", "points", "lower"),
             Column("sd", "SD", "points", "lower"),
             Column("avgp", "AvgP", "percent", "higher"),
@@ -170,6 +171,21 @@ LAYOUTS: Mapping[tuple[str, str], Layout] = {
             "control is a floor. Compare forms within a group.",
         ),
         across="method",
+    ),
+    ("formats", "format_groups"): Layout(
+        "Format perturbation by kind of format",
+        keys=(Column("formats", "Formats"), METHOD),
+        columns=(
+            Column("mean", "Mean", "percent", "higher", "mean_low", "mean_high", "n_tasks"),
+            Column("worst", "Worst format", "percent", "higher", "worst_low", "worst_high", "n_tasks"),
+            Column("spread_mean", "Spread", "points", "lower", "spread_low", "spread_high", "n_tasks"),
+            Column("spread_null", "Spread by noise", "points"),
+            Column("n_formats", "Formats", "count"),
+        ),
+        notes=(
+            "Group I keeps the information of the definition, II changes it. Observed: the formats that the method was "
+            "tuned in. A spread grows with the number of formats: compare it between methods, not between kinds.",
+        ),
     ),
     ("formats", "format_ranks"): Layout(
         "Rank of each method by format (1 is best)",

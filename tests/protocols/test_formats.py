@@ -205,3 +205,32 @@ def test_the_order_of_the_rows_changes_nothing(suite: SuiteData, tasks: pd.DataF
             pd.testing.assert_frame_equal(frame, expected[name])
 
     unchanged()
+
+
+def test_kinds_of_formats_stand_apart() -> None:
+    answers = rows({**HAND, ("t", "abstract"): [[0, 0, 0, 0]], ("t", "examples_only"): [[1, 1, 1, 1]]})
+    frame = Formats().measure(answers.assign(train_format="template"), about("t"))["format_groups"]
+    kinds = frame.set_index("formats")[["mean", "spread_mean", "worst", "n_formats"]].T.to_dict("list")
+    assert kinds == {
+        "group I": [0.5, 0.5, 0.25, 2.0],  # definition, template
+        "group II": [0.5, 1.0, 0.0, 2.0],  # abstract, examples_only
+        "observed": [0.25, 0.0, 0.25, 1.0],  # template
+        "unobserved": [pytest.approx(1.75 / 3), 1.0, 0.0, 3.0],
+    }
+
+
+def test_without_the_training_format_nothing_is_called_observed() -> None:
+    frame = Formats().measure(rows(HAND), about("t"))["format_groups"]
+    assert frame["formats"].tolist() == ["group I"]
+
+
+def test_the_tokens_that_a_format_adds_are_counted_against_definition() -> None:
+    frame = Formats().measure(rows(HAND), about("t"))["formats"].set_index("format")
+    assert frame["tokens_added"].to_dict() == {"definition": 0.0, "template": -2.0}
+
+
+def test_the_spread_of_independent_coins_bounds_the_spread_by_noise() -> None:
+    row = spread_of(rows(HAND))
+    # d2(2) = 2 / sqrt(pi); accuracy 0.5 over 4 instances
+    assert row["spread_independent"] == pytest.approx(2 / np.sqrt(np.pi) * np.sqrt(0.25 / 4))
+    assert row["spread_null"] < row["spread_independent"]

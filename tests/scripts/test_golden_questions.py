@@ -1,0 +1,36 @@
+"""No question changes unnoticed: digests of every prompt that the protocols ask."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+
+import golden_questions
+
+KNOWN = json.loads(golden_questions.GOLDEN.read_text(encoding="utf-8"))
+WHAT_TO_DO = (
+    "The questions of '{}' are not those of tests/golden/questions.json. If that is meant: bump `version` of the "
+    "protocol, or keep it if only the suite changed; list the change under Numbers in CHANGELOG.md; then run "
+    "python scripts/golden_questions.py --write"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", golden_questions.REQUESTS)
+def test_the_questions_are_those_that_were_asked_before(name: str) -> None:
+    if name not in golden_questions.available():
+        pytest.skip("needs ../shared/sni")
+    assert golden_questions.questions(name) == KNOWN[name], WHAT_TO_DO.format(name)
+
+
+def test_every_request_has_its_digests_under_the_versions_of_today() -> None:
+    from snibench.registry import PROTOCOLS
+
+    assert set(KNOWN) == set(golden_questions.REQUESTS)
+    for one in KNOWN.values():
+        assert {name: found["version"] for name, found in one["protocols"].items()} == {
+            name: PROTOCOLS.get(name).version for name in ("gap", "formats", "combos")
+        }
