@@ -78,7 +78,8 @@ class Formats(Protocol):
         docs/protocols.md describes every column.
 
         Spread, ranks and agreement are over the formats that every fit answered, controls left out, and ranks and
-        agreement over the methods that are no floors. Without a column ``train_format`` it is not known which formats were seen in training, and that column is empty.
+        agreement over the methods that are no floors. Without a column ``train_format`` it is not known which formats
+        were seen in training, and that column is empty.
         """
         shared = panel(answers, fits=("method", "format", "seed"), questions=("task", "instance"), facts=("seen",))
         sources = source_clusters(tasks)[sorted(shared.questions["task"].unique())].tolist()
