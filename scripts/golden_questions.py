@@ -1,7 +1,7 @@
 """Digests of every question that the protocols ask, so that no change of a question goes unnoticed.
 
     python scripts/golden_questions.py                # compare with tests/golden/questions.json
-    python scripts/golden_questions.py --write        # after bumping `version`, with a line under Numbers in CHANGELOG.md
+    python scripts/golden_questions.py --write        # after bumping `version`, and a line under Numbers
 
 A digest covers protocol version, tasks, instances, variants, order and the bytes of every prompt. Of data that is not
 part of the repository only digests are kept; what is not there is left as it was.
