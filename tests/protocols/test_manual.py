@@ -1,0 +1,37 @@
+"""docs/protocols.md describes every column of every frame."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from snibench.api import Protocol
+from snibench.protocols.combos import Combos
+from snibench.protocols.formats import Formats
+from snibench.protocols.gap import Gap
+from snibench.types import SuiteData
+
+MANUAL = Path(__file__).parents[2] / "docs" / "protocols.md"
+EVERYTHING = [
+    Gap(dataclasses.replace(Gap.quick, modes=("split", "crossfit"), instances=2)),
+    Formats(dataclasses.replace(Formats.quick, instances=2)),
+    Combos(dataclasses.replace(Combos.quick, modes=("switch", "train"), instances=2)),
+]
+
+
+@pytest.mark.parametrize("protocol", EVERYTHING, ids=lambda protocol: type(protocol).__name__)
+def test_every_frame_and_column_stands_in_the_manual(
+    protocol: Protocol, suite: SuiteData, tasks: pd.DataFrame, answer: Callable[..., pd.DataFrame]
+) -> None:
+    written = set(re.findall(r"`([a-z0-9_]+)`", MANUAL.read_text(encoding="utf-8")))
+    frames = protocol.measure(answer(protocol.plan(suite, None), {"ours": 2, "theirs": 2}), tasks)
+    assert set(frames) <= written
+    assert all(len(frame) for frame in frames.values())
+    for name, frame in frames.items():
+        ends = {f"{column}{end}" for column in written for end in ("_low", "_high")}
+        assert not set(frame.columns) - written - ends, name
