@@ -258,11 +258,31 @@ def _block_mask(part: Tensor) -> Tensor:
     return (causal & visible)[:, None]
 
 
-def micro_batches(groups: Sequence[tuple[str, Sequence[Encoded]]], rows: int) -> Iterator[Sequence[int]]:
-    """Indices of ``groups`` in pieces of at most ``rows`` tasks, similar lengths together to spare padding."""
-    order = sorted(range(len(groups)), key=lambda index: sum(len(one.prompt_ids) for one in groups[index][1]))
-    for start in range(0, len(order), rows):
-        yield order[start : start + rows]
+def micro_batches(
+    groups: Sequence[tuple[str, Sequence[Encoded]]], tokens: int, *, rows: int | None = None, pack: bool = True
+) -> Iterator[list[int]]:
+    """Indices of ``groups`` in pieces of about ``tokens`` padded tokens, at least one task and at most ``rows``.
+
+    Similar lengths together, to spare padding.
+    """
+    sizes = [_tokens_of(instances, pack) for _, instances in groups]
+    piece: list[int] = []
+    for index in sorted(range(len(groups)), key=sizes.__getitem__):
+        # Sorted: the newest is the longest.
+        if piece and (sizes[index] * (len(piece) + 1) > tokens or len(piece) == rows):
+            yield piece
+            piece = []
+        piece.append(index)
+    yield piece
+
+
+def _tokens_of(instances: Sequence[Encoded], pack: bool) -> int:
+    """Tokens of one task's instances in a batch, without what pads them to another task's."""
+    lengths = [len(one.prompt_ids) + len(one.target_ids) for one in instances]
+    if not pack:
+        return len(lengths) * max(lengths)
+    prefix = common_prefix([one.prompt_ids for one in instances]) if len(instances) > 1 else 0
+    return sum(lengths) - (len(lengths) - 1) * prefix
 
 
 # ------------------------------------------------------------------------------------ forward

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,15 +27,17 @@ from torch import Tensor, nn
 
 from snibench.api import Format, Method, Rule
 from snibench.backbone import Backbone
-from snibench.batches import Encoded, Encoder, make_batch, micro_batches
+from snibench.batches import Batch, Encoded, Encoder, make_batch, micro_batches
 from snibench.errors import SnibenchError
 from snibench.gradients import CannotTellApart, Collected, GradientCollector, TaskGradients, layer_of, tensor_of
 from snibench.store import write_whole
 from snibench.text import derive_seed
 from snibench.types import Instance, Mixture, Recipe, TaskCard
 
-# Padded tokens of one forward pass: enough to keep the processor busy, few enough to keep activations small.
-_TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 32768, "mps": 8192}
+# Padded tokens of one forward pass: enough to keep the processor busy, few enough to keep activations small. Not a
+# share of the memory that happens to be free, so that a run gives the same bits again.
+_TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 32768, "mps": 8192}
+_SHORT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 
 Schedule = list[list[tuple[str, tuple[int, ...]]]]  # per step: K tasks, each with the indices of its m instances
 
@@ -164,7 +165,9 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.named.values(), lr=recipe.learning_rate, betas=(0.9, 0.999), weight_decay=0.0, fused=True
         )
-        self._rows: int | None = None  # tasks per forward pass, once memory has set a limit
+        # Once memory has set a limit: tasks of one forward pass, and into how many passes one task's instances are cut.
+        self._rows: int | None = None
+        self._cuts = 1
         if not backbone.packs and not backbone.encoder_decoder:
             self.progress.notes.append("no prefix sharing: the model attends to a window only")
         if not method.shares_prefixes:
@@ -222,6 +225,7 @@ class Trainer:
         groups = self.encode(drawn)
         tasks = [task for task, _ in groups]
         instructions = [instances[0].prompt.instruction for _, instances in groups]
+        before = self.rule.state()
         while True:
             # What a model draws in its forward pass (dropout, sampled routings) comes from torch's default generator.
             torch.manual_seed(derive_seed("forward", self.seed, self.progress.step))
@@ -229,7 +233,8 @@ class Trainer:
                 gradients = self.backward(groups)
                 break
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                self._shrink(error, len(groups))
+                self._shrink(error, groups)
+                self.rule.restore(before)
         losses = gradients.losses
         if not torch.isfinite(losses).all():
             raise Diverged(f"the loss is not finite at step {self.progress.step + 1}")
@@ -279,18 +284,25 @@ class Trainer:
         return self.encoder.pairs(prompts, [one.outputs[0] for one in instances])
 
     def _pieces(self, groups: Sequence[tuple[str, Sequence[Encoded]]], *, by_task: bool) -> Iterator[list[int]]:
-        longest = max(sum(len(one.prompt_ids) for one in instances) for _, instances in groups)
-        fit = max(1, _TOKENS_AT_ONCE.get(self.backbone.device.type, 4096) // longest)
-        rows = 1 if by_task else min(fit, self._rows or fit)
-        for piece in micro_batches(groups, rows):
-            yield list(piece)
+        tokens = _TOKENS_AT_ONCE.get(self.backbone.device.type, 4096)
+        return micro_batches(groups, tokens, rows=1 if by_task else self._rows, pack=self.pack)
 
-    def batches(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> Iterator[tuple[list[int], Any]]:
+    def batches(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> Iterator[tuple[list[int], Batch]]:
         """``groups`` in micro-batches: which of them, and their batch."""
         for piece in self._pieces(groups, by_task=False):
             yield piece, self._batch(groups, piece)
 
-    def _batch(self, groups: Sequence[tuple[str, Sequence[Encoded]]], piece: Sequence[int]) -> Any:
+    def _parts(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> list[tuple[str, Sequence[Encoded]]]:
+        """Every task's instances in ``_cuts`` equal parts, if they can be cut so; the parts of one task stand together."""
+        each = len(groups[0][1])
+        size = each // self._cuts if each % self._cuts == 0 else each
+        return [
+            (task, instances[start : start + size])
+            for task, instances in groups
+            for start in range(0, len(instances), size)
+        ]
+
+    def _batch(self, groups: Sequence[tuple[str, Sequence[Encoded]]], piece: Sequence[int]) -> Batch:
         batch = make_batch([groups[index] for index in piece], self.backbone, pack=self.pack)
         self.progress.tokens += batch.tokens
         return batch
@@ -308,13 +320,19 @@ class Trainer:
         self, groups: Sequence[tuple[str, Sequence[Encoded]]], tasks: tuple[str, ...], generator: torch.Generator
     ) -> TaskGradients:
         """Every task's gradient, combined by the rule."""
-        collected, losses = self.task_gradients(groups)
+        collected, losses = self.task_gradients(self._parts(groups), cuts=self._cuts)
+        # [K + R, K * cuts + R]: which rows add up to a task's gradient.
+        sums = torch.eye(len(tasks), dtype=torch.float64).repeat_interleave(self._cuts, dim=1)
+        whole = torch.block_diag(sums, torch.eye(collected.references, dtype=torch.float64))
         of = tensor_of if "tensors" in self.rule.needs else layer_of
         layers = collected.grams(of) if self.rule.needs & {"layers", "tensors"} else {}
-        gram = torch.stack(list(layers.values())).sum(0) if layers else collected.gram()
+        layers = {name: whole @ gram @ whole.T for name, gram in layers.items()}
+        gram = torch.stack(list(layers.values())).sum(0) if layers else whole @ collected.gram() @ whole.T
+        losses = losses.view(len(tasks), self._cuts).sum(1)
         gradients = TaskGradients(tasks, gram, losses, generator, layers)
         if torch.isfinite(gram).all():
-            collected.apply(self.rule.weights(gradients), list(layers), of)
+            weights = self.rule.weights(gradients)
+            collected.apply(weights @ whole.to(weights), list(layers), of)
         for parameter in self.task_parameters:
             if parameter.grad is not None:
                 parameter.grad /= len(tasks)
@@ -328,14 +346,16 @@ class Trainer:
         *,
         references: bool = True,
         collector: GradientCollector | None = None,
+        cuts: int = 1,
     ) -> tuple[Collected, Tensor]:
         """``[K + R, P]`` gradients of the shared parameters, tasks first, and the ``[K]`` float64 losses.
 
         Task parameters keep the sum of their own gradients in ``grad``. ``references``: whether the method's
-        reference losses are asked for. ``collector``: of a part of the parameters, in place of all.
+        reference losses are asked for. ``collector``: of a part of the parameters, in place of all. ``cuts``: a group
+        is one of so many equal parts of a task, and its loss and gradient are its share of the task's.
         """
         collector = collector or self.collector
-        each = partial(self.method.losses, self.model)
+        each = partial(self._task_losses, cuts)
         further = partial(self.method.references, self.model) if references else None
         if collector.way is None:
             first = next(self._pieces(groups, by_task=False))[:2]
@@ -350,7 +370,7 @@ class Trainer:
         except CannotTellApart:  # these tasks, unlike the first ones
             self.optimizer.zero_grad(set_to_none=True)
             collector.way = "loop"
-            return self.task_gradients(groups, references=references, collector=collector)
+            return self.task_gradients(groups, references=references, collector=collector, cuts=cuts)
         return collected, losses
 
     def _weighted(
@@ -363,29 +383,46 @@ class Trainer:
             with torch.no_grad():
                 known = self.losses_of(groups)
         weights = self.rule.weights(TaskGradients(tasks, nothing, known, generator))
-        losses = torch.zeros(len(tasks), dtype=torch.float64)
-        for piece in self._pieces(groups, by_task=False):
-            each = self.method.losses(self.model, self._batch(groups, piece))
-            (each * weights[piece].to(each)).sum().backward()
+        parts = self._parts(groups)
+        share = weights.repeat_interleave(self._cuts)
+        losses = torch.zeros(len(parts), dtype=torch.float64)
+        for piece in self._pieces(parts, by_task=False):
+            each = self._task_losses(self._cuts, self._batch(parts, piece))
+            (each * share[piece].to(each)).sum().backward()
             losses[piece] = each.detach().double().cpu()
-        return TaskGradients(tasks, nothing, losses, generator)
+        return TaskGradients(tasks, nothing, losses.view(len(tasks), self._cuts).sum(1), generator)
 
     def losses_of(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> Tensor:
         """``[K]`` float64 losses of the groups, all of which have equally many instances."""
-        losses = torch.zeros(len(groups), dtype=torch.float64)
-        for piece in self._pieces(groups, by_task=False):
-            losses[piece] = self.method.losses(self.model, self._batch(groups, piece)).double().cpu()
-        return losses
+        parts = self._parts(groups)
+        cuts = len(parts) // len(groups)
+        losses = torch.zeros(len(parts), dtype=torch.float64)
+        for piece in self._pieces(parts, by_task=False):
+            losses[piece] = self._task_losses(cuts, self._batch(parts, piece)).double().cpu()
+        return losses.view(len(groups), cuts).sum(1)
 
-    def _shrink(self, error: RuntimeError, count: int) -> None:
-        """Halve the micro-batch after an out-of-memory error; re-raise anything else."""
-        short = isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
-        if not short or self._rows == 1:
+    def _task_losses(self, cuts: int, batch: Batch) -> Tensor:
+        each = self.method.losses(self.model, batch)
+        return each / cuts if cuts > 1 else each
+
+    def _shrink(self, error: RuntimeError, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> None:
+        """Halve the micro-batch after an out-of-memory error, down to one instance; re-raise anything else."""
+        each = len(groups[0][1])
+        short = isinstance(error, torch.OutOfMemoryError) or any(one in str(error) for one in _SHORT_OF_MEMORY)
+        if not short or self._cuts == each:
             raise error
-        self._rows = max(1, (self._rows or count) // 2)
+        rows = max(map(len, self._pieces(groups, by_task=False)))
+        if rows > 1:
+            self._rows = rows // 2
+            now = f"{self._rows} tasks at once"
+        else:
+            self._rows = 1
+            # The next finer equal parts, so that a mean over parts is the mean over instances.
+            self._cuts = next(cuts for cuts in range(self._cuts + 1, each + 1) if each % cuts == 0)
+            now = f"{each // self._cuts} instances of one task at once"
         if self.backbone.device.type == "cuda":
             torch.cuda.empty_cache()
-        self.progress.notes.append(f"out of memory at step {self.progress.step + 1}: {self._rows} tasks at once")
+        self.progress.notes.append(f"out of memory at step {self.progress.step + 1}: {now}")
 
     # ------------------------------------------------------------------------------ checkpoints
 

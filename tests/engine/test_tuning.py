@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from snibench import tuning
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
 from snibench.methods.prompt_aligned import PromptAligned
+from snibench.rules.loss_weightings import Uncertainty
+from snibench.rules.mean import Mean
 from snibench.rules.pcgrad import PCGrad
 from snibench.tuning import Diverged, Interrupted, learning_rate, plan_steps
 from snibench.types import Mixture, Recipe
@@ -133,24 +137,70 @@ def test_methods_of_one_seed_start_from_the_same_down_projections(make_trainer) 
         assert all(torch.equal(a, b) for a, b in zip(from_peft, own, strict=True))
 
 
-def test_running_out_of_memory_halves_the_micro_batch_and_changes_no_result(
-    make_trainer, tmp_path, monkeypatch
+def instances_of(batch) -> int:
+    """How many instances a packed batch holds."""
+    rows, each, _ = batch.layout.own.shape
+    return rows * each
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"), [(Lora, Mean), (Lora, PCGrad), (Lora, Uncertainty), (MtlLora, PCGrad), (Ours, None)]
+)
+@pytest.mark.parametrize("fit", [4, 2, 1])
+def test_running_out_of_memory_shrinks_the_micro_batch_and_changes_no_update(
+    kind, rule, fit, make_trainer, shake, tmp_path, monkeypatch
 ) -> None:
-    plain = make_trainer(Lora)
+    """Four tasks of four instances, of which ``fit`` instances fit: 4 is one whole task, less is a part of one."""
+    recipe = Recipe(steps=2, tasks_per_step=4, instances_per_task=4, learning_rate=1e-3)
+    plain, short = (shake(make_trainer(kind, rule and rule(), recipe=recipe)) for _ in range(2))
     plain.run(tmp_path / "plain.safetensors")
-    short = make_trainer(Lora)
     losses = short.method.losses
 
     def tight(model, batch):
-        if len(batch.tasks) > 1:
+        if instances_of(batch) > fit:
             raise torch.OutOfMemoryError("injected")
         return losses(model, batch)
 
     monkeypatch.setattr(short.method, "losses", tight)
     short.run(tmp_path / "short.safetensors")
-    assert any("out of memory" in note for note in short.progress.notes)
+    assert short.progress.notes[-1].startswith("out of memory at step 1: ")
+    assert {4: "1 tasks", 2: "2 instances", 1: "1 instances"}[fit] in short.progress.notes[-1]
+    for one, other in zip(plain.progress.trace, short.progress.trace, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+        assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=1e-4)
     for a, b in zip(plain.named.values(), short.named.values(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_one_instance_that_does_not_fit_is_the_end(make_trainer, tmp_path, monkeypatch) -> None:
+    trainer = make_trainer(Lora)
+
+    def full(model, batch):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+
+    monkeypatch.setattr(trainer.method, "losses", full)
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        trainer.run(tmp_path / "c.safetensors")
+    assert "1 instances of one task" in trainer.progress.notes[-1]
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tokens=st.integers(1, 4000), rows=st.none() | st.integers(1, 5), seed=st.integers(0, 99))
+def test_the_gradient_is_the_same_whatever_the_micro_batch(tokens, rows, seed, two_trainers, monkeypatch) -> None:
+    whole, parts = two_trainers
+    rng = random.Random(seed)
+    drawn = [(f"task{number}", tuple(rng.sample(range(40), 3))) for number in rng.sample(range(6), rng.randint(1, 5))]
+    for trainer, limits in ((whole, (1 << 20, None)), (parts, (tokens, rows))):
+        monkeypatch.setitem(tuning._TOKENS_AT_ONCE, "cpu", limits[0])
+        trainer._rows = limits[1]
+        trainer.backward(trainer.encode(drawn))
+    for a, b in zip(whole.named.values(), parts.named.values(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def two_trainers(make_trainer, shake):
+    return tuple(shake(make_trainer(Lora)) for _ in range(2))
 
 
 def test_other_errors_of_a_method_are_not_taken_for_a_lack_of_memory(make_trainer, tmp_path, monkeypatch) -> None:
