@@ -21,7 +21,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ TYPICAL = (
 )
 LEAST = 64  # instances of a task drawn at random
 RATE = 1e-3
+Clock = Callable[[], float]
 
 
 def chosen_tasks(folder: Path, which: str) -> dict[str, Task]:
@@ -84,7 +85,10 @@ def load(source: ModelSource, device: str, precision: str) -> Backbone:
 class Ours:
     """snibench's own loop."""
 
-    def __init__(self, backbone: Backbone, tasks: dict[str, Task], recipe: Recipe) -> None:
+    def __init__(
+        self, backbone: Backbone, tasks: dict[str, Task], recipe: Recipe, clock: Clock = time.perf_counter
+    ) -> None:
+        self.clock = clock
         method = Lora(Lora.Settings())
         torch.manual_seed(0)
         cards = {name: task.card for name, task in tasks.items()}
@@ -102,11 +106,11 @@ class Ours:
 
     def train(self, steps: Schedule) -> float:
         """Seconds for ``steps``, rendering and encoding included."""
-        started = time.perf_counter()
+        started = self.clock()
         for step in steps:
             self.trainer.step(step)
         _wait(self.trainer.backbone.device)
-        return time.perf_counter() - started
+        return self.clock() - started
 
 
 def _wait(device: torch.device) -> None:
@@ -131,7 +135,10 @@ class PeerSettings:
 class Peer:
     """A transformers.Trainer, or trl's, on token ids that snibench encoded."""
 
-    def __init__(self, name: str, model: nn.Module, tokenizer: Any, device: str, settings: PeerSettings) -> None:
+    def __init__(
+        self, name: str, model: nn.Module, tokenizer: Any, device: str, settings: PeerSettings, clock: Clock
+    ) -> None:
+        self.clock = clock
         self.name, self.model, self.tokenizer, self.device, self.settings = name, model, tokenizer, device, settings
 
     def train(self, steps: Sequence[Sequence[Encoded]]) -> float:
@@ -139,14 +146,16 @@ class Peer:
         from datasets import Dataset
         from transformers import TrainerCallback
 
-        class Clock(TrainerCallback):
+        clock = self.clock
+
+        class Stopwatch(TrainerCallback):
             started = ended = 0.0
 
             def on_train_begin(self, *_: Any, **__: Any) -> None:
-                self.started = time.perf_counter()
+                self.started = clock()
 
             def on_step_end(self, *_: Any, **__: Any) -> None:
-                self.ended = time.perf_counter()
+                self.ended = clock()
 
         rows = [
             {
@@ -156,13 +165,13 @@ class Peer:
             for step in steps
             for one in step
         ]
-        clock = Clock()
+        stopwatch = Stopwatch()
         with tempfile.TemporaryDirectory() as folder:
             trainer = self._trainer(Dataset.from_list(rows), len(steps[0]), len(steps), folder)
-            trainer.add_callback(clock)
+            trainer.add_callback(stopwatch)
             trainer.train()
             _wait(torch.device(self.device))
-        return clock.ended - clock.started
+        return stopwatch.ended - stopwatch.started
 
     def _trainer(self, rows: Any, batch: int, steps: int, folder: str) -> Any:
         options: dict[str, Any] = {
@@ -195,7 +204,9 @@ class Peer:
         return PlainTrainer(self.model, TrainingArguments(**options), data_collator=collator, train_dataset=rows)
 
 
-def make_peer(name: str, source: ModelSource, device: str, precision: str, settings: PeerSettings) -> Peer:
+def make_peer(
+    name: str, source: ModelSource, device: str, precision: str, settings: PeerSettings, clock: Clock
+) -> Peer:
     """A peer on a base model of its own."""
     backbone = load(source, device, precision)
     if backbone.tokenizer.pad_token_id is None:
@@ -204,7 +215,7 @@ def make_peer(name: str, source: ModelSource, device: str, precision: str, setti
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(r=8, lora_alpha=16, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
-    return Peer(name, get_peft_model(backbone.model, config), backbone.tokenizer, device, settings)
+    return Peer(name, get_peft_model(backbone.model, config), backbone.tokenizer, device, settings, clock)
 
 
 PEERS = ("transformers.Trainer", "trl.SFTTrainer")
@@ -217,10 +228,11 @@ def fastest(
     precision: str,
     choices: Sequence[PeerSettings],
     step: Sequence[Encoded],
+    clock: Clock,
 ) -> Peer:
     """A warm peer with the settings under which it does ``step`` in the least time."""
     seconds = {}
-    peer = make_peer(name, source, device, precision, choices[0])
+    peer = make_peer(name, source, device, precision, choices[0], clock)
     peer.train([step[:8]])
     for choice in choices:
         peer.settings = choice
@@ -251,7 +263,8 @@ def compare(arguments: argparse.Namespace, shape: tuple[int, int]) -> None:
     names, each = shape
     count = 1 + arguments.repeats * arguments.steps
     recipe = Recipe(steps=count, tasks_per_step=names, instances_per_task=each, learning_rate=RATE)
-    ours = Ours(load(source, device, precision), tasks, recipe)
+    clock = {"wall": time.perf_counter, "cpu": time.process_time}[arguments.clock]
+    ours = Ours(load(source, device, precision), tasks, recipe, clock)
     groups = [ours.trainer.encode(step) for step in ours.schedule]
     flat = [[one for _, instances in step for one in instances] for step in groups]
     print(
@@ -260,7 +273,7 @@ def compare(arguments: argparse.Namespace, shape: tuple[int, int]) -> None:
     )
     ours.train(ours.schedule[:1])
     before = ours.trainer.progress.tokens
-    peers = [fastest(name, source, device, precision, arguments.peer, flat[0]) for name in arguments.against]
+    peers = [fastest(name, source, device, precision, arguments.peer, flat[0], clock) for name in arguments.against]
     speeds: dict[str, list[float]] = {one.name: [] for one in (ours, *peers)}
     for repeat in range(arguments.repeats):
         part = slice(1 + repeat * arguments.steps, 1 + (repeat + 1) * arguments.steps)
@@ -305,6 +318,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1, help="optimizer steps of one repeat")
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--clock", choices=["wall", "cpu"], default="wall", help="cpu: processor time, where others work"
+    )
     parser.add_argument("--against", choices=PEERS, action="append", help="default: both")
     parser.add_argument("--peer", type=peer_settings, action="append", help="ROWS,autocast or ROWS,float32")
     arguments = parser.parse_args()
