@@ -3,10 +3,11 @@
     python benchmarks/training_device.py --data SNI_FOLDER --model MODEL --device cuda
     python benchmarks/training_device.py --data SNI_FOLDER --model MODEL --size 1b --attention flex --compile
 
-``--size 1b`` puts a Llama of 1.2 billion random weights in the place of the model's. The products of a step are counted as they run (``torch.utils.flop_counter``), so nothing is counted that is not computed: frozen
-weights get no gradient, masked attention counts in full where it is computed. The share is of the rate that a product
-of two large square matrices reaches on the same device and precision, measured in the same run, and of ``--peak``
-(TFLOP/s, of the vendor's sheet) where given.
+``--size 1b`` puts a Llama of 1.2 billion random weights in the place of the model's. The products of a step are counted
+as they run (``torch.utils.flop_counter``), so nothing is counted that is not computed: frozen weights get no gradient,
+masked attention counts in full where it is computed. The share is of the rate that a product of two large square
+matrices reaches on the same device and precision, measured in the same run, and of ``--peak`` (TFLOP/s, of the vendor's
+sheet) where given.
 
 ``--attention``: ``mask`` is scaled_dot_product_attention under a dense mask, ``parts`` ``snibench.attention``,
 ``flex`` FlexAttention with a block mask. The default is what snibench takes on that device.
