@@ -293,7 +293,7 @@ class Trainer:
             yield piece, self._batch(groups, piece)
 
     def _parts(self, groups: Sequence[tuple[str, Sequence[Encoded]]]) -> list[tuple[str, Sequence[Encoded]]]:
-        """Every task's instances in ``_cuts`` equal parts, if they can be cut so; the parts of one task stand together."""
+        """Every task's instances in ``_cuts`` equal parts, if they can be cut so; a task's parts stand together."""
         each = len(groups[0][1])
         size = each // self._cuts if each % self._cuts == 0 else each
         return [
