@@ -65,7 +65,7 @@ def test_gradients_agree_with_differences_of_losses_along_a_direction(kind, make
             moves = direction.split([parameter.numel() for parameter in shared])
             for parameter, before, move in zip(shared, start, moves, strict=True):
                 parameter.copy_(before + length * move.view_as(parameter))
-            losses.append(trainer._losses(groups))
+            losses.append(trainer.losses_of(groups))
     slope = (losses[0] - losses[1]) / 2e-2
     torch.testing.assert_close((matrix @ direction).double(), slope, rtol=5e-3, atol=5e-4)
 
@@ -372,7 +372,7 @@ def test_gradients_agree_with_finite_differences_in_float64(make, way, make_trai
         for length in (1e-6, -2e-6):
             for name, parameter in named.items():
                 parameter += length * moves[name]
-            found.append(trainer._losses(groups))
+            found.append(trainer.losses_of(groups))
     slope = (found[0] - found[1]) / 2e-6
     direction = torch.cat([move.flatten() for move in moves.values()])
     torch.testing.assert_close(matrix @ direction, slope, rtol=1e-6, atol=1e-6)

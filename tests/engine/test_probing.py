@@ -89,7 +89,7 @@ def test_output_gradients_are_those_of_a_vector_added_to_the_last_blocks_output(
             )
         )
         with torch.no_grad():
-            found = trainer._losses(own)
+            found = trainer.losses_of(own)
         handle.remove()
         return found
 
