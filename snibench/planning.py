@@ -18,6 +18,7 @@ from snibench.backbone import ModelSource, find_model, parameter_count
 from snibench.batches import with_history
 from snibench.errors import UsageError, unknown
 from snibench.formats.base import with_shots
+from snibench.rates import default_learning_rate
 from snibench.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES, Registry
 from snibench.settings import changed_settings, make_settings
 from snibench.text import derive_seed, digest, file_digest
@@ -262,7 +263,9 @@ def _spec(
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        rate = default_learning_rate(choice.name, choice.settings, parameter_count(source.folder))
+        # Of the method that it is: two names of one fit have one rate.
+        name, settings = (twin["method"], twin["settings"]) if (twin := choice.twin) else (choice.name, choice.settings)
+        rate = default_learning_rate(name, settings, parameter_count(source.folder))
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     rules = {key: value for key, value in choice.source.items() if key.startswith("rule_")}
@@ -285,16 +288,6 @@ def _spec(
         floor=choice.floor,
         twin=twin,
     )
-
-
-def default_learning_rate(method: str, settings: Mapping[str, Any], parameters: int) -> float:
-    """The rate that a method is tuned with where the user names none, by what it trains and the model's size.
-
-    Small models want higher rates. One table for all methods, not searched for any (docs/recipe.md).
-    """
-    if method == "full" or settings.get("adapter") == "full":
-        return 1e-3 if parameters < 10e6 else 5e-5 if parameters < 1e9 else 1e-5
-    return 5e-3 if parameters < 10e6 else 1e-3 if parameters < 1e9 else 3e-4
 
 
 # ---------------------------------------------------------------------------------- questions

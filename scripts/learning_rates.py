@@ -1,0 +1,90 @@
+"""Searches for the default learning rate of every method, with one budget, and writes the table that ships.
+
+    python scripts/learning_rates.py -o runs/rates          # suite mini, model tiny, 8 trials of 60 steps a method
+    python scripts/learning_rates.py -o runs/rates --trials 4 --model MODEL --suite sni --data FOLDER --steps 500
+
+The rule is that of `snibench run --tune-budget` (docs/recipe.md): training instances of seen tasks, some of them held
+back. The row of the model's size in snibench/learning_rates.json gets the rates; rules share their method's. Prints
+the row as Markdown. The same command again tries nothing that is stored in the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from snibench.api import Floor
+from snibench.backbone import choose_device, choose_precision, parameter_count
+from snibench.cli.progress import watching
+from snibench.pipeline import Runtime
+from snibench.planning import QUICK_STEPS, RunRequest, plan
+from snibench.rates import TABLE, rate_name
+from snibench.registry import METHODS
+from snibench.searching import search_rates
+from snibench.store import Store, write_whole
+from snibench.types import Recipe, SuiteRequest
+
+# A template, and what is another method by default; the baseline is "lora" in the table.
+LEFT_OUT = {"template-lora", "peft", "unified-prompt"}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Search, write the table, print the row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output-dir", type=Path, required=True)
+    parser.add_argument("-m", "--method", action="append", help="default: every installed one")
+    parser.add_argument("--suite", default="mini")
+    parser.add_argument("--data")
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=QUICK_STEPS)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--table", type=Path, default=TABLE, help="default: the one that ships")
+    given = parser.parse_args(arguments)
+    device = choose_device(given.device)
+    kinds = {name: METHODS.get(name) for name in given.method or METHODS.names() if name not in LEFT_OUT}
+    request = RunRequest(
+        methods=tuple(name for name, kind in kinds.items() if kind.trains and not issubclass(kind, Floor)),
+        suite=SuiteRequest(given.suite, data=given.data),
+        model=given.model,
+        baseline=None,
+        protocols=("gap",),
+        seeds=(0,),
+        limit=1,
+        recipe=Recipe(steps=given.steps),
+        precision=choose_precision("auto", device),
+    )
+    made, store = plan(request), Store(given.output_dir)
+    store.prepare()
+    with watching(Console(), given.trials * len(request.methods)) as watch:
+        searched, searches = search_rates(made, given.trials, store, Runtime(device=device), watch)
+    rates = {
+        rate_name(fit.spec.method, fit.spec.settings): fit.spec.recipe.learning_rate
+        for fit in searched.fits
+        if fit.spec.recipe.steps
+    }
+    how = f"suite {made.suite.name}, model {made.model.ref.digest[:12]}, {given.trials} trials of {given.steps} steps"
+    _write(given.table, rates, parameter_count(made.model.folder), how)
+    print(f"{how}\n\n| method | rate | loss | at the default | |\n| --- | --- | --- | --- | --- |")
+    for search in searches:
+        losses = {trial.rate: f"{trial.loss:.3f}" for trial in search.trials}
+        edge = "at the edge" if search.note.endswith("tried") else ""
+        print(f"| `{search.label}` | {search.rate:g} | {losses[search.rate]} | {losses[search.default]} | {edge} |")
+
+
+def _write(path: Path, rates: dict[str, float], parameters: int, how: str) -> None:
+    """Put ``rates`` into the row of the model's size; other methods' stay."""
+    table = json.loads(path.read_text(encoding="utf-8"))
+    row = next(row for row in table if row["below"] is None or parameters < row["below"])
+    row["methods"] = dict(sorted((row["methods"] | rates).items()))
+    row["made"] = how
+    text = "[\n " + ",\n ".join(json.dumps(one) for one in table) + "\n]\n"
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
