@@ -3,7 +3,7 @@
     python benchmarks/evaluation.py tune  --model M --data SNI --tasks typical --out FOLDER
     python benchmarks/evaluation.py compare --model FOLDER --data SNI --tasks typical --dtype bfloat16
 
-``tune`` makes the model that is asked: LoRA for some dozen steps on the same tasks, merged, so that answers are short
+``tune`` makes the model that is asked: LoRA for some steps on the same tasks, merged, so that answers are short
 and every side runs plain linear layers. ``compare`` asks all sides the same prompts (Tk-Instruct's definition and two
 positive examples) on the same weights in one process: ours all questions, a peer the share that ``--peer-share`` says,
 drawn evenly from all tasks and lengths (a peer shares nothing between questions, so its rate does not hang on their
@@ -22,10 +22,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
-from peft import PeftModel
+from torch import nn
 
+from snibench.adapters import load_trained, save_trained
 from snibench.api import Format
 from snibench.backbone import Backbone, find_model, load_backbone
 from snibench.batches import Encoder, common_prefix
@@ -66,7 +69,7 @@ def choose(folder: Path, backbone: Backbone, kind: str, count: int, each: int) -
     own_wanted, shared_wanted = KINDS[kind]
     encoder = Encoder(backbone, 1024, 128)
     found = []
-    for path in sorted((folder / "tasks").glob("*.json"))[::5]:  # reading all takes a minute
+    for path in sorted((folder / "tasks").glob("*.json"))[::10]:  # reading all takes minutes
         task = load_task(path)
         if task.card.labels is None or len(task.instances) < 2 * each:
             continue
@@ -88,22 +91,32 @@ def split(task: Task, each: int) -> tuple[list[Instance], list[Instance]]:
 
 
 def tune(args: argparse.Namespace) -> None:
-    backbone = load_backbone(find_model(args.model), precision="float32")
+    source = find_model(args.model)
+    backbone = load_backbone(source, precision=args.dtype)
     chosen = choose(args.data, backbone, args.tasks, args.count, args.each)
     cards = {one.task.name: one.task.card for one in chosen}
     instances = {one.task.name: split(one.task, args.each)[1][:200] for one in chosen}
-    method = Lora()
-    torch.manual_seed(0)
-    model = method.attach(backbone.model, list(cards.values()), InstructionEncoder(backbone, 1024))
     data = TrainingSet(cards, instances, tk(), Mixture(tuple(cards)))
-    recipe = Recipe(steps=args.steps, tasks_per_step=4, instances_per_task=4, learning_rate=1e-3)
-    trainer = Trainer(backbone, model, method, method.rule(), data, recipe, 0)
-    trainer.run(args.out.with_suffix(".checkpoint"), every=1e9)
-    assert isinstance(model, PeftModel)
+    recipe = Recipe(steps=args.steps, tasks_per_step=4, instances_per_task=2, learning_rate=2e-3)
+    method = Lora()
+
+    def attached(base: Backbone) -> nn.Module:
+        torch.manual_seed(0)
+        return method.attach(base.model, list(cards.values()), InstructionEncoder(base, 1024))
+
+    trainer = Trainer(backbone, attached(backbone), method, method.rule(), data, recipe, 0)
+    with TemporaryDirectory() as folder:
+        # Zero steps leave the model as it is: then the two examples in the prompt alone make answers short.
+        trainer.run(Path(folder) / "checkpoint", every=1e9)
+        save_trained(trainer.model, Path(folder) / "adapter")
+        # Merged in float32: in bfloat16 small updates would round to none.
+        model: Any = attached(load_backbone(source, precision="float32"))
+        load_trained(model, Path(folder) / "adapter")
     model.merge_and_unload().save_pretrained(args.out)
     backbone.tokenizer.save_pretrained(args.out)
     (args.out / "tasks.json").write_text(json.dumps([one.task.name for one in chosen]))
-    print(f"{args.out}: {len(chosen)} tasks, {args.steps} steps, last loss {trainer.progress.trace[-1]['loss']:.3f}")
+    losses = [round(row["loss"], 2) for row in trainer.progress.trace]
+    print(f"{args.out}: {len(chosen)} tasks, {args.steps} steps, losses {losses}")
 
 
 def ours(backbone: Backbone, asked: list[Asked]) -> list[str]:
@@ -172,27 +185,29 @@ def compare(args: argparse.Namespace) -> None:
     with torch.no_grad():  # what a first call pays once is nobody's
         ours(backbone, asked[:2])
         generate(backbone, asked[:1], 1)
-    answers, seconds = timed(lambda: ours(backbone, asked))
-    rate = len(asked) / seconds
-    print(f"  ours: {rate:.2f} questions/s ({seconds:.1f} s)", flush=True)
+    answers, seconds, busy = timed(lambda: ours(backbone, asked))
+    each = seconds / len(asked), busy / len(asked)
+    words = sum(len(backbone.tokenizer(one).input_ids) for one in answers) / len(answers)
+    print(f"  ours: {1 / each[0]:.2f} questions/s, {each[1]:.3f} processor seconds each; answers of {words:.1f} tokens")
     for name in args.peers:
         side = next(key for key in sides if key.startswith(name))
-        theirs, seconds = timed(sides[side])
+        theirs, seconds, busy = timed(sides[side])
         here = [answers[index] for index in part]
         differ = [(number, a, b) for number, a, b in zip(part, here, theirs, strict=True) if a != b]
         print(
-            f"  {side}: {len(some) / seconds:.2f} questions/s ({seconds:.1f} s); ours is "
-            f"{rate * seconds / len(some):.2f} times as fast; {len(differ)} answers differ "
-            f"{json.dumps(differ[:5]) if differ else ''}",
+            f"  {side}: {len(some) / seconds:.2f} questions/s, {busy / len(some):.3f} processor seconds each; ours is "
+            f"{seconds / len(some) / each[0]:.2f} times as fast by the clock, {busy / len(some) / each[1]:.2f} times "
+            f"by the processor; {len(differ)} answers differ {json.dumps(differ[:5]) if differ else ''}",
             flush=True,
         )
 
 
-def timed(side: Callable[[], list[str]]) -> tuple[list[str], float]:
+def timed(side: Callable[[], list[str]]) -> tuple[list[str], float, float]:
+    """What a side answers, its seconds by the clock, and those of the processor (all threads together)."""
     gc.collect()
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     answers = side()
-    return answers, time.perf_counter() - started
+    return answers, time.perf_counter() - started, time.process_time() - busy
 
 
 def main() -> None:
@@ -203,7 +218,7 @@ def main() -> None:
     parser.add_argument("--tasks", choices=list(KINDS), default="typical")
     parser.add_argument("--count", type=int, default=4, help="tasks")
     parser.add_argument("--each", type=int, default=100, help="questions of each task")
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("tuned"))
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
     parser.add_argument("--device", default="cpu")

@@ -308,17 +308,28 @@ def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence
     fit, spec = bench.spec.id, bench.spec
     bench.watcher.on_stage("answering")
     known = store.predictions(fit)
-    todo = list({_key(one): one for questions in sets for one in questions.rendered if _key(one) not in known}.values())
-    before = len(known)
+    ranking = any(questions.ranked for questions in sets)
+
+    def lacking(one: Rendered) -> bool:
+        """Whether it was never answered, or without the ranking that is wanted now."""
+        if (reply := known.get(_key(one))) is None:
+            return True
+        closed = bench.suite.tasks[one.question.task].card.labels is not None
+        return ranking and closed and not reply["too_long"] and not isinstance(reply.get("ranked"), str)
+
+    todo = list({_key(one): one for questions in sets for one in questions.rendered if lacking(one)}.values())
+    kept = 0
     pending: list[dict[str, Any]] = []
 
     def keep(replies: Mapping[int, Reply]) -> None:
         pending.extend(_prediction(todo[index], reply) for index, reply in replies.items())
         if len(pending) >= _ROWS_AT_ONCE:
             flush()
-        bench.watcher.on_answers(len(known) - before + len(pending), len(todo))
+        bench.watcher.on_answers(kept + len(pending), len(todo))
 
     def flush() -> None:
+        nonlocal kept
+        kept += len(pending)
         if pending:
             store.add_predictions(fit, pending)
             known.update({(row["task"], row["prompt_sha"]): row for row in pending})
@@ -326,13 +337,32 @@ def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence
 
     asked = [Asked(bench.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
     encoder = Encoder(bench.backbone, spec.recipe.max_input, spec.recipe.max_output)
-    answerer = Answerer(bench.backbone, bench.model, bench.method, encoder, batch_size=bench.runtime.batch_size)
+    answerer = Answerer(
+        bench.backbone,
+        bench.model,
+        bench.method,
+        encoder,
+        batch_size=bench.runtime.batch_size,
+        rank_labels=ranking,
+    )
     answerer.answer(asked, on_batch=keep)
     flush()
     for questions in sets:
         answers = [_scored(fit, one, known[_key(one)], bench.suite) for one in questions.rendered]
-        store.write_answers(fit, questions.protocol, questions.digest, answers)
+        further = _ranked(questions, known) if questions.ranked else None
+        store.write_answers(fit, questions.protocol, questions.digest, answers, further)
     return answerer.notes
+
+
+def _ranked(questions: QuestionSet, known: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Columns: the likeliest label of every question, and its exact match; missing where there are no labels."""
+    found = [(one, known[_key(one)].get("ranked")) for one in questions.rendered]
+    return {
+        "ranked": [label if isinstance(label, str) else None for _, label in found],
+        "ranked_exact_match": [
+            metrics.exact_match(label, one.targets) if isinstance(label, str) else float("nan") for one, label in found
+        ],
+    }
 
 
 def _key(one: Rendered) -> tuple[str, str]:

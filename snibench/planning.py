@@ -52,6 +52,7 @@ class RunRequest:
     seeds: tuple[int, ...] = (0, 1, 2)
     recipe: Recipe = Recipe(steps=QUICK_STEPS)  # noqa: RUF009 (frozen); learning_rate 0 = the method's own
     limit: int | None = None
+    rank_labels: bool = False  # store the likeliest label of closed tasks beside what is said
     precision: str = "float32"
     trust_remote_code: bool = False
 
@@ -68,12 +69,16 @@ class Rendered:
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """All questions of one protocol for one fit. ``digest`` covers protocol version, order and prompts."""
+    """All questions of one protocol for one fit. ``digest`` covers protocol version, order, prompts and ``ranked``.
+
+    ``ranked``: the labels of closed tasks are ranked, too.
+    """
 
     protocol: str
     version: int
     digest: str
     rendered: tuple[Rendered, ...]
+    ranked: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def plan(request: RunRequest) -> Plan:
     @cache
     def question_sets(mixtures: tuple[Mixture, ...], shots: int) -> tuple[QuestionSet, ...]:
         return tuple(
-            render.question_set(name, protocol.version, questions, shots)
+            render.question_set(name, protocol.version, questions, shots, ranked=request.rank_labels)
             for name, protocol in protocols.items()
             if (questions := list(dict.fromkeys(one for mixture in mixtures for one in asks[mixture].get(name, ()))))
         )
@@ -334,7 +339,9 @@ class _Renderer:
             self._instances[task] = {one.id: one for one in known}
         return self._instances[task][id]
 
-    def question_set(self, protocol: str, version: int, questions: Sequence[Question], shots: int) -> QuestionSet:
+    def question_set(
+        self, protocol: str, version: int, questions: Sequence[Question], shots: int, *, ranked: bool
+    ) -> QuestionSet:
         """``questions`` rendered, with the digest under which their answers are stored."""
         rendered = tuple(self._render(question, shots) for question in questions)
         identity = [
@@ -342,7 +349,8 @@ class _Renderer:
              one.question.position, one.prompt_sha]
             for one in rendered
         ]  # fmt: skip
-        return QuestionSet(protocol, version, digest([protocol, version, identity])[:16], rendered)
+        whole = [protocol, version, identity, *(["labels ranked"] if ranked else [])]
+        return QuestionSet(protocol, version, digest(whole)[:16], rendered, ranked)
 
     def _render(self, question: Question, shots: int) -> Rendered:
         if (question, shots) not in self._rendered:

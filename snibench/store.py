@@ -45,7 +45,8 @@ ANSWER_COLUMNS = [field.name for field in fields(Answer)]
 class Results:
     """All that a report needs, read from disk.
 
-    ``answers``: columns of ``types.Answer`` plus ``method`` (label), ``seed``, ``train_format`` and ``floor``.
+    ``answers``: columns of ``types.Answer`` plus ``method`` (label), ``seed``, ``train_format`` and ``floor``; of
+    a run with ``--rank-labels`` also ``ranked`` and ``ranked_exact_match``, missing where there is nothing to rank.
     ``tasks``: one row per task. ``specs[i]`` belongs to ``records[i]``; fits that are not done have a record but no
     answers.
     """
@@ -143,7 +144,7 @@ class Store:
     # --------------------------------------------------------------------------- predictions
 
     def predictions(self, fit: str) -> dict[tuple[str, str], dict[str, Any]]:
-        """What the fit answered so far: (task, prompt_sha) -> prediction, prompt_tokens, truncated."""
+        """What the fit answered so far: (task, prompt_sha) -> the fields of ``evaluation.Reply``."""
         import pandas as pd
 
         found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -164,13 +165,21 @@ class Store:
         """Where the answers of one fit to one question set lie."""
         return self.folder(fit) / "answers" / f"{protocol}-{question_set}.parquet"
 
-    def write_answers(self, fit: str, protocol: str, question_set: str, answers: Iterable[Answer]) -> None:
-        """Write the complete answers to one question set."""
+    def write_answers(
+        self,
+        fit: str,
+        protocol: str,
+        question_set: str,
+        answers: Iterable[Answer],
+        further: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        """Write the complete answers to one question set; ``further``: columns that not every run has."""
         import pandas as pd
 
         rows = [{name: getattr(answer, name) for name in ANSWER_COLUMNS} for answer in answers]
         frame = pd.DataFrame(rows, columns=ANSWER_COLUMNS)
         frame["targets"] = frame["targets"].map(list)
+        frame = frame.assign(**(further or {}))
         write_frame(self.answers_path(fit, protocol, question_set), frame)
 
 

@@ -203,6 +203,9 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     show_default=True,
     help="Of the base model.",
 )
+@click.option(
+    "--rank-labels", is_flag=True, help="Also rank the labels of closed tasks; the score stays that of what is said."
+)
 @click.option("--batch-size", default="auto", show_default=True, help="Prompts answered at once.")
 @click.option(
     "--profile",
@@ -309,6 +312,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
             max_output=options["max_output"],
         ),
         limit=options["limit"],
+        rank_labels=options["rank_labels"],
         precision=choose_precision(options["precision"], choose_device(options["device"])),
         trust_remote_code=options["trust_remote_code"],
     )

@@ -116,8 +116,12 @@ class Gap(Protocol):
             for method in shared.methods
         }
         groups = about.assign(member=np.arange(len(about))).groupby(["category", "metric"])["member"]
+        rows = [
+            {"method": method, **_gap_row(one, about), **_ranked(answers[answers["method"] == method])}
+            for method, one in scores.items()
+        ]
         return {
-            "gap": pd.DataFrame([{"method": method, **_gap_row(one, about)} for method, one in scores.items()]),
+            "gap": pd.DataFrame(rows),
             "gap_categories": pd.DataFrame(
                 {"method": method, **_category_row(one, about, members.to_numpy())}
                 for _, members in groups
@@ -178,6 +182,21 @@ def _category_row(scores: _Scores, about: pd.DataFrame, members: Members) -> dic
         "chance": shown["chance"].mean(),
         "majority": shown["majority"].mean(),
     }
+
+
+def _ranked(answers: pd.DataFrame) -> dict[str, float]:
+    """Exact match of the likeliest label on the closed tasks of both sides, and of the greedy answer there.
+
+    Nothing where no label was ranked.
+    """
+    if "ranked_exact_match" not in answers:
+        return {}
+    ranked = answers.dropna(subset=["ranked_exact_match"])
+    row: dict[str, float] = {}
+    for side, wanted in (("seen", True), ("unseen", False)):
+        tasks = ranked[ranked["seen"] == wanted].groupby("task")[["ranked_exact_match", "exact_match"]].mean()
+        row |= {f"{side}_closed": tasks["exact_match"].mean(), f"{side}_ranked": tasks["ranked_exact_match"].mean()}
+    return row
 
 
 def _sides(about: pd.DataFrame, members: Members) -> tuple[Members, Members]:

@@ -1,0 +1,39 @@
+"""How long the commands take that run no model: medians of fresh processes.
+
+python benchmarks/startup.py                    --help, ls methods, ls runs, show ours
+python benchmarks/startup.py --runs DIR         also report, on the run stored in DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def seconds(command: list[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "snibench", *command], check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=None, help="results folder of a finished run")
+    parser.add_argument("--repeats", type=int, default=7)
+    args = parser.parse_args()
+    commands = [["--help"], ["ls", "methods"], ["show", "ours"]]
+    if args.runs is not None:
+        commands += [["ls", "runs", "-o", str(args.runs)], ["report", str(args.runs)]]
+    for command in commands:
+        seconds(command)  # once unmeasured, so that files are in memory
+        times = sorted(seconds(command) for _ in range(args.repeats))
+        name = " ".join("DIR" if part == str(args.runs) else part for part in command)
+        print(f"snibench {name}: median {statistics.median(times):.2f} s, from {times[0]:.2f} to {times[-1]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
