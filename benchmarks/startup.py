@@ -1,4 +1,4 @@
-"""How long the commands take that run no model: medians of fresh processes.
+"""How long the commands take that run no model: medians of fresh processes, by the clock and by the processor.
 
 python benchmarks/startup.py                    --help, ls methods, ls runs, show ours
 python benchmarks/startup.py --runs DIR         also report, on the run stored in DIR
@@ -7,6 +7,7 @@ python benchmarks/startup.py --runs DIR         also report, on the run stored i
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import subprocess
 import sys
@@ -14,10 +15,12 @@ import time
 from pathlib import Path
 
 
-def seconds(command: list[str]) -> float:
-    started = time.perf_counter()
+def seconds(command: list[str]) -> tuple[float, float]:
+    """Of one fresh process, by the clock and by the processor."""
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "snibench", *command], check=True, capture_output=True)
-    return time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - started, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -30,9 +33,13 @@ def main() -> None:
         commands += [["ls", "runs", "-o", str(args.runs)], ["report", str(args.runs)]]
     for command in commands:
         seconds(command)  # once unmeasured, so that files are in memory
-        times = sorted(seconds(command) for _ in range(args.repeats))
+        clock, busy = zip(*(seconds(command) for _ in range(args.repeats)), strict=True)
         name = " ".join("DIR" if part == str(args.runs) else part for part in command)
-        print(f"snibench {name}: median {statistics.median(times):.2f} s, from {times[0]:.2f} to {times[-1]:.2f}")
+        print(
+            f"snibench {name}: median {statistics.median(clock):.2f} s by the clock, "
+            f"{statistics.median(busy):.2f} s by the processor",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -251,3 +252,14 @@ def test_similarity_writes_its_numbers_and_its_page(run_folder: Path, tmp_path: 
     assert "TF-IDF" in (run_folder / "similarity.html").read_text(encoding="utf-8")
     rows = json.loads((tmp_path / "numbers.json").read_text())["tables"]["similarity"]["rows"]
     assert {row["method"] for row in rows} == set(LEVELS)
+
+
+def test_report_and_compare_import_nothing_that_runs_a_model(run_folder: Path) -> None:
+    probe = (
+        "import sys\nfrom snibench.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n"
+        "    heavy = {'torch', 'transformers', 'peft', 'datasets', 'matplotlib'} & set(sys.modules)\n"
+        "    print(end.code or 0, *sorted(heavy), file=sys.stderr)"
+    )
+    for command in (["report", str(run_folder)], ["compare", "ours", "unified-prompt", str(run_folder)]):
+        done = subprocess.run([sys.executable, "-c", probe, *command], capture_output=True, text=True, check=True)
+        assert done.stderr.splitlines()[-1] == "0", command
