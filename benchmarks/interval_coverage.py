@@ -17,21 +17,18 @@ from itertools import product
 import numpy as np
 
 from snibench.stats.arrays import Floats
-from snibench.stats.intervals import (
-    crossed_bootstrap,
-    difference_interval,
-    excess_sd,
-    gap_difference_interval,
-    gap_interval,
-    iqr,
-    mean_interval,
-    noise_variance,
-    paired_bootstrap,
-    proportion_interval,
-    resample_streams,
-)
+from snibench.stats.gaps import gap_difference_interval, gap_interval
+from snibench.stats.intervals import difference_interval, mean_interval, proportion_interval
 from snibench.stats.paired import sign_flip_p
 from snibench.stats.ranks import agreement, agreement_intervals
+from snibench.stats.resampling import (
+    crossed_bootstrap,
+    excess_sd,
+    iqr,
+    noise_variance,
+    paired_bootstrap,
+    resample_streams,
+)
 
 TASK_SD = 0.20  # of difficulty
 EFFECT = 0.02  # true mean difference between the methods

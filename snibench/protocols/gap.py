@@ -28,7 +28,8 @@ from snibench.protocols.panel import (
     source_clusters,
     task_means,
 )
-from snibench.stats.intervals import gap_difference_interval, gap_interval, mean_interval
+from snibench.stats.gaps import gap_difference_interval, gap_interval
+from snibench.stats.intervals import mean_interval
 from snibench.types import Ask, Mixture, SuiteData
 
 Members = npt.NDArray[np.intp]  # numbers of tasks

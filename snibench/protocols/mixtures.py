@@ -24,7 +24,8 @@ from snibench.protocols.panel import (
     panel,
     with_facts,
 )
-from snibench.stats.intervals import excess_sd, mean_interval
+from snibench.stats.intervals import mean_interval
+from snibench.stats.resampling import excess_sd
 from snibench.text import canonical_json
 from snibench.types import Ask, Combo, Mixture, Question, SuiteData
 

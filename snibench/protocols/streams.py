@@ -28,7 +28,9 @@ from snibench.protocols.panel import (
     resampling,
     with_facts,
 )
-from snibench.stats.intervals import Estimate, excess_sd, iqr, mean_interval
+from snibench.stats.estimates import Estimate
+from snibench.stats.intervals import mean_interval
+from snibench.stats.resampling import excess_sd, iqr
 from snibench.text import canonical_json
 from snibench.types import Combo, Instance, Question, SuiteData, Turn
 

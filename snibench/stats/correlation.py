@@ -9,7 +9,7 @@ from math import nan
 import numpy as np
 
 from snibench.stats.arrays import Floats, check_level, rounded, unit_codes
-from snibench.stats.intervals import Interval
+from snibench.stats.estimates import Interval
 
 FEWEST_UNITS = 5  # with fewer there is no interval
 

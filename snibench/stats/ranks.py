@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from snibench.stats.arrays import Floats, check_level, rounded
-from snibench.stats.intervals import Interval
+from snibench.stats.estimates import Interval
 
 Booleans = npt.NDArray[np.bool_]
 

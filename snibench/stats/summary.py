@@ -15,7 +15,8 @@ import numpy as np
 from snibench.errors import DataError, unknown
 from snibench.stats.arrays import Floats, check_level, rounded
 from snibench.stats.effects import rank_biserial
-from snibench.stats.intervals import Estimate, difference_interval, mean_interval
+from snibench.stats.estimates import Estimate
+from snibench.stats.intervals import difference_interval, mean_interval
 from snibench.stats.paired import EXACT_UNITS, holm, sign_flip_p, smallest_sign_flip_p, win_tie_loss
 from snibench.stats.power import minimum_detectable_effect
 from snibench.stats.ranks import Friedman, friedman, ranks, tie_groups
