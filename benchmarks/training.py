@@ -9,8 +9,8 @@ default encoding. Repeats alternate; the median and the range of instances per s
 
 The peers get the same token ids (prompt labelled -100), the length-grouping sampler, no gradient checkpointing, fused
 AdamW, and the fastest of the ``--peer`` settings: rows per forward pass, and LoRA's product in float32 (peft's default)
-or under bfloat16 autocast. Each setting is timed on a part of a step first, and the one taken is printed. trl's SFTTrainer
-computes logits at target tokens only.
+or under bfloat16 autocast. Each setting is timed on a part of a step first, and the one taken is printed. trl's
+SFTTrainer computes logits at target tokens only.
 """
 
 from __future__ import annotations
