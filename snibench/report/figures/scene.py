@@ -36,8 +36,9 @@ class Scene:
 
     @cached_property
     def looks(self) -> dict[str, Look]:
-        """How each method is drawn."""
-        return looks(self.order, self.report.baseline, controls(self.results))
+        """How each method is drawn: grey is the run's own baseline, whatever a report compares with."""
+        baseline = self.results.manifest.get("baseline") or self.report.baseline
+        return looks(self.order, baseline, controls(self.results))
 
     def methods(self, frame: pd.DataFrame) -> list[str]:
         """Those of ``frame``, in order."""

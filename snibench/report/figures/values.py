@@ -61,8 +61,9 @@ class Figure:
         out = io.BytesIO()
         with drawing():
             around = self._words() if words else []
-            # Whatever stands around the axes makes the page larger: nothing is ever cut off.
-            self.canvas.savefig(out, format=kind, dpi=_DPI, bbox_inches=self.canvas.get_tightbbox().padded(0.08),
+            # Whatever stands around the axes makes the page larger, measured at the resolution of the file, in which
+            # letters may be wider than in another: nothing is ever cut off.
+            self.canvas.savefig(out, format=kind, dpi=_DPI, bbox_inches="tight", pad_inches=0.08,
                                 metadata={"Date": None, "Creator": None} if kind == "svg" else {"Software": None},
                                 transparent=not words)  # fmt: skip
             for text in around:
