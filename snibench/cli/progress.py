@@ -1,40 +1,179 @@
-"""What a run tells while it goes on: a live line on a terminal, plain lines elsewhere."""
+"""What a run tells while it goes on: live lines on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
+
+from snibench.cli.forecast import Forecast, Work, duration
 
 if TYPE_CHECKING:
     from snibench.pipeline import Watcher
     from snibench.planning import FitPlan
+    from snibench.store import Store
     from snibench.tuning import Tuning
+
+Watch = Callable[[int, "FitPlan"], "Watcher"]
 
 # Lines of a run that is not on a terminal come at most this often, in seconds.
 _PATIENCE = 10.0
+_NARROW = 90  # columns; below there is no room for bars
+
+
+def work_left(fits: Sequence[FitPlan], store: Store) -> list[Work]:
+    """What each fit still has to do, by what the store has of it."""
+    return [_work(fit, store) for fit in fits]
+
+
+def _work(fit: FitPlan, store: Store) -> Work:
+    record = store.record(fit.spec.id)
+    if record is not None and record.status != "done":
+        return Work(0, 0)  # kept as it is; one that is repeated after all is counted once it begins
+    missing = [
+        part for part in fit.questions if not store.answers_path(fit.spec.id, part.protocol, part.digest).exists()
+    ]
+    prompts = {(one.question.task, one.prompt_sha) for part in missing for one in part.rendered}
+    return Work(0 if record is not None else fit.spec.recipe.steps, len(prompts))
 
 
 @contextmanager
-def watching(console: Console, fits: int) -> Iterator[Callable[[int, FitPlan], Watcher]]:
-    """Inside, gives every fit a watcher that shows it on ``console``."""
-    if console.is_terminal:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, transient=True) as progress:
-            yield lambda index, fit: _live(progress, index, fits, fit)
+def watching(console: Console, work: Sequence[Work], clock: Callable[[], float] = time.monotonic) -> Iterator[Watch]:
+    """Inside, gives every fit a watcher that shows it on ``console``; ``work``: of each fit, in their order."""
+    forecast = Forecast(work, clock)
+    if console.is_terminal and not console.is_dumb_terminal:
+        with _bars(console) as progress:
+            lines = _Lines(progress, progress.add_task("all fits", total=len(work), detail=""))
+            yield lambda index, fit: _live(lines, forecast, index, len(work), fit)
     else:
-        yield lambda index, fit: _plain(console, index, fits, fit)
+        yield lambda index, fit: _plain(console, forecast, index, len(work), fit)
+
+
+def _title(index: int, fits: int, fit: FitPlan) -> str:
+    seed = f" seed {fit.spec.seed}" if fit.spec.recipe.steps else ""
+    return f"[{index + 1}/{fits}] {fit.spec.label}{seed}"
+
+
+class _Speech:
+    """The words of one fit: what was done, how fast, and how long it will take."""
+
+    def __init__(self, forecast: Forecast, index: int) -> None:
+        self._forecast = forecast
+        self._clock = forecast.clock
+        self._began = forecast.clock()
+        forecast.begin(index)
+
+    def stage(self) -> None:
+        self._forecast.stage()
+        self._began = self._clock()
+
+    def step(self, state: Tuning, steps: int) -> str:
+        self._forecast.count("steps", state.step, steps)
+        speed = state.tokens / max(state.seconds, 1e-9)
+        return f"step {state.step}/{steps}, loss {state.trace[-1]['loss']:.3f}, {speed:,.0f} tokens/s{self._fit_left()}"
+
+    def answers(self, done: int, total: int) -> str:
+        self._forecast.count("prompts", done, total)
+        speed = done / max(self._clock() - self._began, 1e-9)
+        return f"answered {done}/{total} prompts, {speed:,.1f} a second{self._fit_left()}"
+
+    def run_left(self) -> str:
+        left = self._forecast.run_left()
+        return "" if left is None else f"{duration(left)} left"
+
+    def _fit_left(self) -> str:
+        left = self._forecast.fit_left()
+        return "" if left is None else f", {duration(left)} left"
+
+
+# ------------------------------------------------------------------------------------- terminal
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The line of the run, and below it the one of the fit under way."""
+
+    progress: Progress
+    run: TaskID
+
+
+def _bars(console: Console) -> Progress:
+    """Lines that never wrap: what a narrow terminal has no room for is cut at the end."""
+    wide = console.width >= _NARROW
+    words = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
+    detail = TextColumn("{task.fields[detail]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=2))
+    bar = (BarColumn(bar_width=20),) if wide else ()
+    return Progress(words, *bar, detail, console=console, transient=True, expand=True)
+
+
+def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> Watcher:
+    from snibench.pipeline import Watcher
+
+    progress, speech = lines.progress, _Speech(forecast, index)
+    title = escape(_title(index, fits, fit))
+    for task in progress.task_ids:
+        if task != lines.run:
+            progress.remove_task(task)
+    task = progress.add_task(title, total=None, detail="")
+
+    def run_line() -> None:
+        progress.update(lines.run, completed=index, detail=", ".join(filter(None, [f"{index}/{fits} fits done",
+                                                                                   speech.run_left()])))  # fmt: skip
+
+    def on_stage(stage: str) -> None:
+        speech.stage()
+        progress.reset(task, total=None, description=f"{title}: {stage}", detail="")
+        run_line()
+
+    def on_step(state: Tuning, steps: int) -> None:
+        progress.update(task, total=steps, completed=state.step, detail=speech.step(state, steps))
+        run_line()
+
+    def on_answers(done: int, total: int) -> None:
+        progress.update(task, total=total, completed=done, detail=speech.answers(done, total))
+        run_line()
+
+    run_line()
+    return Watcher(on_stage, on_step, on_answers)
+
+
+# ---------------------------------------------------------------------------------- plain lines
+
+
+def _plain(console: Console, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> Watcher:
+    from snibench.pipeline import Watcher
+
+    title, speech = _title(index, fits, fit), _Speech(forecast, index)
+    last = [-_PATIENCE]
+
+    def say(text: str, *, now: bool = False) -> None:
+        if now or forecast.clock() - last[0] >= _PATIENCE:
+            last[0] = forecast.clock()
+            left = speech.run_left()
+            line = f"{title}: {text}{f'; run: {left}' if left else ''}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def on_stage(stage: str) -> None:
+        speech.stage()
+        say(stage, now=stage == "tuning")
+
+    def on_step(state: Tuning, steps: int) -> None:
+        say(speech.step(state, steps), now=state.step == steps)
+
+    def on_answers(done: int, total: int) -> None:
+        say(speech.answers(done, total), now=done == total)
+
+    return Watcher(on_stage, on_step, on_answers)
+
+
+# ------------------------------------------------------------------------- anything else that counts
 
 
 @contextmanager
@@ -63,51 +202,3 @@ def counting() -> Iterator[Callable[[str, int, int], None]]:
             console.print(f"{what}: {done:,}{of}", markup=False, highlight=False, soft_wrap=True)
 
     yield say
-
-
-def _title(index: int, fits: int, fit: FitPlan) -> str:
-    seed = f" seed {fit.spec.seed}" if fit.spec.recipe.steps else ""
-    return f"[{index + 1}/{fits}] {fit.spec.label}{seed}"
-
-
-def _step_text(progress: Tuning, steps: int) -> str:
-    speed = progress.tokens / max(progress.seconds, 1e-9)
-    return f"step {progress.step}/{steps}, loss {progress.trace[-1]['loss']:.3f}, {speed:,.0f} tokens/s"
-
-
-def _live(progress: Progress, index: int, fits: int, fit: FitPlan) -> Watcher:
-    from snibench.pipeline import Watcher
-
-    title = escape(_title(index, fits, fit))
-    for task in progress.task_ids:
-        progress.remove_task(task)
-    task = progress.add_task(title, total=None, detail="")
-
-    def on_stage(stage: str) -> None:
-        progress.reset(task, total=None, description=f"{title}: {stage}", detail="")
-
-    def on_step(state: Tuning, steps: int) -> None:
-        progress.update(task, total=steps, completed=state.step, detail=_step_text(state, steps))
-
-    def on_answers(done: int, total: int) -> None:
-        progress.update(task, total=total, completed=done, detail=f"{done}/{total} prompts")
-
-    return Watcher(on_stage, on_step, on_answers)
-
-
-def _plain(console: Console, index: int, fits: int, fit: FitPlan) -> Watcher:
-    from snibench.pipeline import Watcher
-
-    title = _title(index, fits, fit)
-    last = [0.0]
-
-    def say(text: str, *, now: bool = False) -> None:
-        if now or time.monotonic() - last[0] > _PATIENCE:
-            last[0] = time.monotonic()
-            console.print(f"{title}: {text}", markup=False, highlight=False, soft_wrap=True)
-
-    return Watcher(
-        on_stage=lambda stage: say(stage, now=stage == "tuning"),
-        on_step=lambda state, steps: say(_step_text(state, steps), now=state.step == steps),
-        on_answers=lambda done, total: say(f"answered {done}/{total} prompts", now=done == total),
-    )

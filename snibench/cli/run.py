@@ -405,7 +405,7 @@ def _execute(
     console: Console, made: Plan, store: Store, runtime: Runtime, searches: tuple[Search, ...]
 ) -> list[FitRecord]:
     """Run every fit that is not done, and leave the manifest that reports read."""
-    from snibench.cli.progress import watching
+    from snibench.cli.progress import watching, work_left
     from snibench.executors.inline import run_all
     from snibench.store import write_json
 
@@ -420,5 +420,5 @@ def _execute(
         "searches": [search.as_json() for search in searches if search.trials],
     }
     write_json(store.root / "manifest.json", manifest)
-    with watching(console, len(made.fits)) as watch:
+    with watching(console, work_left(made.fits, store)) as watch:
         return run_all(made, store, runtime, watch)
