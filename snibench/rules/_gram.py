@@ -22,45 +22,54 @@ if TYPE_CHECKING:
 class Step:
     """The tasks of one step whose gradient is not zero: what a Gram rule combines.
 
-    ``gram`` is ``[T, T]`` and ``losses`` ``[T]``, both float64 on the CPU, in the order of ``tasks``.
+    ``gram`` is ``[T, T]`` and ``losses`` ``[T]``, both float64 on the CPU, in the order of ``tasks``. ``layer``: whose
+    gradients these are, for a rule that combines each layer by itself; empty for whole gradients.
     """
 
     tasks: tuple[str, ...]  # T
     gram: Tensor
     losses: Tensor
     generator: torch.Generator
+    layer: str = ""
 
 
 class GramRule(Rule):
     """A rule that reads the Gram matrix of the task gradients.
 
     A task with a zero gradient gets weight 0 and is left out, as though it were not in the step; so are
-    reference rows.
+    reference rows. A rule that needs "layers" is asked to combine each layer by itself.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"gram"})
 
     @final
     def weights(self, gradients: TaskGradients) -> Tensor:
-        """``[K + R]`` float64 weights on the CPU; zero for zero gradients and for references.
+        """``[K + R]`` float64 weights on the CPU; zero for zero gradients and for references. By layer: ``[Q, K + R]``.
 
         Raises:
             FloatingPointError: If a gradient, or a loss that the rule needs, is not finite; names the tasks.
         """
-        count = len(gradients.tasks)
-        gram = gradients.gram[:count, :count].detach().to("cpu", torch.float64)
-        # One bad gradient spoils its row and its column; the diagonal says whose it is.
-        _require_finite(gradients.tasks, gram.diagonal().isfinite(), "gradient")
-        _require_finite(gradients.tasks, gram.isfinite().all(dim=1), "product with another gradient")
         if "losses" in self.needs:
             losses = finite_losses(gradients)
         else:
             losses = gradients.losses.detach().to("cpu", torch.float64)
+        if "layers" not in self.needs:
+            return self._weights_of(gradients, gradients.gram, losses, "")
+        each = [self._weights_of(gradients, gram, losses, layer) for layer, gram in gradients.layers.items()]
+        return torch.stack(each)
+
+    def _weights_of(self, gradients: TaskGradients, gram: Tensor, losses: Tensor, layer: str) -> Tensor:
+        count = len(gradients.tasks)
+        gram = gram[:count, :count].detach().to("cpu", torch.float64)
+        # One bad gradient spoils its row and its column; the diagonal says whose it is.
+        _require_finite(gradients.tasks, gram.diagonal().isfinite(), "gradient")
+        _require_finite(gradients.tasks, gram.isfinite().all(dim=1), "product with another gradient")
         weights = gram.new_zeros(count)
         live = gram.diagonal() > 0
         if live.any():
             tasks = tuple(task for task, alive in zip(gradients.tasks, live.tolist(), strict=True) if alive)
-            weights[live] = self.combine(Step(tasks, gram[live][:, live], losses[live], gradients.generator))
+            step = Step(tasks, gram[live][:, live], losses[live], gradients.generator, layer)
+            weights[live] = self.combine(step)
         return without_references(weights, gradients)
 
     @abstractmethod

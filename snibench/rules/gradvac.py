@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -15,9 +15,10 @@ from snibench.rules._gram import GramRule, Step, random_orders
 
 @dataclass(frozen=True, slots=True)
 class GradVacSettings:
-    """``beta``: how fast a pair's target follows its cosine, in [0, 1]."""
+    """``beta``: how fast a pair's target follows its cosine, in [0, 1]. ``per_layer``: turn each layer by itself."""
 
     beta: float = 0.01
+    per_layer: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.beta <= 1:
@@ -28,8 +29,8 @@ class GradVacSettings:
 class GradVac(GramRule):
     """The mean of the task gradients after each was turned until its cosine with the others meets their target.
 
-    A pair's target is the moving average of its cosines, 0 at first; ordered pairs have one each. Unlike the
-    source, which keeps a target per layer or parameter group, one covers all shared parameters, and the turned
+    A pair's target is the moving average of its cosines, 0 at first; ordered pairs have one each. One target covers
+    all shared parameters; ``per_layer`` keeps one for each layer, as the source does. Unlike the source, the turned
     gradients are averaged, not summed.
 
     Source:
@@ -41,14 +42,16 @@ class GradVac(GramRule):
 
     def __init__(self, settings: GradVacSettings | None = None) -> None:
         super().__init__(settings)
-        self._targets: dict[str, dict[str, float]] = {}
+        self._targets: dict[str, dict[str, dict[str, float]]] = {}  # layer -> task -> other task
+        if self.settings.per_layer:
+            self.needs = self.needs | {"layers"}  # type: ignore[misc]  # what is needed hangs on a setting
 
     def combine(self, step: Step) -> Tensor:
         """Column means of the turned coefficient rows; moves the targets of the step's pairs."""
         beta, gram, norms = self.settings.beta, step.gram, step.gram.diagonal().sqrt()
         count = len(gram)
         rows = torch.arange(count)
-        targets = self._targets_of(step.tasks)  # [T, T]
+        targets = self._targets_of(step)  # [T, T]
         coefficients = torch.eye(count, dtype=torch.float64)
         products = gram.clone()  # [T, T] <g_t', g_u>
         for others in random_orders(count, step.generator):  # [T] each: whom each task meets now
@@ -63,22 +66,26 @@ class GradVac(GramRule):
             coefficients[rows, others] += added
             products += added[:, None] * gram[others]
             targets[rows, others] = (1 - beta) * wanted + beta * cosines
-        self._keep_targets(step.tasks, targets)
+        self._keep_targets(step, targets)
         return coefficients.mean(dim=0)
 
     def state(self) -> Mapping[str, Any]:
-        """``{"targets": {task: {other: target}}}``."""
-        return {"targets": {task: dict(row) for task, row in self._targets.items()}}
+        """``{"targets": {layer: {task: {other: target}}}}``; the layer is "" where one target covers them all."""
+        layers = self._targets.items()
+        return {"targets": {layer: {task: dict(row) for task, row in rows.items()} for layer, rows in layers}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take back the targets."""
-        self._targets = {task: dict(row) for task, row in state["targets"].items()}
+        layers = state["targets"].items()
+        self._targets = {layer: {task: dict(row) for task, row in rows.items()} for layer, rows in layers}
 
-    def _targets_of(self, tasks: Sequence[str]) -> Tensor:
-        rows = [self._targets.get(task, {}) for task in tasks]
-        return torch.tensor([[row.get(other, 0.0) for other in tasks] for row in rows], dtype=torch.float64)
+    def _targets_of(self, step: Step) -> Tensor:
+        kept = self._targets.get(step.layer, {})
+        rows = [kept.get(task, {}) for task in step.tasks]
+        return torch.tensor([[row.get(other, 0.0) for other in step.tasks] for row in rows], dtype=torch.float64)
 
-    def _keep_targets(self, tasks: Sequence[str], targets: Tensor) -> None:
-        for task, row in zip(tasks, targets.tolist(), strict=True):
-            kept = {other: target for other, target in zip(tasks, row, strict=True) if other != task}
-            self._targets.setdefault(task, {}).update(kept)
+    def _keep_targets(self, step: Step, targets: Tensor) -> None:
+        kept = self._targets.setdefault(step.layer, {})
+        for task, row in zip(step.tasks, targets.tolist(), strict=True):
+            others = {other: target for other, target in zip(step.tasks, row, strict=True) if other != task}
+            kept.setdefault(task, {}).update(others)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from snibench.gradients import TaskGradients
 
-NEEDS = frozenset({"gram", "losses", "losses_after", "generator"})
+NEEDS = frozenset({"gram", "losses", "losses_after", "generator", "layers", "tensors"})
 
 
 def check_rule(make: Callable[[], Rule]) -> None:
@@ -66,19 +66,25 @@ def _gradients(rule: Rule, vectors: Tensor, references: int = 0, *, names: Seque
         gram=gram if "gram" in rule.needs else torch.zeros_like(gram),
         losses=1 + vectors[:, 0].abs() if rule.needs else vectors.new_zeros(tasks),
         generator=torch.Generator().manual_seed(1),
+        layers={
+            name: part @ part.T
+            for name, part in {"layers.0": rows[:, :3], "layers.1": rows[:, 3:]}.items()
+            if rule.needs & {"layers", "tensors"}
+        },
     )
 
 
 def _check_weights(make: Callable[[], Rule], name: str, given: TaskGradients) -> Tensor:
     import torch
 
-    gram, count = given.gram.clone(), len(given.gram)
+    gram, count, layers = given.gram.clone(), len(given.gram), len(given.layers)
     weights = make().weights(given)
     expect(isinstance(weights, torch.Tensor), f"{name}.weights must return a tensor, not {type(weights).__name__}")
+    shapes = [(count,), (layers, count)] if layers else [(count,)]
     expect(
-        tuple(weights.shape) == (count,),
-        f"{name}.weights must have shape ({count},) for {len(given.tasks)} tasks and {given.references} references, "
-        f"but has {tuple(weights.shape)}",
+        tuple(weights.shape) in shapes,
+        f"{name}.weights must have shape {' or '.join(map(str, shapes))} for {len(given.tasks)} tasks and "
+        f"{given.references} references, but has {tuple(weights.shape)}",
     )
     expect(weights.dtype == torch.float64, f"{name}.weights must be float64, but are {weights.dtype}")
     expect(
@@ -112,7 +118,7 @@ def _check_edges(make: Callable[[], Rule], name: str) -> None:
             raise AssertionError(f"with {case}: {error}") from error
     if rule.needs:
         given = _gradients(rule, some[:1])
-        weight = float(make().weights(given)[0])
+        weight = float(make().weights(given)[..., 0].min())
         expect(weight > 0, f"{name} must go down a single task's gradient, but its weight is {weight}")
 
 
@@ -125,9 +131,9 @@ def _check_permutation(make: Callable[[], Rule], name: str) -> None:
     straight = make().weights(_gradients(rule, vectors))
     permuted = make().weights(_gradients(rule, vectors[order], names=names))
     expect(
-        torch.allclose(straight[order], permuted, rtol=1e-5, atol=1e-8),
+        torch.allclose(straight[..., order], permuted, rtol=1e-5, atol=1e-8),
         f"{name} must not depend on the order of the tasks: permuted weights are {permuted.tolist()}, "
-        f"expected {straight[order].tolist()}",
+        f"expected {straight[..., order].tolist()}",
     )
 
 

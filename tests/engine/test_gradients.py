@@ -76,6 +76,19 @@ def test_a_gram_matrix_in_pieces_is_the_gram_matrix() -> None:
     torch.testing.assert_close(gram_matrix(rows, columns=7), rows.double() @ rows.double().T)
 
 
+def test_a_large_gram_matrix_is_as_exact_as_its_gradients() -> None:
+    torch.manual_seed(0)
+    # A common direction, so that products do not average out, and norms far apart.
+    rows = (torch.randn(5, 30_000) + torch.randn(30_000)) * torch.tensor([1.0, 10, 1e-3, 1e3, 1])[:, None]
+    right = rows.double() @ rows.double().T
+    norms = right.diagonal().sqrt()
+    for dtype, allowed in ((torch.float32, 1e-7), (torch.bfloat16, 1e-2)):
+        found = gram_matrix(rows.to(dtype), columns=8192, exact=1)
+        assert found.dtype == torch.float64
+        assert ((found - right) / norms / norms[:, None]).abs().max() < allowed
+    assert torch.equal(gram_matrix(rows.double(), columns=8192, exact=1), gram_matrix(rows.double(), columns=8192))
+
+
 # ------------------------------------------------------------------ parameters that are no linear layers' weights
 
 

@@ -1,5 +1,8 @@
 """Rules with a memory, against a dense reference or a value worked out by hand."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -148,13 +151,31 @@ def test_gradvac_targets_are_moving_averages_of_cosines(step):
     ours.weights(step(gradients, tasks=["a", "b"]))
     ours.weights(step(gradients, tasks=["b", "a"]))  # the pair's second visit, its rows swapped
     target = 0.75 * (0.25 * 0.6) + 0.25 * 0.6
-    assert ours.state() == {"targets": {"a": {"b": pytest.approx(target)}, "b": {"a": pytest.approx(target)}}}
+    assert ours.state() == {"targets": {"": {"a": {"b": pytest.approx(target)}, "b": {"a": pytest.approx(target)}}}}
 
 
 def test_gradvac_turns_a_gradient_until_its_cosine_is_the_target(step):
     ours = rule("gradvac", beta=0.0)
-    ours.restore({"targets": {"a": {"b": 0.5}, "b": {"a": -1.0}}})
+    ours.restore({"targets": {"": {"a": {"b": 0.5}, "b": {"a": -1.0}}}})
     gradients = np.array([[1.0, 0.0], [-0.6, 0.8]])
     weights = ours.weights(step(gradients, tasks=["a", "b"])).numpy()
     turned = 2 * weights @ gradients - gradients[1]  # b wants nothing, so the rest is a's
     assert turned @ gradients[1] / np.linalg.norm(turned) == pytest.approx(0.5)
+
+
+def test_gradvac_per_layer_turns_every_layer_as_though_it_were_alone(step):
+    ours, alone = rule("gradvac", beta=0.3, per_layer=True), {name: rule("gradvac", beta=0.3) for name in "pq"}
+    assert "layers" in ours.needs
+    assert "layers" not in rule("gradvac").needs
+    for seed in range(8):
+        parts = {name: np.random.default_rng([seed, ord(name)]).normal((0.3, 0, 0), 1, (2, 3)) for name in "pq"}
+        whole = step(np.hstack(list(parts.values())), tasks=["a", "b"])
+        layers = {name: torch.from_numpy(part @ part.T) for name, part in parts.items()}
+        weights = ours.weights(replace(whole, layers=layers))
+        expected = [alone[name].weights(step(part, tasks=["a", "b"])).tolist() for name, part in parts.items()]
+        assert weights.tolist() == pytest.approx(np.array(expected))
+    second = rule("gradvac", beta=0.3, per_layer=True)
+    second.restore(json.loads(json.dumps(ours.state())))
+    once_more = replace(whole, layers=layers)
+    assert second.weights(once_more).tolist() == ours.weights(once_more).tolist()
+    assert set(ours.state()["targets"]) == {"p", "q"}
