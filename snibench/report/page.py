@@ -29,6 +29,11 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Task combinations", ("combos",), ("figure4-combos",)),
     ("Gradient conflict", ("conflict",), ("conflict",)),
     ("Cost and tuning", ("cost",), ("cost", "learning-curves")),
+    (
+        "Task similarity",
+        ("similarity", "similarity_combos", "similarity_unseen"),
+        ("similarity-unseen", "similarity-combos"),
+    ),
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ DARKER = ("#8a3d00", "#004a75", "#00664a", "#914068", "#996a00", "#1f7fb5", "#70
 BASELINE = "#7f7f7e"
 INK, FAINT, BAND, PAPER = "#1b1b1a", "#6b6b6a", "#e6e6e5", "#ffffff"
 MARKERS = "osD^vPX*<>phHd8"
+CONTROL_MARKERS = "d8hH"
 HATCHES = ("", "////", "....", "xxxx")
 # Chosen so that the built-in methods start from different colours.
 _SALT = "3913"
@@ -51,7 +52,7 @@ def looks(methods: Sequence[str], baseline: str = "", controls: Sequence[str] = 
     alphabetical order takes the next that is free. Beyond seven methods colours come back darker and hatched. No two
     of up to 14 share a marker.
     """
-    found = {label: Look(INK, MARKERS[-1 - index % 4]) for index, label in enumerate(controls)}
+    found = {label: Look(INK, CONTROL_MARKERS[index % 4]) for index, label in enumerate(controls)}
     found[baseline] = Look(BASELINE, MARKERS[0])
     size = len(OKABE_ITO)
     taken: set[int] = set()
@@ -148,7 +149,7 @@ def percent_axis(axis: Any, *, signed: bool = False) -> None:
 
 
 def legend(page: Canvas, labels: Sequence[str], handles: Sequence[Any], columns: int = 4) -> None:
-    """A legend above all axes. ``labels`` may be any text, also what matplotlib would hide."""
+    """A legend on top of the page, which grows by it when it is saved. ``labels`` may be any text, also what matplotlib would hide."""
     if not labels:
         return
     widest = max(len(short(label, 28)) for label in labels)
@@ -157,7 +158,6 @@ def legend(page: Canvas, labels: Sequence[str], handles: Sequence[Any], columns:
         handles, [str(index) for index, _ in enumerate(labels)], ncols=fits, loc="lower left", bbox_to_anchor=(0, 1),
         borderaxespad=0.3, handlelength=1.6, columnspacing=1.4,
     )  # fmt: skip
-    shown.set_in_layout(False)  # it stands above the page, which files and web pages make room for
     for text, label in zip(shown.get_texts(), labels, strict=True):
         text.set_text(short(label, 28))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +148,17 @@ def test_nothing_is_cut_off_at_an_edge(figures: dict[str, Any]) -> None:
         image = imread(io.BytesIO(figure.png()))[..., :3]
         edges = np.concatenate([part.reshape(-1, 3) for part in (image[:4], image[-4:], image[:, :4], image[:, -4:])])
         assert (edges == 1.0).all(), figure.name
+
+
+def test_a_figure_in_a_page_has_its_legend(figures: dict[str, Any]) -> None:
+    for name in ("gap", "figure2-formats", "figure3-categories", "figure4-combos", "learning-curves", "cost"):
+        legend = figures[name].canvas.legends[0]
+        with_it = figures[name].svg(words=False)
+        legend.set_visible(False)
+        without = figures[name].svg(words=False)
+        legend.set_visible(True)
+        heights = [float(re.search(r'viewBox="0 0 \S+ (\S+)"', svg)[1]) for svg in (with_it, without)]  # type: ignore[index]
+        assert heights[0] > heights[1] + 5, name
 
 
 def test_a_method_has_one_colour_whatever_else_is_there_and_the_baseline_is_grey() -> None:
