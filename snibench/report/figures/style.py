@@ -149,7 +149,10 @@ def percent_axis(axis: Any, *, signed: bool = False) -> None:
 
 
 def legend(page: Canvas, labels: Sequence[str], handles: Sequence[Any], columns: int = 4) -> None:
-    """A legend on top of the page, which grows by it when it is saved. ``labels`` may be any text, also what matplotlib would hide."""
+    """A legend on top of the page, which grows by it when it is saved.
+
+    ``labels`` may be any text, also what matplotlib would hide.
+    """
     if not labels:
         return
     widest = max(len(short(label, 28)) for label in labels)
