@@ -61,6 +61,7 @@ SUFFIXES = (
 DECAY = 0.3  # last share of the steps, in which the learning rate falls to zero
 SAVE = 250  # steps between two states
 PARTS = 2  # of a batch, each the work of one thread: on a busy machine threads must not wait for each other often
+RICH = 300  # pool from which definitions are written as people write; the short ones are learned first
 WARM = 60  # steps until the learning rate has risen
 WORD = re.compile(r" ?[^\W\d_]+| ?\d| ?[^\w\s]+|_|\n+|\s+")
 
@@ -257,7 +258,7 @@ def batches(
     """
     while True:
         rng = Random(f"tiny {seed} {pool}")
-        drawn = sorted(encoded(tokenizer, [row(rng) for _ in range(rows)]), key=lambda r: len(r.ids))
+        drawn = sorted(encoded(tokenizer, [row(rng, pool >= RICH) for _ in range(rows)]), key=lambda r: len(r.ids))
         groups: list[list[Encoded]] = [[]]
         for r in drawn:
             if groups[-1] and (len(groups[-1]) + 1) * len(r.ids) > budget // PARTS:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
+from tiny_prose import ASKED, prose
 from tiny_skills import BAG, SKILLS
 from tiny_views import FEATURES, YES, Feature
 from tiny_wording import INTRO, LIST, Lesson, Row, definition_of, listing, short_question
@@ -24,6 +25,7 @@ YES_OR_NO = 0.3  # share of the closed questions that are about one class alone
 FIRST_WORD = (
     0.5  # share of label words that are the class's own first word, so that classes are learned before synonyms
 )
+PROSE = 0.75  # share of rich definitions that are written as people write
 REPLACED = 0.25  # share of the extracted words that give way to any other word
 
 # The classes that a domain can draw, where these are not all.
@@ -81,14 +83,17 @@ def _domains(feature: Feature) -> list[str]:
 # ------------------------------------------------------------------------------------ lessons
 
 
-def feature_lesson(rng: Random, feature: Feature, count: int) -> Lesson:
+def feature_lesson(rng: Random, feature: Feature, count: int, rich: bool = False) -> Lesson:
     """A definition about one feature of a family, with up to ``count`` questions, balanced over the labels."""
     domain = rng.choice(_domains(feature))
     inputs, ask = rng.choice(feature.inputs), rng.choice(feature.asks)
     if rng.random() < 0.3:
         inputs += f" from the field {domain.removeprefix('marked ')}"
     wanted = asked(rng, feature, domain)
-    if wanted.truth and rng.random() < 0.5 and wanted.labels in YES[:4]:
+    if rich and rng.random() < PROSE:
+        named = (feature.family, feature.key, inputs, wanted.labels, wanted.whats, wanted.truth)
+        definition = prose(rng, *named)
+    elif wanted.truth and rng.random() < 0.5 and wanted.labels in YES[:4]:
         truth = rng.choice(("Is it true that {}?", "Tell whether {}.", "Decide if {}.", "Is it so that {}?"))
         choice = rng.choice(LIST).format(listing(rng, wanted.labels))
         definition = f"{rng.choice(INTRO).format(inputs)} {truth.format(wanted.whats[0])} {choice}"
@@ -130,11 +135,11 @@ def _with_another_word(rng: Random, text: str, answer: str) -> tuple[str, str]:
 _CUMULATIVE = tuple(accumulate([*(f.weight for f in FEATURES), *(weight for weight, _ in SKILLS)]))
 
 
-def lesson(rng: Random, count: int) -> Lesson:
+def lesson(rng: Random, count: int, rich: bool = False) -> Lesson:
     """A lesson with at most ``count`` questions, twice as many for a skill; at least one."""
     spot = rng.choices(range(len(_CUMULATIVE)), cum_weights=_CUMULATIVE)[0]
     if spot < len(FEATURES):
-        return feature_lesson(rng, FEATURES[spot], count)
+        return feature_lesson(rng, FEATURES[spot], count, rich)
     return SKILLS[spot - len(FEATURES)][1](rng, 2 * count)  # their inputs are short
 
 
@@ -147,7 +152,7 @@ _SHEETS = (("{D}\n\n", "{x} ->"), ("Teacher: {D}\n", "Teacher: {x}\nPupil:"), ("
 READING, PAGE, SOLVED = 0.10, 0.40, 0.15  # shares of plain text, of pages and of solved lists; the rest are sheets
 
 
-def page(rng: Random, count: int = 8) -> Row:
+def page(rng: Random, count: int = 8, rich: bool = False) -> Row:
     """One text and up to ``count`` questions about it, of all features that can be asked of it."""
     first = rng.choices(FEATURES, weights=[f.weight for f in FEATURES])[0]
     domain = rng.choice(_domains(first))
@@ -172,10 +177,13 @@ def page(rng: Random, count: int = 8) -> Row:
         if not feature.classes:
             written.add(feature.key)
         wanted = asked(rng, feature, domain, value if feature.classes else None)
-        question = short_question(rng, rng.choice(feature.asks), wanted.labels, wanted.whats, wanted.truth)
+        ask = rng.choice(feature.asks)
+        if rich and rng.random() < PROSE and not wanted.truth:
+            ask = rng.choice(ASKED[feature.family, feature.key])
+        question = short_question(rng, ask, wanted.labels, wanted.whats, wanted.truth)
         questions.setdefault(question, wanted.label_of[value] if feature.classes else value)
     if not questions:
-        return page(rng, count)
+        return page(rng, count, rich)
     prefix, branch = rng.choice(_PAGES)
     return _page(first.family, prefix, branch, first.frame.format(text=draw.text, **draw.meaning), questions)
 
@@ -201,9 +209,9 @@ def _page(family: str, prefix: str, branch: str, text: str, questions: Mapping[s
     return Row(f"page/{family}", prefix.format(t=text), branches)
 
 
-def sheet(rng: Random) -> Row:
+def sheet(rng: Random, rich: bool = False) -> Row:
     """One definition, then texts that see it and themselves alone."""
-    given = lesson(rng, rng.randint(4, 7))
+    given = lesson(rng, rng.randint(4, 7), rich)
     prefix, branch = rng.choice(_SHEETS)
     return Row(
         given.view,
@@ -212,9 +220,9 @@ def sheet(rng: Random) -> Row:
     )
 
 
-def solved(rng: Random) -> Row:
+def solved(rng: Random, rich: bool = False) -> Row:
     """Solved examples one after another, mostly under their definition."""
-    given = lesson(rng, 4)
+    given = lesson(rng, 4, rich)
     prefix, branch = rng.choice(_SHEETS)
     bare = given.labels != () and rng.random() < 0.2
     parts: list[tuple[str, bool]] = []
@@ -250,11 +258,11 @@ def _read(*texts: str) -> Row:
     return Row("reading", "", tuple((("", False), (text, True)) for text in texts))
 
 
-def row(rng: Random) -> Row:
-    """A page, a sheet, a solved list or plain text, drawn."""
+def row(rng: Random, rich: bool = False) -> Row:
+    """A page, a sheet, a solved list or plain text, drawn; ``rich``: most definitions as people write them."""
     kind = rng.random()
     if kind < READING:
         return reading(rng)
     if kind < READING + PAGE:
-        return page(rng)
-    return solved(rng) if kind < READING + PAGE + SOLVED else sheet(rng)
+        return page(rng, rich=rich)
+    return solved(rng, rich) if kind < READING + PAGE + SOLVED else sheet(rng, rich)

@@ -143,7 +143,7 @@ _TRUTH = ("Is it true that {w}?", "{W}?", "Tell whether {w}.", "{W}, right?", "I
 def short_question(rng: Random, ask: str, labels: Sequence[str], whats: Sequence[str], truth: bool) -> str:
     """One line that asks for a thing, a choice of ``labels``, or, with ``truth``, whether ``whats[0]`` holds."""
     if not labels:
-        return sentence(ask) + rng.choice((".", ".", ":", ", please."))
+        return ask if ask[-1] in ".?" else sentence(ask) + rng.choice((".", ".", ":", ", please."))
     shuffled = rng.sample(list(labels), len(labels))
     if truth:
         asked = rng.choice(_TRUTH).format(w=whats[0], W=sentence(whats[0]))
@@ -153,4 +153,6 @@ def short_question(rng: Random, ask: str, labels: Sequence[str], whats: Sequence
         shape = rng.choice(CLAUSE)
         pairs = rng.sample(list(zip(labels, whats, strict=True)), len(labels))
         return " ".join(sentence(shape.format(label=label, what=what)) for label, what in pairs)
+    if ask[-1] in ".?":
+        return f"{ask} {rng.choice(LIST).format(listing(rng, shuffled))}"
     return rng.choice(_CHOOSE).format(A=sentence(ask), a=ask, L=listing(rng, shuffled))
