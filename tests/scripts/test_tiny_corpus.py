@@ -31,7 +31,7 @@ def text_of(row: "Row") -> str:
 @pytest.fixture(scope="module")
 def rows() -> "list[Row]":
     rng = Random("overlap")
-    return [tiny_corpus.row(rng) for _ in range(ROWS)]
+    return [tiny_corpus.row(rng, rich=bool(number % 2)) for number in range(2 * ROWS)]
 
 
 def test_no_eight_words_of_an_unseen_task_are_in_the_training_text_but_those_of_its_inputs(
@@ -51,7 +51,7 @@ def test_no_eight_words_of_an_unseen_task_are_in_the_training_text_but_those_of_
 
 def test_no_definition_of_mini_is_a_definition_of_the_corpus() -> None:
     rng = Random("definitions")
-    drawn = {normalise_input(tiny_corpus.lesson(rng, 1).definition) for _ in range(2000)}
+    drawn = {normalise_input(tiny_corpus.lesson(rng, 1, rich=bool(n % 2)).definition) for n in range(4000)}
     assert not drawn & {normalise_input(view.definition) for view in VIEWS}
 
 
@@ -66,7 +66,7 @@ def test_lessons_never_use_a_domain_of_the_suite(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setitem(tiny_corpus.FAMILIES, name, type(family)(spy, family.suite_domains, family.other_domains))
     rng = Random("domains")
     for _ in range(1500):
-        tiny_corpus.lesson(rng, 3)
+        tiny_corpus.lesson(rng, 3, rich=True)
         tiny_corpus.page(rng)
     assert set(used) == set(FAMILIES)
     for name, domains in used.items():
@@ -76,7 +76,7 @@ def test_lessons_never_use_a_domain_of_the_suite(monkeypatch: pytest.MonkeyPatch
 def test_the_same_generator_gives_the_same_rows() -> None:
     def draw() -> "list[Row]":
         rng = Random(5)
-        return [tiny_corpus.row(rng) for _ in range(50)]
+        return [tiny_corpus.row(rng, rich=True) for _ in range(50)]
 
     assert draw() == draw()
 
@@ -116,8 +116,8 @@ def test_no_layout_of_the_corpus_is_a_format_of_snibench(rows: "list[Row]") -> N
 
 def test_labels_of_a_lesson_are_told_by_its_definition() -> None:
     rng = Random(7)
-    for _ in range(2000):
-        lesson = tiny_corpus.lesson(rng, 2)
+    for number in range(4000):
+        lesson = tiny_corpus.lesson(rng, 2, rich=bool(number % 2))
         known = f" {normalise_answer(lesson.definition)} "
         assert all(f" {normalise_answer(label)} " in known for label in lesson.labels), lesson.definition
 
