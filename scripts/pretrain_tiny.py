@@ -58,7 +58,7 @@ SUFFIXES = (
     "ous",
     "ate",
 )
-DECAY = 0.39  # last share of the steps, in which the learning rate falls to zero
+DECAY = 0.355  # last share of the steps, in which the learning rate falls to zero
 SAVE = 250  # steps between two states
 PARTS = 2  # of a batch, each the work of one thread: on a busy machine threads must not wait for each other often
 RICH = 300  # pool from which definitions are written as people write; the short ones are learned first
