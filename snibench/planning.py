@@ -30,7 +30,7 @@ ENGINE = 4
 # What stands in every table before the baseline.
 BESIDE = ("untuned", "copy-input", "majority")
 
-QUICK_STEPS = 120
+QUICK_STEPS = 90
 # Two epochs over 100 instances of each of the 756 official training tasks, 32 instances a step.
 PAPER_STEPS = 4725
 

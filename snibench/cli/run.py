@@ -162,7 +162,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     help="Two families for `combos`, of categories and tasks, in place of the suite's own; repeat for several.",
 )
 @click.option("--seeds", type=Seeds(), default="0,1,2", show_default=True, help="Training seeds.")
-@click.option("--steps", type=click.IntRange(min=1), default=None, help="Training steps (profile quick: 120).")
+@click.option("--steps", type=click.IntRange(min=1), default=None, help="Training steps (profile quick: 90).")
 @click.option("--per-step", type=PerStep(), default="8,4", show_default=True, help="Tasks per step, instances of each.")
 @click.option(
     "--learning-rate",
