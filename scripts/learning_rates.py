@@ -19,7 +19,7 @@ from rich.console import Console
 
 from snibench.api import Floor
 from snibench.backbone import choose_device, choose_precision, parameter_count
-from snibench.cli.progress import watching
+from snibench.cli.progress import search_work, watching
 from snibench.pipeline import Runtime
 from snibench.planning import QUICK_STEPS, RunRequest, plan
 from snibench.rates import TABLE, rate_name
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     made, store = plan(request), Store(given.output_dir)
     store.prepare()
-    with watching(Console(), given.trials * len(request.methods)) as watch:
+    with watching(Console(), search_work(made.fits, given.trials, None)) as watch:
         searched, searches = search_rates(made, given.trials, store, Runtime(device=device), watch)
     rates = {
         rate_name(fit.spec.method, fit.spec.settings): fit.spec.recipe.learning_rate

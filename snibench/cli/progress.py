@@ -33,6 +33,12 @@ def work_left(fits: Sequence[FitPlan], store: Store) -> list[Work]:
     return [_work(fit, store) for fit in fits]
 
 
+def search_work(fits: Sequence[FitPlan], trials: int, steps: int | None) -> list[Work]:
+    """What a search for learning rates does: ``trials`` trainings of each tuned method, of ``steps`` or its own."""
+    lengths = {fit.spec.label: fit.spec.recipe.steps for fit in fits if fit.spec.recipe.steps}
+    return [Work(steps or length, 0) for length in lengths.values() for _ in range(trials)]
+
+
 def _work(fit: FitPlan, store: Store) -> Work:
     record = store.record(fit.spec.id)
     if record is not None and record.status != "done":

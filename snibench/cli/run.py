@@ -390,13 +390,10 @@ def _search(
     console: Console, made: Plan, store: Store, runtime: Runtime, trials: int, steps: int | None
 ) -> tuple[Plan, tuple[Search, ...]]:
     """The plan with the rates that were found, and what was tried for them."""
-    from snibench.cli.forecast import Work
-    from snibench.cli.progress import watching
+    from snibench.cli.progress import search_work, watching
     from snibench.searching import search_rates
 
-    lengths = {fit.spec.label: fit.spec.recipe.steps for fit in made.fits if fit.spec.recipe.steps}
-    work = [Work(steps or length, 0) for length in lengths.values() for _ in range(trials)]
-    with watching(console, work) as watch:
+    with watching(console, search_work(made.fits, trials, steps)) as watch:
         made, searches = search_rates(made, trials, store, runtime, watch, steps=steps)
     for search in searches if trials > 1 else ():
         console.print(f"{search.label}: {search.note}.", markup=False, highlight=False, soft_wrap=True)
