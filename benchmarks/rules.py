@@ -159,9 +159,8 @@ def gram(args: argparse.Namespace) -> None:
         f"T = {args.tasks}, P = {args.parameters:,}: {size:,} bytes of gradients, and {8 * args.tasks**2:,} of the rule"
     )
     print(f"one read of them {read:.2f} s ({size / read / 2**30:.1f} GiB/s)")
-    print(
-        f"Gram matrix {matrix:.2f} s = {matrix / read:.2f} reads; combination {update:.2f} s = {update / read:.2f} reads"
-    )
+    print(f"Gram matrix {matrix:.2f} s = {matrix / read:.2f} reads")
+    print(f"combination {update:.2f} s = {update / read:.2f} reads")
     small = gram_matrix(rows[:, : 1 << 16])
     for name in COSTLY:
         rule, losses = RULES.get(name)(), torch.ones(args.tasks, dtype=torch.float64)
