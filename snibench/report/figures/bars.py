@@ -36,7 +36,7 @@ _FULL_ROW = 44  # bars that one row of panels has room for
 
 def format_bars(scene: Scene) -> Figure | None:
     """Scores by format, one bar per method; forms apart from changes of information, floors as lines."""
-    frame = scene.frame("formats")
+    frame = scene.frame("formats", floors_too=False)
     if frame is None:
         return None
     floors = frame[frame["group"] == "control"]
@@ -113,7 +113,7 @@ def _format_page(
 
 def category_bars(scene: Scene) -> Figure | None:
     """Unseen tasks by category: a bar per method, a dot per task, and where chance lies."""
-    frame = scene.frame("gap_categories_unseen")
+    frame = scene.frame("gap_categories_unseen", floors_too=False)
     if frame is None:
         return None
     facts = scene.results.tasks.set_index("task")
@@ -121,6 +121,7 @@ def category_bars(scene: Scene) -> Figure | None:
         category=scene.unseen["task"].map(facts["category"]), metric=scene.unseen["task"].map(facts["metric"])
     )
     methods = scene.methods(frame)
+    dots = dots[dots["method"].isin(methods)]
     leader = scene.report.baseline if scene.report.baseline in methods else methods[-1]
     lead = frame[frame["method"] == leader].sort_values(["metric", "unseen"], ascending=[True, False])
     rows = list(lead[["category", "metric"]].itertuples(index=False, name=None))

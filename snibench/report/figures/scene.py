@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from snibench.report.comparison import task_scores
 from snibench.report.figures.style import Look, looks
-from snibench.report.fits import controls, labels
+from snibench.report.fits import controls, floors, labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +45,11 @@ class Scene:
         there = set(frame["method"])
         return [label for label in self.order if label in there]
 
-    def frame(self, table: str) -> pd.DataFrame | None:
-        """The rows of one table of the report, None if it has none."""
+    def frame(self, table: str, *, floors_too: bool = True) -> pd.DataFrame | None:
+        """The rows of one table of the report, None if it has none; ``floors_too``: also what answers without a model."""
         found = [one.frame for one in self.report.tables if one.name == table]
+        if found and not floors_too:
+            found = [frame[~frame["method"].isin(floors(self.results))] for frame in found]
         return found[0] if found and len(found[0]) else None
 
     @cached_property

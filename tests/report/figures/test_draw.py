@@ -121,13 +121,16 @@ def test_the_rank_diagram_has_a_ruler_for_nemenyi_alone(figures: dict[str, Any])
     assert all(words in figures["ranks"].caption for words in ("N = 12", "alpha = 0.05", "sign-flip", "Nemenyi"))
 
 
-def test_floors_are_drawn_but_neither_ranked_nor_compared(make_results: Callable[..., Results]) -> None:
+def test_floors_stand_in_the_scatter_and_are_neither_ranked_nor_compared_nor_bars(
+    make_results: Callable[..., Results],
+) -> None:
     levels = {"untuned": 0.2, "unified-prompt": 0.5, "mtl-lora": 0.55, "ours": 0.6}
     plain, beside = make_results(levels), make_results({**levels, "copy-input": 0.55, "majority": 0.9})
     without, found = ({one.name: one for one in draw(each, build(each))} for each in (plain, beside))
-    for name in ("ranks", "forest"):
+    for name in ("ranks", "forest", "figure3-categories", "figure4-combos"):
         assert numbers(found[name]) == numbers(without[name])
-    assert any("majority" in row.values() for one in found.values() for row in numbers(one))
+    assert {"copy-input", "majority"}.isdisjoint(row["method"] for row in numbers(found["figure2-formats"]))
+    assert any("majority" in row.values() for row in numbers(found["gap"]))
 
 
 def test_curves_are_banded_by_the_lowest_and_the_highest_seed(figures: dict[str, Any]) -> None:
