@@ -46,7 +46,7 @@ class Scene:
         return [label for label in self.order if label in there]
 
     def frame(self, table: str, *, floors_too: bool = True) -> pd.DataFrame | None:
-        """The rows of one table of the report, None if it has none; ``floors_too``: also what answers without a model."""
+        """The rows of one table of the report, None if it has none; ``floors_too``: those of floors among them."""
         found = [one.frame for one in self.report.tables if one.name == table]
         if found and not floors_too:
             found = [frame[~frame["method"].isin(floors(self.results))] for frame in found]
