@@ -97,7 +97,7 @@ def run_one(
         if record and (record.status != "done" or not missing):
             return record
         if spec.floor:
-            return _answered_floor(spec, missing, suite, store, watcher)
+            return _answered_floor(spec, record, missing, suite, store, watcher)
         bench = open_bench(spec, suite, source, store.begin(spec), runtime, watcher)
         if record is None:
             record = _tuned(bench)
@@ -106,8 +106,8 @@ def run_one(
             store.seal(record)
         elif spec.recipe.steps:
             load_trained(bench.model, bench.folder / "adapter")
-        if record.status == "done" and (notes := _answer(bench, missing, store)):
-            record = replace(record, notes=tuple(dict.fromkeys([*record.notes, *notes])))
+        if record.status == "done" and (notes := set(_answer(bench, missing, store)).difference(record.notes)):
+            record = replace(record, notes=(*record.notes, *sorted(notes)))
             store.seal(record)
         return record
 
@@ -138,13 +138,19 @@ def open_bench(
 
 
 def _answered_floor(
-    spec: FitSpec, sets: Sequence[QuestionSet], suite: SuiteData, store: Store, watcher: Watcher
+    spec: FitSpec,
+    record: FitRecord | None,
+    sets: Sequence[QuestionSet],
+    suite: SuiteData,
+    store: Store,
+    watcher: Watcher,
 ) -> FitRecord:
-    """The record of a floor, after its answers are written: no model is needed for them."""
+    """The record of a floor, the one that is there or a new one, after its answers are written: they need no model."""
     kind = METHODS.get(spec.method)
     floor: Floor = kind(kind.Settings(**spec.settings))
     watcher.on_stage("answering")
-    write_frame(store.begin(spec) / "tasks.parquet", task_frame(suite))
+    if record is None:
+        write_frame(store.begin(spec) / "tasks.parquet", task_frame(suite))
     inputs = {(task, one.id): one.input for task, pool in suite.evaluation.items() for one in pool}
     for questions in sets:
         answers = []
@@ -155,8 +161,9 @@ def _answered_floor(
             reply = {"prediction": prediction, "prompt_tokens": 0, "truncated": False, "too_long": False}
             answers.append(_scored(spec.id, one, reply, suite))
         store.write_answers(spec.id, questions.protocol, questions.digest, answers)
-    record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "done", versions=_versions())
-    store.seal(record)
+    if record is None:
+        record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "done", versions=_versions())
+        store.seal(record)
     return record
 
 
