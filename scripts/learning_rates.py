@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seeds=(0,),
         limit=1,
         recipe=Recipe(steps=given.steps),
-        precision=choose_precision("auto", device),
+        precision=choose_precision("auto", device, given.model),
     )
     made, store = plan(request), Store(given.output_dir)
     store.prepare()

@@ -197,12 +197,18 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def choose_precision(wanted: str, device: str) -> str:
-    """ "bfloat16" where the processor multiplies it natively, else "float32"; or what was wanted."""
+def choose_precision(wanted: str, device: str, model: str = "") -> str:
+    """ "bfloat16" where the processor multiplies it natively, else "float32"; or what was wanted.
+
+    The embedded ``model`` is read in float32 everywhere: its layers are too small to gain speed from bfloat16, and so
+    machines with and without it give the same numbers up to rounding.
+    """
     import torch
 
     if wanted != "auto":
         return wanted
+    if model in EMBEDDED:
+        return "float32"
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     if device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):

@@ -313,7 +313,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
         ),
         limit=options["limit"],
         rank_labels=options["rank_labels"],
-        precision=choose_precision(options["precision"], choose_device(options["device"])),
+        precision=choose_precision(options["precision"], choose_device(options["device"]), options["model"]),
         trust_remote_code=options["trust_remote_code"],
     )
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from snibench.backbone import EMBEDDED, choose_device, find_model, load_backbone, parameter_count
+from snibench.backbone import EMBEDDED, choose_device, choose_precision, find_model, load_backbone, parameter_count
 from snibench.errors import ModelError
 
 
@@ -71,3 +71,10 @@ def test_bfloat16_weights_load_as_asked(llama_folder) -> None:
 
 def test_the_embedded_model_is_part_of_the_package() -> None:
     assert {file.name for file in EMBEDDED["tiny"].iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json"}
+
+
+def test_the_embedded_model_is_read_in_float32_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert choose_precision("auto", "cpu", "tiny") == "float32"
+    assert choose_precision("auto", "cpu", "owner/name") == "bfloat16"
+    assert choose_precision("bfloat16", "cpu", "tiny") == "bfloat16"
