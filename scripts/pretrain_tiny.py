@@ -26,6 +26,8 @@ from random import Random
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tiny_corpus import row
 from tiny_wording import SYLLABLES, Row
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
@@ -331,6 +333,38 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     tokenizer.save_pretrained(folder)
 
 
+Optimizers = dict[str, torch.optim.Optimizer]
+
+
+def save_state(path: Path, model: nn.Module, optimizers: Optimizers, done: dict[str, Any]) -> None:
+    """Write parameters, what the optimizers remember of them, and how far the training is, in one step."""
+    tensors = {f"model.{name}": parameter.detach() for name, parameter in model.named_parameters()}
+    for kind, optimizer in optimizers.items():
+        for number, kept in optimizer.state_dict()["state"].items():
+            tensors |= {f"{kind}.{number}.{key}": value for key, value in kept.items()}
+    part = path.with_suffix(".part")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, {"done": json.dumps(done)})
+    part.replace(path)
+
+
+def load_state(path: Path, model: nn.Module, optimizers: Optimizers) -> dict[str, Any]:
+    """Take back what ``save_state`` wrote; how far the training is."""
+    with safe_open(path, framework="pt") as file:
+        done: dict[str, Any] = json.loads(file.metadata()["done"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[f"model.{name}"])
+    for kind, optimizer in optimizers.items():
+        kept: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith(f"{kind}."):
+                _, number, key = name.split(".")
+                kept.setdefault(int(number), {})[key] = tensor
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": kept})
+    return done
+
+
 def learn(given: argparse.Namespace) -> None:
     """Train, log, save; goes on from a state if there is one."""
     torch.set_num_threads(1)
@@ -342,14 +376,11 @@ def learn(given: argparse.Namespace) -> None:
     parameters = list(model.parameters())
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     adam = torch.optim.AdamW(others, lr=given.lr_embedding, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    parts: dict[str, Any] = {"model": model, "muon": muon, "adam": adam}
+    optimizers = {"muon": muon, "adam": adam}
     done: dict[str, Any] = {"step": 0, "tokens": 0, "answers": 0, "cpu_seconds": 0.0, "pool": 0, "spot": 0}
-    state_file = given.state / "state.pt" if given.state else None
+    state_file = given.state / "state.safetensors" if given.state else None
     if state_file and state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        done = state["done"]
+        done = load_state(state_file, model, optimizers)
     test = held_out(tokenizer, 60 if given.smoke else 500)
     print(f"{model.num_parameters()} parameters, {len(tokenizer)} tokens in the vocabulary", flush=True)
 
@@ -385,9 +416,7 @@ def learn(given: argparse.Namespace) -> None:
             losses = []
         if state_file and done["step"] % (2 if given.smoke else SAVE) == 0:
             given.state.mkdir(parents=True, exist_ok=True)
-            part_file = state_file.with_suffix(".part")
-            torch.save({"done": done} | {name: part.state_dict() for name, part in parts.items()}, part_file)
-            part_file.replace(state_file)
+            save_state(state_file, model, optimizers, done)
             save(model, tokenizer, given.state / "snapshot")
     given.out.mkdir(parents=True, exist_ok=True)
     save(model, tokenizer, given.out)

@@ -19,13 +19,6 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def side(tasks: int, seeds: int, instances: int, mean: float, *, seed: int) -> list[Floats]:
-    """Graded instance scores of tasks that differ in difficulty."""
-    generator = rng(seed)
-    levels = np.clip(generator.normal(mean, 0.2, tasks), 0.05, 0.95)
-    return [(generator.random((seeds, instances)) < level).astype(float) for level in levels]
-
-
 def test_swapping_the_methods_mirrors_the_interval() -> None:
     ours, baseline = rng(0).random((3, 20)), rng(1).random((3, 20))
     first = paired_bootstrap(ours, baseline, rng=rng())
