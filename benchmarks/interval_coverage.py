@@ -17,6 +17,7 @@ from itertools import product
 import numpy as np
 
 from snibench.stats.arrays import Floats
+from snibench.stats.correlation import rank_correlation
 from snibench.stats.gaps import gap_difference_interval, gap_interval
 from snibench.stats.intervals import difference_interval, mean_interval, proportion_interval
 from snibench.stats.paired import sign_flip_p
@@ -159,6 +160,22 @@ def proportions(rng: np.random.Generator, _seeds: int, n: int, _seed_sd: float) 
     }
 
 
+def correlations(rng: np.random.Generator, _seeds: int, tasks: int, _seed_sd: float) -> dict[str, Covered]:
+    """Rank correlation of similarity and score: two normal measurements of each task whose correlation is 0.5."""
+    x = rng.normal(size=tasks)
+    y = 0.5 * x + np.sqrt(0.75) * rng.normal(size=tasks)
+    found = rank_correlation(x, y, rng=rng, draws=DRAWS)
+    return {
+        "rank correlation 0.48: Spearman": covered(found.spearman, 6 / np.pi * np.arcsin(0.25)),
+        "rank correlation 0.33: Kendall": covered(found.kendall, 2 / np.pi * np.arcsin(0.5)),
+    }
+
+
+def over_seeds(rng: np.random.Generator, _seeds: int, count: int, _seed_sd: float) -> dict[str, Covered]:
+    """One number of each seed, as the gradient conflict is: mean 0.1, SD 0.05."""
+    return {"conflict: t over seeds": covered(mean_interval(rng.normal(0.1, 0.05, (1, count))), 0.1)}
+
+
 def coverage(simulate: Simulation, design: tuple[int, int, float], runs: int) -> dict[str, str]:
     """Per interval "coverage (half-width)", percent and points."""
     rng = np.random.default_rng(0)
@@ -231,6 +248,8 @@ def main() -> None:
                 (streams, fewer, (20, 100), "streams"),
                 (agreements, fewer // 2, (20, 119), "tasks"),
                 (proportions, runs, (20, 100), "instances"),
+                (correlations, fewer, (20, 119), "tasks"),
+                (over_seeds, runs, (3, 5), "seeds"),
             ]
         ),
         false_stars(runs),
