@@ -23,6 +23,7 @@ from training import RATE, Ours, chosen_tasks, load, pair
 
 from snibench.backbone import choose_device, choose_precision, find_model
 from snibench.batches import Encoded
+from snibench.cli.heap import with_compact_heap
 from snibench.tuning import Trainer
 from snibench.types import Recipe
 
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
+    with_compact_heap()  # as `snibench run` does; with GLIBC_TUNABLES= set to anything, as the system has it
     device = choose_device(arguments.device)
     precision = choose_precision(arguments.precision, device)
     source, tasks = find_model(arguments.model), chosen_tasks(arguments.data, arguments.tasks)

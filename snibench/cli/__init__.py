@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from snibench import __version__
+from snibench.cli.heap import with_compact_heap
 from snibench.errors import SnibenchError
 
 # command -> (module:attribute, one line of help): `--help` imports none of the modules
@@ -68,6 +69,8 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> Any:
     """Run the command line; what a user can cause prints as one line on stderr."""
+    if argv is None and sys.argv[1:2] == ["run"]:
+        with_compact_heap()
     try:
         code = cli.main(args=argv, standalone_mode=False)
     except SnibenchError as error:
