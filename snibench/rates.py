@@ -15,6 +15,8 @@ from typing import Any
 TABLE = Path(__file__).parent / "learning_rates.json"
 # What trains all of the model wants lower rates than what trains an adapter.
 _EVERYTHING = {"full", "unified-prompt(adapter=full)"}
+# What trains the same parameters takes the other's searched rate where it was not searched for itself.
+_ALIKE = {"unified-prompt(adapter=full)": "full", "unified-prompt(adapter=prompt)": "prompt-tuning"}
 
 
 def default_learning_rate(method: str, settings: Mapping[str, Any], parameters: int) -> float:
@@ -25,7 +27,8 @@ def default_learning_rate(method: str, settings: Mapping[str, Any], parameters: 
     row = next(row for row in _table() if row["below"] is None or parameters < row["below"])
     name = rate_name(method, settings)
     common = row["everything"] if name in _EVERYTHING else row["adapters"]
-    return float(row["methods"].get(name, common))
+    searched = row["methods"]
+    return float(searched.get(name, searched.get(_ALIKE.get(name), common)))
 
 
 def rate_name(method: str, settings: Mapping[str, Any]) -> str:

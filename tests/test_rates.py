@@ -29,6 +29,7 @@ def table(monkeypatch):
         ("full", {}, 1e6, 2e-3),
         ("full", {}, 1e8, 1e-5),
         ("unified-prompt", {"adapter": "lora"}, 1e8, 1e-3),
+        ("unified-prompt", {"adapter": "full"}, 1e6, 2e-3),  # as "full", which was searched for
         ("unified-prompt", {"adapter": "full"}, 1e8, 1e-5),
         ("unified-prompt", {"adapter": "prompt"}, 1e8, 0.1),
         ("unified-prompt", {"adapter": "prompt"}, 1e6, 5e-3),

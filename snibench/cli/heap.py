@@ -6,9 +6,8 @@ import os
 import sys
 
 # PyTorch asks glibc for aligned memory, which cuts splinters off each block. A splinter that lands in a cache of small
-# blocks (a thread's, or a fast bin) is never joined with its neighbours again, and the heap falls to pieces: measured on
-# SmolLM2-135M, 1.6 times the memory that is needed, 1.2 without these caches and with one arena, at no cost of time
-# (docs/performance.md). glibc reads them when a process begins, and no later.
+# blocks (a thread's, or a fast bin) is never joined with its neighbours again, and the heap falls to pieces. Without
+# these caches, and with one arena, it does not (docs/performance.md). glibc reads them when a process begins only.
 TUNABLES = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0:glibc.malloc.arena_max=1"
 
 
