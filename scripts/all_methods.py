@@ -49,8 +49,12 @@ def main(arguments: list[str]) -> int:
     if given.jobs > 1:
         threads = max(1, (os.cpu_count() or 1) // given.jobs)
         shared = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        dealt = [names[job :: given.jobs] for job in range(given.jobs)]
-        jobs = [subprocess.Popen(command(some), env=shared, stdout=subprocess.DEVNULL) for some in dealt]
+        jobs = [
+            subprocess.Popen(
+                command(names[job :: given.jobs]), env=shared, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            for job in range(given.jobs)
+        ]
         for job in jobs:
             job.wait()  # what failed says so again in the run of all, which finds the rest done
     ran = subprocess.run(command(names), check=False)
