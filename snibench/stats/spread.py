@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import sqrt
 
 import numpy as np
@@ -48,6 +49,7 @@ def spread_null(scores: Floats, *, rng: np.random.Generator, draws: int = 1_000)
     return Spread(observed, float(null.mean()), float(np.quantile(null, 0.95)), p)
 
 
+@cache
 def expected_range(n: int) -> float:
     """Expected max - min of n independent standard normals: the d2 of control charts.
 
