@@ -100,7 +100,7 @@ def main() -> None:
     ours = Ours(load(source, device, precision), tasks, recipe)
     loaded = held(device)
     reset_peak(device)
-    ours.train(ours.schedule)
+    seconds = ours.train(ours.schedule)
     grown = peak(device) - before
     trainer = ours.trainer
     weights = sum(storages([one for one in trainer.model.parameters() if not one.requires_grad]).values())
@@ -112,7 +112,8 @@ def main() -> None:
     print(
         f"(T, m) = {arguments.shape}, {precision}, {arguments.tasks} tasks, {device}: weights {weights / MIB:.0f}, "
         f"optimizer {optimizer / MIB:.0f}, activations {kept / MIB:.0f}, together {needed / MIB:.0f} MiB; "
-        f"peak {grown / MIB:.0f} MiB, {grown / needed:.2f} times that ({(loaded - before) / MIB:.0f} MiB after loading)"
+        f"peak {grown / MIB:.0f} MiB, {grown / needed:.2f} times that ({(loaded - before) / MIB:.0f} MiB after "
+        f"loading); {seconds / len(ours.schedule):.1f} s a step"
     )
 
 

@@ -41,10 +41,16 @@ def main(arguments: list[str]) -> int:
     given, options = parser.parse_known_args(arguments)
     names = methods(torchjd=given.torchjd)
     snibench = [sys.executable, "-m", "snibench"]
-    folder = ["-o", str(given.output_dir)]
 
     def command(some: list[str]) -> list[str]:
-        return [*snibench, "run", *folder, *(part for name in some for part in ("-m", name)), *options]
+        return [
+            *snibench,
+            "run",
+            "-o",
+            str(given.output_dir),
+            *(part for name in some for part in ("-m", name)),
+            *options,
+        ]
 
     if given.jobs > 1:
         threads = max(1, (os.cpu_count() or 1) // given.jobs)
@@ -59,7 +65,9 @@ def main(arguments: list[str]) -> int:
             job.wait()  # what failed says so again in the run of all, which finds the rest done
     ran = subprocess.run(command(names), check=False)
     if ran.returncode in (0, 1):
-        report = subprocess.run([*snibench, "report", *folder[1:], "--as", "md"], capture_output=True, check=True)
+        report = subprocess.run(
+            [*snibench, "report", str(given.output_dir), "--as", "md"], capture_output=True, check=True
+        )
         (given.output_dir / "report.md").write_bytes(report.stdout)
     return ran.returncode
 

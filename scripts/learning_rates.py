@@ -68,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if fit.spec.recipe.steps
     }
     how = f"suite {made.suite.name}, model {made.model.ref.digest[:12]}, {given.trials} trials of {given.steps} steps"
-    _write(given.table, rates, parameter_count(made.model.folder), how)
+    _write(
+        given.table, rates, parameter_count(made.model.folder), f"{how} ({', '.join(kinds)})" if given.method else how
+    )
     print(f"{how}\n\n| method | rate | loss | at the default | |\n| --- | --- | --- | --- | --- |")
     for search in searches:
         losses = {trial.rate: f"{trial.loss:.3f}" for trial in search.trials}
@@ -80,8 +82,9 @@ def _write(path: Path, rates: dict[str, float], parameters: int, how: str) -> No
     """Put ``rates`` into the row of the model's size; other methods' stay."""
     table = json.loads(path.read_text(encoding="utf-8"))
     row = next(row for row in table if row["below"] is None or parameters < row["below"])
+    others = row["methods"].keys() - rates.keys()
     row["methods"] = dict(sorted((row["methods"] | rates).items()))
-    row["made"] = how
+    row["made"] = f"{row['made']}; {how}" if others else how
     text = "[\n " + ",\n ".join(json.dumps(one) for one in table) + "\n]\n"
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 

@@ -1,6 +1,6 @@
 """Train the embedded model ``tiny`` from scratch on procedural text.
 
-    python scripts/pretrain_tiny.py --steps 5500 --out snibench/models/tiny --state tiny-state
+    python scripts/pretrain_tiny.py --out snibench/models/tiny --state tiny-state
 
 One process, float32, and for each of the ``PARTS`` of a batch one thread: the flags decide the weights (on one kind of
 processor and one version of torch). The state is saved every ``SAVE`` steps; the same command goes on from there, and
@@ -35,6 +35,8 @@ from tokenizers.models import Unigram
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from snibench.store import write_whole
 
 EOS, GLUE = "<eos>", "\ue000"
 EOS_ID, PAD_ID = 0, 2
@@ -342,9 +344,8 @@ def save_state(path: Path, model: nn.Module, optimizers: Optimizers, done: dict[
     for kind, optimizer in optimizers.items():
         for number, kept in optimizer.state_dict()["state"].items():
             tensors |= {f"{kind}.{number}.{key}": value for key, value in kept.items()}
-    part = path.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, {"done": json.dumps(done)})
-    part.replace(path)
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    write_whole(path, lambda temporary: save_file(whole, temporary, {"done": json.dumps(done)}))
 
 
 def load_state(path: Path, model: nn.Module, optimizers: Optimizers) -> dict[str, Any]:
@@ -415,7 +416,6 @@ def learn(given: argparse.Namespace) -> None:
             print(f"{json.dumps(done)} loss {sum(losses) / len(losses):.3f}", flush=True)
             losses = []
         if state_file and done["step"] % (2 if given.smoke else SAVE) == 0:
-            given.state.mkdir(parents=True, exist_ok=True)
             save_state(state_file, model, optimizers, done)
             save(model, tokenizer, given.state / "snapshot")
     given.out.mkdir(parents=True, exist_ok=True)
@@ -434,7 +434,7 @@ def learn(given: argparse.Namespace) -> None:
 def main() -> None:
     """Read the flags and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=5500)
+    parser.add_argument("--steps", type=int, default=6600)
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished checkpoint")
     parser.add_argument("--state", type=Path, default=None, help="folder of the state to continue from")
     parser.add_argument("--seed", type=int, default=0)

@@ -14,9 +14,9 @@ from typing import Any
 
 TABLE = Path(__file__).parent / "learning_rates.json"
 # What trains all of the model wants lower rates than what trains an adapter.
-_EVERYTHING = {"full", "unified-prompt(adapter=full)"}
+_EVERYTHING = {"full"}
 # What trains the same parameters takes the other's searched rate where it was not searched for itself.
-_ALIKE = {"unified-prompt(adapter=full)": "full", "unified-prompt(adapter=prompt)": "prompt-tuning"}
+_ALIKE = {"unified-prompt(adapter=prompt)": "prompt-tuning"}
 
 
 def default_learning_rate(method: str, settings: Mapping[str, Any], parameters: int) -> float:

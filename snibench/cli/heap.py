@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 # PyTorch asks glibc for aligned memory, which cuts splinters off each block. A splinter that lands in a cache of small
 # blocks (a thread's, or a fast bin) is never joined with its neighbours again, and the heap falls to pieces. Without
@@ -14,15 +15,14 @@ TUNABLES = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0:glibc.malloc.arena
 def with_compact_heap() -> None:
     """Start this very command again, in the same process, with ``TUNABLES``; returns where that does not apply.
 
+    Source: the tunables are those of "Memory Allocation Tunables" in the GNU C Library's manual.
+
     It applies on glibc alone, and not where ``GLIBC_TUNABLES`` is set: whoever sets it, to anything, decides.
     """
     if "GLIBC_TUNABLES" in os.environ or not _on_glibc():
         return
-    os.environ["GLIBC_TUNABLES"] = TUNABLES
-    try:
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    except OSError:
-        return  # then with the heap as it is
+    with suppress(OSError):  # then with the heap as it is
+        os.execve(sys.executable, sys.orig_argv, os.environ | {"GLIBC_TUNABLES": TUNABLES})
 
 
 def _on_glibc() -> bool:
