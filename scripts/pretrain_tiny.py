@@ -2,11 +2,13 @@
 
     python scripts/pretrain_tiny.py --out snibench/models/tiny --state tiny-state
 
-One process, float32, and for each of the ``PARTS`` of a batch one thread: the flags decide the weights (on one kind of
-processor and one version of torch). The state is saved every ``SAVE`` steps; the same command goes on from there, and
-ends with the same weights as if it had never stopped. The learning rate is constant, then falls to zero over the last
-share ``DECAY`` of the steps, so that ``--steps`` may still be changed before that. ``--smoke`` does everything in
-seconds, with a model that has learned nothing.
+One process, compiled, with products in bfloat16 and sums in float32, and for each of the ``PARTS`` of a batch one
+thread. The flags decide what is drawn and how fast is learned; on one kind of processor and one version of torch
+they decide the weights as well, but for the rounding of compiled kernels, which depends on the shapes that came
+first. The state is saved every ``SAVE`` steps, and the same command goes on from there. The learning rate is
+constant, then falls to zero over the last share ``DECAY`` of the steps, so that ``--steps`` may still be changed
+before that. ``--smoke`` does everything in seconds, not compiled, with a model that has learned nothing; it ends
+with the same weights whether it was stopped or not.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ import platform
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Full, Queue
 from random import Random
-from typing import Any
+from threading import Event, Thread
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -40,8 +44,11 @@ from snibench.store import write_whole
 
 EOS, GLUE = "<eos>", "\ue000"
 EOS_ID, PAD_ID = 0, 2
-WORDS = 2100
+WORDS = 2300
 READING_WEIGHT = 0.3  # of a text without a task, where an answer has 1
+TEXT_WEIGHT = 0.06  # of each token of a text or a question, where it is predicted at all
+TEXT_SHARE = 0.5  # of the rows whose texts and questions are predicted as well
+ALIKE = 0.9  # correlation of the first key and query matrices
 SUFFIXES = (
     "ed",
     "es",
@@ -62,10 +69,13 @@ SUFFIXES = (
     "ous",
     "ate",
 )
-DECAY = 0.355  # last share of the steps, in which the learning rate falls to zero
+CYCLE = 6600  # steps of the first cycle of the learning rate; what is left is a second
+DECAY = 0.77  # last share of the first cycle, in which the learning rate falls to zero
+AGAIN = 0.5  # share of the rate from which it falls again in the second cycle
+LATE = 1099  # pool from which more is asked for yes or no
 SAVE = 250  # steps between two states
 PARTS = 2  # of a batch, each the work of one thread: on a busy machine threads must not wait for each other often
-RICH = 300  # pool from which definitions are written as people write; the short ones are learned first
+RICH = 250  # pool from which definitions are written as people write; the short ones are learned first
 WARM = 60  # steps until the learning rate has risen
 WORD = re.compile(r" ?[^\W\d_]+| ?\d| ?[^\w\s]+|_|\n+|\s+")
 
@@ -90,8 +100,8 @@ def build_tokenizer(rows: int = 20_000) -> PreTrainedTokenizerFast:
     """
     rng = Random("tiny tokenizer")
     counts: Counter[str] = Counter()
-    for _ in range(rows):
-        counts.update(WORD.findall(glued(text_of(row(rng)))))
+    for number in range(rows):
+        counts.update(WORD.findall(glued(text_of(row(rng, bool(number % 2))))))
     frequent = [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:WORDS]]
     total = sum(counts.values())
     letters = [chr(c) for c in range(33, 127)]
@@ -134,15 +144,29 @@ def build_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
         num_key_value_heads=4,
         head_dim=40,
         max_position_embeddings=2048,
-        rope_theta=10_000.0,
+        rope_theta=100_000.0,
         tie_word_embeddings=True,
         initializer_range=0.06,
         bos_token_id=None,
         eos_token_id=EOS_ID,
         pad_token_id=PAD_ID,
-        attn_implementation="sdpa",
+        attn_implementation="eager",
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    look_for_the_same(model)
+    return model
+
+
+@torch.no_grad()
+def look_for_the_same(model: LlamaForCausalLM) -> None:
+    """Let every head start by attending to tokens like its own: nearly equal keys and queries.
+
+    Looking a word up where it stood before is what most tasks need, and from unrelated matrices a small model comes on
+    it late. Source: Trockman & Kolter, Mimetic initialization of self-attention layers (ICML 2023).
+    """
+    for layer in model.model.layers:
+        query, key = layer.self_attn.q_proj.weight, layer.self_attn.k_proj.weight
+        key.mul_(math.sqrt(1 - ALIKE**2)).add_(query, alpha=ALIKE)
 
 
 class Muon(torch.optim.Optimizer):
@@ -189,12 +213,13 @@ def orthogonal(matrices: Tensor) -> Tensor:
 class Encoded:
     """A row as tokens: ``ids``, ``segment`` (0 = prefix), ``position``, ``target`` (-1 = none), ``weight``.
 
-    The tokens of one answer share a weight of 1, so that a label counts as much as a sentence.
+    The tokens of one answer share a weight of 1, so that a label counts as much as a sentence. ``text``: the weight of
+    every other token but the definition's, which is full of words that nobody can foresee.
     """
 
-    __slots__ = ("ids", "position", "segment", "target", "view", "weight")
+    __slots__ = ("answers", "ids", "position", "segment", "target", "view", "weight")
 
-    def __init__(self, row: Row, pieces: list[list[int]]) -> None:
+    def __init__(self, row: Row, pieces: list[list[int]], text: float = 0.0) -> None:
         self.view = row.view
         prefix, *rest = pieces
         self.ids = list(prefix)
@@ -218,16 +243,26 @@ class Encoded:
                 answered = is_answer
             self.segment += [number] * (len(self.ids) - start)
             self.position += range(len(prefix), len(prefix) + len(self.ids) - start)
+        self.answers = sum(token >= 0 for token in self.target)
+        if text:
+            first = 0 if row.view.startswith("page/") else len(prefix)
+            for spot in range(first, len(self.ids) - 1):
+                if self.target[spot] < 0 and self.segment[spot] == self.segment[spot + 1]:
+                    self.target[spot], self.weight[spot] = self.ids[spot + 1], text
 
 
-def encoded(tokenizer: PreTrainedTokenizerFast, rows: list[Row]) -> list[Encoded]:
-    """Rows as tokens; pieces are encoded apart, so that an answer's tokens never depend on its prompt."""
+def encoded(tokenizer: PreTrainedTokenizerFast, rows: list[Row], rng: Random | None = None) -> list[Encoded]:
+    """Rows as tokens; pieces are encoded apart, so that an answer's tokens never depend on its prompt.
+
+    With ``rng`` some rows have their texts and questions predicted, too.
+    """
     texts = [text for row in rows for text in (row.prefix, *(t for branch in row.branches for t, _ in branch))]
     ids = [encoding.ids for encoding in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
     out, spot = [], 0
     for r in rows:
         n = 1 + sum(len(branch) for branch in r.branches)
-        out.append(Encoded(r, ids[spot : spot + n]))
+        text = TEXT_WEIGHT if rng and rng.random() < TEXT_SHARE else 0.0
+        out.append(Encoded(r, ids[spot : spot + n], text))
         spot += n
     return out
 
@@ -247,6 +282,7 @@ def collate(rows: list[Encoded]) -> dict[str, Tensor]:
         "position": padded("position", 0),
         "target": padded("target", -1),
         "weight": padded("weight", 0.0),
+        "answers": torch.tensor([r.answers for r in rows]),
         "mask": torch.zeros(visible.shape).masked_fill_(~visible, -1e9)[:, None],
     }
 
@@ -262,7 +298,8 @@ def batches(
     """
     while True:
         rng = Random(f"tiny {seed} {pool}")
-        drawn = sorted(encoded(tokenizer, [row(rng, pool >= RICH) for _ in range(rows)]), key=lambda r: len(r.ids))
+        texts = [row(rng, pool >= RICH, pool >= LATE) for _ in range(rows)]
+        drawn = sorted(encoded(tokenizer, texts, rng), key=lambda r: len(r.ids))
         groups: list[list[Encoded]] = [[]]
         for r in drawn:
             if groups[-1] and (len(groups[-1]) + 1) * len(r.ids) > budget // PARTS:
@@ -277,21 +314,31 @@ def batches(
 # --------------------------------------------------------------------------------- training
 
 
-def target_logits(model: LlamaForCausalLM, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+Body = Callable[..., Any]  # the model without its head, compiled or not
+
+
+def target_logits(model: LlamaForCausalLM, batch: dict[str, Tensor], body: Body | None = None) -> tuple[Tensor, Tensor]:
     """Logits ``[T, V]`` at the positions that have a target, and the targets ``[T]``."""
-    hidden = model.model(
-        input_ids=batch["ids"], attention_mask=batch["mask"], position_ids=batch["position"], use_cache=False
-    ).last_hidden_state
+    given = {"input_ids": batch["ids"], "attention_mask": batch["mask"], "position_ids": batch["position"]}
+    hidden = (model.model if body is None else body)(**given, use_cache=False).last_hidden_state
     chosen = batch["target"] >= 0
     return F.linear(hidden[chosen], model.model.embed_tokens.weight), batch["target"][chosen]
 
 
 def gradient(
-    model: LlamaForCausalLM, parameters: list[nn.Parameter], part: dict[str, Tensor], whole: float
+    model: LlamaForCausalLM,
+    parameters: list[nn.Parameter],
+    part: dict[str, Tensor],
+    whole: float,
+    body: Body | None = None,
 ) -> tuple[float, tuple[Tensor, ...]]:
-    """What a part adds to the loss of a batch whose weights sum to ``whole``, and to its gradient."""
-    logits, target = target_logits(model, part)
-    loss = F.cross_entropy(logits, target, reduction="none") @ part["weight"][part["target"] >= 0] / whole
+    """What a part adds to the loss of a batch whose weights sum to ``whole``, and to its gradient.
+
+    With a compiled ``body`` products are in bfloat16.
+    """
+    with torch.autocast("cpu", torch.bfloat16, enabled=body is not None):
+        logits, target = target_logits(model, part, body)
+    loss = F.cross_entropy(logits.float(), target, reduction="none") @ part["weight"][part["target"] >= 0] / whole
     return loss.item(), torch.autograd.grad(loss, parameters)
 
 
@@ -318,10 +365,39 @@ def report(title: str, by_view: dict[str, float]) -> None:
     print(f"{title} mean {sum(by_view.values()) / len(by_view):.3f} {each}", flush=True)
 
 
+T = TypeVar("T")
+
+
+def ahead(stream: Iterator[T], depth: int = 16) -> Iterator[T]:
+    """``stream``, drawn by a thread of its own up to ``depth`` items before they are needed."""
+    ready: Queue[T] = Queue(depth)
+    stop = Event()
+
+    def draw() -> None:
+        for item in stream:
+            while not stop.is_set():
+                try:
+                    ready.put(item, timeout=0.1)
+                    break
+                except Full:
+                    continue
+            if stop.is_set():
+                return
+
+    drawing = Thread(target=draw)
+    drawing.start()
+    try:
+        while True:
+            yield ready.get()
+    finally:
+        stop.set()
+        drawing.join()
+
+
 def held_out(tokenizer: PreTrainedTokenizerFast, count: int) -> list[Encoded]:
     """Rows of definitions that training does not draw: same families, new wordings and instances."""
     rng = Random("tiny held out")
-    return [r for r in encoded(tokenizer, [row(rng) for _ in range(count)]) if r.view != "reading"]
+    return [r for r in encoded(tokenizer, [row(rng, True) for _ in range(count)]) if r.view != "reading"]
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -366,6 +442,13 @@ def load_state(path: Path, model: nn.Module, optimizers: Optimizers) -> dict[str
     return done
 
 
+def rate(step: int, steps: int) -> float:
+    """The learning rate of ``step`` as a share of the peak."""
+    if step < CYCLE:
+        return min(1.0, (step + 1) / WARM, (1 - step / min(steps, CYCLE)) / DECAY)
+    return AGAIN * min((step - CYCLE + 1) / WARM, (steps - step) / (steps - CYCLE))
+
+
 def learn(given: argparse.Namespace) -> None:
     """Train, log, save; goes on from a state if there is one."""
     torch.set_num_threads(1)
@@ -385,17 +468,23 @@ def learn(given: argparse.Namespace) -> None:
     test = held_out(tokenizer, 60 if given.smoke else 500)
     print(f"{model.num_parameters()} parameters, {len(tokenizer)} tokens in the vocabulary", flush=True)
 
+    body = None if given.smoke else torch.compile(model.model, dynamic=True)
     thread = ThreadPoolExecutor(PARTS, initializer=torch.set_num_threads, initargs=(1,))
     before = done["cpu_seconds"] - time.process_time()
     losses: list[float] = []
-    for pool, spot, batch in batches(tokenizer, given.seed, given.batch, done["pool"], done["spot"]):
+    warm = False
+    for pool, spot, batch in ahead(batches(tokenizer, given.seed, given.batch, done["pool"], done["spot"])):
         if done["step"] >= given.steps:
             break
-        factor = min(1.0, (done["step"] + 1) / WARM, (1 - done["step"] / given.steps) / DECAY)
+        factor = rate(done["step"], given.steps)
         for group, peak in ((muon.param_groups[0], given.lr), (adam.param_groups[0], given.lr_embedding)):
             group["lr"] = peak * factor
         whole = sum(float(part["weight"].sum()) for part in batch)
-        found = [thread.submit(gradient, model, parameters, part, whole) for part in batch]
+        if body is not None and not warm:  # compiling is not the work of two threads
+            for part in batch:
+                gradient(model, parameters, part, whole, body)
+            warm = True
+        found = [thread.submit(gradient, model, parameters, part, whole, body) for part in batch]
         shares, gradients = zip(*(one.result() for one in found), strict=True)
         for parameter, *pieces in zip(parameters, *gradients, strict=True):
             parameter.grad = torch.stack(pieces).sum(0)
@@ -407,7 +496,7 @@ def learn(given: argparse.Namespace) -> None:
         done = {
             "step": done["step"] + 1,
             "tokens": done["tokens"] + sum(int((part["ids"] != PAD_ID).sum()) for part in batch),
-            "answers": done["answers"] + sum(int((part["target"] >= 0).sum()) for part in batch),
+            "answers": done["answers"] + sum(int(part["answers"].sum()) for part in batch),
             "cpu_seconds": round(before + time.process_time(), 1),
             "pool": pool,
             "spot": spot + PARTS,
@@ -434,13 +523,13 @@ def learn(given: argparse.Namespace) -> None:
 def main() -> None:
     """Read the flags and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=6600)
+    parser.add_argument("--steps", type=int, default=7900)
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished checkpoint")
     parser.add_argument("--state", type=Path, default=None, help="folder of the state to continue from")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batch", type=int, default=4096, help="tokens per step, padding included")
-    parser.add_argument("--lr", type=float, default=0.006, help="of the matrices (Muon)")
-    parser.add_argument("--lr-embedding", type=float, default=0.004, help="of embeddings and norms (AdamW)")
+    parser.add_argument("--batch", type=int, default=8192, help="tokens per step, padding included")
+    parser.add_argument("--lr", type=float, default=0.007, help="of the matrices (Muon)")
+    parser.add_argument("--lr-embedding", type=float, default=0.0045, help="of embeddings and norms (AdamW)")
     parser.add_argument("--smoke", action="store_true", help="a few steps, to see that everything runs")
     given = parser.parse_args()
     if given.smoke:

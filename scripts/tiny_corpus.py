@@ -13,18 +13,23 @@ from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
-from tiny_prose import ASKED, prose
+from tiny_asks import composed
+from tiny_prose import SETTINGS, asked_for, prose
 from tiny_skills import BAG, SKILLS
 from tiny_views import FEATURES, YES, Feature
-from tiny_wording import INTRO, LIST, Lesson, Row, definition_of, listing, short_question
+from tiny_wording import INTRO, LIST, Lesson, Row, definition_of, listing, question_of, short_question, weathered
 
 from snibench.data.mini import words as w
-from snibench.data.mini.grammar import FAMILIES, Draw, sentence
+from snibench.data.mini.grammar import FAMILIES, Draw, article, sentence
 
-YES_OR_NO = 0.3  # share of the closed questions that are about one class alone
+YES_OR_NO, LATE_YES_OR_NO = 0.3, 0.5  # share of the closed questions that are about one class alone
+NAMED_OR_NOT = 0.35  # share of these that are answered with the word of the class, or with one for all others
 FIRST_WORD = (
     0.5  # share of label words that are the class's own first word, so that classes are learned before synonyms
 )
+DIRECT = 0.6  # share of late questions for yes or no that are put as such, where the description allows it
+BORROWED = 0.1  # share of the definitions with labels whose labels are any words
+WEATHERED = 0.4  # share of rich definitions with words left out, replaced or put in
 PROSE = 0.75  # share of rich definitions that are written as people write
 REPLACED = 0.25  # share of the extracted words that give way to any other word
 
@@ -48,8 +53,8 @@ class Asked:
     truth: bool = False
 
 
-def asked(rng: Random, feature: Feature, domain: str, value: str | None = None) -> Asked:
-    """Classes of ``feature``, ``value`` among them, with their words."""
+def asked(rng: Random, feature: Feature, domain: str, value: str | None = None, late: bool = False) -> Asked:
+    """Classes of ``feature``, ``value`` among them, with their words; ``late``: oftener yes or no."""
     if not feature.classes:
         return Asked({})
     possible = _POSSIBLE.get((feature.family, feature.key), {}).get(domain, feature.classes)
@@ -58,10 +63,14 @@ def asked(rng: Random, feature: Feature, domain: str, value: str | None = None) 
     others = [one for one in known if one != value]
     size = rng.randint(2, most) if rng.random() < 0.6 else most
     values = rng.sample(others, size) if value is None else [value, *rng.sample(others, size - 1)]
-    if rng.random() < YES_OR_NO:
+    if rng.random() < (LATE_YES_OR_NO if late else YES_OR_NO):
         if value is not None and rng.random() < 0.5:  # as often no as yes
             values = [values[1], values[0], *values[2:]]
         yes, no = rng.choice(YES[:4]) if rng.random() < 0.8 else rng.choice(YES)
+        if rng.random() < NAMED_OR_NOT:
+            yes, no = feature.classes[values[0]][0][0], rng.choice(("other", "none", "not", "else", "different"))
+            if yes == no or yes in ("yes", "no", "True", "False"):
+                yes, no = "yes", "no"
         what = rng.choice(feature.classes[values[0]][1])
         return Asked({v: yes if v == values[0] else no for v in values}, (yes, no), (what, "that is not so"), True)
     nth = 0 if rng.random() < FIRST_WORD else rng.randrange(8)
@@ -83,22 +92,30 @@ def _domains(feature: Feature) -> list[str]:
 # ------------------------------------------------------------------------------------ lessons
 
 
-def feature_lesson(rng: Random, feature: Feature, count: int, rich: bool = False) -> Lesson:
+def feature_lesson(rng: Random, feature: Feature, count: int, rich: bool = False, late: bool = False) -> Lesson:
     """A definition about one feature of a family, with up to ``count`` questions, balanced over the labels."""
     domain = rng.choice(_domains(feature))
-    inputs, ask = rng.choice(feature.inputs), rng.choice(feature.asks)
+    inputs, ask = rng.choice(feature.inputs), _ask(rng, feature)
     if rng.random() < 0.3:
         inputs += f" from the field {domain.removeprefix('marked ')}"
-    wanted = asked(rng, feature, domain)
-    if rich and rng.random() < PROSE:
-        named = (feature.family, feature.key, inputs, wanted.labels, wanted.whats, wanted.truth)
-        definition = prose(rng, *named)
+    wanted = asked(rng, feature, domain, late=late)
+    told = wanted.truth
+    if wanted.labels and not told and rng.random() < BORROWED:
+        told, wanted = True, _borrowed(rng, wanted)
+    direct = question_of(wanted.whats[0]) if late and wanted.truth else ""
+    if direct and rng.random() < DIRECT:
+        before = rng.choice((*SETTINGS[feature.family], rng.choice(INTRO).format(inputs), ""))
+        definition = f"{before} {direct} {rng.choice(LIST).format(listing(rng, wanted.labels))}".strip()
+    elif rich and rng.random() < PROSE:
+        definition = prose(rng, feature.family, feature.key, inputs, wanted.labels, wanted.whats, told)
     elif wanted.truth and rng.random() < 0.5 and wanted.labels in YES[:4]:
         truth = rng.choice(("Is it true that {}?", "Tell whether {}.", "Decide if {}.", "Is it so that {}?"))
         choice = rng.choice(LIST).format(listing(rng, wanted.labels))
         definition = f"{rng.choice(INTRO).format(inputs)} {truth.format(wanted.whats[0])} {choice}"
     else:
-        definition = definition_of(rng, inputs, ask, wanted.labels, wanted.whats, wanted.truth)
+        definition = definition_of(rng, inputs, ask, wanted.labels, wanted.whats, told)
+    if rich and rng.random() < WEATHERED:
+        definition = weathered(rng, definition, (*wanted.labels, *(wanted.whats if told else ())))
     questions: dict[str, str] = {}
     order = list(wanted.labels) * count
     rng.shuffle(order)
@@ -110,7 +127,7 @@ def feature_lesson(rng: Random, feature: Feature, count: int, rich: bool = False
         answer = wanted.label_of.get(value, "") if feature.classes else value
         if feature.classes and answer != order[len(questions)]:
             continue
-        if not feature.classes and feature.family not in ("use", "odd") and rng.random() < REPLACED:
+        if not feature.classes and not _fixed(feature) and rng.random() < REPLACED:
             text, answer = _with_another_word(rng, text, answer)
         questions.setdefault(text, answer)
         if len(questions) == count:
@@ -119,9 +136,27 @@ def feature_lesson(rng: Random, feature: Feature, count: int, rich: bool = False
     return Lesson(view, definition, tuple(sorted(set(wanted.labels))), tuple(questions.items()))
 
 
+def _borrowed(rng: Random, wanted: Asked) -> Asked:
+    """The same classes under any words, so that what each label means must be read."""
+    words = rng.sample(BAG, len(wanted.labels))
+    new = dict(zip(wanted.labels, words, strict=True))
+    return Asked({value: new[word] for value, word in wanted.label_of.items()}, tuple(words), wanted.whats)
+
+
+def _ask(rng: Random, feature: Feature) -> str:
+    if rng.random() < 0.6:
+        return rng.choice(feature.asks)
+    return composed(rng, feature.family, feature.key, bool(feature.classes))
+
+
 def _drawn(rng: Random, feature: Feature, domain: str) -> tuple[Mapping[str, str], str]:
     found: Draw = FAMILIES[feature.family].draw(rng, domain)
     return found.meaning, feature.frame.format(text=found.text, **found.meaning)
+
+
+def _fixed(feature: Feature) -> bool:
+    """Whether it counts which word an answer is, not only where it stands."""
+    return feature.family in ("use", "odd") or feature.key == "said"
 
 
 def _with_another_word(rng: Random, text: str, answer: str) -> tuple[str, str]:
@@ -135,11 +170,11 @@ def _with_another_word(rng: Random, text: str, answer: str) -> tuple[str, str]:
 _CUMULATIVE = tuple(accumulate([*(f.weight for f in FEATURES), *(weight for weight, _ in SKILLS)]))
 
 
-def lesson(rng: Random, count: int, rich: bool = False) -> Lesson:
+def lesson(rng: Random, count: int, rich: bool = False, late: bool = False) -> Lesson:
     """A lesson with at most ``count`` questions, twice as many for a skill; at least one."""
     spot = rng.choices(range(len(_CUMULATIVE)), cum_weights=_CUMULATIVE)[0]
     if spot < len(FEATURES):
-        return feature_lesson(rng, FEATURES[spot], count, rich)
+        return feature_lesson(rng, FEATURES[spot], count, rich, late)
     return SKILLS[spot - len(FEATURES)][1](rng, 2 * count)  # their inputs are short
 
 
@@ -152,7 +187,7 @@ _SHEETS = (("{D}\n\n", "{x} ->"), ("Teacher: {D}\n", "Teacher: {x}\nPupil:"), ("
 READING, PAGE, SOLVED = 0.10, 0.40, 0.15  # shares of plain text, of pages and of solved lists; the rest are sheets
 
 
-def page(rng: Random, count: int = 8, rich: bool = False) -> Row:
+def page(rng: Random, count: int = 8, rich: bool = False, late: bool = False) -> Row:
     """One text and up to ``count`` questions about it, of all features that can be asked of it."""
     first = rng.choices(FEATURES, weights=[f.weight for f in FEATURES])[0]
     domain = rng.choice(_domains(first))
@@ -176,14 +211,16 @@ def page(rng: Random, count: int = 8, rich: bool = False) -> Row:
             continue
         if not feature.classes:
             written.add(feature.key)
-        wanted = asked(rng, feature, domain, value if feature.classes else None)
-        ask = rng.choice(feature.asks)
+        wanted = asked(rng, feature, domain, value if feature.classes else None, late)
+        ask = _ask(rng, feature)
         if rich and rng.random() < PROSE and not wanted.truth:
-            ask = rng.choice(ASKED[feature.family, feature.key])
+            ask = asked_for(rng, feature.family, feature.key, bool(feature.classes))
         question = short_question(rng, ask, wanted.labels, wanted.whats, wanted.truth)
+        if late and wanted.truth and rng.random() < DIRECT and (direct := question_of(wanted.whats[0])):
+            question = f"{direct} {rng.choice(LIST).format(listing(rng, wanted.labels))}"
         questions.setdefault(question, wanted.label_of[value] if feature.classes else value)
     if not questions:
-        return page(rng, count, rich)
+        return page(rng, count, rich, late)
     prefix, branch = rng.choice(_PAGES)
     return _page(first.family, prefix, branch, first.frame.format(text=draw.text, **draw.meaning), questions)
 
@@ -209,9 +246,9 @@ def _page(family: str, prefix: str, branch: str, text: str, questions: Mapping[s
     return Row(f"page/{family}", prefix.format(t=text), branches)
 
 
-def sheet(rng: Random, rich: bool = False) -> Row:
+def sheet(rng: Random, rich: bool = False, late: bool = False) -> Row:
     """One definition, then texts that see it and themselves alone."""
-    given = lesson(rng, rng.randint(4, 7), rich)
+    given = lesson(rng, rng.randint(4, 7), rich, late)
     prefix, branch = rng.choice(_SHEETS)
     return Row(
         given.view,
@@ -220,9 +257,9 @@ def sheet(rng: Random, rich: bool = False) -> Row:
     )
 
 
-def solved(rng: Random, rich: bool = False) -> Row:
+def solved(rng: Random, rich: bool = False, late: bool = False) -> Row:
     """Solved examples one after another, mostly under their definition."""
-    given = lesson(rng, 4, rich)
+    given = lesson(rng, 4, rich, late)
     prefix, branch = rng.choice(_SHEETS)
     bare = given.labels != () and rng.random() < 0.2
     parts: list[tuple[str, bool]] = []
@@ -234,35 +271,54 @@ def solved(rng: Random, rich: bool = False) -> Row:
 def reading(rng: Random) -> Row:
     """Plain text to be read on, without any task: sentences of all domains, facts, and reasons."""
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.4:
         domain = rng.choice(tuple(w.OBJECTS))
-        thing = rng.choice(tuple(w.OBJECTS[domain]))
-        purpose, place, material, weight = w.OBJECTS[domain][thing]
-        facts = [
-            f"People use it to {purpose}.",
-            f"It is made of {material}.",
-            f"It belongs to the {domain}, near the {place}.",
-        ]
-        rng.shuffle(facts)
-        return _read(" ".join((f"The {thing} is {weight}.", *facts)))
+        return _read(*(_facts(rng, domain, thing) for thing in rng.sample(tuple(w.OBJECTS[domain]), 3)))
     if kind < 0.5:
         reasons = rng.sample([pair for pairs in w.CAUSES.values() for pair in pairs], 3)
         told = ("{C}, so {e}.", "{E} because {c}.", "Since {c}, {e}.", "{C}. Therefore {e}.")
         return _read(*(rng.choice(told).format(c=c, e=e, C=sentence(c), E=sentence(e)) for c, e in reasons))
-    family = FAMILIES[rng.choice(tuple(FAMILIES))]
-    domains = (*family.suite_domains, *family.other_domains)
-    return _read(*(family.draw(rng, rng.choice(domains)).text for _ in range(3)))
+    name = rng.choice(tuple(FAMILIES))
+    domain = rng.choice((*FAMILIES[name].suite_domains, *FAMILIES[name].other_domains))
+    draws = [draw for draw in (FAMILIES[name].draw(rng, domain) for _ in range(6)) if _true(draw)][:3]
+    return _read(*(draw.meaning.get("right", draw.text) for draw in draws or [FAMILIES[name].draw(rng, domain)]))
+
+
+def _true(draw: Draw) -> bool:
+    """Whether ``draw`` tells something that is so: plain text holds no nonsense."""
+    return draw.meaning.get("sensible", "yes") == "yes" and draw.meaning.get("related", "yes") == "yes"
+
+
+def _facts(rng: Random, domain: str, thing: str) -> str:
+    purpose, place, material, weight = w.OBJECTS[domain][thing]
+    facts = [
+        f"People use it to {purpose}.",
+        f"It is made of {material}.",
+        f"It belongs to the {domain}, near the {place}.",
+    ]
+    rng.shuffle(facts)
+    return rng.choice(
+        (
+            " ".join((f"The {thing} is {weight}.", *facts)),
+            f"To {purpose}, you need {article(thing)}. It is {weight} and made of {material}.",
+            f"What is {article(thing)} for? It is there to {purpose}.",
+            f"Who wants to {purpose} looks for {article(thing)} near the {place}.",
+        )
+    )
 
 
 def _read(*texts: str) -> Row:
     return Row("reading", "", tuple((("", False), (text, True)) for text in texts))
 
 
-def row(rng: Random, rich: bool = False) -> Row:
-    """A page, a sheet, a solved list or plain text, drawn; ``rich``: most definitions as people write them."""
+def row(rng: Random, rich: bool = False, late: bool = False) -> Row:
+    """A page, a sheet, a solved list or plain text, drawn.
+
+    ``rich``: most definitions as people write them; ``late``: more questions for yes or no, asked as people ask.
+    """
     kind = rng.random()
     if kind < READING:
         return reading(rng)
     if kind < READING + PAGE:
-        return page(rng, rich=rich)
-    return solved(rng, rich) if kind < READING + PAGE + SOLVED else sheet(rng, rich)
+        return page(rng, rich=rich, late=late)
+    return solved(rng, rich, late) if kind < READING + PAGE + SOLVED else sheet(rng, rich, late)

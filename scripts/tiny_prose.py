@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from tiny_wording import CLAUSE, LIST, listing, padding
+from tiny_asks import composed
+from tiny_wording import CLAUSE, LIST, demand, listing, padding
 
 from snibench.data.mini.grammar import sentence
 
@@ -35,6 +36,8 @@ ASKED = {
     ("review", "opinion"): ("What does the writer think of the named aspect?", "Look only at the aspect behind the text.", "Is the aspect praised or blamed?", "Judge the aspect, whatever else is said.", "How did the customer find this part?"),
     ("review", "liked"): ("What did the writer like?", "Which thing is praised?", "Copy the name of the good thing.", "One thing was good: which?", "Say what pleased the customer."),
     ("review", "disliked"): ("What did the writer not like?", "Which thing is criticised?", "Copy the name of the bad thing.", "One thing was bad: which?", "Say what annoyed the customer."),
+    ("review", "said"): ("Which word judges the aspect?", "How does the writer call this part?", "Copy the word that praises or blames the aspect."),
+    ("review", "aspect"): ("Which thing is called so?", "What does the word behind the text judge?", "Copy the thing that the word is about."),
     ("utterance", "intent"): ("What does the person want?", "Which service is meant?", "Find the intent behind the words.", "Sort the message by its purpose.", "What should be done for the customer?", "Label the message."),
     ("utterance", "city"): ("Which city is mentioned?", "Fill the slot for the city.", "Where is it, or where does it go?", "Name the place.", "The name of a town is wanted.", "From the words, take the city."),
     ("utterance", "day"): ("Which day is mentioned?", "Fill the slot for the day.", "When should it be?", "The day of the week is wanted.", "From the words, take the day.", "On which day will it happen?"),
@@ -52,6 +55,12 @@ ASKED = {
     ("use", "purpose"): ("What is it made for?", "What do people do with it?"),
     ("pair", "same"): ("Do both sentences say the same?", "Is it one event or are there two?", "Compare who, what, where and when.", "Does the second sentence change anything?", "Other words may be used, but is the meaning kept?", "Do the two agree?"),
     ("pair", "changed"): ("What was changed?", "In which point do they differ?", "Find the detail that is new in the second sentence.", "Name the point in which the two do not agree."),
+    ("pair", "same person"): ("Is it the same person?", "Does the same person act in both?"),
+    ("pair", "same place"): ("Is it the same city?", "Do both happen in one place?"),
+    ("pair", "same day"): ("Is it the same day?", "Do both happen on one day?"),
+    ("pair", "same action"): ("Is the same done in both?", "Do both verbs mean one deed?"),
+    ("pair", "new"): ("Which word is new in the second sentence?", "What does the second sentence say instead?", "Copy the word that makes the difference."),
+    ("pair", "former"): ("Which word was replaced?", "What did the first sentence say instead?"),
     ("entailment", "relation"): ("Is the second sentence right if the first one is?", "Check the claim against the evidence.", "What does the first sentence say about the second?", "Can both be right?", "Is the guess true?", "Must we believe the claim?"),
     ("entities", "person"): ("Who is named?", "Which human being appears in the sentence?", "Find the person.", "The name of a man or a woman is wanted.", "Neither a firm nor a place is wanted, but a person."),
     ("entities", "city"): ("Which city is named?", "In which place does it happen?", "Find the city.", "The name of a town is wanted.", "Neither a firm nor a person is wanted, but a place."),
@@ -89,6 +98,11 @@ _JOINED = ("Answer {}.", "Write {}.", "Say {}.", "The output is {}.", "Reply {}.
 _ONE = ("{} if {}", "{} if {}", "{} when {}", "{}, which means that {}", "{} where {}")
 
 
+def asked_for(rng: Random, family: str, key: str, closed: bool) -> str:
+    """One of the sentences above, or a composed one."""
+    return rng.choice(ASKED[family, key]) if rng.random() < 0.45 else composed(rng, family, key, closed)
+
+
 def prose(
     rng: Random, family: str, key: str, inputs: str, labels: Sequence[str], whats: Sequence[str], clauses: bool
 ) -> str:
@@ -96,9 +110,8 @@ def prose(
     parts = [rng.choice(SETTINGS[family])] if rng.random() < 0.75 else []
     if rng.random() < 0.4:
         parts.append(rng.choice(("You get {}.", "The input is {}.", "In this task you see {}.")).format(inputs))
-    asks = ASKED[family, key]
     if not (labels and clauses and rng.random() < 0.4):
-        parts.append(rng.choice(asks))
+        parts.append(demand(rng, asked_for(rng, family, key, bool(labels))))
     rest = [rng.choice(_COUNTS)] if rng.random() < 0.3 else []
     if not labels:
         if key not in ("full", "right", "told", "purpose") and rng.random() < 0.6:

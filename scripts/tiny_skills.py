@@ -228,5 +228,5 @@ def comparing(rng: Random, count: int) -> Lesson:
 
 
 SKILLS: tuple[tuple[float, Callable[[Random, int], Lesson]], ...] = (
-    (5.0, copying), (3.0, membership), (0.7, opposite), (1.0, contains), (3.0, comparing),
+    (2.5, copying), (1.5, membership), (0.7, opposite), (0.7, contains), (2.5, comparing),
 )  # fmt: skip

@@ -36,6 +36,10 @@ POLARITY: Classes = {
     "negative": (("negative", "bad", "unhappy", "angry", "unfavorable", "dissatisfied", "blame"), ("the writer is angry", "the opinion is bad", "the author will not come back", "the writer warns others", "the customer is disappointed", "it ends with blame")),
     "neutral": (("neutral", "average", "indifferent", "middle", "unsure"), ("the writer has no clear opinion", "it is neither good nor bad", "the author is indifferent", "the customer does not care")),
 }  # fmt: skip
+ASPECT: Classes = {
+    "positive": (POLARITY["positive"][0], ("the part is praised", "the opinion on it is good", "they liked it", "this part was good")),
+    "negative": (POLARITY["negative"][0], ("the part is blamed", "the opinion on it is bad", "they did not like it", "this part was bad")),
+}  # fmt: skip
 REVIEWS = (
     "a review",
     "a customer review",
@@ -60,19 +64,45 @@ MESSAGES = (
     "a wish of a client",
 )
 
+_WISHES: dict[str, tuple[str, ...]] = {
+    "play": ("music should begin", "they ask for a song"), "pause": ("the music should end", "they ask for quiet"),
+    "rate": ("they tell how good a song is", "they praise or blame the music"), "find": ("they do not know where a song is", "a song must be looked for"),
+    "on": ("something should be put on", "they want a device to run"), "off": ("something should be put off", "they do not need a device any more"),
+    "lock": ("nobody should come in", "they want a door closed"), "clean": ("something is dirty", "they want less dirt"),
+    "add": ("they plan something new", "something new goes into the plan"), "delete": ("something is taken out of the plan", "they drop a meeting"),
+    "move": ("they prefer another day", "something is put on another day"), "show": ("they want to see the plan", "they ask for what will happen"),
+    "order": ("they want to have something", "they ask for goods"), "return": ("they send something back", "they do not want it any more"),
+    "track": ("they ask if it is on the way", "they wait for something and ask where it is"), "size": ("they ask whether it fits", "they ask for its length"),
+    "visit": ("they want to be seen by a doctor", "they ask for a day with the doctor"), "medicine": ("they need something from the doctor to take", "they ask for pills"),
+    "pain": ("something hurts", "they feel bad"), "bill": ("they ask what it costs", "they ask how much must be paid"),
+}  # fmt: skip
+_DEEDS: dict[str, tuple[str, ...]] = {
+    "question": ("they ask for something that they do not know", "an answer is expected", "information is wanted"),
+    "request": ("they ask for a deed", "another person should act", "they give an order"),
+    "thanks": ("somebody is thanked", "they are glad about help", "gratitude is shown"),
+    "apology": ("they are sorry", "they did something wrong", "they ask to be forgiven"),
+    "offer": ("they want to help", "they propose to do it", "help is promised"),
+    "refusal": ("they say no", "they do not want to do it", "something is denied"),
+    "greeting": ("they meet somebody", "somebody is welcomed", "they say good day"),
+    "statement": ("something is told", "they inform somebody", "a fact is given"),
+}
 INTENT: Classes = {}
 for _intents in (w.INTENTS[d] for d in ("music", "home", "calendar", "shopping", "clinic")):
     for _name, (_labels, _description, _) in _intents.items():
-        INTENT[_name] = (_labels, (_description,))
+        INTENT[_name] = (_labels, (_description, *_WISHES[_name]))
 TOPIC: Classes = {
     name: (labels, (f"the text is about {labels[0]}", f"it deals with {labels[-1]}", f"it tells of a {agents[0]} or a {agents[1]}"))
     for name, (labels, agents, _) in w.TOPICS.items()
 }  # fmt: skip
-ACT: Classes = {name: (labels, (description,)) for name, (labels, description, _) in w.ACTS.items()}
+ACT: Classes = {name: (labels, (description, *_DEEDS[name])) for name, (labels, description, _) in w.ACTS.items()}
 SAME: Classes = {
     "yes": (("same", "equal", "paraphrase", "equivalent", "match"), ("both sentences mean the same", "the second repeats the first in other words", "the two agree in all points")),
     "no": (("different", "unequal", "distinct", "changed", "mismatch"), ("the sentences differ in a point", "the second tells something else", "the two do not agree")),
 }  # fmt: skip
+SAME_POINT: Classes = {
+    "yes": (SAME["yes"][0], ("it is the same in both", "they have it in common", "nothing was changed there")),
+    "no": (SAME["no"][0], ("it is not the same in both", "they differ in it", "it was changed")),
+}
 RELATION: Classes = {
     "entailment": (("entailment", "follows", "supported", "implied", "true", "yes"), ("the second sentence follows from the first", "the claim must be true", "the first sentence supports the claim")),
     "contradiction": (("contradiction", "conflict", "refuted", "impossible", "false", "no"), ("the second sentence conflicts with the first", "the claim must be false", "the first sentence refutes the claim")),
@@ -131,9 +161,11 @@ _two = "Sentence 1: {text} Sentence 2: {second}"
 _nli = "Premise: {text} Hypothesis: {hypothesis}"
 FEATURES: tuple[Feature, ...] = (
     Feature("review", "Sentiment Analysis", "overall", REVIEWS, ("decide how the writer feels overall", "classify the general opinion", "judge the final verdict", "tell the sentiment of the whole text", "find out whether the customer is content"), classes=POLARITY, weight=2.5),
-    Feature("review", "Sentiment Analysis", "opinion", tuple(r + " and one aspect of it" for r in REVIEWS), ("decide what is said about the aspect", "classify the opinion on the named aspect", "judge the sentiment for this aspect only"), "{text} Aspect: {aspect}", {k: POLARITY[k] for k in ("positive", "negative")}, weight=2),
+    Feature("review", "Sentiment Analysis", "opinion", tuple(r + " and one aspect of it" for r in REVIEWS), ("decide what is said about the aspect", "classify the opinion on the named aspect", "judge the sentiment for this aspect only"), "{text} Aspect: {aspect}", ASPECT, weight=2),
     Feature("review", "Information Extraction", "liked", REVIEWS, ("name the thing that the writer liked", "write down what is praised", "find the good part"), weight=1.2),
     Feature("review", "Information Extraction", "disliked", REVIEWS, ("name the thing that the writer did not like", "write down what is criticised", "find the bad part"), weight=1.2),
+    Feature("review", "Information Extraction", "said", tuple(r + " and one aspect of it" for r in REVIEWS), ("write the word that judges the aspect", "copy what is said about the aspect", "tell how the aspect is called"), "{text} Aspect: {aspect}", weight=1.5),
+    Feature("review", "Information Extraction", "aspect", tuple(r + " and a word from it" for r in REVIEWS), ("write the thing that the word judges", "tell what the word is about", "name the thing that is called so"), "{text} Word: {said}", weight=1.2),
     Feature("utterance", "Intent Identification", "intent", MESSAGES, ("detect what the user wants", "identify the intent", "find the purpose of the message", "tell which service is needed", "classify the wish"), classes=INTENT, weight=3),
     *(
         Feature("utterance", "Information Extraction", key, MESSAGES, tuple(f"{verb} {what}" for verb in ("extract", "write", "find", "copy", "fill the slot with") for what in whats), weight=0.6)
@@ -144,10 +176,25 @@ FEATURES: tuple[Feature, ...] = (
     Feature("use", "Commonsense Classification", "sensible", ("a statement about an object", "a sentence about daily life", "a claim about a thing"), ("decide whether it makes sense", "judge whether the statement is plausible", "check it with common sense"), classes=SENSE, weight=2),
     Feature("use", "Question Answering", "object", ("a question with two options", "a purpose and two things", "two objects and a goal"), ("choose the object that fits", "pick the right option", "select the thing that one needs"), "What can {purpose}? Options: {option 1}, {option 2}", weight=1.5),
     Feature("use", "Question Answering", "choice", ("a question with two options", "a purpose and two things"), ("tell which option fits", "tell which one of the two is right"), "What can {purpose}? 1: {option 1} 2: {option 2}", ORDER, weight=1.2),
+    *(
+        Feature("use", "Question Answering", key, ("somebody with a plan and two things", "a plan and two options"), asks, frame, classes, weight=0.8)
+        for key, asks, frame, classes in (
+            ("object", ("choose what helps", "pick what is needed"), "{person} needs something to {purpose}. Options: {option 1}, {option 2}", {}),
+            ("object", ("choose what helps", "pick what is needed"), "To {purpose}, does {person} take the {option 1} or the {option 2}?", {}),
+            ("choice", ("tell which one helps", "say which one is needed"), "{person} needs something to {purpose}. 1: {option 1} 2: {option 2}", ORDER),
+            ("choice", ("tell which one helps", "say which one is needed"), "To {purpose}, does {person} take the {option 1} or the {option 2}?", ORDER),
+        )
+    ),
     Feature("use", "Question Answering", "weight", ("the name of a thing", "an object"), ("tell whether it is heavy or light", "judge its weight"), "{object}", WEIGHT, weight=0.2),
     Feature("use", "Question Answering", "purpose", ("the name of a thing", "an object"), ("tell what it is used for", "name its purpose"), "{object}", weight=0.3),
     Feature("pair", "Text Matching", "same", PAIRS, ("decide whether they mean the same", "judge whether one is a paraphrase of the other", "compare their meaning", "find out if they tell the same event"), _two, SAME, weight=3.5),
     Feature("pair", "Text Matching", "changed", PAIRS, ("find what differs", "name the kind of difference", "tell which detail was changed"), _two, CHANGED, weight=1.5),
+    *(
+        Feature("pair", "Text Matching", f"same {point}", PAIRS, (f"compare the {name}", f"tell whether the {name} is the same", f"decide if both have one {name}"), _two, SAME_POINT, weight=0.6)
+        for point, name in (("person", "person"), ("place", "city"), ("day", "day"), ("action", "deed"))
+    ),
+    Feature("pair", "Information Extraction", "new", PAIRS, ("write the word of the second sentence that changes the meaning", "name what is new in the second sentence", "copy the changed word"), _two, weight=1),
+    Feature("pair", "Information Extraction", "former", PAIRS, ("write the word of the first sentence that was changed", "name what stood there before", "copy the word that is gone"), _two, weight=0.5),
     Feature("entailment", "Textual Entailment", "relation", ("a premise and a hypothesis", "a sentence and a claim", "two sentences", "a fact and a guess"), ("decide whether the second follows from the first", "judge the claim by the premise", "classify their logical relation", "check the guess"), _nli, RELATION, weight=3.5),
     *(
         Feature("entities", "Named Entity Recognition", key, ("a news sentence", "a sentence", "a line of a report"), tuple(f"{verb} {what}" for verb in ("find", "extract", "write down", "give") for what in whats), weight=0.6)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -67,7 +68,7 @@ def definition_of(
     quote = '"{}"' if rng.random() < 0.2 else "{}"
     named = [quote.format(label) for label in labels]
     parts = [rng.choice(INTRO).format(inputs)] if rng.random() < 0.85 else []
-    parts.append(rng.choice(_ASK).format(ask) if rng.random() < 0.8 else sentence(ask) + ".")
+    parts.append(demand(rng, ask))
     if labels and (clauses or rng.random() < 0.45):
         shape = rng.choice(CLAUSE)
         order = list(zip(named, whats, strict=True))
@@ -89,6 +90,35 @@ def definition_of(
         parts.insert(rng.randint(0, len(parts)), padding(rng))
     return " ".join(p for p in parts if p)
 
+
+def demand(rng: Random, ask: str) -> str:
+    """``ask``, an infinitive or a sentence with its mark, as a sentence."""
+    if ask[-1] in ".?":
+        return ask
+    return rng.choice(_ASK).format(ask) if rng.random() < 0.8 else sentence(ask) + "."
+
+
+def weathered(rng: Random, text: str, kept: Sequence[str]) -> str:
+    """``text`` with some words left out, replaced or put in; never those of ``kept``.
+
+    A definition says more than it must. Who has read only whole ones clings to their exact wording.
+    """
+    holy = _LINKS | {word.strip(_MARKS).lower() for phrase in kept for word in phrase.split()}
+    share = rng.uniform(0.02, 0.12)
+    out: list[str] = []
+    for word in text.split():
+        bare = word.strip(_MARKS)
+        if bare.lower() in holy or not bare.isalpha() or rng.random() >= share:
+            out.append(word)
+        elif (chance := rng.random()) < 0.4:
+            out.append(word.replace(bare, rng.choice(_COMMON)))
+        elif chance < 0.6:
+            out += [rng.choice(_COMMON), word]
+    return " ".join(out)
+
+
+_LINKS = frozenset("if when where means otherwise else not cases other say output answer write use label".split())
+_MARKS = ".,:;?!\"'()/"
 
 # Real definitions hold words that were never trained on; these teach to read past them.
 _ASIDE = (
@@ -138,6 +168,12 @@ def _pseudoword(rng: Random) -> str:
 
 _CHOOSE = ("{A}: {L}?", "{A}, {L}?", "{A} ({L}).", "{A}. Choose {L}.", "{L}? {A}.", "Say {L}: {a}.", "{A}: {L}.")
 _TRUTH = ("Is it true that {w}?", "{W}?", "Tell whether {w}.", "{W}, right?", "Is it so that {w}?", "Check this: {w}.")
+
+
+def question_of(what: str) -> str:
+    """``what``, a statement, as a question; empty where it has no "is" or "are"."""
+    found = re.fullmatch(r"(.+?) (is|are|was|were|can|should|must|may) (.+)", what)
+    return sentence(f"{found[2]} {found[1]} {found[3]}?") if found else ""
 
 
 def short_question(rng: Random, ask: str, labels: Sequence[str], whats: Sequence[str], truth: bool) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from random import Random
 
@@ -44,6 +45,49 @@ def test_a_solved_example_is_ended_by_the_line_feed(tokenizer) -> None:  # type:
     assert told == [" red", "\n", " blue", script.EOS]
 
 
+def test_text_is_predicted_at_its_weight_but_never_a_definition(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    branches = ((("a big dog ->", False), (" red", True)), (("a cat ->", False), (" blue", True)))
+    texts = ("Say a colour.", *(text for branch in branches for text, _ in branch))
+    pieces = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+    sheet, page = (script.Encoded(Row(view, "Say a colour.", branches), pieces, 0.5) for view in ("x", "page/x"))
+    plain = script.Encoded(Row("x", "Say a colour.", branches), pieces)
+    assert sheet.answers == page.answers == plain.answers == sum(token >= 0 for token in plain.target)
+    first = len(pieces[0])
+    assert sheet.target[:first] == plain.target[:first] == [-1] * first
+    assert page.target[: first - 1] == pieces[0][1:]
+    for row_ in (sheet, page):
+        for spot, token in enumerate(row_.target):
+            if plain.target[spot] >= 0:  # an answer keeps its target and its weight
+                assert (token, row_.weight[spot]) == (plain.target[spot], plain.weight[spot])
+            elif token >= 0:
+                assert (token, row_.weight[spot]) == (row_.ids[spot + 1], 0.5)
+                assert row_.segment[spot] == row_.segment[spot + 1]
+    assert sum(token >= 0 for token in sheet.target) > sheet.answers
+
+
+def test_heads_start_by_attending_to_the_same_token(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    model = script.build_model(len(tokenizer), seed=0)
+    for layer in model.model.layers:
+        both = torch.stack([layer.self_attn.q_proj.weight.flatten(), layer.self_attn.k_proj.weight.flatten()])
+        assert torch.corrcoef(both)[0, 1].item() == pytest.approx(script.ALIKE, abs=0.03)
+    words = tokenizer(" red blue green dog cat house two", add_special_tokens=False).input_ids
+    ids = torch.tensor([[*words, *words]])
+    attention = model(ids, output_attentions=True).attentions[0][0]  # heads, queries, keys
+    n = len(words)
+    again = attention[:, range(n, 2 * n), range(n)].mean()
+    others = attention[:, n:, :n].sum() / (4 * n * (n - 1)) - again / (n - 1)
+    assert again > 2 * others
+
+
+def test_drawing_ahead_keeps_the_order_and_ends_with_its_reader() -> None:
+    before = threading.active_count()
+    stream = script.ahead(iter(range(1000)), depth=3)
+    assert [next(stream) for _ in range(20)] == list(range(20))
+    assert threading.active_count() == before + 1
+    stream.close()
+    assert threading.active_count() == before
+
+
 def test_packed_branches_give_the_logits_of_separate_sequences(tokenizer) -> None:  # type: ignore[no-untyped-def]
     model = script.build_model(len(tokenizer), seed=0)
     prefix, one, two = "Say a colour.\n\n", "Input: red\nOutput:", "Input: a big dog\nOutput:"
@@ -66,6 +110,21 @@ def test_the_gradients_of_the_parts_sum_to_that_of_the_whole(tokenizer) -> None:
     assert sum(part[0] for part in parts) == pytest.approx(loss, rel=1e-4)
     for parameter, *pieces in zip(expected, *(part[1] for part in parts), strict=True):
         torch.testing.assert_close(sum(pieces), parameter, atol=1e-4, rtol=1e-3)
+
+
+def test_the_rate_falls_twice() -> None:
+    steps = script.CYCLE + 1000
+    rates = [script.rate(step, steps) for step in range(steps)]
+    start, again = round(script.CYCLE * (1 - script.DECAY)), script.CYCLE + script.WARM
+    assert rates[script.WARM : start] == [1.0] * (start - script.WARM)
+    assert rates[start:] != sorted(rates[start:], reverse=True)
+    for fall in (rates[start : script.CYCLE], rates[again:]):
+        assert fall == sorted(fall, reverse=True)
+        assert 0 < fall[-1] < 0.01
+    assert max(rates[script.CYCLE :]) <= script.AGAIN
+    short = [script.rate(step, 100) for step in range(100)]
+    assert max(short) <= 1
+    assert 0 < short[-1] < 0.05
 
 
 def test_orthogonal_brings_singular_values_near_one() -> None:

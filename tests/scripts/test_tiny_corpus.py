@@ -7,7 +7,9 @@ import pytest
 
 tiny_corpus = pytest.importorskip("tiny_corpus")
 
-from tiny_wording import Row  # noqa: E402
+from tiny_asks import NAMED, composed  # noqa: E402
+from tiny_prose import ASKED  # noqa: E402
+from tiny_wording import Row, question_of, weathered  # noqa: E402
 
 from snibench.data.mini import tasks  # noqa: E402
 from snibench.data.mini.grammar import FAMILIES  # noqa: E402
@@ -31,7 +33,7 @@ def text_of(row: "Row") -> str:
 @pytest.fixture(scope="module")
 def rows() -> "list[Row]":
     rng = Random("overlap")
-    return [tiny_corpus.row(rng, rich=bool(number % 2)) for number in range(2 * ROWS)]
+    return [tiny_corpus.row(rng, rich=bool(number % 2), late=number % 4 == 1) for number in range(2 * ROWS)]
 
 
 def test_no_eight_words_of_an_unseen_task_are_in_the_training_text_but_those_of_its_inputs(
@@ -120,6 +122,39 @@ def test_labels_of_a_lesson_are_told_by_its_definition() -> None:
         lesson = tiny_corpus.lesson(rng, 2, rich=bool(number % 2))
         known = f" {normalise_answer(lesson.definition)} "
         assert all(f" {normalise_answer(label)} " in known for label in lesson.labels), lesson.definition
+
+
+def test_everything_that_can_be_asked_has_composed_wordings() -> None:
+    asked = {(f.family, f.key) for f in tiny_corpus.FEATURES}
+    assert asked == set(NAMED) == set(ASKED)
+    rng = Random(9)
+    for family, key in sorted(asked):
+        assert len({composed(rng, family, key, closed=True) for _ in range(300)}) > 20, (family, key)
+
+
+def test_statements_become_questions() -> None:
+    assert question_of("the writer is pleased") == "Is the writer pleased?"
+    assert question_of("the sentences differ in a point") == ""
+
+
+def test_late_pages_ask_more_for_yes_or_no() -> None:
+    def share(late: bool) -> float:
+        rng = Random(11)
+        drawn = [tiny_corpus.lesson(rng, 2, rich=True, late=late) for _ in range(3000)]
+        closed = [{label.lower() for label in one.labels} for one in drawn if one.labels]
+        return sum(labels in ({"yes", "no"}, {"true", "false"}) for labels in closed) / len(closed)
+
+    assert share(late=True) > 1.3 * share(late=False)
+
+
+def test_weathering_keeps_what_must_be_kept() -> None:
+    rng = Random(10)
+    text = "Read the review with care. Answer very good if the guest is happy, otherwise sad."
+    worn = {weathered(rng, text, ("very good", "sad", "the guest is happy")) for _ in range(500)}
+    assert len(worn) > 50
+    kept = ["very", "good", "if", "guest", "is", "happy,", "otherwise", "sad."]
+    for one in worn:
+        assert [word for word in one.split() if word in kept] == kept, one
 
 
 def test_the_first_branch_of_solved_examples_ends_at_an_answer(rows: "list[Row]") -> None:

@@ -58,7 +58,7 @@ def review(rng: Random, domain: str) -> Draw:
     first, second = rng.sample(w.THINGS[domain], 2)
     overall = rng.choice(("positive", "negative", "neutral"))
     liked, disliked = (first, second) if rng.random() < 0.5 else (second, first)
-    one, two = _judgement(rng, first, first == liked), _judgement(rng, second, second == liked)
+    (one, word), (two, other_word) = (_judgement(rng, thing, thing == liked) for thing in (first, second))
     verdict = rng.choice(w.VERDICTS[overall])
     joint = rng.choice((", but ", ". On the other hand, ", ", while ", ". However, "))
     text = (
@@ -73,20 +73,25 @@ def review(rng: Random, domain: str) -> Draw:
             "disliked": disliked,
             "aspect": aspect,
             "opinion": "positive" if aspect == liked else "negative",
+            "said": word if aspect == first else other_word,
         },
     )
 
 
-def _judgement(rng: Random, thing: str, good: bool) -> str:
+def _judgement(rng: Random, thing: str, good: bool) -> tuple[str, str]:
+    """A clause on ``thing``, and the word in it that judges."""
     kind = rng.random()
     if kind < 0.45:
-        return f"the {thing} was {rng.choice(w.DEGREES)} {rng.choice(w.PRAISE if good else w.BLAME)}"
+        degree, word = rng.choice(w.DEGREES), rng.choice(w.PRAISE if good else w.BLAME)
+        return f"the {thing} was {degree} {word}", word
     if kind < 0.6:
-        return f"the {thing} was not {rng.choice(w.BLAME if good else w.PRAISE)}"
+        word = rng.choice(w.BLAME if good else w.PRAISE)
+        return f"the {thing} was not {word}", f"not {word}"
     if kind < 0.8:
-        return f"I {rng.choice(w.LIKE if good else w.DISLIKE)} the {thing}"
-    adjective = rng.choice(w.PRAISE if good else w.BLAME)
-    return f"they have {article(adjective)} {thing}"
+        word = rng.choice(w.LIKE if good else w.DISLIKE)
+        return f"I {word} the {thing}", word
+    word = rng.choice(w.PRAISE if good else w.BLAME)
+    return f"they have {article(word)} {thing}", word
 
 
 def utterance(rng: Random, domain: str) -> Draw:
@@ -204,11 +209,12 @@ def _event(rng: Random, domain: str, *others: _Event) -> _Event:
 
 def pair(rng: Random, domain: str) -> Draw:
     """Two sentences that tell the same event in other words, or differ in one point or two."""
-    event = _event(rng, domain)
+    event = old = _event(rng, domain)
     same = rng.random() < 0.5
     changed = "nothing"
     one = event.told(rng)
     verb, adjective = rng.choice(((1, 1), (1, 0), (0, 1)))
+    points: set[str] = set()
     if not same:
         changed = rng.choice(("person", "place", "day", "action"))
         if changed == "action":
@@ -224,9 +230,17 @@ def pair(rng: Random, domain: str) -> Draw:
             _other(rng, w.CITIES, event.city) if "place" in points else event.city,
             _other(rng, w.DAYS, event.day) if "day" in points else event.day,
         )
+    new = {"person": event.person, "place": event.city, "day": event.day, "action": event.verb[2]}
+    former = {"person": old.person, "place": old.city, "day": old.day, "action": event.verb[0]}
     return Draw(
         one,
-        {"second": event.told(rng, verb, adjective), "same": "yes" if same else "no", "changed": changed},
+        {
+            "second": event.told(rng, verb, adjective),
+            "same": "yes" if same else "no",
+            "changed": changed,
+            **{f"same {point}": "no" if point in points else "yes" for point in new},
+            **({"new": new[changed], "former": former[changed]} if changed in new else {}),
+        },
     )
 
 
