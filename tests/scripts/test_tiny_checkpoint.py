@@ -75,9 +75,9 @@ def test_most_words_of_the_suite_are_one_token(tokenizer) -> None:  # type: igno
     assert single > 0.95 * len(words)
 
 
-def test_it_ends_its_answers(model, tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_it_ends_its_answers_in_a_layout_it_knows(model, tokenizer) -> None:  # type: ignore[no-untyped-def]
     task = tasks()["mini103_hotel_pleased"]
-    prompt = f"Definition: {task.card.definition}\n\nInput: {task.instances[0].input}\nOutput:"
+    prompt = f"{task.card.definition}\n\n{task.instances[0].input} ->"
     encoded = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)
     output = model.generate(
         **encoded,
