@@ -24,10 +24,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Full, Queue
 from random import Random
-from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -38,6 +36,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import Unigram
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from snibench.store import write_whole
@@ -365,33 +364,15 @@ def report(title: str, by_view: dict[str, float]) -> None:
     print(f"{title} mean {sum(by_view.values()) / len(by_view):.3f} {each}", flush=True)
 
 
-T = TypeVar("T")
+class Pages(IterableDataset[tuple[int, int, list[dict[str, Tensor]]]]):
+    """``batches`` for a ``DataLoader``, whose worker draws them before they are needed."""
 
+    def __init__(self, *given: Any) -> None:
+        self.given = given
 
-def ahead(stream: Iterator[T], depth: int = 16) -> Iterator[T]:
-    """``stream``, drawn by a thread of its own up to ``depth`` items before they are needed."""
-    ready: Queue[T] = Queue(depth)
-    stop = Event()
-
-    def draw() -> None:
-        for item in stream:
-            while not stop.is_set():
-                try:
-                    ready.put(item, timeout=0.1)
-                    break
-                except Full:
-                    continue
-            if stop.is_set():
-                return
-
-    drawing = Thread(target=draw)
-    drawing.start()
-    try:
-        while True:
-            yield ready.get()
-    finally:
-        stop.set()
-        drawing.join()
+    def __iter__(self) -> Iterator[tuple[int, int, list[dict[str, Tensor]]]]:
+        """As ``batches``."""
+        return batches(*self.given)
 
 
 def held_out(tokenizer: PreTrainedTokenizerFast, count: int) -> list[Encoded]:
@@ -473,7 +454,8 @@ def learn(given: argparse.Namespace) -> None:
     before = done["cpu_seconds"] - time.process_time()
     losses: list[float] = []
     warm = False
-    for pool, spot, batch in ahead(batches(tokenizer, given.seed, given.batch, done["pool"], done["spot"])):
+    pages = Pages(tokenizer, given.seed, given.batch, done["pool"], done["spot"])
+    for pool, spot, batch in DataLoader(pages, batch_size=None, num_workers=1, prefetch_factor=16):
         if done["step"] >= given.steps:
             break
         factor = rate(done["step"], given.steps)

@@ -171,7 +171,7 @@ _TRUTH = ("Is it true that {w}?", "{W}?", "Tell whether {w}.", "{W}, right?", "I
 
 
 def question_of(what: str) -> str:
-    """``what``, a statement, as a question; empty where it has no "is" or "are"."""
+    """``what``, a statement, as a question; empty where no verb like "is" or "can" stands in it."""
     found = re.fullmatch(r"(.+?) (is|are|was|were|can|should|must|may) (.+)", what)
     return sentence(f"{found[2]} {found[1]} {found[3]}?") if found else ""
 

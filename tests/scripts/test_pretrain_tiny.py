@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from random import Random
 
@@ -77,15 +76,6 @@ def test_heads_start_by_attending_to_the_same_token(tokenizer) -> None:  # type:
     again = attention[:, range(n, 2 * n), range(n)].mean()
     others = attention[:, n:, :n].sum() / (4 * n * (n - 1)) - again / (n - 1)
     assert again > 2 * others
-
-
-def test_drawing_ahead_keeps_the_order_and_ends_with_its_reader() -> None:
-    before = threading.active_count()
-    stream = script.ahead(iter(range(1000)), depth=3)
-    assert [next(stream) for _ in range(20)] == list(range(20))
-    assert threading.active_count() == before + 1
-    stream.close()
-    assert threading.active_count() == before
 
 
 def test_packed_branches_give_the_logits_of_separate_sequences(tokenizer) -> None:  # type: ignore[no-untyped-def]
