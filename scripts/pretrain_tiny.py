@@ -15,303 +15,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
-import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tiny_corpus import row
-from tiny_wording import SYLLABLES, Row
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
-from tokenizers.models import Unigram
+from tiny_batches import PARTS, Encoded, Pages, collate, held_out
+from tiny_model import Muon, build_model
+from tiny_tokenizer import PAD_ID, build_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from torch.utils.data import DataLoader
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from snibench.store import write_whole
 
-EOS, GLUE = "<eos>", "\ue000"
-EOS_ID, PAD_ID = 0, 2
-WORDS = 2300
-READING_WEIGHT = 0.3  # of a text without a task, where an answer has 1
-TEXT_WEIGHT = 0.06  # of each token of a text or a question, where it is predicted at all
-TEXT_SHARE = 0.5  # of the rows whose texts and questions are predicted as well
-ALIKE = 0.9  # correlation of the first key and query matrices
-SUFFIXES = (
-    "ed",
-    "es",
-    "th",
-    "ou",
-    "an",
-    "en",
-    "on",
-    "or",
-    "ar",
-    "ic",
-    "ive",
-    "able",
-    "ful",
-    "ness",
-    "ist",
-    "ity",
-    "ous",
-    "ate",
-)
 CYCLE = 6600  # steps of the first cycle of the learning rate; what is left is a second
 DECAY = 0.77  # last share of the first cycle, in which the learning rate falls to zero
 AGAIN = 0.5  # share of the rate from which it falls again in the second cycle
-LATE = 1099  # pool from which more is asked for yes or no
-SAVE = 250  # steps between two states
-PARTS = 2  # of a batch, each the work of one thread: on a busy machine threads must not wait for each other often
-RICH = 250  # pool from which definitions are written as people write; the short ones are learned first
 WARM = 60  # steps until the learning rate has risen
-WORD = re.compile(r" ?[^\W\d_]+| ?\d| ?[^\w\s]+|_|\n+|\s+")
-
-# -------------------------------------------------------------------------------- tokenizer
-
-
-def text_of(row: Row) -> str:
-    """A row as one text."""
-    return row.prefix + "\n\n".join("".join(text for text, _ in branch) for branch in row.branches)
-
-
-def glued(text: str) -> str:
-    """``text`` with a mark and a blank before each word that no blank precedes; a word is one token anywhere."""
-    return re.sub(r"(?<! )(?<![^\W\d_])(?=[^\W\d_])", GLUE + " ", text)
-
-
-def build_tokenizer(rows: int = 20_000) -> PreTrainedTokenizerFast:
-    """One token per frequent word of the pre-training text; other words fall back to pieces, letters, bytes.
-
-    A quoted label and the same label as an answer share a token: a word always carries its blank, and a mark
-    tells where the blank is not there. Decoding returns the text exactly, but for the private-use mark itself.
-    """
-    rng = Random("tiny tokenizer")
-    counts: Counter[str] = Counter()
-    for number in range(rows):
-        counts.update(WORD.findall(glued(text_of(row(rng, bool(number % 2))))))
-    frequent = [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:WORDS]]
-    total = sum(counts.values())
-    letters = [chr(c) for c in range(33, 127)]
-    vocabulary: dict[str, float] = {EOS: 0.0, "<unk>": 0.0, "<pad>": 0.0}
-    vocabulary |= {f"<0x{byte:02X}>": -20.0 for byte in range(256)}
-    vocabulary |= {word: math.log(counts[word] / total) for word in frequent}
-    for piece in (GLUE, "\n", "\n\n", " ", *letters, *(" " + mark for mark in letters if not mark.isalnum())):
-        vocabulary.setdefault(piece, -14.0)
-    for piece in sorted({*SYLLABLES, *SUFFIXES}):
-        vocabulary.setdefault(piece, -14.0)
-    tokenizer = Tokenizer(Unigram(list(vocabulary.items()), unk_id=1, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Replace(Regex(r"(?<![ \p{L}])(?=\p{L})"), GLUE + " ")
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(
-        Regex(rf"{GLUE}| ?\p{{L}}+| ?\p{{N}}| ?[^\s\p{{L}}\p{{N}}{GLUE}]+|\n+|\s+"), "isolated"
-    )
-    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Replace(GLUE + " ", "")])
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in (EOS, "<unk>", "<pad>")])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=EOS,
-        pad_token="<pad>",
-        unk_token="<unk>",
-        clean_up_tokenization_spaces=False,
-        model_max_length=2048,
-    )
-
-
-# ------------------------------------------------------------------------------------ model
-
-
-def build_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
-    """A Llama of about 1.1M parameters with random weights."""
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=128,
-        intermediate_size=288,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        head_dim=40,
-        max_position_embeddings=2048,
-        rope_theta=100_000.0,
-        tie_word_embeddings=True,
-        initializer_range=0.06,
-        bos_token_id=None,
-        eos_token_id=EOS_ID,
-        pad_token_id=PAD_ID,
-        attn_implementation="eager",
-    )
-    model = LlamaForCausalLM(config)
-    look_for_the_same(model)
-    return model
-
-
-@torch.no_grad()
-def look_for_the_same(model: LlamaForCausalLM) -> None:
-    """Let every head start by attending to tokens like its own: nearly equal keys and queries.
-
-    Looking a word up where it stood before is what most tasks need, and from unrelated matrices a small model comes on
-    it late. Source: Trockman & Kolter, Mimetic initialization of self-attention layers (ICML 2023).
-    """
-    for layer in model.model.layers:
-        query, key = layer.self_attn.q_proj.weight, layer.self_attn.k_proj.weight
-        key.mul_(math.sqrt(1 - ALIKE**2)).add_(query, alpha=ALIKE)
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum whose matrices are made orthogonal before they are applied; equal shapes go in one batch.
-
-    Source: Jordan et al., Muon (2024), with the update scaled to the root mean square of AdamW's (Liu et al., 2025).
-    """
-
-    def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.02) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "decay": decay})
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
-        """Apply one update."""
-        for group in self.param_groups:
-            shapes: dict[torch.Size, list[nn.Parameter]] = {}
-            for parameter in group["params"]:
-                shapes.setdefault(parameter.shape, []).append(parameter)
-            for members in shapes.values():
-                updates = []
-                for parameter in members:
-                    state = self.state[parameter]
-                    buffer = state.setdefault("momentum", torch.zeros_like(parameter))
-                    buffer.lerp_(parameter.grad, 1 - group["momentum"])
-                    updates.append(parameter.grad.lerp(buffer, group["momentum"]))
-                for parameter, update in zip(members, orthogonal(torch.stack(updates)), strict=True):
-                    scale = 0.2 * math.sqrt(max(parameter.shape))
-                    parameter.mul_(1 - group["lr"] * group["decay"]).add_(update, alpha=-group["lr"] * scale)
-
-
-def orthogonal(matrices: Tensor) -> Tensor:
-    """``[n, a, b]`` with singular values brought near 1 by five Newton-Schulz steps."""
-    x = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
-    x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
-    for _ in range(5):
-        gram = x @ x.mT
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return x if matrices.shape[1] <= matrices.shape[2] else x.mT
-
-
-# ---------------------------------------------------------------------------------- batches
-
-
-class Encoded:
-    """A row as tokens: ``ids``, ``segment`` (0 = prefix), ``position``, ``target`` (-1 = none), ``weight``.
-
-    The tokens of one answer share a weight of 1, so that a label counts as much as a sentence. ``text``: the weight of
-    every other token but the definition's, which is full of words that nobody can foresee.
-    """
-
-    __slots__ = ("answers", "ids", "position", "segment", "target", "view", "weight")
-
-    def __init__(self, row: Row, pieces: list[list[int]], text: float = 0.0) -> None:
-        self.view = row.view
-        prefix, *rest = pieces
-        self.ids = list(prefix)
-        self.segment = [0] * len(prefix)
-        self.position = list(range(len(prefix)))
-        self.target = [-1] * len(prefix)
-        self.weight = [0.0] * len(prefix)
-        whole = READING_WEIGHT if row.view == "reading" else 1.0
-        for number, branch in enumerate(row.branches, 1):
-            start, answered = len(self.ids), False
-            for _, is_answer in branch:
-                tokens = rest.pop(0)
-                if answered:  # the blank line after a solved example ends its answer
-                    self.target[-1] = tokens[0]
-                if is_answer and len(self.ids) > start:
-                    self.target[-1] = tokens[0]
-                    self.weight[-1] = whole / (len(tokens) + 1)
-                self.ids += tokens
-                self.target += [*tokens[1:], EOS_ID] if is_answer else [-1] * len(tokens)
-                self.weight += [whole / (len(tokens) + 1) if is_answer else 0.0] * len(tokens)
-                answered = is_answer
-            self.segment += [number] * (len(self.ids) - start)
-            self.position += range(len(prefix), len(prefix) + len(self.ids) - start)
-        self.answers = sum(token >= 0 for token in self.target)
-        if text:
-            first = 0 if row.view.startswith("page/") else len(prefix)
-            for spot in range(first, len(self.ids) - 1):
-                if self.target[spot] < 0 and self.segment[spot] == self.segment[spot + 1]:
-                    self.target[spot], self.weight[spot] = self.ids[spot + 1], text
-
-
-def encoded(tokenizer: PreTrainedTokenizerFast, rows: list[Row], rng: Random | None = None) -> list[Encoded]:
-    """Rows as tokens; pieces are encoded apart, so that an answer's tokens never depend on its prompt.
-
-    With ``rng`` some rows have their texts and questions predicted, too.
-    """
-    texts = [text for row in rows for text in (row.prefix, *(t for branch in row.branches for t, _ in branch))]
-    ids = [encoding.ids for encoding in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-    out, spot = [], 0
-    for r in rows:
-        n = 1 + sum(len(branch) for branch in r.branches)
-        text = TEXT_WEIGHT if rng and rng.random() < TEXT_SHARE else 0.0
-        out.append(Encoded(r, ids[spot : spot + n], text))
-        spot += n
-    return out
-
-
-def collate(rows: list[Encoded]) -> dict[str, Tensor]:
-    """``ids, position, target, weight`` ``[B, L]``; ``mask`` ``[B, 1, L, L]``: causal, prefix and own branch."""
-    length = -(-max(len(r.ids) for r in rows) // 16) * 16
-
-    def padded(values: str, fill: float) -> Tensor:
-        return torch.tensor([getattr(r, values) + [fill] * (length - len(r.ids)) for r in rows])
-
-    segment = padded("segment", -1)
-    visible = (segment[:, None, :] == segment[:, :, None]) | (segment[:, None, :] == 0)
-    visible &= torch.ones(length, length, dtype=torch.bool).tril()
-    return {
-        "ids": padded("ids", PAD_ID),
-        "position": padded("position", 0),
-        "target": padded("target", -1),
-        "weight": padded("weight", 0.0),
-        "answers": torch.tensor([r.answers for r in rows]),
-        "mask": torch.zeros(visible.shape).masked_fill_(~visible, -1e9)[:, None],
-    }
-
-
-def batches(
-    tokenizer: PreTrainedTokenizerFast, seed: int, budget: int, pool: int = 0, spot: int = 0, rows: int = 320
-) -> Iterator[tuple[int, int, list[dict[str, Tensor]]]]:
-    """Endless batches of ``PARTS`` parts, together about ``budget`` tokens, as (pool, spot in it, parts).
-
-    A part holds rows of similar length.
-
-    Pool ``n`` is a function of the seed and ``n`` alone, so that training continues where it stopped.
-    """
-    while True:
-        rng = Random(f"tiny {seed} {pool}")
-        texts = [row(rng, pool >= RICH, pool >= LATE) for _ in range(rows)]
-        drawn = sorted(encoded(tokenizer, texts, rng), key=lambda r: len(r.ids))
-        groups: list[list[Encoded]] = [[]]
-        for r in drawn:
-            if groups[-1] and (len(groups[-1]) + 1) * len(r.ids) > budget // PARTS:
-                groups.append([])
-            groups[-1].append(r)
-        rng.shuffle(groups)
-        for number in range(spot, len(groups) - PARTS + 1, PARTS):
-            yield pool, number, [collate(group) for group in groups[number : number + PARTS]]
-        pool, spot = pool + 1, 0
-
-
-# --------------------------------------------------------------------------------- training
-
+SAVE = 250  # steps between two states
 
 Body = Callable[..., Any]  # the model without its head, compiled or not
 
@@ -362,23 +91,6 @@ def report(title: str, by_view: dict[str, float]) -> None:
     """Print the mean over views and each view."""
     each = " ".join(f"{view}={value:.2f}" for view, value in by_view.items())
     print(f"{title} mean {sum(by_view.values()) / len(by_view):.3f} {each}", flush=True)
-
-
-class Pages(IterableDataset[tuple[int, int, list[dict[str, Tensor]]]]):
-    """``batches`` for a ``DataLoader``, whose worker draws them before they are needed."""
-
-    def __init__(self, *given: Any) -> None:
-        self.given = given
-
-    def __iter__(self) -> Iterator[tuple[int, int, list[dict[str, Tensor]]]]:
-        """As ``batches``."""
-        return batches(*self.given)
-
-
-def held_out(tokenizer: PreTrainedTokenizerFast, count: int) -> list[Encoded]:
-    """Rows of definitions that training does not draw: same families, new wordings and instances."""
-    rng = Random("tiny held out")
-    return [r for r in encoded(tokenizer, [row(rng, True) for _ in range(count)]) if r.view != "reading"]
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

@@ -13,6 +13,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import pretrain_tiny as script  # noqa: E402
+import tiny_batches  # noqa: E402
+import tiny_model  # noqa: E402
+import tiny_tokenizer  # noqa: E402
 from tiny_corpus import row  # noqa: E402
 from tiny_wording import Row  # noqa: E402
 
@@ -21,19 +24,19 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "pretrain_tiny.py"
 
 @pytest.fixture(scope="module")
 def tokenizer():  # type: ignore[no-untyped-def]
-    return script.build_tokenizer(rows=300)
+    return tiny_tokenizer.build_tokenizer(rows=300)
 
 
 def encode(tokenizer, *rows: Row):  # type: ignore[no-untyped-def]
-    return script.encoded(tokenizer, list(rows))
+    return tiny_batches.encoded(tokenizer, list(rows))
 
 
 def test_targets_are_the_answers_and_an_end_of_sequence(tokenizer) -> None:  # type: ignore[no-untyped-def]
     lesson = Row("x", "Task.\n\n", ((("Input: red\nOutput:", False), (" blue", True)), (("a:", False), (" b c", True))))
     (row_,) = encode(tokenizer, lesson)
     told = [token for token in row_.target if token >= 0]
-    assert tokenizer.decode([t for t in told if t != script.EOS_ID]) == " blue b c"
-    assert told.count(script.EOS_ID) == 2
+    assert tokenizer.decode([t for t in told if t != tiny_tokenizer.EOS_ID]) == " blue b c"
+    assert told.count(tiny_tokenizer.EOS_ID) == 2
     assert len(row_.ids) == len(row_.target) == len(row_.segment) == len(row_.position)
 
 
@@ -41,15 +44,15 @@ def test_a_solved_example_is_ended_by_the_line_feed(tokenizer) -> None:  # type:
     parts = (("a ->", False), (" red", True), ("\nb ->", False), (" blue", True))
     (row_,) = encode(tokenizer, Row("x", "", (parts,)))
     told = [tokenizer.decode([token]) for token in row_.target if token >= 0]
-    assert told == [" red", "\n", " blue", script.EOS]
+    assert told == [" red", "\n", " blue", tiny_tokenizer.EOS]
 
 
 def test_text_is_predicted_at_its_weight_but_never_a_definition(tokenizer) -> None:  # type: ignore[no-untyped-def]
     branches = ((("a big dog ->", False), (" red", True)), (("a cat ->", False), (" blue", True)))
     texts = ("Say a colour.", *(text for branch in branches for text, _ in branch))
     pieces = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
-    sheet, page = (script.Encoded(Row(view, "Say a colour.", branches), pieces, 0.5) for view in ("x", "page/x"))
-    plain = script.Encoded(Row("x", "Say a colour.", branches), pieces)
+    sheet, page = (tiny_batches.Encoded(Row(view, "Say a colour.", branches), pieces, 0.5) for view in ("x", "page/x"))
+    plain = tiny_batches.Encoded(Row("x", "Say a colour.", branches), pieces)
     assert sheet.answers == page.answers == plain.answers == sum(token >= 0 for token in plain.target)
     first = len(pieces[0])
     assert sheet.target[:first] == plain.target[:first] == [-1] * first
@@ -65,10 +68,10 @@ def test_text_is_predicted_at_its_weight_but_never_a_definition(tokenizer) -> No
 
 
 def test_heads_start_by_attending_to_the_same_token(tokenizer) -> None:  # type: ignore[no-untyped-def]
-    model = script.build_model(len(tokenizer), seed=0)
+    model = tiny_model.build_model(len(tokenizer), seed=0)
     for layer in model.model.layers:
         both = torch.stack([layer.self_attn.q_proj.weight.flatten(), layer.self_attn.k_proj.weight.flatten()])
-        assert torch.corrcoef(both)[0, 1].item() == pytest.approx(script.ALIKE, abs=0.03)
+        assert torch.corrcoef(both)[0, 1].item() == pytest.approx(tiny_model.ALIKE, abs=0.03)
     words = tokenizer(" red blue green dog cat house two", add_special_tokens=False).input_ids
     ids = torch.tensor([[*words, *words]])
     attention = model(ids, output_attentions=True).attentions[0][0]  # heads, queries, keys
@@ -79,24 +82,24 @@ def test_heads_start_by_attending_to_the_same_token(tokenizer) -> None:  # type:
 
 
 def test_packed_branches_give_the_logits_of_separate_sequences(tokenizer) -> None:  # type: ignore[no-untyped-def]
-    model = script.build_model(len(tokenizer), seed=0)
+    model = tiny_model.build_model(len(tokenizer), seed=0)
     prefix, one, two = "Say a colour.\n\n", "Input: red\nOutput:", "Input: a big dog\nOutput:"
     packed = Row("x", prefix, (((one, False), (" blue", True)), ((two, False), (" green", True))))
     apart = [Row("x", prefix, (branch,)) for branch in packed.branches]
     with torch.no_grad():
-        together, _ = script.target_logits(model, script.collate(encode(tokenizer, packed)))
-        separate = [script.target_logits(model, script.collate(encode(tokenizer, row_)))[0] for row_ in apart]
+        together, _ = script.target_logits(model, tiny_batches.collate(encode(tokenizer, packed)))
+        separate = [script.target_logits(model, tiny_batches.collate(encode(tokenizer, row_)))[0] for row_ in apart]
     torch.testing.assert_close(together, torch.cat(separate), atol=1e-4, rtol=1e-4)
 
 
 def test_the_gradients_of_the_parts_sum_to_that_of_the_whole(tokenizer) -> None:  # type: ignore[no-untyped-def]
-    model = script.build_model(len(tokenizer), seed=0)
+    model = tiny_model.build_model(len(tokenizer), seed=0)
     parameters = list(model.parameters())
     rng = Random(1)
     rows = encode(tokenizer, *(row(rng) for _ in range(6)))
-    whole = float(script.collate(rows)["weight"].sum())
-    loss, expected = script.gradient(model, parameters, script.collate(rows), whole)
-    parts = [script.gradient(model, parameters, script.collate(some), whole) for some in (rows[:2], rows[2:])]
+    whole = float(tiny_batches.collate(rows)["weight"].sum())
+    loss, expected = script.gradient(model, parameters, tiny_batches.collate(rows), whole)
+    parts = [script.gradient(model, parameters, tiny_batches.collate(some), whole) for some in (rows[:2], rows[2:])]
     assert sum(part[0] for part in parts) == pytest.approx(loss, rel=1e-4)
     for parameter, *pieces in zip(expected, *(part[1] for part in parts), strict=True):
         torch.testing.assert_close(sum(pieces), parameter, atol=1e-4, rtol=1e-3)
@@ -119,7 +122,7 @@ def test_the_rate_falls_twice() -> None:
 
 def test_orthogonal_brings_singular_values_near_one() -> None:
     matrices = torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(0))
-    for result in (script.orthogonal(matrices), script.orthogonal(matrices.mT)):
+    for result in (tiny_model.orthogonal(matrices), tiny_model.orthogonal(matrices.mT)):
         values = torch.linalg.svdvals(result)
         assert values.min() > 0.5
         assert values.max() < 1.5
@@ -127,7 +130,7 @@ def test_orthogonal_brings_singular_values_near_one() -> None:
 
 def test_batches_are_decided_by_seed_and_place(tokenizer) -> None:  # type: ignore[no-untyped-def]
     def some(seed: int, count: int, pool: int = 0, spot: int = 0):  # type: ignore[no-untyped-def]
-        stream = script.batches(tokenizer, seed, 1024, pool, spot, rows=24)
+        stream = tiny_batches.batches(tokenizer, seed, 1024, pool, spot, rows=24)
         return [(pool, spot, [part["ids"].tolist() for part in parts]) for pool, spot, parts in _head(stream, count)]
 
     whole = some(0, 12)
@@ -145,7 +148,7 @@ def _head(stream, count: int):  # type: ignore[no-untyped-def]
 def test_rows_decode_to_their_text(tokenizer) -> None:  # type: ignore[no-untyped-def]
     rng = Random(3)
     for _ in range(100):
-        text = script.text_of(row(rng))
+        text = tiny_tokenizer.text_of(row(rng))
         assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
 
 
