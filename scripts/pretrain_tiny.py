@@ -38,7 +38,7 @@ from snibench.store import write_whole
 
 CYCLE = 6600  # steps of the first cycle of the learning rate; what is left is a second
 DECAY = 0.77  # last share of the first cycle, in which the learning rate falls to zero
-AGAIN = 0.5  # share of the rate from which it falls again in the second cycle
+AGAIN = 0.7  # share of the rate from which it falls again in the second cycle
 WARM = 60  # steps until the learning rate has risen
 SAVE = 250  # steps between two states
 
@@ -217,7 +217,7 @@ def learn(given: argparse.Namespace) -> None:
 def main() -> None:
     """Read the flags and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=7900)
+    parser.add_argument("--steps", type=int, default=9900)
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished checkpoint")
     parser.add_argument("--state", type=Path, default=None, help="folder of the state to continue from")
     parser.add_argument("--seed", type=int, default=0)

@@ -14,19 +14,22 @@ from itertools import accumulate
 from random import Random
 
 from tiny_asks import composed
+from tiny_intents import MORE_INTENTS
 from tiny_prose import SETTINGS, asked_for, prose
 from tiny_skills import BAG, SKILLS
-from tiny_views import FEATURES, YES, Feature
+from tiny_views import FEATURES, FEELINGS, WRITERS, YES, Feature
 from tiny_wording import INTRO, LIST, Lesson, Row, definition_of, listing, question_of, short_question, weathered
 
 from snibench.data.mini import words as w
-from snibench.data.mini.grammar import FAMILIES, Draw, article, sentence
+from snibench.data.mini.grammar import FAMILIES, Draw, article, sentence, spoken
 
-YES_OR_NO, LATE_YES_OR_NO = 0.3, 0.5  # share of the closed questions that are about one class alone
+YES_OR_NO, LATE_YES_OR_NO = 0.3, 0.6  # share of the closed questions that are about one class alone
 NAMED_OR_NOT = 0.35  # share of these that are answered with the word of the class, or with one for all others
 FIRST_WORD = (
     0.5  # share of label words that are the class's own first word, so that classes are learned before synonyms
 )
+DEFAULTS = {"positive", "yes", "entailment"}  # what one asks for unless there is a reason not to
+DEFAULT_ASKED = 0.8  # share of late questions for yes or no that ask for it; else yes and no are learned by no slope
 DIRECT = 0.6  # share of late questions for yes or no that are put as such, where the description allows it
 BORROWED = 0.1  # share of the definitions with labels whose labels are any words
 WEATHERED = 0.4  # share of rich definitions with words left out, replaced or put in
@@ -35,7 +38,7 @@ REPLACED = 0.25  # share of the extracted words that give way to any other word
 
 # The classes that a domain can draw, where these are not all.
 _POSSIBLE: dict[tuple[str, str], Mapping[str, Collection[str]]] = {
-    ("utterance", "intent"): w.INTENTS,
+    ("utterance", "intent"): w.INTENTS | MORE_INTENTS,
     ("odd", "kind"): w.KIND_DOMAINS,
 }
 _MOST = {"topic": 5, "aside": 5, "kind": 5}  # classes in one question, where there are many; else 4
@@ -64,7 +67,10 @@ def asked(rng: Random, feature: Feature, domain: str, value: str | None = None, 
     size = rng.randint(2, most) if rng.random() < 0.6 else most
     values = rng.sample(others, size) if value is None else [value, *rng.sample(others, size - 1)]
     if rng.random() < (LATE_YES_OR_NO if late else YES_OR_NO):
-        if value is not None and rng.random() < 0.5:  # as often no as yes
+        first = known[0]
+        if late and first in DEFAULTS and rng.random() < DEFAULT_ASKED:
+            values = [first, *(one for one in values if one != first)]
+        elif value is not None and rng.random() < 0.5:  # as often no as yes
             values = [values[1], values[0], *values[2:]]
         yes, no = rng.choice(YES[:4]) if rng.random() < 0.8 else rng.choice(YES)
         if rng.random() < NAMED_OR_NOT:
@@ -72,6 +78,8 @@ def asked(rng: Random, feature: Feature, domain: str, value: str | None = None, 
             if yes == no or yes in ("yes", "no", "True", "False"):
                 yes, no = "yes", "no"
         what = rng.choice(feature.classes[values[0]][1])
+        if late and feature.key == "overall" and rng.random() < 0.6:
+            what = f"{rng.choice(WRITERS)} is {rng.choice(FEELINGS[values[0]])}"
         return Asked({v: yes if v == values[0] else no for v in values}, (yes, no), (what, "that is not so"), True)
     nth = 0 if rng.random() < FIRST_WORD else rng.randrange(8)
     words = {v: feature.classes[v][0][nth % len(feature.classes[v][0])] for v in values}
@@ -80,13 +88,22 @@ def asked(rng: Random, feature: Feature, domain: str, value: str | None = None, 
     return Asked(words, tuple(words.values()), tuple(rng.choice(feature.classes[v][1]) for v in values))
 
 
-def _domains(feature: Feature) -> list[str]:
-    """The domains outside suite ``mini`` in which ``feature`` can be drawn."""
+def _domains(feature: Feature, late: bool = False) -> list[str]:
+    """The domains outside suite ``mini`` in which ``feature`` can be drawn; ``late``: more of them."""
     domains = [d for d in FAMILIES[feature.family].other_domains if d.startswith("marked") == bool(feature.domains)]
-    if feature.family == "utterance" and not feature.classes:
-        slot = "{" + feature.key + "}"
-        domains = [d for d in domains if any(slot in p for _, _, patterns in w.INTENTS[d].values() for p in patterns)]
-    return domains
+    if feature.family != "utterance":
+        return domains
+    known = w.INTENTS | (MORE_INTENTS if late else {})
+    domains += MORE_INTENTS if late else ()
+    if feature.classes:
+        return domains
+    slot = "{" + feature.key + "}"
+    return [d for d in domains if any(slot in p for _, _, patterns in known[d].values() for p in patterns)]
+
+
+def _draw(rng: Random, family: str, domain: str) -> Draw:
+    """A draw of ``family``, in one of its own domains or in one that only the training text has."""
+    return spoken(rng, MORE_INTENTS[domain]) if domain in MORE_INTENTS else FAMILIES[family].draw(rng, domain)
 
 
 # ------------------------------------------------------------------------------------ lessons
@@ -94,7 +111,7 @@ def _domains(feature: Feature) -> list[str]:
 
 def feature_lesson(rng: Random, feature: Feature, count: int, rich: bool = False, late: bool = False) -> Lesson:
     """A definition about one feature of a family, with up to ``count`` questions, balanced over the labels."""
-    domain = rng.choice(_domains(feature))
+    domain = rng.choice(_domains(feature, late))
     inputs, ask = rng.choice(feature.inputs), _ask(rng, feature)
     if rng.random() < 0.3:
         inputs += f" from the field {domain.removeprefix('marked ')}"
@@ -150,7 +167,7 @@ def _ask(rng: Random, feature: Feature) -> str:
 
 
 def _drawn(rng: Random, feature: Feature, domain: str) -> tuple[Mapping[str, str], str]:
-    found: Draw = FAMILIES[feature.family].draw(rng, domain)
+    found = _draw(rng, feature.family, domain)
     return found.meaning, feature.frame.format(text=found.text, **found.meaning)
 
 
@@ -167,12 +184,19 @@ def _with_another_word(rng: Random, text: str, answer: str) -> tuple[str, str]:
     return re.sub(rf"\b{answer}\b", word, text), word
 
 
-_CUMULATIVE = tuple(accumulate([*(f.weight for f in FEATURES), *(weight for weight, _ in SKILLS)]))
+def _weight(feature: Feature, late: bool) -> float:
+    return feature.weight * feature.late if late else feature.weight
+
+
+_CUMULATIVE = {
+    late: tuple(accumulate([*(_weight(f, late) for f in FEATURES), *(weight for weight, _ in SKILLS)]))
+    for late in (False, True)
+}
 
 
 def lesson(rng: Random, count: int, rich: bool = False, late: bool = False) -> Lesson:
     """A lesson with at most ``count`` questions, twice as many for a skill; at least one."""
-    spot = rng.choices(range(len(_CUMULATIVE)), cum_weights=_CUMULATIVE)[0]
+    spot = rng.choices(range(len(FEATURES) + len(SKILLS)), cum_weights=_CUMULATIVE[late])[0]
     if spot < len(FEATURES):
         return feature_lesson(rng, FEATURES[spot], count, rich, late)
     return SKILLS[spot - len(FEATURES)][1](rng, 2 * count)  # their inputs are short
@@ -189,8 +213,8 @@ READING, PAGE, SOLVED = 0.10, 0.40, 0.15  # shares of plain text, of pages and o
 
 def page(rng: Random, count: int = 8, rich: bool = False, late: bool = False) -> Row:
     """One text and up to ``count`` questions about it, of all features that can be asked of it."""
-    first = rng.choices(FEATURES, weights=[f.weight for f in FEATURES])[0]
-    domain = rng.choice(_domains(first))
+    first = rng.choices(FEATURES, weights=[_weight(f, late) for f in FEATURES])[0]
+    domain = rng.choice(_domains(first, late))
     if first.family == "story" and rng.random() < 0.6:
         return story_page(rng, domain, count)
     others = [
@@ -200,12 +224,12 @@ def page(rng: Random, count: int = 8, rich: bool = False, late: bool = False) ->
         and f.domains == first.domains
         and (f.frame == first.frame or (f.frame == "{text}" and "{text}" in first.frame))
     ]
-    while first.key not in (draw := FAMILIES[first.family].draw(rng, domain)).meaning:
+    while first.key not in (draw := _draw(rng, first.family, domain)).meaning:
         pass
     able = [f for f in others if f.key in draw.meaning]
     questions: dict[str, str] = {}
     written: set[str] = set()
-    for feature in rng.choices(able, weights=[f.weight for f in able], k=count):
+    for feature in rng.choices(able, weights=[_weight(f, late) for f in able], k=count):
         value = draw.meaning[feature.key]
         if feature.key in written or (feature.classes and value not in feature.classes):
             continue

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tiny_intents import MORE_INTENTS
+
 from snibench.data.mini import words as w
 
 Classes = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]  # value -> label words, descriptions
@@ -27,6 +29,7 @@ class Feature:
     answer: str = "{}"
     domains: str = ""  # only domains with this prefix
     weight: float = 1.0
+    late: float = 1.0  # how much oftener it is asked in the second cycle: what the first leaves near a guess
 
 
 YES = (("yes", "no"), ("Yes", "No"), ("true", "false"), ("True", "False"), ("right", "wrong"), ("correct", "incorrect"), ("1", "0"), ("agree", "disagree"), ("valid", "invalid"), ("A", "B"))  # fmt: skip
@@ -36,6 +39,21 @@ POLARITY: Classes = {
     "negative": (("negative", "bad", "unhappy", "angry", "unfavorable", "dissatisfied", "blame"), ("the writer is angry", "the opinion is bad", "the author will not come back", "the writer warns others", "the customer is disappointed", "it ends with blame")),
     "neutral": (("neutral", "average", "indifferent", "middle", "unsure"), ("the writer has no clear opinion", "it is neither good nor bad", "the author is indifferent", "the customer does not care")),
 }  # fmt: skip
+FEELINGS = {
+    "positive": ("pleased", "happy", "content", "satisfied", "glad", "in a good mood"),
+    "negative": ("angry", "unhappy", "disappointed", "not content", "not satisfied", "in a bad mood"),
+    "neutral": ("indifferent", "of no clear opinion", "neither happy nor angry"),
+}
+WRITERS = (
+    "the writer",
+    "the customer",
+    "the author",
+    "the client",
+    "the buyer",
+    "this person",
+    "whoever wrote it",
+    "the speaker",
+)
 ASPECT: Classes = {
     "positive": (POLARITY["positive"][0], ("the part is praised", "the opinion on it is good", "they liked it", "this part was good")),
     "negative": (POLARITY["negative"][0], ("the part is blamed", "the opinion on it is bad", "they did not like it", "this part was bad")),
@@ -90,6 +108,8 @@ INTENT: Classes = {}
 for _intents in (w.INTENTS[d] for d in ("music", "home", "calendar", "shopping", "clinic")):
     for _name, (_labels, _description, _) in _intents.items():
         INTENT[_name] = (_labels, (_description, *_WISHES[_name]))
+for _intents in MORE_INTENTS.values():
+    INTENT |= {_name: (_labels, (_description,)) for _name, (_labels, _description, _) in _intents.items()}
 TOPIC: Classes = {
     name: (labels, (f"the text is about {labels[0]}", f"it deals with {labels[-1]}", f"it tells of a {agents[0]} or a {agents[1]}"))
     for name, (labels, agents, _) in w.TOPICS.items()
@@ -160,13 +180,13 @@ _qa = "{text} Question: {question}"
 _two = "Sentence 1: {text} Sentence 2: {second}"
 _nli = "Premise: {text} Hypothesis: {hypothesis}"
 FEATURES: tuple[Feature, ...] = (
-    Feature("review", "Sentiment Analysis", "overall", REVIEWS, ("decide how the writer feels overall", "classify the general opinion", "judge the final verdict", "tell the sentiment of the whole text", "find out whether the customer is content"), classes=POLARITY, weight=2.5),
-    Feature("review", "Sentiment Analysis", "opinion", tuple(r + " and one aspect of it" for r in REVIEWS), ("decide what is said about the aspect", "classify the opinion on the named aspect", "judge the sentiment for this aspect only"), "{text} Aspect: {aspect}", ASPECT, weight=2),
-    Feature("review", "Information Extraction", "liked", REVIEWS, ("name the thing that the writer liked", "write down what is praised", "find the good part"), weight=1.2),
-    Feature("review", "Information Extraction", "disliked", REVIEWS, ("name the thing that the writer did not like", "write down what is criticised", "find the bad part"), weight=1.2),
-    Feature("review", "Information Extraction", "said", tuple(r + " and one aspect of it" for r in REVIEWS), ("write the word that judges the aspect", "copy what is said about the aspect", "tell how the aspect is called"), "{text} Aspect: {aspect}", weight=1.5),
-    Feature("review", "Information Extraction", "aspect", tuple(r + " and a word from it" for r in REVIEWS), ("write the thing that the word judges", "tell what the word is about", "name the thing that is called so"), "{text} Word: {said}", weight=1.2),
-    Feature("utterance", "Intent Identification", "intent", MESSAGES, ("detect what the user wants", "identify the intent", "find the purpose of the message", "tell which service is needed", "classify the wish"), classes=INTENT, weight=3),
+    Feature("review", "Sentiment Analysis", "overall", REVIEWS, ("decide how the writer feels overall", "classify the general opinion", "judge the final verdict", "tell the sentiment of the whole text", "find out whether the customer is content"), classes=POLARITY, weight=2.5, late=1.5),
+    Feature("review", "Sentiment Analysis", "opinion", tuple(r + " and one aspect of it" for r in REVIEWS), ("decide what is said about the aspect", "classify the opinion on the named aspect", "judge the sentiment for this aspect only"), "{text} Aspect: {aspect}", ASPECT, weight=2, late=2),
+    Feature("review", "Information Extraction", "liked", REVIEWS, ("name the thing that the writer liked", "write down what is praised", "find the good part"), weight=1.2, late=2),
+    Feature("review", "Information Extraction", "disliked", REVIEWS, ("name the thing that the writer did not like", "write down what is criticised", "find the bad part"), weight=1.2, late=2),
+    Feature("review", "Information Extraction", "said", tuple(r + " and one aspect of it" for r in REVIEWS), ("write the word that judges the aspect", "copy what is said about the aspect", "tell how the aspect is called"), "{text} Aspect: {aspect}", weight=1.5, late=2),
+    Feature("review", "Information Extraction", "aspect", tuple(r + " and a word from it" for r in REVIEWS), ("write the thing that the word judges", "tell what the word is about", "name the thing that is called so"), "{text} Word: {said}", weight=1.2, late=2),
+    Feature("utterance", "Intent Identification", "intent", MESSAGES, ("detect what the user wants", "identify the intent", "find the purpose of the message", "tell which service is needed", "classify the wish"), classes=INTENT, weight=3, late=2),
     *(
         Feature("utterance", "Information Extraction", key, MESSAGES, tuple(f"{verb} {what}" for verb in ("extract", "write", "find", "copy", "fill the slot with") for what in whats), weight=0.6)
         for key, whats in {"city": ("the city", "the place", "the destination"), "day": ("the day", "the date", "the weekday"), "person": ("the name", "the person", "who is mentioned"), "number": ("the number", "how many are wanted", "the quantity"), "colour": ("the colour", "which colour is named"), "room": ("the room", "where it should happen"), "amount": ("the amount", "the sum of money")}.items()
@@ -187,14 +207,14 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature("use", "Question Answering", "weight", ("the name of a thing", "an object"), ("tell whether it is heavy or light", "judge its weight"), "{object}", WEIGHT, weight=0.2),
     Feature("use", "Question Answering", "purpose", ("the name of a thing", "an object"), ("tell what it is used for", "name its purpose"), "{object}", weight=0.3),
-    Feature("pair", "Text Matching", "same", PAIRS, ("decide whether they mean the same", "judge whether one is a paraphrase of the other", "compare their meaning", "find out if they tell the same event"), _two, SAME, weight=3.5),
-    Feature("pair", "Text Matching", "changed", PAIRS, ("find what differs", "name the kind of difference", "tell which detail was changed"), _two, CHANGED, weight=1.5),
+    Feature("pair", "Text Matching", "same", PAIRS, ("decide whether they mean the same", "judge whether one is a paraphrase of the other", "compare their meaning", "find out if they tell the same event"), _two, SAME, weight=3.5, late=2),
+    Feature("pair", "Text Matching", "changed", PAIRS, ("find what differs", "name the kind of difference", "tell which detail was changed"), _two, CHANGED, weight=1.5, late=2),
     *(
-        Feature("pair", "Text Matching", f"same {point}", PAIRS, (f"compare the {name}", f"tell whether the {name} is the same", f"decide if both have one {name}"), _two, SAME_POINT, weight=0.6)
+        Feature("pair", "Text Matching", f"same {point}", PAIRS, (f"compare the {name}", f"tell whether the {name} is the same", f"decide if both have one {name}"), _two, SAME_POINT, weight=0.6, late=2)
         for point, name in (("person", "person"), ("place", "city"), ("day", "day"), ("action", "deed"))
     ),
-    Feature("pair", "Information Extraction", "new", PAIRS, ("write the word of the second sentence that changes the meaning", "name what is new in the second sentence", "copy the changed word"), _two, weight=1),
-    Feature("pair", "Information Extraction", "former", PAIRS, ("write the word of the first sentence that was changed", "name what stood there before", "copy the word that is gone"), _two, weight=0.5),
+    Feature("pair", "Information Extraction", "new", PAIRS, ("write the word of the second sentence that changes the meaning", "name what is new in the second sentence", "copy the changed word"), _two, weight=1, late=2),
+    Feature("pair", "Information Extraction", "former", PAIRS, ("write the word of the first sentence that was changed", "name what stood there before", "copy the word that is gone"), _two, weight=0.5, late=2),
     Feature("entailment", "Textual Entailment", "relation", ("a premise and a hypothesis", "a sentence and a claim", "two sentences", "a fact and a guess"), ("decide whether the second follows from the first", "judge the claim by the premise", "classify their logical relation", "check the guess"), _nli, RELATION, weight=3.5),
     *(
         Feature("entities", "Named Entity Recognition", key, ("a news sentence", "a sentence", "a line of a report"), tuple(f"{verb} {what}" for verb in ("find", "extract", "write down", "give") for what in whats), weight=0.6)

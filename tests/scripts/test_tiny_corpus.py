@@ -8,11 +8,13 @@ import pytest
 tiny_corpus = pytest.importorskip("tiny_corpus")
 
 from tiny_asks import NAMED, composed  # noqa: E402
+from tiny_intents import MORE_INTENTS  # noqa: E402
 from tiny_prose import ASKED  # noqa: E402
 from tiny_wording import Row, question_of, weathered  # noqa: E402
 
 from snibench.data.mini import tasks  # noqa: E402
-from snibench.data.mini.grammar import FAMILIES  # noqa: E402
+from snibench.data.mini import words as w  # noqa: E402
+from snibench.data.mini.grammar import FAMILIES, spoken  # noqa: E402
 from snibench.data.mini.tasks import VIEWS  # noqa: E402
 from snibench.registry import FORMATS  # noqa: E402
 from snibench.text import normalise_answer, normalise_input  # noqa: E402
@@ -70,6 +72,7 @@ def test_lessons_never_use_a_domain_of_the_suite(monkeypatch: pytest.MonkeyPatch
     for _ in range(1500):
         tiny_corpus.lesson(rng, 3, rich=True)
         tiny_corpus.page(rng)
+        tiny_corpus.page(rng, late=True)
     assert set(used) == set(FAMILIES)
     for name, domains in used.items():
         assert not domains & set(FAMILIES[name].suite_domains)
@@ -135,6 +138,42 @@ def test_everything_that_can_be_asked_has_composed_wordings() -> None:
 def test_statements_become_questions() -> None:
     assert question_of("the writer is pleased") == "Is the writer pleased?"
     assert question_of("the sentences differ in a point") == ""
+
+
+def test_late_pages_hold_more_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_corpus, "BORROWED", 0)
+    known = {name for domain in w.INTENTS.values() for name in domain}
+    more = {name for service in MORE_INTENTS.values() for name in service}
+    assert len(more) == sum(map(len, MORE_INTENTS.values()))
+    assert not more & known
+    assert not set(MORE_INTENTS) & {d for f in FAMILIES.values() for d in (*f.suite_domains, *f.other_domains)}
+    rng = Random(12)
+    for intents in MORE_INTENTS.values():
+        assert {spoken(rng, intents).meaning["intent"] for _ in range(200)} == set(intents)
+
+    def services(late: bool) -> set[str]:
+        drawn = (tiny_corpus.feature_lesson(rng, intent, 4, late=late) for _ in range(200))
+        return {label for lesson in drawn for label in lesson.labels}
+
+    (intent,) = (f for f in tiny_corpus.FEATURES if f.key == "intent")
+    only = {label for i in MORE_INTENTS.values() for labels, *_ in i.values() for label in labels}
+    only -= {label for domain in w.INTENTS.values() for labels, *_ in domain.values() for label in labels}
+    assert len(only & services(late=True)) > 5
+    assert not only & services(late=False)
+
+
+def test_late_questions_for_yes_or_no_mostly_ask_whether_it_is_as_usual() -> None:
+    (overall,) = (f for f in tiny_corpus.FEATURES if (f.family, f.key) == ("review", "overall"))
+
+    def share(late: bool) -> float:
+        rng = Random(13)
+        drawn = (tiny_corpus.asked(rng, overall, "phone", late=late) for _ in range(3000))
+        yes = [one for one in drawn if one.truth and one.labels[0].lower() == "yes"]
+        assert len(yes) > 200
+        return sum(one.label_of.get("positive") == one.labels[0] for one in yes) / len(yes)
+
+    assert share(late=False) == pytest.approx(1 / 3, abs=0.1)
+    assert share(late=True) == pytest.approx(0.8 + 0.2 / 3, abs=0.06)
 
 
 def test_late_pages_ask_more_for_yes_or_no() -> None:

@@ -96,8 +96,13 @@ def _judgement(rng: Random, thing: str, good: bool) -> tuple[str, str]:
 
 def utterance(rng: Random, domain: str) -> Draw:
     """What somebody says to an assistant: an intent, and the values of its slots."""
-    intent = rng.choice(tuple(w.INTENTS[domain]))
-    pattern = rng.choice(w.INTENTS[domain][intent][2])
+    return spoken(rng, w.INTENTS[domain])
+
+
+def spoken(rng: Random, intents: w.Intents) -> Draw:
+    """An utterance of one of ``intents``."""
+    intent = rng.choice(tuple(intents))
+    pattern = rng.choice(intents[intent][2])
     values = {
         "city": rng.choice(w.CITIES),
         "day": rng.choice(w.DAYS),

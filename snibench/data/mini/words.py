@@ -90,9 +90,10 @@ THINGS = {
 }
 
 # ----------------------------------------------------------------------------- utterances
-# domain -> intent -> (label words, description, wordings). {city} and the like are slots.
+# intent -> (label words, description, wordings). {city} and the like are slots.
 
-INTENTS: dict[str, dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]] = {
+Intents = dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]
+INTENTS: dict[str, Intents] = {
     "travel": {
         "book": (("book", "reserve"), "the person wants a new trip", (
             "I need a flight to {city} on {day}", "get me two seats to {city} for {day}", "please arrange a trip to {city} on {day}", "a train to {city} on {day} would be nice")),
