@@ -29,7 +29,8 @@ FIRST_WORD = (
     0.5  # share of label words that are the class's own first word, so that classes are learned before synonyms
 )
 DEFAULTS = {"positive", "yes", "entailment"}  # what one asks for unless there is a reason not to
-DEFAULT_ASKED = 0.8  # share of late questions for yes or no that ask for it; else yes and no are learned by no slope
+# Where all is balanced, neither question nor text alone tells anything of the answer, and there is nowhere to start.
+DEFAULT_ASKED = 0.8  # share of late questions for yes or no that ask for it
 DIRECT = 0.6  # share of late questions for yes or no that are put as such, where the description allows it
 BORROWED = 0.1  # share of the definitions with labels whose labels are any words
 WEATHERED = 0.4  # share of rich definitions with words left out, replaced or put in

@@ -93,7 +93,7 @@ THINGS = {
 # intent -> (label words, description, wordings). {city} and the like are slots.
 
 Intents = dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]
-INTENTS: dict[str, Intents] = {
+INTENTS: dict[str, Intents] = {  # by domain
     "travel": {
         "book": (("book", "reserve"), "the person wants a new trip", (
             "I need a flight to {city} on {day}", "get me two seats to {city} for {day}", "please arrange a trip to {city} on {day}", "a train to {city} on {day} would be nice")),
