@@ -113,10 +113,14 @@ def _panel(
             jitter = x + width * rng.uniform(-0.2, 0.2, len(own))
             axes.scatter(jitter, own, s=3.5, color=FAINT, lw=0, alpha=0.7, zorder=3, rasterized=many)
     crowded = len(methods) > 6 or max(len(short(one)) for one in methods) * len(methods) > 60
-    names = [f"{short(one, 24)}\nn={count}" for one, count in zip(methods, counts, strict=True)]
+    upright = len(methods) > 12  # two lines that lean would lie across the next name
+    between = ", " if upright else "\n"
+    names = [f"{short(one, 24)}{between}n={count}" for one, count in zip(methods, counts, strict=True)]
     axes.set_xticks(range(len(methods)), names, fontsize=7)
     if not named:
         axes.tick_params(labelbottom=False)
+    elif upright:
+        axes.tick_params(axis="x", rotation=90)
     elif crowded:
         for text in axes.get_xticklabels():
             text.set(rotation=28, ha="right", rotation_mode="anchor")

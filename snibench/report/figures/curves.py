@@ -38,7 +38,7 @@ def learning_curves(scene: Scene) -> Figure | None:
         axes.set(xlabel="step", ylabel="training loss (nats a token)", xlim=(0, steps))
         from matplotlib.lines import Line2D
 
-        lines = [Line2D([], [], color=scene.looks[one].color, ls=_dashes(scene, one), lw=1.6) for one in methods]
+        lines = [Line2D([], [], color=scene.looks[one].color, ls=scene.looks[one].dashes, lw=1.6) for one in methods]
         legend(page, methods, lines)
         return Figure("learning-curves", "Learning curves", caption, frame, page)
 
@@ -48,9 +48,4 @@ def _curves(axes: Axes, scene: Scene, frame: pd.DataFrame, methods: list[str]) -
     for method in methods:
         look, own = scene.looks[method], frame[frame["method"] == method].sort_values("step")
         axes.fill_between(own["step"], own["lowest"], own["highest"], color=look.color, alpha=0.16, lw=0)
-        axes.plot(own["step"], own["loss"], color=look.color, ls=_dashes(scene, method))
-
-
-def _dashes(scene: Scene, method: str) -> str:
-    """Dashed where the colour alone would not tell two methods apart."""
-    return "--" if scene.looks[method].hatch else "-"
+        axes.plot(own["step"], own["loss"], color=look.color, ls=look.dashes)

@@ -76,7 +76,7 @@ def _rank_panel(
     axes.axis("off")
     axes.set_title(title, loc="left")
     axes.plot([1, count], [0, 0], color=INK, lw=1)
-    for tick in range(1, count + 1):
+    for tick in range(1, count + 1, ceil(count / 18)):
         axes.plot([tick, tick], [-0.3, 0], color=INK, lw=1)
         axes.text(tick, -0.5, str(tick), ha="center", va="bottom", fontsize=8)
     for index, rank in enumerate(ranks):

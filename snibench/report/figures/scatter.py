@@ -64,14 +64,15 @@ def gap_scatter(scene: Scene) -> Figure | None:
         for method in methods:
             look = scene.looks[method]
             small = parts[parts["method"] == method]
-            axes.scatter(small["seen"], small["unseen"], s=13, marker=look.marker, color=look.color, alpha=0.45, lw=0)
+            axes.scatter(small["seen"], small["unseen"], s=13, marker=look.marker, color=look.color, alpha=0.45, lw=0,
+                         clip_on=False)  # fmt: skip
         for method in methods:
             look, own = scene.looks[method], overall[overall["method"] == method]
             line: dict[str, Any] = {"ecolor": look.color, "elinewidth": 1.0, "capsize": 0}
             whiskers(axes, own["seen"], own["unseen"], own["seen_low"], own["seen_high"], across=True, **line)
             whiskers(axes, own["seen"], own["unseen"], own["unseen_low"], own["unseen_high"], **line)
             axes.scatter(own["seen"], own["unseen"], s=52, marker=look.marker, color=look.color, edgecolors=INK,
-                         linewidths=0.8, zorder=5)  # fmt: skip
+                         linewidths=0.8, zorder=5, clip_on=False)  # fmt: skip
         axes.set(xlabel="held-out instances of seen tasks (%)", ylabel="unseen tasks (%)")
         percent_axis(axes.xaxis)
         percent_axis(axes.yaxis)

@@ -29,6 +29,8 @@ INK, FAINT, BAND, PAPER = "#1b1b1a", "#6b6b6a", "#e6e6e5", "#ffffff"
 MARKERS = "osD^vPX*<>phHd8"
 CONTROL_MARKERS = "d8hH"
 HATCHES = ("", "////", "....", "xxxx")
+Dashes = str | tuple[float, tuple[float, ...]]
+DASHES: tuple[Dashes, ...] = ("-", "--", ":", (0, (4, 1.2, 1, 1.2)))  # of lines, as hatches are of areas
 # Chosen so that the built-in methods start from different colours.
 _SALT = "3913"
 
@@ -44,13 +46,18 @@ class Look:
     marker: str
     hatch: str = ""
 
+    @property
+    def dashes(self) -> Dashes:
+        """The line style, so that lines of one colour are told apart as areas are by their hatch."""
+        return DASHES[HATCHES.index(self.hatch)]
+
 
 def looks(methods: Sequence[str], baseline: str = "", controls: Sequence[str] = ()) -> dict[str, Look]:
     """The look of each method: the baseline grey, controls in ink, the others by their label.
 
     A label keeps its colour whatever else is drawn, unless another label wants the same one; then the later in
     alphabetical order takes the next that is free. Beyond seven methods colours come back darker and hatched. No two
-    of up to 14 share a marker.
+    of up to 14 share a marker, and no two of up to 98 both marker and colour.
     """
     found = {label: Look(INK, CONTROL_MARKERS[index % 4]) for index, label in enumerate(controls)}
     found[baseline] = Look(BASELINE, MARKERS[0])
@@ -63,7 +70,8 @@ def looks(methods: Sequence[str], baseline: str = "", controls: Sequence[str] = 
                      if lap * size + (start + step) % size not in taken)  # fmt: skip
         taken.add(place)
         shades = DARKER if lap % 2 else OKABE_ITO
-        marker = MARKERS[1 + place % (len(MARKERS) - 1)]
+        shapes = len(MARKERS) - 1
+        marker = MARKERS[1 + (place + place // shapes) % shapes]
         found[label] = Look(shades[place % size], marker, HATCHES[lap % len(HATCHES)])
     return {label: found[label] for label in methods}
 

@@ -7,6 +7,7 @@ import io
 import re
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,31 @@ def test_fourteen_methods_are_told_apart_without_their_colours() -> None:
     found = looks([f"method{i}" for i in range(14)])
     assert len({look.marker for look in found.values()}) == 14
     assert len({(look.color, look.hatch) for look in found.values()}) == 14
+
+
+def test_many_lines_and_markers_are_told_apart() -> None:
+    found = looks([f"method{i}" for i in range(29)], "method0")
+    assert len({(look.color, look.dashes) for look in found.values()}) == 29
+    assert len({(look.color, look.marker) for look in looks([f"method{i}" for i in range(98)]).values()}) == 98
+
+
+def test_the_names_of_many_methods_do_not_lie_on_each_other(make_results: Callable[..., Results]) -> None:
+    many = {"unified-prompt": 0.5} | {f"lora+some-rule-{i}": 0.3 + i / 60 for i in range(29)}
+    results = make_results(many, seeds=(0,))
+    found = {
+        figure.name: figure for figure in draw(results, build(results)) if figure.name in ("figure4-combos", "ranks")
+    }
+    for name, figure in found.items():
+        page = figure.canvas
+        page.draw_without_rendering()
+        axes = page.axes[-1]
+        words = [
+            text for text in (axes.get_xticklabels() if name == "figure4-combos" else axes.texts) if text.get_text()
+        ]
+        spots = [text.get_window_extent() for text in words if name == "figure4-combos" or text.get_text().isdigit()]
+        assert len(spots) > 10, name
+        assert not any(one.overlaps(two) for one, two in pairwise(spots)), name
+    assert len(found) == 2
 
 
 def test_every_bar_of_a_method_has_its_colour(figures: dict[str, Any]) -> None:
