@@ -6,9 +6,9 @@ One process, compiled, with products in bfloat16 and sums in float32, and for ea
 thread. The flags decide what is drawn and how fast is learned; on one kind of processor and one version of torch
 they decide the weights as well, but for the rounding of compiled kernels, which depends on the shapes that came
 first. The state is saved every ``SAVE`` steps, and the same command goes on from there. The learning rate is
-constant, then falls to zero over the last share ``DECAY`` of the steps, so that ``--steps`` may still be changed
-before that. ``--smoke`` does everything in seconds, not compiled, with a model that has learned nothing; it ends
-with the same weights whether it was stopped or not.
+constant, then falls to zero over the last share ``DECAY`` of the first ``CYCLE`` steps, then once more, from the
+share ``AGAIN`` of its peak to zero at ``--steps``. ``--smoke`` does everything in seconds, not compiled, with a
+model that has learned nothing; it ends with the same weights whether it was stopped or not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_batches import PARTS, Encoded, Pages, collate, held_out
-from tiny_model import Muon, build_model
+from tiny_model import build_model
 from tiny_tokenizer import PAD_ID, build_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -149,7 +149,9 @@ def learn(given: argparse.Namespace) -> None:
     torch.use_deterministic_algorithms(True)
     tokenizer = build_tokenizer(500 if given.smoke else 20_000)
     model = build_model(len(tokenizer), given.seed)
-    muon = Muon([p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n], lr=given.lr)
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    # An update as large as AdamW's, so that one rate means the same for matrices of any shape.
+    muon = torch.optim.Muon(matrices, lr=given.lr, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")
     parameters = list(model.parameters())
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     adam = torch.optim.AdamW(others, lr=given.lr_embedding, betas=(0.9, 0.98), weight_decay=0.0, fused=True)

@@ -37,9 +37,10 @@ WEATHERED = 0.4  # share of rich definitions with words left out, replaced or pu
 PROSE = 0.75  # share of rich definitions that are written as people write
 REPLACED = 0.25  # share of the extracted words that give way to any other word
 
+_SERVICES = w.INTENTS | MORE_INTENTS
 # The classes that a domain can draw, where these are not all.
 _POSSIBLE: dict[tuple[str, str], Mapping[str, Collection[str]]] = {
-    ("utterance", "intent"): w.INTENTS | MORE_INTENTS,
+    ("utterance", "intent"): _SERVICES,
     ("odd", "kind"): w.KIND_DOMAINS,
 }
 _MOST = {"topic": 5, "aside": 5, "kind": 5}  # classes in one question, where there are many; else 4
@@ -94,12 +95,11 @@ def _domains(feature: Feature, late: bool = False) -> list[str]:
     domains = [d for d in FAMILIES[feature.family].other_domains if d.startswith("marked") == bool(feature.domains)]
     if feature.family != "utterance":
         return domains
-    known = w.INTENTS | (MORE_INTENTS if late else {})
     domains += MORE_INTENTS if late else ()
     if feature.classes:
         return domains
     slot = "{" + feature.key + "}"
-    return [d for d in domains if any(slot in p for _, _, patterns in known[d].values() for p in patterns)]
+    return [d for d in domains if any(slot in p for _, _, patterns in _SERVICES[d].values() for p in patterns)]
 
 
 def _draw(rng: Random, family: str, domain: str) -> Draw:

@@ -23,15 +23,15 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "pretrain_tiny.py"
 
 
 @pytest.fixture(scope="module")
-def tokenizer():  # type: ignore[no-untyped-def]
+def tokenizer():
     return tiny_tokenizer.build_tokenizer(rows=300)
 
 
-def encode(tokenizer, *rows: Row):  # type: ignore[no-untyped-def]
+def encode(tokenizer, *rows: Row):
     return tiny_batches.encoded(tokenizer, list(rows))
 
 
-def test_targets_are_the_answers_and_an_end_of_sequence(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_targets_are_the_answers_and_an_end_of_sequence(tokenizer) -> None:
     lesson = Row("x", "Task.\n\n", ((("Input: red\nOutput:", False), (" blue", True)), (("a:", False), (" b c", True))))
     (row_,) = encode(tokenizer, lesson)
     told = [token for token in row_.target if token >= 0]
@@ -40,14 +40,14 @@ def test_targets_are_the_answers_and_an_end_of_sequence(tokenizer) -> None:  # t
     assert len(row_.ids) == len(row_.target) == len(row_.segment) == len(row_.position)
 
 
-def test_a_solved_example_is_ended_by_the_line_feed(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_a_solved_example_is_ended_by_the_line_feed(tokenizer) -> None:
     parts = (("a ->", False), (" red", True), ("\nb ->", False), (" blue", True))
     (row_,) = encode(tokenizer, Row("x", "", (parts,)))
     told = [tokenizer.decode([token]) for token in row_.target if token >= 0]
     assert told == [" red", "\n", " blue", tiny_tokenizer.EOS]
 
 
-def test_text_is_predicted_at_its_weight_but_never_a_definition(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_text_is_predicted_at_its_weight_but_never_a_definition(tokenizer) -> None:
     branches = ((("a big dog ->", False), (" red", True)), (("a cat ->", False), (" blue", True)))
     texts = ("Say a colour.", *(text for branch in branches for text, _ in branch))
     pieces = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
@@ -67,7 +67,7 @@ def test_text_is_predicted_at_its_weight_but_never_a_definition(tokenizer) -> No
     assert sum(token >= 0 for token in sheet.target) > sheet.answers
 
 
-def test_heads_start_by_attending_to_the_same_token(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_heads_start_by_attending_to_the_same_token(tokenizer) -> None:
     model = tiny_model.build_model(len(tokenizer), seed=0)
     for layer in model.model.layers:
         both = torch.stack([layer.self_attn.q_proj.weight.flatten(), layer.self_attn.k_proj.weight.flatten()])
@@ -81,7 +81,7 @@ def test_heads_start_by_attending_to_the_same_token(tokenizer) -> None:  # type:
     assert again > 2 * others
 
 
-def test_packed_branches_give_the_logits_of_separate_sequences(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_packed_branches_give_the_logits_of_separate_sequences(tokenizer) -> None:
     model = tiny_model.build_model(len(tokenizer), seed=0)
     prefix, one, two = "Say a colour.\n\n", "Input: red\nOutput:", "Input: a big dog\nOutput:"
     packed = Row("x", prefix, (((one, False), (" blue", True)), ((two, False), (" green", True))))
@@ -92,7 +92,7 @@ def test_packed_branches_give_the_logits_of_separate_sequences(tokenizer) -> Non
     torch.testing.assert_close(together, torch.cat(separate), atol=1e-4, rtol=1e-4)
 
 
-def test_the_gradients_of_the_parts_sum_to_that_of_the_whole(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_the_gradients_of_the_parts_sum_to_that_of_the_whole(tokenizer) -> None:
     model = tiny_model.build_model(len(tokenizer), seed=0)
     parameters = list(model.parameters())
     rng = Random(1)
@@ -120,16 +120,8 @@ def test_the_rate_falls_twice() -> None:
     assert 0 < short[-1] < 0.05
 
 
-def test_orthogonal_brings_singular_values_near_one() -> None:
-    matrices = torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(0))
-    for result in (tiny_model.orthogonal(matrices), tiny_model.orthogonal(matrices.mT)):
-        values = torch.linalg.svdvals(result)
-        assert values.min() > 0.5
-        assert values.max() < 1.5
-
-
-def test_batches_are_decided_by_seed_and_place(tokenizer) -> None:  # type: ignore[no-untyped-def]
-    def some(seed: int, count: int, pool: int = 0, spot: int = 0):  # type: ignore[no-untyped-def]
+def test_batches_are_decided_by_seed_and_place(tokenizer) -> None:
+    def some(seed: int, count: int, pool: int = 0, spot: int = 0):
         stream = tiny_batches.batches(tokenizer, seed, 1024, pool, spot, rows=24)
         return [(pool, spot, [part["ids"].tolist() for part in parts]) for pool, spot, parts in _head(stream, count)]
 
@@ -141,11 +133,11 @@ def test_batches_are_decided_by_seed_and_place(tokenizer) -> None:  # type: igno
         assert some(0, 12 - number, pool, spot) == whole[number:]
 
 
-def _head(stream, count: int):  # type: ignore[no-untyped-def]
+def _head(stream, count: int):
     return [next(stream) for _ in range(count)]
 
 
-def test_rows_decode_to_their_text(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_rows_decode_to_their_text(tokenizer) -> None:
     rng = Random(3)
     for _ in range(100):
         text = tiny_tokenizer.text_of(row(rng))

@@ -19,16 +19,16 @@ MARK = "\ue000"
 
 
 @pytest.fixture(scope="module")
-def tokenizer():  # type: ignore[no-untyped-def]
+def tokenizer():
     return transformers.AutoTokenizer.from_pretrained(FOLDER)
 
 
 @pytest.fixture(scope="module")
-def model():  # type: ignore[no-untyped-def]
+def model():
     return transformers.AutoModelForCausalLM.from_pretrained(FOLDER)
 
 
-def test_it_is_a_small_llama_with_tied_embeddings_and_a_long_context(model) -> None:  # type: ignore[no-untyped-def]
+def test_it_is_a_small_llama_with_tied_embeddings_and_a_long_context(model) -> None:
     assert type(model).__name__ == "LlamaForCausalLM"
     assert model.num_parameters() <= 1_500_000
     assert model.config.max_position_embeddings >= 1024
@@ -40,7 +40,7 @@ def test_its_files_are_small_and_hold_no_pickle() -> None:
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 6_000_000
 
 
-def test_every_weight_is_finite(model) -> None:  # type: ignore[no-untyped-def]
+def test_every_weight_is_finite(model) -> None:
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
@@ -59,7 +59,7 @@ def test_any_text_comes_back_as_it_was(text: str) -> None:
 CACHE: list = []  # type: ignore[type-arg]
 
 
-def test_each_label_of_the_suite_is_one_token_quoted_or_not(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_each_label_of_the_suite_is_one_token_quoted_or_not(tokenizer) -> None:
     labels = {label for task in tasks().values() for label in task.card.labels or ()}
     assert len(labels) > 50
     for label in labels:
@@ -67,7 +67,7 @@ def test_each_label_of_the_suite_is_one_token_quoted_or_not(tokenizer) -> None: 
         assert token in tokenizer(f'"{label}"', add_special_tokens=False).input_ids
 
 
-def test_most_words_of_the_suite_are_one_token(tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_most_words_of_the_suite_are_one_token(tokenizer) -> None:
     words = [
         word for task in tasks().values() for i in task.instances[:20] for word in re.findall(r"[^\W\d_]+", i.input)
     ]
@@ -75,7 +75,7 @@ def test_most_words_of_the_suite_are_one_token(tokenizer) -> None:  # type: igno
     assert single > 0.95 * len(words)
 
 
-def test_it_ends_its_answers_in_a_layout_it_knows(model, tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_it_ends_its_answers_in_a_layout_it_knows(model, tokenizer) -> None:
     task = tasks()["mini103_hotel_pleased"]
     prompt = f"{task.card.definition}\n\n{task.instances[0].input} ->"
     encoded = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)

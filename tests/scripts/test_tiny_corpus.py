@@ -63,7 +63,7 @@ def test_lessons_never_use_a_domain_of_the_suite(monkeypatch: pytest.MonkeyPatch
     used: dict[str, set[str]] = {}
     for name, family in FAMILIES.items():
 
-        def spy(rng: Random, domain: str, name: str = name, draw=family.draw):  # type: ignore[no-untyped-def]
+        def spy(rng: Random, domain: str, name: str = name, draw=family.draw):
             used.setdefault(name, set()).add(domain)
             return draw(rng, domain)
 
