@@ -28,18 +28,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from snibench.adapters import load_trained, save_trained
-from snibench.api import Format
-from snibench.backbone import Backbone, find_model, load_backbone
-from snibench.batches import Encoder, common_prefix
+from snibench.base.registry import FORMATS
+from snibench.base.types import Instance, Mixture, Recipe, Task
+from snibench.contracts import Format
 from snibench.data.natural_instructions import load_task
-from snibench.embeddings import InstructionEncoder
-from snibench.evaluation import Answerer, Asked
+from snibench.engine.adapters import load_trained, save_trained
+from snibench.engine.backbone import Backbone, load_backbone
+from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.embeddings import InstructionEncoder
+from snibench.engine.tokens import Encoder, common_prefix
+from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.methods.lora import Lora
 from snibench.methods.untuned import Untuned
-from snibench.registry import FORMATS
-from snibench.tuning import Trainer, TrainingSet
-from snibench.types import Instance, Mixture, Recipe, Task
+from snibench.models.find import find_model
 
 # (own tokens, shared tokens) of a prompt that the chosen tasks lie closest to.
 KINDS = {"typical": (58, 190), "short": (20, 150)}

@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 from training import RATE, Ours, chosen_tasks, load, pair
 
-from snibench.backbone import choose_device, choose_precision, find_model
-from snibench.batches import Encoded
+from snibench.base.types import Recipe
 from snibench.cli.heap import with_compact_heap
-from snibench.tuning import Trainer
-from snibench.types import Recipe
+from snibench.engine.backbone import choose_device, choose_precision
+from snibench.engine.tokens import Encoded
+from snibench.engine.tuning import Trainer
+from snibench.models.find import find_model
 
 MIB = 1 << 20
 

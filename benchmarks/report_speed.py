@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from snibench.base.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.report import build
 from snibench.store import Results
-from snibench.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 
 FORMATS = [f"format{index}" for index in range(10)]
 COMBOS = ("A + B", "C + D", "E + F", "G + H")

@@ -24,15 +24,16 @@ from pathlib import Path
 import torch
 from training import chosen_tasks
 
-from snibench.api import Rule
-from snibench.backbone import find_model, load_backbone
-from snibench.embeddings import InstructionEncoder
+from snibench.base.registry import METHODS, RULES
+from snibench.base.types import Mixture, Recipe
+from snibench.contracts import Rule
+from snibench.engine.backbone import load_backbone
+from snibench.engine.embeddings import InstructionEncoder
+from snibench.engine.gradients import TaskGradients, gram_matrix
+from snibench.engine.tuning import Trainer, TrainingSet, plan_steps
 from snibench.formats.tk import TkDefPos2
-from snibench.gradients import TaskGradients, gram_matrix
-from snibench.registry import METHODS, RULES
+from snibench.models.find import find_model
 from snibench.testing.models import save_byte_tokenizer
-from snibench.tuning import Trainer, TrainingSet, plan_steps
-from snibench.types import Mixture, Recipe
 
 SHAPE = {
     "hidden_size": 576,

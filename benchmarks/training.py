@@ -29,15 +29,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from snibench.backbone import Backbone, ModelSource, choose_device, choose_precision, find_model, load_backbone
-from snibench.batches import Encoded, common_prefix
+from snibench.base.types import Mixture, Recipe, Task
 from snibench.data.natural_instructions import load_task, task_files
 from snibench.data.sni import read_list
+from snibench.engine.backbone import Backbone, choose_device, choose_precision, load_backbone
+from snibench.engine.tokens import Encoded, common_prefix
+from snibench.engine.tuning import Schedule, Trainer, TrainingSet, plan_steps
 from snibench.formats.tk import TkDefPos2
 from snibench.methods.lora import Lora
+from snibench.models.find import ModelSource, find_model
 from snibench.rules.mean import Mean
-from snibench.tuning import Schedule, Trainer, TrainingSet, plan_steps
-from snibench.types import Mixture, Recipe, Task
 
 # Of the official training tasks (504 have 64 instances or more here), with SmolLM2's tokenizer, 64 instances each: the
 # eight, one per source data set, whose shared prefix and own part (input, answer) are nearest to 190 and 58 tokens in

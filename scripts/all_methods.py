@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from snibench.registry import METHODS, RULES
+from snibench.base.registry import METHODS, RULES
 
 # What shows how a plugin is written, and what is another method by default.
 LEFT_OUT = {"template-lora", "peft"}

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from snibench.planning import RunRequest, plan
-from snibench.types import SuiteRequest
+from snibench.base.types import SuiteRequest
+from snibench.plan.plan import plan
+from snibench.plan.request import RunRequest
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "questions.json"
 SNI = Path(__file__).parents[2] / "shared" / "sni"

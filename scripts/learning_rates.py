@@ -17,16 +17,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from snibench.api import Floor
-from snibench.backbone import choose_device, choose_precision, parameter_count
+from snibench.base.registry import METHODS
+from snibench.base.types import Recipe, SuiteRequest
 from snibench.cli.progress import search_work, watching
-from snibench.pipeline import Runtime
-from snibench.planning import QUICK_STEPS, RunRequest, plan
-from snibench.rates import TABLE, rate_name
-from snibench.registry import METHODS
-from snibench.searching import search_rates
+from snibench.contracts import Floor
+from snibench.engine.backbone import choose_device, choose_precision
+from snibench.fits.lr_search import search_rates
+from snibench.fits.run_one import Runtime
+from snibench.models.find import parameter_count
+from snibench.plan.learning_rates import TABLE, rate_name
+from snibench.plan.plan import plan
+from snibench.plan.request import QUICK_STEPS, RunRequest
 from snibench.store import Store, write_whole
-from snibench.types import Recipe, SuiteRequest
 
 # A template, and what is another method by default; the baseline is "lora" in the table.
 LEFT_OUT = {"template-lora", "peft", "unified-prompt"}

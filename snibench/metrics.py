@@ -13,8 +13,8 @@ from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any
 
-from snibench.text import normalise_answer
-from snibench.types import Instance, TaskCard
+from snibench.base.hashing import normalise_answer
+from snibench.base.types import Instance, TaskCard
 
 Tokenize = Callable[[str], list[str]]
 

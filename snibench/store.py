@@ -31,9 +31,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snibench.errors import StoreError
-from snibench.text import canonical_json
-from snibench.types import Answer, FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
+from snibench.base.errors import StoreError
+from snibench.base.hashing import canonical_json
+from snibench.base.types import Answer, FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 
 if TYPE_CHECKING:
     import pandas as pd

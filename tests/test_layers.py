@@ -12,22 +12,20 @@ import snibench
 
 ROOT = Path(snibench.__file__).parent
 LIGHT = [
-    "snibench.api",
-    "snibench.backbone",
+    "snibench.base",
     "snibench.cli",
+    "snibench.contracts",
     "snibench.data",
-    "snibench.errors",
     "snibench.formats",
     "snibench.leaderboard",
     "snibench.metrics",
+    "snibench.models",
+    "snibench.plan",
     "snibench.protocols",
-    "snibench.registry",
     "snibench.report",
     "snibench.stats",
     "snibench.store",
     "snibench.testing",
-    "snibench.text",
-    "snibench.types",
 ]
 
 

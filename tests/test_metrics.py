@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snibench.base.types import Instance, TaskCard
 from snibench.metrics import Scored, byte_pair_tokens, chance, exact_match, majority, official_scores, rouge_l, score
-from snibench.types import Instance, TaskCard
 
 SNI = Path(__file__).parents[2] / "shared" / "sni"
 WORDS = st.lists(st.sampled_from(["the", "cats", "cat", "running", "run", "Über", "a1", ".", "x-y"]), max_size=12)

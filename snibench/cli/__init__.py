@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from snibench import __version__
+from snibench.base.errors import SnibenchError
 from snibench.cli.heap import with_compact_heap
-from snibench.errors import SnibenchError
 
 # command -> (module:attribute, one line of help): `--help` imports none of the modules
 COMMANDS = {
@@ -46,7 +46,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Like click's, with a suggestion for a name that is not there."""
-        from snibench.errors import unknown
+        from snibench.base.errors import unknown
 
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise unknown("command", args[0], COMMANDS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -135,10 +135,10 @@ def info(source: str, as_json: bool) -> None:
 @_partial
 def export(suite: str, folder: Path, data: Path | None, split: str | None, tasks: int | None, partial: bool) -> None:
     """Write SUITE to the new FOLDER in the official layout, seen tasks as train and unseen ones as test."""
+    from snibench.base.registry import SUITES
+    from snibench.base.types import SuiteRequest
     from snibench.data.export import export_suite
     from snibench.data.natural_instructions import task_files
-    from snibench.registry import SUITES
-    from snibench.types import SuiteRequest
 
     made = SUITES.get(suite)()
     request = SuiteRequest(suite, data=None if data is None else str(data), split=split, tasks=tasks, partial=partial)
@@ -243,7 +243,7 @@ def score(
 
 def _byte_pair_tokens(name: str) -> Tokenize:
     """How the cross-lingual track cuts texts, by the tokenizer called ``name``."""
-    from snibench.errors import MissingExtra, ModelError
+    from snibench.base.errors import MissingExtra, ModelError
     from snibench.metrics import byte_pair_tokens
 
     try:
@@ -260,9 +260,9 @@ def _byte_pair_tokens(name: str) -> Tokenize:
 
 
 def _overview(source: str) -> Overview:
+    from snibench.base.registry import SUITES
+    from snibench.base.types import SuiteRequest
     from snibench.data.overview import describe_folder, describe_suite
-    from snibench.registry import SUITES
-    from snibench.types import SuiteRequest
 
     if Path(source).is_dir() or "/" in source:
         return describe_folder(Path(source))

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snibench.base.errors import StoreError, UsageError, unknown
+from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
 from snibench.cli.outline import Outline, Unreadable, outline
-from snibench.errors import StoreError, UsageError, unknown
-from snibench.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from snibench.registry import Entry
-    from snibench.types import Prompt, Task
+    from snibench.base.registry import Entry
+    from snibench.base.types import Prompt, Task
 
 REGISTRIES = {"methods": METHODS, "rules": RULES, "formats": FORMATS, "protocols": PROTOCOLS, "suites": SUITES}
 
@@ -148,7 +148,7 @@ def _task(name: str, data: Path | None) -> Task:
         if name not in files:
             raise unknown("task", name, files)
         return load_task(files[name])
-    from snibench.types import SuiteRequest
+    from snibench.base.types import SuiteRequest
 
     tasks = SUITES.get("mini")().load(SuiteRequest("mini")).tasks
     if name not in tasks:

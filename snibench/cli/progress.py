@@ -16,10 +16,10 @@ from rich.table import Column
 from snibench.cli.forecast import Forecast, Work, duration
 
 if TYPE_CHECKING:
-    from snibench.pipeline import Watcher
-    from snibench.planning import FitPlan
+    from snibench.engine.tuning import Tuning
+    from snibench.fits.run_one import Watcher
+    from snibench.plan.plan import FitPlan
     from snibench.store import Store
-    from snibench.tuning import Tuning
 
 Watch = Callable[[int, "FitPlan"], "Watcher"]
 
@@ -120,7 +120,7 @@ def _bars(console: Console) -> Progress:
 
 
 def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> Watcher:
-    from snibench.pipeline import Watcher
+    from snibench.fits.run_one import Watcher
 
     progress, speech = lines.progress, _Speech(forecast, index)
     title = escape(_title(index, fits, fit))
@@ -154,7 +154,7 @@ def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan
 
 
 def _plain(console: Console, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> Watcher:
-    from snibench.pipeline import Watcher
+    from snibench.fits.run_one import Watcher
 
     title, speech = _title(index, fits, fit), _Speech(forecast, index)
     last = [-_PATIENCE]

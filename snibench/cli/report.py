@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snibench.errors import MissingExtra
+from snibench.base.errors import MissingExtra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from snibench.base.errors import MissingExtra, UsageError, unknown
 from snibench.cli.report import show_run
-from snibench.errors import MissingExtra, UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from snibench.pipeline import Runtime
-    from snibench.planning import Plan, RunRequest
-    from snibench.searching import Search
+    from snibench.base.types import FitRecord
+    from snibench.fits.lr_search import Search
+    from snibench.fits.run_one import Runtime
+    from snibench.plan.plan import Plan
+    from snibench.plan.request import RunRequest
     from snibench.store import Store
-    from snibench.types import FitRecord
 
 
 class CommaList(click.ParamType[tuple[Any, ...]]):
@@ -242,7 +243,8 @@ def run(**options: Any) -> int:
 
     console = Console()
     _require_train()
-    from snibench.planning import check_names, plan
+    from snibench.plan.plan import plan
+    from snibench.plan.request import check_names
     from snibench.store import Store
 
     request = _request(options)
@@ -274,10 +276,10 @@ def _require_train() -> None:
 
 def _request(options: dict[str, Any]) -> RunRequest:
     """The run that the options ask for."""
-    from snibench.backbone import choose_device, choose_precision
-    from snibench.planning import PAPER_STEPS, QUICK_STEPS, RunRequest
-    from snibench.settings import parse_assignments
-    from snibench.types import Recipe, SuiteRequest
+    from snibench.base.settings import parse_assignments
+    from snibench.base.types import Recipe, SuiteRequest
+    from snibench.engine.backbone import choose_device, choose_precision
+    from snibench.plan.request import PAPER_STEPS, QUICK_STEPS, RunRequest
 
     suite = options["suite"] or ("sni" if options["data"] else "mini")
     profile = options["profile"] or ("quick" if suite == "mini" else "paper")
@@ -322,7 +324,7 @@ def _protocol_settings(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What the options change about a protocol, by its name."""
     from fnmatch import filter as matching
 
-    from snibench.registry import FORMATS
+    from snibench.base.registry import FORMATS
 
     patterns = options["formats"] or ()
     formats = dict.fromkeys(name for text in patterns for name in (matching(FORMATS.names(), text) or [text]))
@@ -336,8 +338,8 @@ def _protocol_settings(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _runtime(options: dict[str, Any], profile: str) -> Runtime:
     """Where and how the fits run."""
-    from snibench.backbone import choose_device
-    from snibench.pipeline import Runtime
+    from snibench.engine.backbone import choose_device
+    from snibench.fits.run_one import Runtime
 
     size = str(options["batch_size"])
     if size != "auto" and (not size.isdigit() or int(size) < 1):
@@ -391,7 +393,7 @@ def _search(
 ) -> tuple[Plan, tuple[Search, ...]]:
     """The plan with the rates that were found, and what was tried for them."""
     from snibench.cli.progress import search_work, watching
-    from snibench.searching import search_rates
+    from snibench.fits.lr_search import search_rates
 
     with watching(console, search_work(made.fits, trials, steps)) as watch:
         made, searches = search_rates(made, trials, store, runtime, watch, steps=steps)
@@ -405,7 +407,7 @@ def _execute(
 ) -> list[FitRecord]:
     """Run every fit that is not done, and leave the manifest that reports read."""
     from snibench.cli.progress import watching, work_left
-    from snibench.executors.inline import run_all
+    from snibench.fits.inline import run_all
     from snibench.store import write_json
 
     manifest = {

@@ -9,13 +9,13 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
 
+from snibench.base.errors import DataError
+from snibench.base.types import Task
 from snibench.data.fetching import changed_files
 from snibench.data.leakage import input_key, origins, source_keys
 from snibench.data.natural_instructions import errors, read_json, task_files, task_from_json, warnings
 from snibench.data.near_duplicates import near_duplicates
 from snibench.data.sni import HELD_OUT, read_list
-from snibench.errors import DataError
-from snibench.types import Task
 
 SIDES = ("train", "test", "excluded")
 

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from snibench.errors import DataError, UsageError
-from snibench.types import SuiteData, Task
+from snibench.base.errors import DataError, UsageError
+from snibench.base.types import SuiteData, Task
 
 
 def export_suite(

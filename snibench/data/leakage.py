@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from snibench.text import normalise_input
-from snibench.types import Instance
+from snibench.base.hashing import normalise_input
+from snibench.base.types import Instance
 
 _NON_ALPHANUMERIC = re.compile(r"[\W_]+")
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from snibench.errors import DataError
-from snibench.text import normalise_answer
-from snibench.types import Example, Instance, Metric, Task, TaskCard
+from snibench.base.errors import DataError
+from snibench.base.hashing import normalise_answer
+from snibench.base.types import Example, Instance, Metric, Task, TaskCard
 
 GET_THE_DATA = "snibench data fetch sni, then pass --data natural-instructions"
 

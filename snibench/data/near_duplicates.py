@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snibench.errors import MissingExtra
-from snibench.text import normalise_input
-from snibench.types import Instance, Task
+from snibench.base.errors import MissingExtra
+from snibench.base.hashing import normalise_input
+from snibench.base.types import Instance, Task
 
 THRESHOLD = 0.8
 _WORDS = 5  # of a shingle

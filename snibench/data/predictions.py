@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from snibench.base.errors import DataError, UsageError
 from snibench.data.natural_instructions import load_task, read_head, task_files
 from snibench.data.sni import HELD_OUT, read_list
-from snibench.errors import DataError, UsageError
 
 Track = Literal["default", "xlingual"]  # the English one, and the one of other languages
 # As Tk-Instruct's src/compute_metrics.py renames a task of earlier prediction files.

@@ -13,13 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import Final, final
 
-from snibench.api import Suite
+from snibench.base.errors import DataError, UsageError, unknown
+from snibench.base.hashing import normalise_answer, normalise_input
+from snibench.base.types import Combo, SuiteData, SuiteRequest, Task
+from snibench.contracts import Suite
 from snibench.data.leakage import origins
 from snibench.data.natural_instructions import GET_THE_DATA, Head, load_task, read_head, task_files
 from snibench.data.splits import Kind, build_suite, choose_sides
-from snibench.errors import DataError, UsageError, unknown
-from snibench.text import normalise_answer, normalise_input
-from snibench.types import Combo, SuiteData, SuiteRequest, Task
 
 HELD_OUT = 100  # evaluation instances per task, as in the official test set
 

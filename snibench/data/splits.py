@@ -12,10 +12,10 @@ from operator import itemgetter
 from random import Random
 from typing import Protocol
 
+from snibench.base.errors import DataError, UsageError, unknown
+from snibench.base.hashing import derive_seed, digest
+from snibench.base.types import Combo, Instance, SuiteData, SuiteRequest, Task
 from snibench.data.leakage import input_key, origins, source_keys
-from snibench.errors import DataError, UsageError, unknown
-from snibench.text import derive_seed, digest
-from snibench.types import Combo, Instance, SuiteData, SuiteRequest, Task
 
 OFFICIAL_SEED = 123
 PROBES = 32  # instances per seen task for the gradient conflict, never trained on

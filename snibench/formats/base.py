@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from snibench.api import Format, FormatFlags
-from snibench.text import normalise_input
-from snibench.types import Prompt, Segment
+from snibench.base.hashing import normalise_input
+from snibench.base.types import Prompt, Segment
+from snibench.contracts import Format, FormatFlags
 
 if TYPE_CHECKING:
-    from snibench.types import Example, TaskCard
+    from snibench.base.types import Example, TaskCard
 
 
 def instruction(text: str) -> Segment:
@@ -96,3 +96,8 @@ def with_shots(prompt: Prompt, format: Format, task: TaskCard, input: str, k: in
     else:
         place, shots = 0, [example(f"{one}\n\n") for one in solved]
     return Prompt((*prompt.segments[:place], *shots, *prompt.segments[place:]))
+
+
+def with_history(prompt: Prompt, turns: Sequence[str]) -> Prompt:
+    """``prompt`` after solved turns, one droppable segment each."""
+    return Prompt((*(Segment("history", turn) for turn in turns), *prompt.segments))

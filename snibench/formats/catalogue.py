@@ -10,8 +10,8 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from snibench.api import Format
-from snibench.errors import ModelError
+from snibench.base.errors import ModelError
+from snibench.contracts import Format
 from snibench.formats.base import (
     counterexamples,
     cue,
@@ -29,7 +29,7 @@ from snibench.formats.rewrites import declarative_form, imperative_sentences
 if TYPE_CHECKING:
     from random import Random
 
-    from snibench.types import Example, Prompt, Segment, TaskCard
+    from snibench.base.types import Example, Prompt, Segment, TaskCard
 
 
 def _solved(shown: Example) -> Segment:

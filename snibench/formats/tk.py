@@ -14,13 +14,13 @@ from __future__ import annotations
 import string
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.api import Format
+from snibench.contracts import Format
 from snibench.formats.base import cue, definition, example, instruction, prompt_of, query, tells
 
 if TYPE_CHECKING:
     from random import Random
 
-    from snibench.types import Example, Prompt, Segment, TaskCard
+    from snibench.base.types import Example, Prompt, Segment, TaskCard
 
 
 def stopped(text: str) -> str:

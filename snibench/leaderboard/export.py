@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
+from snibench.base.hashing import digest, file_digest
 from snibench.leaderboard.entries import entry
 from snibench.leaderboard.rows import questions_digest, write_rows
 from snibench.leaderboard.validate import read_board
 from snibench.report.export import write_text
 from snibench.report.fits import finished, floors, only, public_name
-from snibench.text import digest, file_digest
 
 if TYPE_CHECKING:
     from snibench.store import Results
@@ -62,7 +62,7 @@ def _entry(label: str, results: Results, board: Path, authors: Sequence[str]) ->
 
 def protocol_versions(results: Results) -> dict[str, int]:
     """Version of every protocol that ``results`` has answers of, as the run noted it."""
-    from snibench.registry import PROTOCOLS
+    from snibench.base.registry import PROTOCOLS
 
     noted = results.manifest.get("protocol_versions", {})
     asked = [str(name) for name in results.answers["protocol"].unique()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from snibench.errors import StoreError
+from snibench.base.errors import StoreError
 from snibench.report.export import rows_as_json
 from snibench.store import ANSWER_COLUMNS, Results, write_whole
 

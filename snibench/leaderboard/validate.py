@@ -15,8 +15,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from snibench.errors import DataError
-from snibench.text import file_digest
+from snibench.base.errors import DataError
+from snibench.base.hashing import file_digest
 
 LARGEST = 32 * 2**20  # bytes of a board file
 MOST_VALUES = 2_000_000  # in one file

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snibench.errors import SnibenchError
+from snibench.base.errors import SnibenchError
+from snibench.base.registry import PROTOCOLS
 from snibench.leaderboard.entries import metrics
 from snibench.leaderboard.rows import RowsError, questions_digest, read_rows
 from snibench.leaderboard.validate import Fault, Found, faults, inside, measures, read_board
 from snibench.metrics import exact_match, rouge_l
-from snibench.registry import PROTOCOLS
 from snibench.report.cells import printable
 
 if TYPE_CHECKING:

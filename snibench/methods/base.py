@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from snibench.adapters import draw_down_projections, keep_products_in_input_dtype
-from snibench.api import Encode, Method, Rule
-from snibench.batches import Batch, target_logits, target_nll
+from snibench.base.types import TaskCard
+from snibench.contracts import Encode, Method, Rule
+from snibench.engine.adapters import draw_down_projections, keep_products_in_input_dtype
+from snibench.engine.losses import target_logits, target_nll
+from snibench.engine.packing import Batch
 from snibench.rules.mean import Mean
-from snibench.types import TaskCard
 
 
 @dataclass(frozen=True, slots=True)

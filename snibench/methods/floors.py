@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from snibench.api import Floor
-from snibench.text import normalise_answer
-from snibench.types import Instance, TaskCard
+from snibench.base.hashing import normalise_answer
+from snibench.base.types import Instance, TaskCard
+from snibench.contracts import Floor
 
 
 class CopyInput(Floor):

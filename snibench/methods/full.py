@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from torch import nn
 
-from snibench.api import Encode
+from snibench.base.types import TaskCard
+from snibench.contracts import Encode
 from snibench.methods.base import BaseMethod, attach_all
-from snibench.types import TaskCard
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from torch import nn
 
-from snibench.adapters import TokenRoutedLayer, draw_down_projections, insert
-from snibench.api import Encode
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
+from snibench.base.types import TaskCard
+from snibench.contracts import Encode
+from snibench.engine.adapters import TokenRoutedLayer, draw_down_projections, insert
 from snibench.methods.base import BaseMethod
-from snibench.types import TaskCard
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from snibench.adapters import Routing, TaskRoutedLayer, draw_down_projections, insert, rows_of
-from snibench.api import Encode
-from snibench.batches import Batch
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
+from snibench.base.types import TaskCard
+from snibench.contracts import Encode
+from snibench.engine.adapters import Routing, TaskRoutedLayer, draw_down_projections, insert, rows_of
+from snibench.engine.packing import Batch
 from snibench.methods.base import BaseMethod
-from snibench.types import TaskCard
 
 
 @dataclass(frozen=True, slots=True)

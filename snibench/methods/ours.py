@@ -14,15 +14,16 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from snibench.adapters import ModulatedLayer, Routing, draw_down_projections, insert, rows_of
-from snibench.api import Encode, Rule
-from snibench.batches import Batch, base_of
-from snibench.errors import UsageError
-from snibench.gradients import TaskGradients
+from snibench.base.errors import UsageError
+from snibench.base.types import TaskCard
+from snibench.contracts import Encode, Rule
+from snibench.engine.adapters import ModulatedLayer, Routing, draw_down_projections, insert, rows_of
+from snibench.engine.backbone import base_of
+from snibench.engine.gradients import TaskGradients
+from snibench.engine.packing import Batch
 from snibench.methods.base import BaseMethod
 from snibench.rules._gram import project_conflicting
 from snibench.rules.mean import Mean
-from snibench.types import TaskCard
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from snibench.adapters import adapters_off
-from snibench.api import Rule
-from snibench.batches import Batch, target_logits, target_nll
-from snibench.errors import UsageError
-from snibench.gradients import TaskGradients
+from snibench.base.errors import UsageError
+from snibench.contracts import Rule
+from snibench.engine.adapters import adapters_off
+from snibench.engine.gradients import TaskGradients
+from snibench.engine.losses import target_logits, target_nll
+from snibench.engine.packing import Batch
 from snibench.methods.base import BaseMethod
 
 # A general gradient this much smaller than the domain gradient is rounding: at the first step the adapter is the

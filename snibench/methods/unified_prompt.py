@@ -9,13 +9,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from snibench.api import Encode
-from snibench.batches import Batch, base_of
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
+from snibench.base.hashing import derive_seed
+from snibench.base.types import TaskCard
+from snibench.contracts import Encode
+from snibench.engine.backbone import base_of
+from snibench.engine.packing import Batch
+from snibench.engine.soft_prompts import insert_prompt
 from snibench.methods.base import BaseMethod, attach_all, attach_lora
-from snibench.soft_prompts import insert_prompt
-from snibench.text import derive_seed
-from snibench.types import TaskCard
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from torch import nn
 
-from snibench.api import Encode
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
+from snibench.base.types import TaskCard
+from snibench.contracts import Encode
 from snibench.methods.base import BaseMethod
-from snibench.types import TaskCard
 
 
 @dataclass(frozen=True, slots=True)

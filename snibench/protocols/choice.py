@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from random import Random
 
-from snibench.types import Question, SuiteData
+from snibench.base.types import Question, SuiteData
 
 
 def chosen_tasks(suite: SuiteData, count: int | None, seed: int) -> tuple[str, ...]:

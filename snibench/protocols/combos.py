@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from snibench.api import Protocol
-from snibench.errors import unknown
+from snibench.base.errors import unknown
+from snibench.base.types import Ask, Mixture, SuiteData
+from snibench.contracts import Protocol
 from snibench.protocols import mixtures, streams
 from snibench.protocols.pairs import combos_of, parse_pairs
-from snibench.types import Ask, Mixture, SuiteData
 
 MODES = ("switch", "train", "train-lite")
 SCHEDULES = ("alternate", "blocked", "random")

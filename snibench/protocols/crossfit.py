@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
+from snibench.base.hashing import canonical_json
+from snibench.base.types import Ask, Mixture, Question, SuiteData
 from snibench.protocols.choice import chosen_seen, held_out_questions
 from snibench.protocols.panel import (
     FEWEST_SOURCES,
@@ -27,8 +29,6 @@ from snibench.protocols.panel import (
     with_facts,
 )
 from snibench.stats.intervals import difference_interval, mean_interval
-from snibench.text import canonical_json
-from snibench.types import Ask, Mixture, Question, SuiteData
 
 if TYPE_CHECKING:
     from snibench.protocols.gap import Settings

@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from snibench.api import FormatFlags, Protocol
-from snibench.errors import PluginError
+from snibench.base.errors import PluginError
+from snibench.base.registry import FORMATS
+from snibench.base.types import Ask, Mixture, SuiteData
+from snibench.contracts import FormatFlags, Protocol
 from snibench.protocols.choice import chosen_tasks, held_out_questions
 from snibench.protocols.panel import Floats, Panel, by_task, mean, panel, resampling, source_clusters, task_means
-from snibench.registry import FORMATS
 from snibench.stats.intervals import mean_interval
 from snibench.stats.ranks import agreement_intervals, ranks
 from snibench.stats.spread import independent_spread, spread_null
-from snibench.types import Ask, Mixture, SuiteData
 
 REFERENCE = "definition"  # what a drop is relative to
 

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from snibench.api import Protocol
-from snibench.errors import unknown
+from snibench.base.errors import unknown
+from snibench.base.types import Ask, Mixture, SuiteData
+from snibench.contracts import Protocol
 from snibench.protocols.choice import chosen_tasks, held_out_questions
 from snibench.protocols.crossfit import crossfit_asks, crossfit_frames, of_split
 from snibench.protocols.panel import (
@@ -30,7 +31,6 @@ from snibench.protocols.panel import (
 )
 from snibench.stats.gaps import gap_difference_interval, gap_interval
 from snibench.stats.intervals import mean_interval
-from snibench.types import Ask, Mixture, SuiteData
 
 Members = npt.NDArray[np.intp]  # numbers of tasks
 

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
+from snibench.base.hashing import canonical_json
+from snibench.base.types import Ask, Combo, Mixture, Question, SuiteData
 from snibench.protocols.choice import held_out_questions
 from snibench.protocols.panel import (
     FEWEST_SOURCES,
@@ -26,8 +28,6 @@ from snibench.protocols.panel import (
 )
 from snibench.stats.intervals import mean_interval
 from snibench.stats.resampling import excess_sd
-from snibench.text import canonical_json
-from snibench.types import Ask, Combo, Mixture, Question, SuiteData
 
 if TYPE_CHECKING:
     from snibench.protocols.combos import Settings

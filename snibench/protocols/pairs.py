@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from snibench.errors import UsageError, unknown
-from snibench.types import Combo, SuiteData
+from snibench.base.errors import UsageError, unknown
+from snibench.base.types import Combo, SuiteData
 
 
 def parse_pairs(pairs: Sequence[str]) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:

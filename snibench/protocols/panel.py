@@ -13,8 +13,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from snibench.base.hashing import derive_seed
 from snibench.data.leakage import origins
-from snibench.text import derive_seed
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from snibench.base.hashing import canonical_json
+from snibench.base.types import Combo, Instance, Question, SuiteData, Turn
 from snibench.data.leakage import input_key
 from snibench.protocols.panel import (
     ABOVE_CHANCE,
@@ -31,8 +33,6 @@ from snibench.protocols.panel import (
 from snibench.stats.estimates import Estimate
 from snibench.stats.intervals import mean_interval
 from snibench.stats.resampling import excess_sd, iqr
-from snibench.text import canonical_json
-from snibench.types import Combo, Instance, Question, SuiteData, Turn
 
 if TYPE_CHECKING:
     from snibench.protocols.combos import Settings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from snibench.errors import UsageError, unknown
+from snibench.base.errors import UsageError, unknown
 from snibench.protocols.panel import panel, source_clusters, task_means
 from snibench.report.fits import controls, facts, failed_fits, finished, floors, only, run_notes, shown_as
 from snibench.report.layouts import METHOD, ordered

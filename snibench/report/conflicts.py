@@ -10,7 +10,7 @@ import pandas as pd
 from rich.style import Style
 from rich.text import Text
 
-from snibench.errors import StoreError, unknown
+from snibench.base.errors import StoreError, unknown
 from snibench.report.cells import number, printable
 from snibench.report.fits import conflict, facts, on_most_tasks, run_notes, title
 from snibench.report.layouts import METHOD, present

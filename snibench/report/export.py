@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from snibench import __version__
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
 from snibench.report.cells import grid, missing, printable
 from snibench.store import write_whole
 

@@ -17,8 +17,8 @@ from snibench.stats.arrays import Floats
 from snibench.stats.intervals import mean_interval
 
 if TYPE_CHECKING:
+    from snibench.base.types import FitRecord, FitSpec
     from snibench.store import Results
-    from snibench.types import FitRecord, FitSpec
 
 
 def labels(results: Results) -> list[str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from snibench.errors import PluginError, UsageError
-from snibench.registry import PROTOCOLS
+from snibench.base.errors import PluginError, UsageError
+from snibench.base.registry import PROTOCOLS
 from snibench.report.layouts import LAYOUTS, laid_out
 from snibench.report.values import Table
 

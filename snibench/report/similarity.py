@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from snibench.base.errors import StoreError
+from snibench.base.registry import PROTOCOLS
 from snibench.data.similarity import definition_similarity
-from snibench.errors import StoreError
 from snibench.protocols.panel import resampling, source_clusters
-from snibench.registry import PROTOCOLS
 from snibench.report.comparison import task_scores
 from snibench.report.fits import controls, facts, failed_fits, labels, run_notes, title
 from snibench.report.layouts import METHOD, ordered, present

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from snibench.errors import unknown
+from snibench.base.errors import unknown
 from snibench.report.comparison import comparison_tables
 from snibench.report.fits import (
     conflict,

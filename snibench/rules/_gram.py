@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar, final
 import torch
 from torch import Tensor
 
-from snibench.api import Rule
+from snibench.contracts import Rule
 
 if TYPE_CHECKING:
-    from snibench.gradients import TaskGradients
+    from snibench.engine.gradients import TaskGradients
 
 
 @dataclass(frozen=True, slots=True)

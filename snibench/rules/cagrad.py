@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
 from snibench.rules._gram import GramRule, Step
 from snibench.rules._solvers import unit_vectors, weakest_in_ball
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from torch import Tensor
 
-from snibench.api import Rule
+from snibench.contracts import Rule
 from snibench.rules._gram import finite_losses, positive, without_references
 from snibench.rules._task_adam import TaskAdam
 
 if TYPE_CHECKING:
-    from snibench.gradients import TaskGradients
+    from snibench.engine.gradients import TaskGradients
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
 from snibench.rules._gram import GramRule, Step, random_orders
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from snibench.api import Rule
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
+from snibench.contracts import Rule
 from snibench.rules._gram import finite_losses, positive, without_references
 from snibench.rules._task_adam import TaskAdam
 
 if TYPE_CHECKING:
-    from snibench.gradients import TaskGradients
+    from snibench.engine.gradients import TaskGradients
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
-from snibench.api import Rule
+from snibench.contracts import Rule
 from snibench.rules._gram import without_references
 
 if TYPE_CHECKING:
-    from snibench.gradients import TaskGradients
+    from snibench.engine.gradients import TaskGradients
 
 
 @final

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from snibench.errors import MissingExtra
+from snibench.base.errors import MissingExtra
 from snibench.stats.arrays import Floats, rounded
 from snibench.stats.power import VarianceComponents
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from snibench.errors import DataError, unknown
+from snibench.base.errors import DataError, unknown
+from snibench.base.hashing import derive_seed
 from snibench.stats.arrays import Floats, check_level, rounded
 from snibench.stats.effects import rank_biserial
 from snibench.stats.estimates import Estimate
@@ -20,7 +21,6 @@ from snibench.stats.intervals import difference_interval, mean_interval
 from snibench.stats.paired import EXACT_UNITS, holm, sign_flip_p, smallest_sign_flip_p, win_tie_loss
 from snibench.stats.power import minimum_detectable_effect
 from snibench.stats.ranks import Friedman, friedman, ranks, tie_groups
-from snibench.text import derive_seed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@
         check_method(MyMethod)
 
 Each raises AssertionError with one sentence that says what was promised and what came instead. ``check_format``
-needs no torch. They show that a plugin keeps the contract of ``snibench.api``, never that it is a good idea.
+needs no torch. They show that a plugin keeps the contract of ``snibench.contracts``, never that it is a good idea.
 """
 
 from snibench.testing.formats import check_format

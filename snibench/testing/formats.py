@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from snibench.api import Format, FormatFlags
+from snibench.base.types import Example, Prompt, TaskCard
+from snibench.contracts import Format, FormatFlags
 from snibench.testing.values import expect, recognisable_card
-from snibench.types import Example, Prompt, TaskCard
 
 _INPUTS = (
     "Tom has 3 apples. How many?",

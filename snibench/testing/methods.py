@@ -10,18 +10,18 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snibench.api import Floor, Method, Rule
+from snibench.base.hashing import canonical_json
+from snibench.base.types import Instance, Mixture, Recipe
+from snibench.contracts import Floor, Method, Rule
 from snibench.testing.models import save_tiny_llama
 from snibench.testing.values import expect, recognisable_card
-from snibench.text import canonical_json
-from snibench.types import Instance, Mixture, Recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from snibench.backbone import Backbone
-    from snibench.batches import Batch
-    from snibench.tuning import Trainer
+    from snibench.engine.backbone import Backbone
+    from snibench.engine.packing import Batch
+    from snibench.engine.tuning import Trainer
 
 _RECIPE = Recipe(steps=3, tasks_per_step=3, instances_per_task=2, learning_rate=1e-2, max_input=512, max_output=8)
 _SEEN = tuple(recognisable_card(number) for number in range(4))
@@ -115,8 +115,9 @@ def _one_thread() -> Iterator[None]:
 def _attached(method: type[Method], settings: Any, folder: Path) -> tuple[Backbone, Method, nn.Module]:
     import torch
 
-    from snibench.backbone import find_model, load_backbone
-    from snibench.embeddings import InstructionEncoder
+    from snibench.engine.backbone import load_backbone
+    from snibench.engine.embeddings import InstructionEncoder
+    from snibench.models.find import find_model
 
     backbone = load_backbone(find_model(str(folder)))
     made = method(settings)
@@ -130,8 +131,8 @@ def _trained_names(method: type[Method], settings: Any, folder: Path) -> list[st
 
 
 def _trainer(method: type[Method], settings: Any, folder: Path) -> Trainer:
-    from snibench.registry import FORMATS
-    from snibench.tuning import Trainer, TrainingSet
+    from snibench.base.registry import FORMATS
+    from snibench.engine.tuning import Trainer, TrainingSet
 
     backbone, made, model = _attached(method, settings, folder)
     instances = {
@@ -145,7 +146,7 @@ def _trainer(method: type[Method], settings: Any, folder: Path) -> Trainer:
 
 
 def _batch(trainer: Trainer, tasks: Sequence[int]) -> Batch:
-    from snibench.batches import make_batch
+    from snibench.engine.packing import make_batch
 
     groups = trainer.encode([(_SEEN[task].name, (0, 1)) for task in tasks])
     return make_batch(groups, trainer.backbone, pack=trainer.pack)
@@ -171,7 +172,7 @@ def _check_attached(make: Callable[[], Trainer], name: str) -> None:
 def _check_losses(make: Callable[[], Trainer], name: str) -> None:
     import torch
 
-    from snibench.batches import make_batch
+    from snibench.engine.packing import make_batch
 
     trainer = make()
     method, model = trainer.method, trainer.model
@@ -219,7 +220,7 @@ def _check_losses(make: Callable[[], Trainer], name: str) -> None:
 def _check_training(make: Callable[[], Trainer], name: str, folder: Path) -> None:
     import torch
 
-    from snibench.adapters import load_trained, save_trained
+    from snibench.engine.adapters import load_trained, save_trained
 
     trainer, repeated = make(), make()
     before = {key: parameter.detach().clone() for key, parameter in trainer.named.items()}
@@ -251,9 +252,9 @@ def _check_training(make: Callable[[], Trainer], name: str, folder: Path) -> Non
 
 def _check_answers(trainer: Trainer, name: str) -> list[str]:
     """Greedy answers to a seen task, an unseen one, and a prompt without instruction; the same alone as together."""
-    from snibench.batches import virtual_tokens
-    from snibench.evaluation import Answerer, Asked
-    from snibench.registry import FORMATS
+    from snibench.base.registry import FORMATS
+    from snibench.engine.backbone import virtual_tokens
+    from snibench.engine.decoding import Answerer, Asked
 
     answerer = Answerer(trainer.backbone, trainer.model, trainer.method, trainer.encoder)
     rng = random.Random(0)

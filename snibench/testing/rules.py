@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from snibench.api import Rule
+from snibench.base.hashing import canonical_json
+from snibench.contracts import Rule
 from snibench.testing.values import expect
-from snibench.text import canonical_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from snibench.gradients import TaskGradients
+    from snibench.engine.gradients import TaskGradients
 
 NEEDS = frozenset({"gram", "losses", "losses_after", "generator", "layers", "tensors"})
 
@@ -56,7 +56,7 @@ def _gradients(rule: Rule, vectors: Tensor, references: int = 0, *, names: Seque
     """``[K, P]`` task gradients as the harness hands them to ``rule``: zeros in place of what it does not need."""
     import torch
 
-    from snibench.gradients import TaskGradients
+    from snibench.engine.gradients import TaskGradients
 
     tasks = len(vectors)
     rows = torch.cat([vectors, vectors.new_ones(references, vectors.shape[1])])

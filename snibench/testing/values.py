@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snibench.types import Example, TaskCard
+from snibench.base.types import Example, TaskCard
 
 
 def expect(condition: object, message: str) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from snibench.base.errors import DataError
 from snibench.cli import cli, main
-from snibench.errors import DataError
 
 SNI = Path(__file__).parents[3] / "shared" / "sni"
 needs_sample = pytest.mark.skipif(not SNI.is_dir(), reason="needs the SNI sample beside the repository")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from snibench.base.errors import StoreError, UsageError
+from snibench.base.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.cli import cli, main
 from snibench.cli.outline import Unreadable, outline
-from snibench.errors import StoreError, UsageError
 from snibench.store import Store
-from snibench.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 
 Install = Callable[..., Path]
 METHODS = "snibench.methods"
@@ -255,7 +255,7 @@ def test_segments_are_coloured_where_the_terminal_has_colours(folder: Path) -> N
 
 
 def test_a_task_of_the_embedded_suite_is_rendered_by_default() -> None:
-    from snibench.registry import SUITES
+    from snibench.base.registry import SUITES
 
     name = next(iter(SUITES.get("mini")().load(SuiteRequest("mini")).tasks))
     assert "Output:" in run("show", "definition", "--task", name).output

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from snibench.cli.forecast import Work
 from snibench.cli.progress import watching
-from snibench.tuning import Tuning
+from snibench.engine.tuning import Tuning
 
 
 class Clock:

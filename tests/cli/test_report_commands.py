@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from snibench.base.types import Answer, FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.cli import main
 from snibench.store import Store, write_frame, write_json
-from snibench.types import Answer, FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 
 LEVELS = {"untuned": 0.2, "unified-prompt": 0.5, "ours": 0.8}
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 import pytest
 
+from snibench.base.errors import UsageError
+from snibench.base.settings import changed_settings, make_settings, parse_assignments
 from snibench.cli import main
-from snibench.errors import UsageError
-from snibench.settings import changed_settings, make_settings, parse_assignments
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from snibench.base.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.cli import COMMANDS
 from snibench.store import Store
-from snibench.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 
 HEAVY = ["torch", "transformers", "peft", "datasets", "pandas", "scipy", "numpy", "pyarrow", "matplotlib"]
 PROBE = f"""

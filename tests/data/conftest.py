@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from snibench.types import Example, Instance, Task, TaskCard
+from snibench.base.types import Example, Instance, Task, TaskCard
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from snibench.base.errors import DataError
 from snibench.data.checks import check_folder
-from snibench.errors import DataError
 
 Write = Callable[..., Path]
 

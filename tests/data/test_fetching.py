@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from snibench.base.errors import DataError, UsageError
 from snibench.data.checks import check_folder
 from snibench.data.fetching import RECEIPT, changed_files, fetch
 from snibench.data.fetching.order import Order
 from snibench.data.natural_instructions import load_folder
-from snibench.errors import DataError, UsageError
 
 WriteTask, WriteLists = Callable[..., Path], Callable[..., Path]
 

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snibench.base.errors import DataError
+from snibench.base.types import Example, Instance
 from snibench.data.natural_instructions import (
     errors,
     label_space,
@@ -17,8 +19,6 @@ from snibench.data.natural_instructions import (
     task_from_json,
     warnings,
 )
-from snibench.errors import DataError
-from snibench.types import Example, Instance
 
 WriteTask = Callable[..., Path]
 

@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("datasketch")
 
+from snibench.base.types import Task
 from snibench.data.checks import check_folder
 from snibench.data.near_duplicates import near_duplicates, shingles
-from snibench.types import Task
 
 LONG = "the committee met on a rainy tuesday in the old town hall to discuss the budget of the coming year with guests"
 

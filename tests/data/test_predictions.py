@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from snibench.base.errors import DataError, UsageError
 from snibench.data.predictions import Answered, match_predictions
-from snibench.errors import DataError, UsageError
 
 Write = Callable[..., Path]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from snibench.base.errors import DataError, UsageError
+from snibench.base.registry import SUITES
+from snibench.base.types import SuiteData, SuiteRequest
 from snibench.data.leakage import origins, source_keys
 from snibench.data.sni import COMBOS, COMMONSENSE_QA, FAMILIES, Sni, suits_combo
-from snibench.errors import DataError, UsageError
-from snibench.registry import SUITES
-from snibench.types import SuiteData, SuiteRequest
 
 SNI = Path(__file__).parents[3] / "shared" / "sni"
 needs_sample = pytest.mark.skipif(not SNI.is_dir(), reason="needs the SNI sample beside the repository")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snibench.base.errors import DataError, UsageError
+from snibench.base.types import Combo, Instance, SuiteData, SuiteRequest, Task
 from snibench.data.splits import balanced, build_suite
-from snibench.errors import DataError, UsageError
-from snibench.types import Combo, Instance, SuiteData, SuiteRequest, Task
 
 MakeTask = Callable[..., Task]
 
@@ -53,7 +53,7 @@ def test_evaluation_probe_and_training_instances_never_overlap(n: int, held_out:
 
 
 def _card(name: str) -> Any:
-    from snibench.types import TaskCard
+    from snibench.base.types import TaskCard
 
     return TaskCard(name, f"Do {name}.", (), (), "C", (), (name,), None, "rouge_l")
 

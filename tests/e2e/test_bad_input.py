@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snibench.backbone import EMBEDDED
+from snibench.models.find import EMBEDDED
 
 
 def refused(outcome, *words: str) -> None:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from snibench.attention import NAME, Layout, packed, shared_prefix_attention
-from snibench.batches import _block_mask
+from snibench.engine.attention import NAME, Layout, packed, shared_prefix_attention
+from snibench.engine.packing import _block_mask
 
 
 class Module(nn.Module):

@@ -7,8 +7,9 @@ import shutil
 import pytest
 import torch
 
-from snibench.backbone import EMBEDDED, choose_device, choose_precision, find_model, load_backbone, parameter_count
-from snibench.errors import ModelError
+from snibench.base.errors import ModelError
+from snibench.engine.backbone import choose_device, choose_precision, load_backbone
+from snibench.models.find import EMBEDDED, find_model, parameter_count
 
 
 def test_the_embedded_model_is_small_and_loads(tmp_path) -> None:

@@ -6,9 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snibench.batches import Encoder, common_prefix, make_batch, target_logits, target_nll, with_history
+from snibench.base.types import Prompt, Segment
+from snibench.engine.losses import target_logits, target_nll
+from snibench.engine.packing import make_batch
+from snibench.engine.tokens import Encoder, common_prefix
+from snibench.formats.base import with_history
 from snibench.methods.lora import Lora
-from snibench.types import Prompt, Segment
 
 
 def prompt(instruction: str, text: str, *demonstrations: str) -> Prompt:

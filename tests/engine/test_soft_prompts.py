@@ -7,13 +7,16 @@ import torch
 from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from snibench.adapters import load_trained, save_trained
-from snibench.batches import Encoder, base_of, make_batch, target_logits, target_nll, virtual_tokens
-from snibench.errors import ModelError
-from snibench.evaluation import Answerer, Asked
+from snibench.base.errors import ModelError
+from snibench.engine.adapters import load_trained, save_trained
+from snibench.engine.backbone import base_of, virtual_tokens
+from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.losses import target_logits, target_nll
+from snibench.engine.packing import make_batch
+from snibench.engine.soft_prompts import insert_prefix, insert_prompt
+from snibench.engine.tokens import Encoder
 from snibench.methods.base import BaseMethod
 from snibench.methods.unified_prompt import UnifiedPrompt
-from snibench.soft_prompts import insert_prefix, insert_prompt
 
 COUNT = 5
 

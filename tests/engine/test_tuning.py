@@ -13,7 +13,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snibench import tuning
+from snibench.base.types import Mixture, Recipe
+from snibench.engine import tuning
+from snibench.engine.tuning import Diverged, Interrupted, learning_rate, plan_steps
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
@@ -21,8 +23,6 @@ from snibench.methods.prompt_aligned import PromptAligned
 from snibench.rules.loss_weightings import Uncertainty
 from snibench.rules.mean import Mean
 from snibench.rules.pcgrad import PCGrad
-from snibench.tuning import Diverged, Interrupted, learning_rate, plan_steps
-from snibench.types import Mixture, Recipe
 
 
 @given(

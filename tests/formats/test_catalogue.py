@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from snibench.errors import ModelError
+from snibench.base.errors import ModelError
+from snibench.base.registry import FORMATS
+from snibench.base.types import Example, TaskCard
 from snibench.formats.catalogue import Chat
-from snibench.registry import FORMATS
-from snibench.types import Example, TaskCard
 
 CLOSED = TaskCard(
     name="task9_mood",

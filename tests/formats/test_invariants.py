@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snibench.api import Format
+from snibench.base.hashing import normalise_input
+from snibench.base.registry import FORMATS
+from snibench.base.types import Example, TaskCard
+from snibench.contracts import Format
 from snibench.formats.catalogue import Json
 from snibench.formats.tk import TkEncoding, stopped
-from snibench.registry import FORMATS
-from snibench.text import normalise_input
-from snibench.types import Example, TaskCard
 
 # --------------------------------------------------------------------------------------------------- checks
 
@@ -228,8 +228,8 @@ def test_training_and_evaluation_cannot_be_told_apart(format: Format) -> None:
 RENDER_ALL = """
 import hashlib
 from random import Random
-from snibench.registry import FORMATS
-from snibench.types import Example, TaskCard
+from snibench.base.registry import FORMATS
+from snibench.base.types import Example, TaskCard
 card = TaskCard("task0_x", "Given a word, label it 'a' or 'b'. You must not explain!", (Example("p", "a", "why"),) * 2,
                 (Example("n", "b", "why"),), "Sorting", ("Farms", "News"), ("s",), ("a", "b"), "exact_match")
 for name in FORMATS.names():

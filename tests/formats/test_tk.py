@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from snibench.registry import FORMATS
-from snibench.types import Example, TaskCard
+from snibench.base.registry import FORMATS
+from snibench.base.types import Example, TaskCard
 
 SNI = Path(__file__).parents[3] / "shared" / "sni"
 NAMES = {

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from snibench.base.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.leaderboard.export import export
 from snibench.store import Results
-from snibench.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 
 LABELS = {"untuned": 0.3, "ours": 0.7}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
 from snibench.leaderboard.export import export
 from snibench.leaderboard.rows import RowsError, questions_digest, read_rows
 from snibench.leaderboard.validate import faults

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from snibench.errors import DataError
+from snibench.base.errors import DataError
 from snibench.leaderboard.show import board_report
 from snibench.leaderboard.validate import MOST_FAULTS, faults, read_board, schema
 from snibench.report.console import plain_text

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from snibench.base.hashing import file_digest
 from snibench.leaderboard.rows import read_rows, write_rows
 from snibench.leaderboard.verify import disagreements
-from snibench.text import file_digest
 
 
 def rewrite(board_file: Path, board: Any, change: Any) -> list[str]:

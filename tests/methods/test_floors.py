@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from snibench import metrics
-from snibench.api import Floor
+from snibench.base.types import Example, Instance, Task, TaskCard
+from snibench.contracts import Floor
 from snibench.data.mini import tasks as mini_tasks
 from snibench.data.natural_instructions import load_task
 from snibench.methods.floors import CopyDemo, CopyInput, Majority
-from snibench.types import Example, Instance, Task, TaskCard
 
 SNI = next((found for above in Path(__file__).parents if (found := above / "shared" / "sni").is_dir()), Path("none"))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from snibench.types import Ask, Combo, Instance, SuiteData, Task, TaskCard
+from snibench.base.types import Ask, Combo, Instance, SuiteData, Task, TaskCard
 
 CATEGORIES = ("Sentiment", "Topic", "Inference", "Extraction")
 

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
+from snibench.base.types import SuiteData
 from snibench.protocols.choice import chosen_tasks, held_out_questions
-from snibench.types import SuiteData
 
 
 def sides(suite: SuiteData, chosen: tuple[str, ...]) -> tuple[int, int]:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
+from snibench.base.hashing import canonical_json, digest
+from snibench.base.registry import PROTOCOLS
+from snibench.base.types import Combo, Instance, Question, SuiteData
 from snibench.protocols.combos import QUICK, Combos, Settings, missing_combos
-from snibench.registry import PROTOCOLS
-from snibench.text import canonical_json, digest
-from snibench.types import Combo, Instance, Question, SuiteData
 
 Answer = Callable[..., pd.DataFrame]
 Streams = Mapping[tuple[str, str, str, int], Sequence[Question]]

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from snibench.base.errors import UsageError
+from snibench.base.hashing import canonical_json
+from snibench.base.registry import SUITES
+from snibench.base.types import SuiteData, SuiteRequest
 from snibench.data.leakage import origins
-from snibench.errors import UsageError
 from snibench.protocols.crossfit import folds
 from snibench.protocols.gap import QUICK, Gap, Settings
-from snibench.registry import SUITES
 from snibench.stats.intervals import difference_interval, mean_interval
-from snibench.text import canonical_json
-from snibench.types import SuiteData, SuiteRequest
 
 Answer = Callable[..., pd.DataFrame]
 CROSSFIT = dataclasses.replace(QUICK, modes=("crossfit",), tasks=None, instances=3)

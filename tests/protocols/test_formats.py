@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snibench.base.hashing import digest
+from snibench.base.registry import FORMATS, PROTOCOLS
+from snibench.base.types import SuiteData
 from snibench.protocols.formats import PAPER, QUICK, Formats
-from snibench.registry import FORMATS, PROTOCOLS
 from snibench.stats.intervals import mean_interval
-from snibench.text import digest
-from snibench.types import SuiteData
 
 Answer = Callable[..., pd.DataFrame]
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snibench.base.hashing import digest
+from snibench.base.registry import PROTOCOLS
+from snibench.base.types import SuiteData
 from snibench.protocols.gap import PAPER, QUICK, Gap
-from snibench.registry import PROTOCOLS
 from snibench.stats.intervals import mean_interval
-from snibench.text import digest
-from snibench.types import SuiteData
 
 Answer = Callable[..., pd.DataFrame]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from snibench.api import Protocol
+from snibench.base.types import SuiteData
+from snibench.contracts import Protocol
 from snibench.protocols.combos import Combos
 from snibench.protocols.formats import Formats
 from snibench.protocols.gap import Gap
-from snibench.types import SuiteData
 
 MANUAL = Path(__file__).parents[2] / "docs" / "protocols.md"
 EVERYTHING = [

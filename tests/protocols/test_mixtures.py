@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
+from snibench.base.hashing import canonical_json
+from snibench.base.types import Ask, Combo, Mixture, SuiteData
 from snibench.protocols.combos import QUICK, Combos, Settings
 from snibench.protocols.mixtures import mixed
 from snibench.protocols.pairs import combos_of
-from snibench.text import canonical_json
-from snibench.types import Ask, Combo, Mixture, SuiteData
 
 Answer = Callable[..., pd.DataFrame]
 TRAIN = dataclasses.replace(QUICK, modes=("train",), instances=3)

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from snibench.base.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.report import Report, build
 from snibench.store import Results
-from snibench.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
 
 LEVELS = {"untuned": 0.20, "unified-prompt": 0.55, "mtl-lora": 0.58, "ours": 0.72}  # chance of a right answer
 FLOORS = ("copy-input", "majority")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
 from snibench.report import build, compare
 from snibench.store import Results
 

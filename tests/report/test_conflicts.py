@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from snibench.base.errors import StoreError, UsageError
 from snibench.cli import conflicts as command
-from snibench.errors import StoreError, UsageError
 from snibench.report.conflicts import build_conflicts, heat_map, pair_frame, panels, scores
 from snibench.store import write_frame
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snibench.errors import StoreError
+from snibench.base.errors import StoreError
 from snibench.report.similarity import COST, GAIN, SCORE, nearest_seen, similarities, similarity_report
 from snibench.store import Results
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
 from snibench.report import Report, build, compare
 from snibench.report.measures import _combo_means
 from snibench.store import Results

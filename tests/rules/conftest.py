@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from snibench.gradients import TaskGradients
+from snibench.engine.gradients import TaskGradients
 
 MakeStep = Callable[..., TaskGradients]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from snibench.registry import RULES
+from snibench.base.registry import RULES
 from snibench.rules._gram import project_conflicting
 
 SHAPES = [(2, 10), (3, 10), (8, 100), (8, 5)]  # the last: fewer dimensions than tasks

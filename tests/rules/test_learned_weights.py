@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from snibench.registry import RULES
+from snibench.base.registry import RULES
 from snibench.rules._task_adam import TaskAdam
 
 

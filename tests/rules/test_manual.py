@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snibench.registry import RULES
+from snibench.base.registry import RULES
 
 MANUAL = Path(__file__).parents[2] / "docs" / "rules.md"
 ROWS = {

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snibench.api import Rule
-from snibench.errors import UsageError
-from snibench.registry import RULES
+from snibench.base.errors import UsageError
+from snibench.base.registry import RULES
+from snibench.contracts import Rule
 
 NAMES = [
     "aligned-mtl", "cagrad", "db-mtl", "dualproj", "dwa", "fairgrad", "famo", "geometric-mean", "gradnorm", "gradvac",

@@ -6,7 +6,7 @@ Source: Liu et al., Conflict-Averse Gradient Descent (NeurIPS 2021), appendix B.
 import numpy as np
 import pytest
 
-from snibench.registry import RULES
+from snibench.base.registry import RULES
 
 HARD_STARTS = {"left": (-8.5, 7.5), "right": (9.0, 9.0)}
 # Five times the source's 1e-3, and a fifth of its steps; from 1e-2 on the mean escapes as well.

@@ -27,7 +27,7 @@ def test_the_questions_are_those_that_were_asked_before(name: str) -> None:
 
 
 def test_every_request_has_its_digests_under_the_versions_of_today() -> None:
-    from snibench.registry import PROTOCOLS
+    from snibench.base.registry import PROTOCOLS
 
     assert set(KNOWN) == set(golden_questions.REQUESTS)
     for one in KNOWN.values():

@@ -11,9 +11,9 @@ pytest.importorskip("torch")
 import all_methods
 import learning_rates
 
-from snibench.rates import TABLE
-from snibench.registry import METHODS, RULES
-from snibench.searching import draw_rates
+from snibench.base.registry import METHODS, RULES
+from snibench.fits.lr_search import draw_rates
+from snibench.plan.learning_rates import TABLE
 
 
 def test_the_table_of_all_methods_names_every_method_and_rule_once() -> None:

@@ -12,12 +12,12 @@ from tiny_intents import MORE_INTENTS  # noqa: E402
 from tiny_prose import ASKED  # noqa: E402
 from tiny_wording import Row, question_of, weathered  # noqa: E402
 
+from snibench.base.hashing import normalise_answer, normalise_input  # noqa: E402
+from snibench.base.registry import FORMATS  # noqa: E402
 from snibench.data.mini import tasks  # noqa: E402
 from snibench.data.mini import words as w  # noqa: E402
 from snibench.data.mini.grammar import FAMILIES, spoken  # noqa: E402
 from snibench.data.mini.tasks import VIEWS  # noqa: E402
-from snibench.registry import FORMATS  # noqa: E402
-from snibench.text import normalise_answer, normalise_input  # noqa: E402
 
 ROWS = 3000
 N = 8

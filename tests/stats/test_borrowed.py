@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from snibench.errors import MissingExtra
+from snibench.base.errors import MissingExtra
 from snibench.stats.arrays import Floats
 from snibench.stats.borrowed import almost_stochastic_order, conover, mixed_model_components, practical_equivalence
 from snibench.stats.power import variance_components

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snibench.errors import DataError, UsageError
+from snibench.base.errors import DataError, UsageError
 from snibench.stats.arrays import Floats
 from snibench.stats.effects import rank_biserial
 from snibench.stats.intervals import difference_interval, mean_interval

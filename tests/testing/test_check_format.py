@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from snibench.api import Format, FormatFlags
-from snibench.registry import FORMATS
+from snibench.base.hashing import normalise_input
+from snibench.base.registry import FORMATS
+from snibench.base.types import Prompt, Segment, TaskCard
+from snibench.contracts import Format, FormatFlags
 from snibench.testing import check_format
-from snibench.text import normalise_input
-from snibench.types import Prompt, Segment, TaskCard
 
 
 def json_body(text: str) -> str:

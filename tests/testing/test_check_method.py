@@ -12,12 +12,12 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor, nn
 
-from snibench.api import Encode
-from snibench.batches import Batch
+from snibench.base.registry import METHODS
+from snibench.base.types import TaskCard
+from snibench.contracts import Encode
+from snibench.engine.packing import Batch
 from snibench.methods.base import BaseMethod, LoraSettings
-from snibench.registry import METHODS
 from snibench.testing import check_method
-from snibench.types import TaskCard
 
 
 @pytest.mark.parametrize("name", METHODS.names())

@@ -10,9 +10,9 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor
 
-from snibench.api import Rule
-from snibench.gradients import TaskGradients
-from snibench.registry import RULES
+from snibench.base.registry import RULES
+from snibench.contracts import Rule
+from snibench.engine.gradients import TaskGradients
 from snibench.testing import check_rule
 
 

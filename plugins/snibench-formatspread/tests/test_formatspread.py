@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from snibench_formatspread import COUNT
 from snibench_formatspread.grammar import INPUT_NAMES, ORIGINAL, OUTPUT_NAMES, Surface, assignments, sampled, surfaces
 
+from snibench.api import FORMATS
 from snibench.data.mini import tasks
-from snibench.registry import FORMATS
 from snibench.testing import check_format
 
 NAMES = [f"surface-{number}" for number in range(1, COUNT + 1)]

@@ -3,12 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from snibench.backbone import find_model, load_backbone
-from snibench.embeddings import InstructionEncoder
-from snibench.registry import FORMATS
+from snibench.api import FORMATS, Instance, InstructionEncoder, Mixture, Recipe, TaskCard, find_model, load_backbone
+from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.testing.models import save_tiny_llama
-from snibench.tuning import Trainer, TrainingSet
-from snibench.types import Instance, Mixture, Recipe, TaskCard
 
 RECIPE = Recipe(steps=3, tasks_per_step=3, instances_per_task=2, learning_rate=1e-2, max_input=512, max_output=8)
 

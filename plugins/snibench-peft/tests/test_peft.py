@@ -13,10 +13,8 @@ from snibench_peft.methods import IA3, Dora, PrefixTuning, PromptTuning, SoftSet
 from snibench_peft.poly import Poly
 from transformers import AutoModelForCausalLM
 
-from snibench.adapters import save_trained
-from snibench.batches import base_of, make_batch, virtual_tokens
-from snibench.errors import UsageError
-from snibench.registry import METHODS
+from snibench.api import METHODS, UsageError, base_of, save_trained, virtual_tokens
+from snibench.engine.packing import make_batch
 from snibench.testing import check_method
 
 NAMED = {

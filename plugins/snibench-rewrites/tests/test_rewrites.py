@@ -9,10 +9,8 @@ import pytest
 from snibench_rewrites import SHIPPED, LlmRewrite
 from snibench_rewrites.rewriting import Rewrite, as_json, definition_digest, fault, named_labels, read, request
 
-from snibench.errors import DataError
-from snibench.registry import FORMATS, SUITES
+from snibench.api import FORMATS, SUITES, DataError, Instance, SuiteRequest, TaskCard
 from snibench.testing import check_format
-from snibench.types import Instance, SuiteRequest, TaskCard
 
 CARD = TaskCard(
     name="task1_mood",

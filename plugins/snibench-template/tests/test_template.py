@@ -7,7 +7,7 @@ import torch
 from snibench_template.format import Arrow
 from snibench_template.method import AnchoredLora, AnchoredSettings
 
-from snibench.registry import FORMATS, METHODS
+from snibench.api import FORMATS, METHODS
 from snibench.testing import check_format, check_method
 
 

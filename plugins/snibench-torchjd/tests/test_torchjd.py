@@ -10,8 +10,7 @@ import torch
 import torchjd.aggregation as torchjd
 from snibench_torchjd.base import drawing_from
 
-from snibench.gradients import TaskGradients
-from snibench.registry import RULES
+from snibench.api import RULES, TaskGradients
 from snibench.testing import check_rule
 
 NAMES = sorted(entry.name for entry in entry_points(group="snibench.rules") if entry.name.startswith("torchjd-"))

@@ -13,11 +13,11 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from snibench.base.errors import DataError, UsageError
+from snibench.base.hashing import file_digest
 from snibench.data.fetching import archive, mirror, repository
 from snibench.data.fetching.order import Order, Progress, Receipt
 from snibench.data.natural_instructions import task_files
-from snibench.errors import DataError, UsageError
-from snibench.text import file_digest
 
 RECEIPT = "fetched.json"
 

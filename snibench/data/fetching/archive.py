@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from snibench.base.errors import DataError
+from snibench.base.hashing import file_digest
 from snibench.data.fetching.order import Order, Progress, Receipt, belongs, wanted_tasks
-from snibench.errors import DataError
-from snibench.text import file_digest
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from snibench.base.errors import DataError, MissingExtra
 from snibench.data.fetching.order import Order, Progress, Receipt
-from snibench.errors import DataError, MissingExtra
 
 COLUMNS = ("task_name", "id", "definition", "inputs", "targets")
 # Which list of the official layout the splits of a mirror become.

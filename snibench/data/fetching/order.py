@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from snibench.errors import DataError
+from snibench.base.errors import DataError
 
 OFFICIAL = "https://github.com/allenai/natural-instructions.git"
 

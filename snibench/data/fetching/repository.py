@@ -12,8 +12,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from snibench.base.errors import DataError, UsageError
 from snibench.data.fetching.order import Order, Progress, Receipt, belongs, wanted_tasks
-from snibench.errors import DataError, UsageError
 
 _AT_ONCE = 40  # files in one request: so many are asked for again at most after a break
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from snibench.api import Suite
+from snibench.base.errors import UsageError
+from snibench.base.types import Combo, SuiteData, SuiteRequest, Task
+from snibench.contracts import Suite
 from snibench.data.mini.tasks import VIEWS, build
 from snibench.data.splits import build_suite
-from snibench.errors import UsageError
-from snibench.types import Combo, SuiteData, SuiteRequest, Task
 
 HELD_OUT = 100  # evaluation instances per task
 

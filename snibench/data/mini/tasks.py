@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
+from snibench.base.hashing import normalise_input
+from snibench.base.types import Example, Instance, Task
 from snibench.data.mini.grammar import FAMILIES
 from snibench.data.natural_instructions import make_task
-from snibench.text import normalise_input
-from snibench.types import Example, Instance, Task
 
 INSTANCES = 300
 

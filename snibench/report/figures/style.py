@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from snibench.errors import MissingExtra
+from snibench.base.errors import MissingExtra
 from snibench.report.cells import printable
 
 if TYPE_CHECKING:

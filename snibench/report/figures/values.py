@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snibench.errors import UsageError
+from snibench.base.errors import UsageError
 from snibench.report.cells import LONGEST_TITLE
 from snibench.report.export import frame_csv
 from snibench.report.figures.style import drawing, short, wrapped

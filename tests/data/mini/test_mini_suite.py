@@ -10,15 +10,15 @@ from random import Random
 
 import pytest
 
+from snibench.base.errors import UsageError
+from snibench.base.hashing import normalise_answer, normalise_input
+from snibench.base.registry import SUITES
+from snibench.base.types import SuiteData, SuiteRequest, Task
 from snibench.data.export import export_suite
 from snibench.data.mini import Mini, tasks
 from snibench.data.mini.grammar import FAMILIES
 from snibench.data.mini.tasks import VIEWS, View, build
 from snibench.data.natural_instructions import errors, load_folder, warnings
-from snibench.errors import UsageError
-from snibench.registry import SUITES
-from snibench.text import normalise_answer, normalise_input
-from snibench.types import SuiteData, SuiteRequest, Task
 
 OF_INTEREST = {
     "Sentiment Analysis",
@@ -187,7 +187,7 @@ def test_a_task_is_the_same_whenever_it_is_built() -> None:
 
 def test_the_digest_does_not_depend_on_the_hash_seed(suite: SuiteData) -> None:
     code = (
-        "from snibench.data.mini import Mini\nfrom snibench.types import SuiteRequest\n"
+        "from snibench.data.mini import Mini\nfrom snibench.base.types import SuiteRequest\n"
         "import sys\nsys.stdout.write(Mini().load(SuiteRequest('mini')).digest)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}

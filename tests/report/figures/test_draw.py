@@ -20,7 +20,7 @@ pytest.importorskip("matplotlib")
 from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
-from snibench.errors import MissingExtra
+from snibench.base.errors import MissingExtra
 from snibench.report import Report, build
 from snibench.report.figures import draw, write_figures
 from snibench.report.figures.style import BASELINE, INK, looks

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.api import Format
-from snibench.formats.base import cue, definition, instruction, prompt_of, query, tells
+from snibench.api import Format, cue, definition, instruction, prompt_of, query, tells
 from snibench_formatspread.grammar import sampled
 
 if TYPE_CHECKING:
     from random import Random
 
-    from snibench.types import Prompt, TaskCard
+    from snibench.api import Prompt, TaskCard
 
 COUNT = 9  # and the original, `definition`, is the tenth
 

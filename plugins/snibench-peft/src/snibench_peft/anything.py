@@ -11,11 +11,7 @@ from typing import Any, ClassVar
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType
 from torch import nn
 
-from snibench.api import Encode
-from snibench.errors import UsageError, unknown
-from snibench.methods.base import BaseMethod
-from snibench.text import canonical_json
-from snibench.types import TaskCard
+from snibench.api import BaseMethod, Encode, TaskCard, UsageError, canonical_json, unknown
 from snibench_peft.attaching import attach_adapter
 
 # What is not peft's own default: what the type is for, or what makes it start at the base model.

@@ -8,10 +8,7 @@ import torch
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType, get_peft_model
 from torch import Tensor, nn
 
-from snibench.adapters import draw_down_projections
-from snibench.batches import base_of
-from snibench.errors import UsageError
-from snibench.soft_prompts import insert_prefix, insert_prompt
+from snibench.api import UsageError, base_of, draw_down_projections, insert_prefix, insert_prompt
 
 # Their encoders hold keys and values of every layer; those of the other virtual-token types hold input embeddings.
 _PREFIXES = {"PREFIX_TUNING", "CARTRIDGE"}

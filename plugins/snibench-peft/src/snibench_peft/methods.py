@@ -9,11 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from snibench.api import Encode, NoSettings
-from snibench.batches import base_of
-from snibench.errors import UsageError
-from snibench.methods.base import BaseMethod, LoraSettings
-from snibench.types import TaskCard
+from snibench.api import BaseMethod, Encode, LoraSettings, NoSettings, TaskCard, UsageError, base_of
 from snibench_peft.attaching import attach_adapter, encoder_of, words_of
 
 

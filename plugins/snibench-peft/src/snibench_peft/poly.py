@@ -11,11 +11,7 @@ import torch
 from peft.tuners.poly import PolyLayer
 from torch import Tensor, nn
 
-from snibench.adapters import Routing
-from snibench.api import Encode
-from snibench.batches import Batch
-from snibench.methods.base import BaseMethod
-from snibench.types import TaskCard
+from snibench.api import BaseMethod, Batch, Encode, Routing, TaskCard
 from snibench_peft.attaching import attach_adapter
 
 

@@ -8,14 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snibench.api import Format
-from snibench.formats.base import cue, definition, instruction, prompt_of, query, tells
+from snibench.api import Format, cue, definition, instruction, prompt_of, query, tells
 from snibench_rewrites.rewriting import Rewrite, definition_digest, one_line, read
 
 if TYPE_CHECKING:
     from random import Random
 
-    from snibench.types import Prompt, TaskCard
+    from snibench.api import Prompt, TaskCard
 
 SHIPPED = Path(__file__).parent / "rewrites" / "mini.json"
 VARIABLE = "SNIBENCH_REWRITES"  # names another file

@@ -16,10 +16,7 @@ from typing import Any
 import click
 import torch
 
-from snibench.backbone import find_model, load_backbone
-from snibench.registry import SUITES
-from snibench.store import write_whole
-from snibench.types import SuiteData, SuiteRequest
+from snibench.api import SUITES, SuiteData, SuiteRequest, find_model, load_backbone, write_whole
 from snibench_rewrites.rewriting import Rewrite, as_json, definition_digest, fault, one_line, request
 
 LONGEST = 128  # tokens of a rewrite

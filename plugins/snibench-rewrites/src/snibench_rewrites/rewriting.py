@@ -9,9 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from snibench.errors import DataError
-from snibench.text import normalise_input
-from snibench.types import Instance, TaskCard
+from snibench.api import DataError, Instance, TaskCard, normalise_input
 
 _REQUEST = (
     "Rewrite the task instruction below in other words. Keep its meaning and every detail. "

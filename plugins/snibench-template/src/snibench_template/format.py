@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from snibench.api import Format, FormatFlags
-from snibench.types import Prompt, Segment
+from snibench.api import Format, FormatFlags, Prompt, Segment
 
 if TYPE_CHECKING:
     from random import Random
 
-    from snibench.types import TaskCard
+    from snibench.api import TaskCard
 
 
 class Arrow(Format):

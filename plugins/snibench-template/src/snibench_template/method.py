@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from snibench.methods.base import BaseMethod, LoraSettings
+from snibench.api import BaseMethod, LoraSettings
 
 
 @dataclass(frozen=True, slots=True)

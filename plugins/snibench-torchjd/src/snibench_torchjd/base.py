@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snibench.errors import PluginError
-from snibench.rules import GramRule, Step
+from snibench.api import GramRule, PluginError, Step
 
 
 class TorchjdRule(GramRule):

@@ -11,13 +11,11 @@ import torch
 import torchjd.aggregation as torchjd
 from torch import Tensor
 
-from snibench.api import Rule
-from snibench.errors import UsageError
-from snibench.rules import Step
+from snibench.api import Rule, Step, UsageError
 from snibench_torchjd.base import TorchjdRule, WeightingRule, drawing_from, vectors_of, weights_within
 
 if TYPE_CHECKING:
-    from snibench.gradients import TaskGradients
+    from snibench.api import TaskGradients
 
 # ------------------------------------------------------------------------ functions of the Gram matrix
 

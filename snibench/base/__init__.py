@@ -1,0 +1,1 @@
+"""Values, errors and the registry: what every room stands on."""

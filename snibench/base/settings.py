@@ -1,0 +1,75 @@
+"""Settings dataclasses from ``--set KEY=VALUE`` text."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from snibench.base.errors import UsageError, unknown
+
+
+def parse_assignments(pairs: Sequence[str]) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a mapping; the last of equal keys counts.
+
+    Raises:
+        UsageError: If one has no ``=``.
+    """
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set takes KEY=VALUE, but got '{pair}'.")
+        found[key.strip().replace("-", "_")] = value.strip()
+    return found
+
+
+def make_settings(kind: type, owner: str, given: Mapping[str, str]) -> Any:
+    """An instance of the settings dataclass ``kind`` with ``given`` texts read as its fields' types.
+
+    Raises:
+        UsageError: If a key is not a field (suggests the closest), or a text is not of the field's type.
+    """
+    hints = get_type_hints(kind)
+    fields = [field.name for field in dataclasses.fields(kind)]
+    values = {}
+    for key, text in given.items():
+        if key not in fields:
+            raise unknown(f"setting of {owner}", key, fields)
+        values[key] = _read(text, hints[key], f"{owner}: {key}")
+    return kind(**values)
+
+
+def _read(text: str, kind: Any, name: str) -> Any:
+    origin = get_origin(kind)
+    if origin is Literal:
+        if text not in get_args(kind):
+            raise UsageError(f"{name} must be one of {', '.join(map(str, get_args(kind)))}, but got '{text}'.")
+        return text
+    if origin in (Union, types.UnionType):
+        if text.lower() == "none" and type(None) in get_args(kind):
+            return None
+        kind = next(one for one in get_args(kind) if one is not type(None))
+    if kind is bool:
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if text.lower() not in words:
+            raise UsageError(f"{name} must be true or false, but got '{text}'.")
+        return words[text.lower()]
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            number = "a whole number" if kind is int else "a number"
+            raise UsageError(f"{name} must be {number}, but got '{text}'.") from None
+    return text
+
+
+def changed_settings(settings: Any) -> dict[str, Any]:
+    """The fields that differ from their defaults."""
+    defaults = type(settings)()
+    return {
+        field.name: getattr(settings, field.name)
+        for field in dataclasses.fields(settings)
+        if getattr(settings, field.name) != getattr(defaults, field.name)
+    }

@@ -1,0 +1,1 @@
+"""All that needs torch: loading, packing, tuning, decoding and the gradient conflict."""

@@ -1,0 +1,315 @@
+"""Trainable layers that peft has not, and how they get into a model.
+
+All are LoRA with something between the two products: ``h = W x + (alpha/r) B mix(A x, x)``. ``A`` and ``B`` are plain
+``nn.Linear`` modules, so that the hooks of ``gradients`` see every task's gradient in one backward.
+Which row belongs to which task is told through one ``Routing`` that all layers of a model share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from snibench.base.hashing import derive_seed
+from snibench.engine.backbone import base_of
+
+
+@dataclass
+class Routing:
+    """What the rows of the current forward pass are. Set by a method, read by its layers.
+
+    ``tables`` holds what a layer needs per distinct task of the pass (``[K, ...]`` tensors by layer or shared), and
+    ``rows [B]`` says which of them each row uses.
+    """
+
+    rows: Tensor | None = None
+    tables: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def using(self, rows: Tensor, **tables: Any) -> Iterator[None]:
+        """Active inside: these rows and tables."""
+        before = self.rows, self.tables
+        self.rows, self.tables = rows, tables
+        try:
+            yield
+        finally:
+            self.rows, self.tables = before
+
+
+class MixedLinear(nn.Linear):
+    """A linear layer without bias whose weight stays float32 for the optimizer while its product has the input's dtype.
+
+    In float32 it is ``nn.Linear``. In bfloat16 it spares every adapted layer the copies of input and update into
+    float32 and back, a fifth of a step. Updates are not lost: they go to the float32 weight.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``[..., in] -> [..., out]``, in the input's dtype."""
+        return nn.functional.linear(input, self.weight.to(input.dtype))
+
+
+class LowRankLayer(nn.Module):
+    """A frozen linear layer with a trainable low-rank update ``scale * B(mix(A(x), x))``, off unless ``enabled``.
+
+    ``A`` starts Kaiming uniform (a = sqrt 5, as peft), ``B`` at zero: at the start the layer is its base. ``dropout``
+    is of what ``A`` reads, as in peft.
+    """
+
+    def __init__(self, base: nn.Linear, rank: int, width: int, scale: float, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.base_layer = base
+        options: dict[str, Any] = {"bias": False, "device": base.weight.device, "dtype": torch.float32}
+        self.A = MixedLinear(base.in_features, rank, **options)
+        self.B = MixedLinear(width, base.out_features, **options)
+        nn.init.zeros_(self.B.weight)
+        self.scale = scale
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.enabled = True
+
+    @property
+    def weight(self) -> Tensor:
+        """The base layer's weight: some models look at its dtype."""
+        return self.base_layer.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, L, in] -> [B, L, out]``, in the base layer's dtype."""
+        plain: Tensor = self.base_layer(x)
+        if not self.enabled:
+            return plain
+        update: Tensor = self.B(self.mix(self.A(self.dropout(x)), x).to(x.dtype))
+        return torch.add(plain, update, alpha=self.scale)
+
+    def mix(self, u: Tensor, x: Tensor) -> Tensor:
+        """``u [B, L, rank] -> [B, L, width]``: what a subclass puts between the products; ``x [B, L, in]``."""
+        raise NotImplementedError
+
+
+class TaskRoutedLayer(LowRankLayer):
+    """MTL-LoRA: ``sum_i softmax(omega_t / tau)_i B_i Lambda_t A x``.
+
+    The n matrices ``B_i`` stand side by side in one linear layer. ``transform [T, r, r]`` starts at identity
+    (``[T, r]`` of ones if diagonal), ``routing [T, n]`` uniform in +-1/sqrt(n): equal values would keep all ``B_i``
+    equal for ever.
+
+    Source: Yang et al., MTL-LoRA (AAAI 2025), and its repository's ``src/adapter/mlora.py``.
+    """
+
+    def __init__(
+        self,
+        base: nn.Linear,
+        *,
+        tasks: int,
+        rank: int,
+        scale: float,
+        experts: int,
+        temperature: float,
+        diagonal: bool,
+        state: Routing,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(base, rank, rank * experts, scale, dropout)
+        device = base.weight.device
+        one = torch.ones(rank) if diagonal else torch.eye(rank)
+        self.transform = nn.Parameter(one.repeat(tasks, *[1] * one.dim()).to(device))
+        self.routing = nn.Parameter(torch.empty(tasks, experts, device=device).uniform_(-1, 1) / math.sqrt(experts))
+        self.temperature = temperature
+        self.state = state
+
+    def mix(self, u: Tensor, x: Tensor) -> Tensor:
+        """Each row through its task's transform and shares of the ``B_i``, or through a mixture of tasks."""
+        share = torch.softmax(self.routing / self.temperature, dim=-1)  # [T, n]
+        matrix = torch.diag_embed(self.transform) if self.transform.dim() == 2 else self.transform  # [T, r, r]
+        if (mixture := self.state.tables.get("mixture")) is None:
+            task = self.state.tables["tasks"]  # [K]
+            routed = share[task][:, :, None, None] * matrix[task][:, None]  # [K, n, r, r]
+        else:
+            # Exact: N_i = sum_t p_t softmax_ti Lambda_t. Averaging the two factors apart is another map.
+            routed = torch.einsum("kt,tn,trs->knrs", mixture, share, matrix)
+        return torch.einsum("bls,bnrs->blnr", u, routed[self.state.rows].to(u.dtype)).flatten(2)
+
+
+class ModulatedLayer(LowRankLayer):
+    """LoRA whose ranks are scaled by the instruction: ``B diag(1 + s tanh(U z)) A x``, ``z [K, q]`` per task.
+
+    ``U`` starts at zero, so that the layer starts as LoRA and the base. A rank is scaled within 1 - s .. 1 + s: never
+    flipped, never lost.
+    """
+
+    def __init__(
+        self,
+        base: nn.Linear,
+        *,
+        rank: int,
+        scale: float,
+        features: int,
+        strength: float,
+        state: Routing,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(base, rank, rank, scale, dropout)
+        self.U = nn.Linear(features, rank, bias=False, device=base.weight.device)
+        nn.init.zeros_(self.U.weight)
+        self.strength = strength
+        self.state = state
+
+    def modulation(self, z: Tensor) -> Tensor:
+        """``tanh(U z)``, ``[K, q] -> [K, r]`` in (-1, 1)."""
+        return torch.tanh(self.U(z))
+
+    def mix(self, u: Tensor, x: Tensor) -> Tensor:
+        """Each row's ranks scaled by its task's modulation; none without an instruction representation."""
+        z = self.state.tables.get("z")
+        if z is None:
+            return u
+        return u * (1 + self.strength * self.modulation(z))[self.state.rows][:, None, :].to(u.dtype)
+
+
+class TokenRoutedLayer(LowRankLayer):
+    """HydraLoRA: ``sum_i softmax(R x)_i B_i A x``, every token routed by itself, whatever its task.
+
+    The n matrices ``B_i`` stand side by side in one linear layer. The router ``R`` (Kaiming uniform as ``A``, no bias)
+    differs by expert from the start, which parts the ``B_i``. Softmax in float32; no term that balances the load.
+
+    Source: Tian et al., HydraLoRA (NeurIPS 2024), and its repository's ``peft/tuners/lora.py``.
+    """
+
+    def __init__(self, base: nn.Linear, *, rank: int, scale: float, experts: int, dropout: float = 0.0) -> None:
+        super().__init__(base, rank, rank * experts, scale, dropout)
+        self.R = MixedLinear(base.in_features, experts, bias=False, device=base.weight.device, dtype=torch.float32)
+        nn.init.kaiming_uniform_(self.R.weight, a=math.sqrt(5))
+
+    def mix(self, u: Tensor, x: Tensor) -> Tensor:
+        """Each token's shares of the ``B_i``."""
+        share = torch.softmax(self.R(x), dim=-1, dtype=torch.float32)  # [B, L, n]
+        return (share[..., None] * u[..., None, :]).flatten(-2)
+
+
+def insert(model: nn.Module, make: Callable[[nn.Linear], LowRankLayer]) -> list[LowRankLayer]:
+    """Replace every linear layer but the output embedding by ``make(layer)``; the new layers, in module order.
+
+    The layers that peft's ``target_modules="all-linear"`` adapts.
+    """
+    base = base_of(model)
+    head = base.get_output_embeddings()
+    found = [
+        (name, module) for name, module in base.named_modules() if isinstance(module, nn.Linear) and module is not head
+    ]
+    layers = []
+    for name, module in found:
+        parent, _, attribute = name.rpartition(".")
+        layer = make(module)
+        setattr(base.get_submodule(parent), attribute, layer)
+        layers.append(layer)
+    return layers
+
+
+def keep_products_in_input_dtype(model: nn.Module) -> None:
+    """Make peft's LoRA layers in ``model`` multiply as ``MixedLinear`` does, not in their weights' float32."""
+    from peft.tuners.lora import LoraLayer
+
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            module.cast_input_dtype_enabled = False
+            for products in (module.lora_A, module.lora_B):
+                for name, plain in products.items():
+                    assert isinstance(plain, nn.Linear)
+                    mixed = MixedLinear(plain.in_features, plain.out_features, bias=False, device="meta")
+                    mixed.weight = plain.weight
+                    products[name] = mixed
+
+
+def draw_down_projections(model: nn.Module) -> None:
+    """Draw every adapter's ``A`` anew from the run's seed and the layer's name, Kaiming uniform with a = sqrt 5.
+
+    So all methods with an ``A`` of one shape start from the same values, whatever else they draw.
+    """
+    for name, module in base_of(model).named_modules():
+        if isinstance(module, LowRankLayer):
+            weight = module.A.weight
+        elif name.endswith(".lora_A.default") and isinstance(module, nn.Linear):
+            weight, name = module.weight, name.removesuffix(".lora_A.default")
+        else:
+            continue
+        generator = torch.Generator().manual_seed(derive_seed("A", torch.initial_seed(), name))
+        fresh = torch.empty(weight.shape)
+        nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator)
+        with torch.no_grad():
+            weight.copy_(fresh)
+
+
+@contextmanager
+def adapters_off(model: nn.Module) -> Iterator[None]:
+    """The frozen base inside, whatever adapter layers the model carries, ours or peft's."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    own = [module for module in model.modules() if isinstance(module, LowRankLayer)]
+    foreign = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    try:
+        _switch(own, foreign, on=False)
+        yield
+    finally:
+        _switch(own, foreign, on=True)
+
+
+def _switch(own: Sequence[LowRankLayer], foreign: Sequence[Any], *, on: bool) -> None:
+    for layer in own:
+        layer.enabled = on
+    for layer in foreign:
+        layer.enable_adapters(on)
+
+
+def rows_of(items: Sequence[Any]) -> tuple[list[Any], list[int]]:
+    """The distinct items in order of appearance, and for every item its index among them."""
+    index: dict[Any, int] = {}
+    rows = [index.setdefault(item, len(index)) for item in items]
+    return list(index), rows
+
+
+def save_trained(model: nn.Module, folder: Path) -> None:
+    """Write a model's trainable parameters into the new ``folder`` as safetensors.
+
+    In peft's layout where peft made the adapter, so that ``PeftModel.from_pretrained`` reads it. Of a soft prompt peft
+    keeps what its encoder gives, not the encoder: the parameters themselves stand beside it.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    config = cast(Any, model).peft_config["default"] if hasattr(model, "peft_config") else None
+    if config is not None:
+        from peft import get_peft_model_state_dict
+
+        config.save_pretrained(folder)
+        save_file(_whole(get_peft_model_state_dict(model)), folder / "adapter_model.safetensors")
+    if config is None or config.is_prompt_learning:
+        trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        save_file(_whole(trained), folder / "trainable.safetensors")
+
+
+def load_trained(model: nn.Module, folder: Path) -> None:
+    """Give ``model``, freshly attached, the parameters that ``save_trained`` wrote."""
+    from safetensors.torch import load_file
+
+    if not (folder / "trainable.safetensors").exists():
+        from peft import set_peft_model_state_dict
+
+        set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+        return
+    stored = load_file(folder / "trainable.safetensors")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(stored[name])
+
+
+def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as safetensors stores them: on the CPU, contiguous, none sharing memory with another."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }

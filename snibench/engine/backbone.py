@@ -1,0 +1,129 @@
+"""The base model and its tokenizer in memory, frozen.
+
+Code from a model's repository is run only where the user asks for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from snibench.base.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+from snibench.models.find import EMBEDDED, ModelSource, quiet_transformers
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded base model, frozen, on its device.
+
+    ``encoder_decoder``: answers come from a decoder of their own, so no prefix can be shared.
+    ``packs``: every token attends to the whole past, so that several instances may share one row.
+    """
+
+    source: ModelSource
+    model: Any  # transformers.PreTrainedModel
+    tokenizer: Any  # transformers.PreTrainedTokenizerBase
+    device: torch.device
+    precision: str
+    encoder_decoder: bool
+    packs: bool
+
+
+def choose_device(wanted: str) -> str:
+    """``wanted``, with "auto" resolved to the best device there is.
+
+    Raises:
+        ModelError: If the device is not there.
+    """
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"Device '{wanted}' cannot be used: {str(error).splitlines()[0]}") from error
+    return wanted
+
+
+def choose_precision(wanted: str, device: str, model: str = "") -> str:
+    """ "bfloat16" where the processor multiplies it natively, else "float32"; or what was wanted.
+
+    The embedded ``model`` is read in float32 everywhere: its layers are too small to gain speed from bfloat16, and so
+    machines with and without it give the same numbers up to rounding.
+    """
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if model in EMBEDDED:
+        return "float32"
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return "bfloat16"
+    return "float32"
+
+
+def load_backbone(
+    source: ModelSource, *, device: str = "cpu", precision: str = "float32", trust_remote_code: bool = False
+) -> Backbone:
+    """The base model in memory, in evaluation mode, every parameter frozen.
+
+    Raises:
+        ModelError: If transformers cannot build it.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    from snibench.engine.attention import install
+
+    quiet_transformers()
+    options = {"trust_remote_code": trust_remote_code}
+    try:
+        config = AutoConfig.from_pretrained(source.folder, **options)
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, **options)
+        encoder_decoder = bool(config.is_encoder_decoder)
+        kind = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
+        model = kind.from_pretrained(
+            source.folder,
+            dtype=getattr(torch, precision),
+            use_safetensors=True,
+            # T5 adds its relative positions to the scores, which only some kernels take.
+            **({} if encoder_decoder else {"attn_implementation": "sdpa"}),
+            **options,
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise ModelError(f"The model in '{source.folder}' cannot be loaded: {str(error).splitlines()[0]}") from error
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"The tokenizer in '{source.folder}' has no end-of-sequence token. Add one and save it.")
+    sliding = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    packs = not encoder_decoder and not sliding
+    if packs and device == "cpu":
+        install(model)
+    placed: torch.nn.Module = model
+    return Backbone(
+        source=source,
+        model=placed.to(device).requires_grad_(False).eval(),
+        tokenizer=tokenizer,
+        device=torch.device(device),
+        precision=precision,
+        encoder_decoder=encoder_decoder,
+        packs=packs,
+    )
+
+
+def base_of(model: torch.nn.Module) -> Any:
+    """The transformers model inside a peft wrapper, or the model itself."""
+    wrapper: Any = model
+    return wrapper.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def virtual_tokens(model: torch.nn.Module) -> tuple[int, ...]:
+    """The ids that stand before every prompt of ``model``; none where no method inserted any (``soft_prompts``)."""
+    embedding = base_of(model).get_input_embeddings()
+    count = getattr(embedding, "virtual_tokens", 0)
+    return tuple(range(embedding.num_embeddings, embedding.num_embeddings + count)) if count else ()

@@ -1,0 +1,1 @@
+"""Gradient conflict between tasks: its measurement and its estimates."""

@@ -1,0 +1,185 @@
+"""The gradient conflict of a model under tuning, measured by the harness on instances that are never trained on.
+
+The same for every method: plain task losses, in chunks, so that the estimator can correct for the noise of finite
+samples (``conflict.estimate``). Measured on the method's shared trainable parameters, and, because methods differ in
+how many these are, once more where all have the same space: for a vector added to the last block's output.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from snibench.base.hashing import derive_seed
+from snibench.base.types import Instance
+from snibench.engine.backbone import base_of
+from snibench.engine.conflict.estimate import ConflictEstimate, estimate_conflict, residual_conflict
+from snibench.engine.gradients import TaskGradients, gram_matrix
+from snibench.engine.tokens import Encoded
+from snibench.engine.tuning import Trainer
+
+CHUNKS = 8
+# Most passes over the probe, each for a part of the parameters: beyond that the measurement would outlast the tuning.
+_MOST_PASSES = 16
+_REPORTED = ("score", "score_raw", "mean_cosine", "rate", "rate_raw", "magnitude_similarity", "standard_error")
+
+Chunks = list[tuple[str, list[Encoded]]]  # of one task: its name S times, each time with other instances
+
+
+@dataclass(frozen=True)
+class ConflictPoint:
+    """The conflict at one point of training: numbers for the record, and one row per pair of tasks.
+
+    ``pairs``: first, second, cosine, standard_error, and the same on the last block's output. Every pair once, so that
+    they hold the whole symmetric matrix.
+    """
+
+    summary: Mapping[str, float]
+    pairs: pd.DataFrame
+
+
+def probe_tasks(probe: Mapping[str, Sequence[Instance]], count: int, seed: int = 0) -> dict[str, list[Instance]]:
+    """At most ``count`` seen tasks with enough probe instances for every chunk; the same for all methods."""
+    able = sorted(task for task, instances in probe.items() if len(instances) >= CHUNKS)
+    rng = np.random.default_rng(derive_seed("conflict", seed))
+    chosen = sorted(rng.choice(len(able), size=min(count, len(able)), replace=False).tolist())
+    return {able[index]: list(probe[able[index]]) for index in chosen}
+
+
+def measure_conflict(trainer: Trainer, probe: Mapping[str, Sequence[Instance]]) -> ConflictPoint | None:
+    """The conflict between the tasks of ``probe`` now; None if there are not two, or their gradients are too large.
+
+    Where the gradients of all tasks do not fit in memory at once, the parameters are measured part by part: inner
+    products add up. Leaves parameters, optimizer, gradients and the rule's memory as they were.
+    """
+    tasks = list(probe)
+    if len(tasks) < 2:
+        return None
+    trainer.model.eval()
+    tokens = trainer.progress.tokens
+    chunks = [_chunks(trainer, task, probe[task]) for task in tasks]
+    measured = _gram(trainer, chunks)
+    if measured is None:
+        return None
+    gram, losses = measured
+    estimate = estimate_conflict(gram.numpy())
+    outputs = estimate_conflict(_output_gram(trainer, chunks).numpy())
+    trainer.optimizer.zero_grad(set_to_none=True)
+    trainer.progress.tokens = tokens  # metered apart from training
+    summary: dict[str, Any] = {
+        **{name: getattr(estimate, name) for name in _REPORTED},
+        "residual": _residual(trainer, tuple(tasks), gram.mean(dim=(1, 3)), losses, estimate),
+        **{f"output_{name}": getattr(outputs, name) for name in _REPORTED},
+        "parameters": trainer.collector.size,
+        "tasks": len(tasks),
+    }
+    first, second = np.triu_indices(len(tasks), 1)
+    pairs = pd.DataFrame(
+        {
+            "first": np.array(tasks)[first],
+            "second": np.array(tasks)[second],
+            "cosine": estimate.cosines[first, second],
+            "standard_error": estimate.errors[first, second],
+            "output_cosine": outputs.cosines[first, second],
+            "output_standard_error": outputs.errors[first, second],
+        }
+    )
+    return ConflictPoint({key: float(value) for key, value in summary.items() if np.isfinite(value)}, pairs)
+
+
+def _chunks(trainer: Trainer, task: str, instances: Sequence[Instance]) -> Chunks:
+    size = len(instances) // CHUNKS
+    encoded = trainer.encode_instances(task, instances[: size * CHUNKS])
+    return [(task, encoded[start : start + size]) for start in range(0, len(encoded), size)]
+
+
+def _gram(trainer: Trainer, chunks: Sequence[Chunks]) -> tuple[Tensor, Tensor] | None:
+    """``[T, S, T, S]`` inner products of the chunks' gradients, and the ``[T]`` losses."""
+    count = len(chunks)
+    parts = trainer.collector.parts(count * CHUNKS)
+    if len(parts) > _MOST_PASSES:
+        return None
+    gram, losses = torch.zeros(count * CHUNKS, count * CHUNKS, dtype=torch.float64), torch.zeros(count).double()
+    for part in parts:
+        rows = []
+        for index, own in enumerate(chunks):
+            collected, each = trainer.task_gradients(own, references=False, collector=part)
+            rows.append(collected.matrix().clone())  # [S, size]
+            losses[index] = each.mean()
+        gram += gram_matrix(torch.cat(rows))
+    return gram.reshape(count, CHUNKS, count, CHUNKS), losses
+
+
+def _output_gram(trainer: Trainer, chunks: Sequence[Chunks]) -> Tensor:
+    """``[T, S, T, S]`` inner products of the gradients of a vector added to the last block's output.
+
+    The sum of dL/dh over tokens, ``[H]`` numbers for every method: tokens differ between tasks, directions do not.
+    """
+    rows = []
+    for own in chunks:
+        sums = torch.zeros(len(own), 0)
+        for piece, batch in trainer.batches(own):
+            with _last_output(trainer) as outputs:
+                trainer.method.losses(trainer.model, batch).sum().backward()
+            found = torch.stack([leaf.grad.reshape(len(piece), -1, leaf.shape[-1]).sum(1) for leaf in outputs]).sum(0)
+            if not sums.shape[1]:
+                sums = found.new_zeros(len(own), found.shape[1], dtype=torch.float32)
+            sums[piece] = found.float()
+        rows.append(sums)
+    gram = gram_matrix(torch.cat(rows))
+    return gram.reshape(len(chunks), CHUNKS, len(chunks), CHUNKS)
+
+
+@contextmanager
+def _last_output(trainer: Trainer) -> Iterator[list[Any]]:
+    """Collects the last block's outputs inside, as leaves whose ``grad`` a backward fills and behind which it ends."""
+    outputs: list[Any] = []
+
+    def cut(module: nn.Module, inputs: Any, output: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return None
+        hidden = output[0] if isinstance(output, tuple) else output
+        leaf = hidden.detach().requires_grad_()
+        outputs.append(leaf)
+        return (leaf.clone(), *output[1:]) if isinstance(output, tuple) else leaf.clone()
+
+    handle = last_block(trainer.model).register_forward_hook(cut)
+    for parameter in trainer.named.values():
+        parameter.requires_grad_(False)
+    try:
+        yield outputs
+    finally:
+        handle.remove()
+        for parameter in trainer.named.values():
+            parameter.requires_grad_(True)
+
+
+def last_block(model: nn.Module) -> nn.Module:
+    """The last of the blocks that a model's output comes from: the decoder's, where there is an encoder too."""
+    stacks = [module for module in base_of(model).modules() if isinstance(module, nn.ModuleList) and len(module) > 0]
+    deepest = max(len(stack) for stack in stacks)
+    block: nn.Module = [stack for stack in stacks if len(stack) == deepest][-1][-1]
+    return block
+
+
+def _residual(
+    trainer: Trainer, tasks: tuple[str, ...], gram: Tensor, losses: Tensor, estimate: ConflictEstimate
+) -> float:
+    """How much of the conflict the update that the rule makes of the probe's gradients has; NaN where it needs more."""
+    rule = trainer.rule
+    if not rule.needs <= {"gram", "generator", "losses", "losses_after"}:
+        return float("nan")
+    # Through JSON: a state may hold the rule's own dictionaries, which its weights then change.
+    before = json.loads(json.dumps(rule.state()))
+    generator = torch.Generator().manual_seed(derive_seed("conflict", trainer.seed))
+    weights = rule.weights(TaskGradients(tasks, gram, losses, generator))[: len(tasks)]
+    rule.restore(before)
+    return residual_conflict(gram.numpy(), weights.cpu().numpy(), squares=estimate.squares)

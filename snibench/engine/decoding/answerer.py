@@ -1,0 +1,260 @@
+"""Greedy answers of a tuned model to many prompts.
+
+Batch size and company change no answer beyond float rounding: every token has the positions and the past that it
+would have alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snibench.base.types import Prompt, TaskCard
+from snibench.contracts import Method
+from snibench.engine.backbone import Backbone
+from snibench.engine.decoding.lean import LeanModel, why_not_lean
+from snibench.engine.decoding.ranking import Branch, Labels, label_scores, labels_after
+from snibench.engine.decoding.reading import LEAST_PREFIX, Reading, Row
+from snibench.engine.decoding.stock import StockDecoder
+from snibench.engine.tokens import Encoded, Encoder, common_prefix
+
+# Bytes that the keys and values of one round may take, and its rows.
+_MOST_BYTES = {"cpu": 1 << 30, "cuda": 8 << 30}
+_MOST_ROWS = 1024
+# How far logits of the lean pass may lie from the stock pass's, relative to their norm: rounding only.
+_CLOSE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
+# Tokens of the prompt on which the two are compared.
+_PROBE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One prompt to answer. ``group`` names prompts that start alike; it decides speed, never answers."""
+
+    card: TaskCard
+    prompt: Prompt
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """``prediction``: stripped. A prompt that does not fit the input limit is not answered: ``too_long``.
+
+    ``ranked``: the likeliest of a closed task's labels (``ranking``), None where none was asked for.
+    """
+
+    prediction: str
+    prompt_tokens: int
+    truncated: bool
+    too_long: bool
+    ranked: str | None = None
+
+
+# What a row said, and its likeliest label.
+Said = tuple[list[int], str | None]
+
+
+class Answerer:
+    """Answers prompts with one tuned model. ``notes``: what could not be done the fast way, and why."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        model: nn.Module,
+        method: Method,
+        encoder: Encoder,
+        *,
+        batch_size: int | None = None,
+        rank_labels: bool = False,
+    ) -> None:
+        self.backbone, self.model, self.method, self.encoder = backbone, model, method, encoder
+        self.batch_size, self.rank_labels = batch_size, rank_labels
+        self.notes: list[str] = []
+        self._newlines = _newline_ids(backbone.tokenizer)
+        self._stock = StockDecoder(backbone, model, method, encoder.max_output)
+
+    @torch.no_grad()
+    def answer(
+        self, asked: Sequence[Asked], *, on_batch: Callable[[Mapping[int, Reply]], None] = lambda replies: None
+    ) -> list[Reply]:
+        """A reply to every prompt, in order; ``on_batch`` gets each batch's replies by index as they come."""
+        if not asked:
+            return []
+        self.model.eval()
+        encoded = self.encoder.prompts([one.prompt for one in asked])
+        replies = {
+            index: Reply("", one.prompt_tokens, one.truncated, True)
+            for index, one in enumerate(encoded)
+            if one.too_long
+        }
+        if replies:
+            on_batch(replies)
+        todo = [index for index in range(len(asked)) if index not in replies]
+        for batch, said in self._decoded([asked[index] for index in todo], [encoded[index] for index in todo]):
+            fresh = {}
+            for place, (ids, ranked) in zip(batch, said, strict=True):
+                one = encoded[todo[place]]
+                text = self._text(asked[todo[place]].card, ids)
+                fresh[todo[place]] = Reply(text, one.prompt_tokens, one.truncated, one.too_long, ranked)
+            on_batch(fresh)
+            replies |= fresh
+        return [replies[index] for index in range(len(asked))]
+
+    def _text(self, card: TaskCard, ids: Sequence[int]) -> str:
+        if ids and ids[-1] == self.backbone.tokenizer.eos_token_id:
+            ids = ids[:-1]
+        text: str = self.backbone.tokenizer.decode(ids, skip_special_tokens=True)
+        # A blank before the first word belongs to the format; a newline there is an answer's end all the same.
+        return text.strip() if _may_hold_newline(card) else text.lstrip(" ").split("\n")[0].strip()
+
+    def _ends(self, card: TaskCard, token: int) -> bool:
+        """Whether ``token`` is an answer's last."""
+        if token == self.backbone.tokenizer.eos_token_id:
+            return True
+        return token in self._newlines and not _may_hold_newline(card)
+
+    def _decoded(
+        self, asked: Sequence[Asked], encoded: Sequence[Encoded]
+    ) -> Iterator[tuple[Sequence[int], list[Said]]]:
+        """Indices of one batch after the other, and what the rows said."""
+        cards = [one.card for one in asked]
+        kinds = [(one.group, one.card.name, e.prompt.instruction) for one, e in zip(asked, encoded, strict=True)]
+        lean = self._lean(cards, encoded)
+        batches = (
+            self._stock.batches([one.group for one in asked], encoded, self.batch_size)
+            if lean is None
+            else self._rounds(lean, kinds, encoded)
+        )
+        for batch in batches:
+            some_cards, some = [cards[index] for index in batch], [encoded[index] for index in batch]
+            if lean is None:
+                yield batch, self._say(some_cards, some)
+            else:
+                yield batch, self._read(lean, some_cards, some, [kinds[index] for index in batch])
+
+    def _labels(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[Labels | None]:
+        """Per row the labels to rank, if that is wanted."""
+        if not self.rank_labels:
+            return [None] * len(cards)
+        known: dict[tuple[str, bool], Labels | None] = {}
+        found = []
+        for card, one in zip(cards, encoded, strict=True):
+            key = card.name, one.prompt.text[-1:].isspace()  # all that their tokens hang on
+            if key not in known:
+                known[key] = labels_after(one.prompt, card, self.encoder)
+            found.append(known[key])
+        return found
+
+    def _say(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[Said]:
+        """What the rows of one batch say the stock way."""
+        if self.backbone.encoder_decoder:
+            answers = self._stock.generate(cards, encoded)
+        else:
+            answers = self._stock.decode(cards, encoded, self._ends)
+        ranked = [
+            None if labels is None else labels.best(self._stock.label_scores(card, one, labels))
+            for card, one, labels in zip(cards, encoded, self._labels(cards, encoded), strict=True)
+        ]
+        return list(zip(answers, ranked, strict=True))
+
+    # ---------------------------------------------------------------------------- the lean way
+
+    def _lean(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> LeanModel | None:
+        """The lean forward pass, if it serves this model and method."""
+        if not encoded:
+            return None
+        reason = (
+            "the model is an encoder-decoder"
+            if self.backbone.encoder_decoder
+            else "the method gives every prompt a row of its own"
+            if not self.method.shares_prefixes
+            else why_not_lean(self.model)
+        )
+        if not reason:
+            lean = LeanModel(self.model)
+            if self._agrees(lean, cards[0], encoded[0]):
+                return lean
+            reason = "its forward pass differs from what its structure says"
+        self.notes.append(f"answers through the stock forward pass: {reason}")
+        return None
+
+    def _agrees(self, lean: LeanModel, card: TaskCard, one: Encoded) -> bool:
+        """Whether prefix, prompt and one further token give the stock pass's logits."""
+        ids = one.prompt_ids[:_PROBE]
+        rows = [Row(ids[: len(ids) - cut], 0) for cut in range(min(2, len(ids)))]
+        found: list[Tensor] = []
+        Reading(lean, rows, self.backbone.device, self._routed([card] * 2, [one] * 2)).prompts(
+            lambda members, logits, branch: found.extend(logits[members.index(0)][None] if 0 in members else [])
+        )
+        expected = self._stock.logits([card], [one], input_ids=torch.tensor([ids], device=self.backbone.device))
+        here, there = found[0].float(), expected[0].float()
+        return bool((here - there).norm() <= _CLOSE.get(expected.dtype, 0.02) * there.norm())
+
+    def _rounds(self, lean: LeanModel, kinds: Sequence[Hashable], encoded: Sequence[Encoded]) -> Iterator[list[int]]:
+        """Indices of rows that are answered together, kind by kind, as many as rows and memory allow."""
+        most = _MOST_BYTES.get(self.backbone.device.type, 1 << 30) // lean.shape.bytes_per_token
+        rows = min(self.batch_size or _MOST_ROWS, _MOST_ROWS)
+        members: dict[Hashable, list[int]] = {}
+        for index, kind in enumerate(kinds):
+            members.setdefault(kind, []).append(index)
+        batch: list[int] = []
+        tokens = 0
+        for same in members.values():
+            prefix = common_prefix([encoded[index].prompt_ids for index in same]) if len(same) > 1 else 0
+            prefix = prefix if prefix >= LEAST_PREFIX else 0
+            for index in same:
+                # Half of the longest answer is more than most take.
+                own = len(encoded[index].prompt_ids) - prefix + self.encoder.max_output // 2
+                new = own + (prefix if not batch or kinds[batch[-1]] != kinds[index] else 0)
+                if batch and (len(batch) == rows or tokens + new > most):
+                    yield batch
+                    batch, tokens = [], 0
+                    new = own + prefix
+                batch.append(index)
+                tokens += new
+        if batch:
+            yield batch
+
+    def _read(
+        self, lean: LeanModel, cards: Sequence[TaskCard], encoded: Sequence[Encoded], kinds: Sequence[Hashable]
+    ) -> list[Said]:
+        """What the rows of one round say the lean way."""
+        rows = [Row(one.prompt_ids, kind) for one, kind in zip(encoded, kinds, strict=True)]
+        reading = Reading(lean, rows, self.backbone.device, self._routed(cards, encoded))
+        labels = self._labels(cards, encoded)
+        ranked: list[str | None] = [None] * len(rows)
+
+        def rank(members: Sequence[int], logits: Tensor, branch: Branch) -> None:
+            scores = label_scores([labels[row] for row in members], logits, branch, lean.logits)
+            for row, found in zip(members, scores, strict=True):
+                if (known := labels[row]) is not None:
+                    ranked[row] = known.best(found)
+
+        first = reading.prompts(rank)
+        said = reading.answers(first, lambda row, token: self._ends(cards[row], token), self.encoder.max_output)
+        return [(said[row], ranked[row]) for row in range(len(rows))]
+
+    def _routed(
+        self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]
+    ) -> Callable[[Sequence[int]], AbstractContextManager[None]]:
+        """The method's hook for some of the rows."""
+        instructions = [one.prompt.instruction for one in encoded]
+        return lambda rows: self.method.for_prompts(
+            self.model, [cards[row] for row in rows], [instructions[row] for row in rows]
+        )
+
+
+def _may_hold_newline(card: TaskCard) -> bool:
+    """Whether the task's answers may span lines, as one of its positive examples does."""
+    return any("\n" in example.output for example in card.positive)
+
+
+def _newline_ids(tokenizer: Any) -> frozenset[int]:
+    """Token ids whose text holds a newline."""
+    texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+    return frozenset(token for token, text in enumerate(texts) if "\n" in text)

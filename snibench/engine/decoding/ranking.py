@@ -1,0 +1,105 @@
+"""Which of a closed set of labels the model finds likeliest, beside what it says greedily.
+
+The score of a label is the mean log-likelihood of its tokens, the end of sequence among them: minus the loss that it
+would have as a training target. The end counts, so that a label is not beaten by one that begins like it; the mean, so
+that a long label is not beaten for its length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from snibench.base.types import Prompt, TaskCard
+from snibench.engine.tokens import Encoder
+
+# Logits that are looked at together.
+_LOGITS_AT_ONCE = 1 << 26
+
+# (first row, end row, ids [m, S], depths [m, S], mask [m, 1, S, S]) -> states [m, S, E] of tokens after the prompts
+Branch = Callable[[int, int, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels of one task as they would follow one prompt: ``ids[j]`` ends in the end of sequence."""
+
+    texts: tuple[str, ...]
+    ids: tuple[tuple[int, ...], ...]
+
+    @property
+    def width(self) -> int:
+        """Tokens to read: all but the ends."""
+        return sum(len(one) - 1 for one in self.ids)
+
+    def best(self, scores: Sequence[float]) -> str:
+        """The label of the highest score, the first of equal ones."""
+        return self.texts[max(range(len(scores)), key=lambda index: scores[index])]
+
+
+def labels_after(prompt: Prompt, card: TaskCard, encoder: Encoder) -> Labels | None:
+    """The labels of a closed task, tokenized as targets of training are; None for an open task."""
+    if not card.labels:
+        return None
+    pairs = encoder.pairs([prompt] * len(card.labels), card.labels)
+    return Labels(card.labels, tuple(one.target_ids for one in pairs))
+
+
+def label_scores(
+    labels: Sequence[Labels | None], logits: Tensor, branch: Branch, to_logits: Callable[[Tensor], Tensor]
+) -> list[list[float]]:
+    """The score of every label of every row, all labels of a row read as branches after its prompt in one pass.
+
+    Args:
+        labels: Of n rows; None gives no scores.
+        logits: ``[n, V]`` after the prompts.
+        branch: Reads tokens after the prompts of some of the rows.
+        to_logits: ``[..., E] -> [..., V]``.
+    """
+    width = max((one.width for one in labels if one is not None), default=0)
+    if not width:
+        return [[] for _ in labels]
+    found: list[list[float]] = []
+    step = max(1, _LOGITS_AT_ONCE // (logits.shape[1] * width))
+    for start in range(0, len(labels), step):
+        some = labels[start : start + step]
+        end = start + len(some)
+        ids, depths, mask = _laid_out(some, width, logits)
+        later = torch.log_softmax(to_logits(branch(start, end, ids, depths, mask)).float(), dim=-1)  # [m, S, V]
+        first = torch.log_softmax(logits[start:end].float(), dim=-1)
+        found += [_scores(one, first[row], later[row]) for row, one in enumerate(some)]
+    return found
+
+
+def _laid_out(labels: Sequence[Labels | None], width: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids and depths ``[m, S]`` of the branches side by side, and the mask that keeps them apart."""
+    ids = torch.zeros(len(labels), width, dtype=torch.long)
+    depths = torch.zeros_like(ids)
+    parts = -torch.arange(1, width + 1).repeat(len(labels), 1)  # padding sees itself
+    for row, one in enumerate(labels):
+        column = 0
+        for number, label in enumerate(one.ids if one is not None else ()):
+            size = len(label) - 1
+            ids[row, column : column + size] = torch.tensor(label[:-1])
+            depths[row, column : column + size] = torch.arange(size)
+            parts[row, column : column + size] = number
+            column += size
+    causal = torch.ones(width, width, dtype=torch.bool).tril()
+    visible = causal & (parts[:, :, None] == parts[:, None, :])
+    mask = torch.zeros(visible.shape, dtype=like.dtype).masked_fill_(~visible, -math.inf)[:, None]
+    return ids.to(like.device), depths.to(like.device), mask.to(like.device)
+
+
+def _scores(labels: Labels | None, first: Tensor, later: Tensor) -> list[float]:
+    """Mean log-likelihoods of one row's labels, from those of all tokens ``[V]`` and ``[S, V]``."""
+    scores, column = [], 0
+    for label in labels.ids if labels is not None else ():
+        size = len(label) - 1
+        rest = later[column : column + size].gather(1, torch.tensor(label[1:], device=later.device)[:, None])
+        scores.append((float(first[label[0]]) + float(rest.sum())) / len(label))
+        column += size
+    return scores

@@ -1,0 +1,162 @@
+"""The stock way to answer: transformers' own forward passes, for every model that the lean way does not serve.
+
+A prefix that all rows of a batch share is read once and its cache then copied for each; the rest of the prompts
+follows, padded on the left, then one token at a time. Rows that have ended leave the batch.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snibench.base.types import TaskCard
+from snibench.contracts import Method
+from snibench.engine.backbone import Backbone, base_of
+from snibench.engine.decoding.ranking import Labels
+from snibench.engine.decoding.reading import LEAST_PREFIX
+from snibench.engine.tokens import Encoded, common_prefix
+
+# Prompt tokens of one forward pass.
+_TOKENS_AT_ONCE = {"cpu": 8192, "cuda": 131072, "mps": 16384}
+
+
+class StockDecoder:
+    """Greedy decoding through the model's own forward pass."""
+
+    def __init__(self, backbone: Backbone, model: nn.Module, method: Method, most: int) -> None:
+        self._backbone, self._model, self._method, self._most = backbone, model, method, most
+        base = base_of(model)
+        parameters = inspect.signature(type(base).forward).parameters
+        # Its name since transformers 5.24; the old one goes in 5.40.
+        self._cache_name = "cache" if "cache" in parameters else "past_key_values"
+
+    def batches(self, groups: Sequence[str], encoded: Sequence[Encoded], most_rows: int | None) -> Iterator[list[int]]:
+        """Indices by group, then length, in batches whose padded tokens fit."""
+        order = sorted(range(len(encoded)), key=lambda index: (groups[index], len(encoded[index].prompt_ids), index))
+        limit = _TOKENS_AT_ONCE.get(self._backbone.device.type, 8192)
+        batch: list[int] = []
+        for index in order:
+            longest = len(encoded[index].prompt_ids)  # sorted: the newest is the longest of its group
+            full = most_rows is not None and len(batch) >= most_rows
+            if batch and (full or groups[batch[0]] != groups[index] or longest * (len(batch) + 1) > limit):
+                yield batch
+                batch = []
+            batch.append(index)
+        if batch:
+            yield batch
+
+    def logits(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], **inputs: Any) -> Tensor:
+        """``[B, V]`` logits after the last token of every row."""
+        instructions = [one.prompt.instruction for one in encoded]
+        with self._method.for_prompts(self._model, cards, instructions):
+            found: Tensor = base_of(self._model)(**inputs, use_cache=True, logits_to_keep=1).logits[:, -1]
+        return found
+
+    def decode(
+        self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Callable[[TaskCard, int], bool]
+    ) -> list[list[int]]:
+        """What every row says; ``ends(card, token)``: whether its answer is over with this token."""
+        from transformers import DynamicCache
+
+        device = self._backbone.device
+        count = len(encoded)
+        prefix = common_prefix([one.prompt_ids for one in encoded]) if count > 1 else 0
+        shares = self._backbone.packs and self._method.shares_prefixes
+        if not shares or prefix < LEAST_PREFIX or len({card.name for card in cards}) > 1:
+            prefix = 0
+        if len({one.prompt.instruction for one in encoded}) > 1:
+            prefix = 0  # a method may read the instruction, so its keys and values may differ
+        cache = DynamicCache(config=base_of(self._model).config)
+        if prefix:
+            start = torch.tensor([encoded[0].prompt_ids[:prefix]], device=device)
+            self.logits(cards[:1], encoded[:1], input_ids=start, **{self._cache_name: cache})
+            cache.batch_repeat_interleave(count)
+        own = [torch.tensor(one.prompt_ids[prefix:]) for one in encoded]
+        ids = nn.utils.rnn.pad_sequence(own, batch_first=True, padding_value=0, padding_side="left").to(device)
+        lengths = torch.tensor([len(one) for one in own], device=device)
+        real = torch.arange(ids.shape[1], device=device) >= (ids.shape[1] - lengths)[:, None]
+        mask = torch.cat([real.new_ones(count, prefix), real], dim=1).long()
+        positions = prefix + (real.cumsum(1) - 1).clamp(min=0)
+
+        answers: list[list[int]] = [[] for _ in encoded]
+        rows = list(range(count))  # who is still in the batch
+        for _ in range(self._most):
+            logits = self.logits(
+                [cards[row] for row in rows],
+                [encoded[row] for row in rows],
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                **{self._cache_name: cache},
+            )
+            tokens = logits.argmax(-1)
+            open_places = []
+            for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
+                answers[row].append(token)
+                if not ends(cards[row], token):
+                    open_places.append(place)
+            if not open_places:
+                break
+            ids, positions = tokens[:, None], positions[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+            if len(open_places) < len(rows):
+                keep = torch.tensor(open_places, device=device)
+                cache.batch_select_indices(keep)
+                rows = [rows[place] for place in open_places]
+                ids, positions, mask = ids[keep], positions[keep], mask[keep]
+        return answers
+
+    def generate(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[list[int]]:
+        """What every row of an encoder-decoder says."""
+        own = [torch.tensor(one.prompt_ids) for one in encoded]
+        ids = nn.utils.rnn.pad_sequence(own, batch_first=True, padding_value=-1).to(self._backbone.device)
+        with self._method.for_prompts(self._model, cards, [one.prompt.instruction for one in encoded]):
+            output: Tensor = base_of(self._model).generate(
+                input_ids=ids.clamp(min=0),
+                attention_mask=(ids >= 0).long(),
+                max_new_tokens=self._most,
+                do_sample=False,
+                num_beams=1,
+            )
+        return [row[1:] for row in output.tolist()]  # the first is the decoder's start
+
+    # ---------------------------------------------------------------------------------- labels
+
+    def label_scores(self, card: TaskCard, one: Encoded, labels: Labels) -> list[float]:
+        """The score of every label after one prompt, each read in a row of its own."""
+        device, start = self._backbone.device, list(one.prompt_ids)
+        longest = max(len(label) for label in labels.ids)
+        count = len(labels.ids)
+        targets = _stacked([list(label) for label in labels.ids], "right").to(device)  # [J, T]
+        inputs: dict[str, Any]
+        if self._backbone.encoder_decoder:
+            begin = base_of(self._model).config.decoder_start_token_id
+            ids = torch.tensor([start] * count, device=device)
+            spoken = _stacked([[begin, *label[:-1]] for label in labels.ids], "right").clamp(min=0).to(device)
+            inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "decoder_input_ids": spoken}
+        else:
+            # Rows end together, so that the last columns are all whose logits are needed.
+            ids = _stacked([[*start, *label[:-1]] for label in labels.ids], "left").to(device)
+            real = (ids >= 0).long()
+            inputs = {"input_ids": ids.clamp(min=0), "attention_mask": real, "logits_to_keep": longest}
+            inputs["position_ids"] = (real.cumsum(1) - 1).clamp(min=0)
+        with self._method.for_prompts(self._model, [card] * count, [one.prompt.instruction] * count):
+            logits: Tensor = base_of(self._model)(**inputs, use_cache=False).logits
+        likelihood = torch.log_softmax(logits.float(), dim=-1)
+        scores = []
+        for row, label in enumerate(labels.ids):
+            size = len(label)
+            here = likelihood[row, :size] if self._backbone.encoder_decoder else likelihood[row, -size:]
+            scores.append(float(here.gather(1, targets[row, :size, None]).mean()))
+        return scores
+
+
+def _stacked(rows: Sequence[Sequence[int]], side: str) -> Tensor:
+    """Rows of ids, padded with -1 on one side."""
+    return nn.utils.rnn.pad_sequence(
+        [torch.tensor(row) for row in rows], batch_first=True, padding_value=-1, padding_side=side
+    )

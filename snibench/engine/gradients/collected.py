@@ -1,0 +1,250 @@
+"""The gradients of one step: what a rule sees of them, and how they become the update.
+
+Kept whole, they are one matrix of ``(K + R) * P`` numbers. Where that does not fit, each layer's inputs and output
+gradients are kept instead, tokens times (in + out) numbers a layer, and gradients are formed layer by layer: first
+``M += G_l G_l'``, then, with the rule's weights, the combined gradient ``(w dy)' x`` by one product.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from snibench.engine.gradients.sites import Call, Site
+
+_BLOCK = re.compile(r"(.*?\.\d+)\.")
+_BLOCK_COLUMNS = 1024
+
+
+@dataclass(frozen=True)
+class TaskGradients:
+    """What a rule may look at.
+
+    ``gram [K + R, K + R]``: float64, tasks first, then references. ``losses [K]``: float64. ``generator``: seeded
+    by the harness for this step. ``layers``: the Gram matrix of each layer alone, for a rule that needs "layers"; they
+    add up to ``gram``. A layer is a block of the model, or a parameter that stands outside of all blocks; for a rule
+    that needs "tensors", every parameter is one.
+    """
+
+    tasks: tuple[str, ...]
+    gram: Tensor
+    losses: Tensor
+    generator: torch.Generator
+    layers: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def references(self) -> int:
+        """R, the number of reference rows."""
+        return self.gram.shape[0] - len(self.tasks)
+
+
+def gram_matrix(gradients: Tensor, *, columns: int = 1 << 16, exact: int = 1 << 24) -> Tensor:
+    """``G G'`` of ``[K, P]`` gradients in float64, accumulated over pieces of ``columns``, small enough for a cache.
+
+    Up to P = ``exact`` products are float64, too. Beyond it they are float32 within blocks of 1,024 columns, whose sums
+    are float64: an inner product is then off by less than 1e-7 of the norms, no more than float32 gradients are off
+    themselves, in a quarter of the time (docs/performance.md).
+    """
+    rows, size = gradients.shape
+    gram = gradients.new_zeros(rows, rows, dtype=torch.float64)
+    for piece in gradients.split(columns, dim=1):
+        if size > exact and piece.shape[1] % _BLOCK_COLUMNS == 0 and gradients.dtype != torch.float64:
+            blocks = piece.float().unflatten(1, (-1, _BLOCK_COLUMNS)).transpose(0, 1)  # [blocks, K, columns of a block]
+            gram += (blocks @ blocks.mT).double().sum(0)
+        else:
+            wide = piece.double()
+            gram += wide @ wide.T
+    return gram.cpu()
+
+
+def tensor_of(name: str) -> str:
+    """The parameter itself, as a layer of its own."""
+    return name
+
+
+def layer_of(name: str) -> str:
+    """The layer that a parameter belongs to: up to the number of its block, or its own name outside of blocks."""
+    found = _BLOCK.match(name)
+    return found[1] if found else name
+
+
+class Collected(ABC):
+    """``G [K + R, P]`` of one step: K tasks, then R references.
+
+    A row is written by micro-batches in any order; ``order[t]`` is where task t's stands.
+    """
+
+    def __init__(self, named: Mapping[str, nn.Parameter], tasks: int) -> None:
+        self.named = named
+        self.tasks = tasks
+        self.references = 0
+        self._order: list[int] = []  # position -> task, as micro-batches come
+
+    @property
+    def rows(self) -> int:
+        """K + R."""
+        return self.tasks + self.references
+
+    def place(self, piece: Sequence[int]) -> slice:
+        """Where the rows of the next micro-batch go: ``piece`` names its tasks."""
+        start = len(self._order)
+        self._order += piece
+        return slice(start, start + len(piece))
+
+    @abstractmethod
+    def reference(self, index: int) -> slice:
+        """The row of reference ``index``; a new one is zero."""
+
+    @abstractmethod
+    def pieces(self) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter's name and its ``[K + R, size]`` gradients, in the order of tasks."""
+
+    @abstractmethod
+    def combine(self, weights: Callable[[str], Tensor]) -> None:
+        """Set every parameter's ``grad`` to the sum of its gradients by ``weights(name) [K + R]``."""
+
+    def grams(self, of: Callable[[str], str] = layer_of) -> dict[str, Tensor]:
+        """The float64 Gram matrix of every layer; ``of`` says which layer a parameter belongs to."""
+        found: dict[str, Tensor] = {}
+        for name, gradients in self.pieces():
+            own, layer = gram_matrix(gradients), of(name)
+            found[layer] = found[layer] + own if layer in found else own
+        return found
+
+    def gram(self) -> Tensor:
+        """``[K + R, K + R]`` float64 inner products of the whole gradients."""
+        return torch.stack(list(self.grams().values())).sum(0)
+
+    def matrix(self) -> Tensor:
+        """``[K + R, P]``, in the order of tasks: a copy as large as all gradients."""
+        return torch.cat([gradients.float() for _, gradients in self.pieces()], dim=1)
+
+    def apply(self, weights: Tensor, layers: Sequence[str] = (), of: Callable[[str], str] = layer_of) -> None:
+        """Set the parameters' ``grad`` to the update that ``weights`` make.
+
+        Args:
+            weights: ``[K + R]``, or ``[Q, K + R]`` with a row for every one of ``layers``.
+            layers: Q names.
+            of: Which layer a parameter belongs to.
+        """
+        if weights.dim() == 1:
+            self.combine(lambda name: weights)
+        else:
+            rows = dict(zip(layers, weights, strict=True))
+            self.combine(lambda name: rows[of(name)])
+
+    def _permutation(self) -> Tensor:
+        """``[K + R]``: at which position the row of each task stands; references follow as they are."""
+        return torch.tensor(self._order + list(range(self.tasks, self.rows))).argsort()
+
+
+class Whole(Collected):
+    """One matrix. ``buffer`` is a ``[>= K + R, P]`` tensor to work in; ``grow`` makes one with more rows."""
+
+    def __init__(
+        self, named: Mapping[str, nn.Parameter], tasks: int, buffer: Tensor, grow: Callable[[int], Tensor]
+    ) -> None:
+        super().__init__(named, tasks)
+        self._buffer, self._grow = buffer, grow
+        self._spans: dict[str, slice] = {}
+        start = 0
+        for name, parameter in named.items():
+            self._spans[name] = slice(start, start + parameter.numel())
+            start += parameter.numel()
+
+    def view(self, rows: slice, name: str) -> Tensor:
+        """``[rows, *shape]`` of one parameter, to write in."""
+        part = self._buffer[rows, self._spans[name]]
+        return part.view(len(part), *self.named[name].shape)
+
+    def reference(self, index: int) -> slice:
+        """The row of reference ``index``; a new one is zero."""
+        if index >= self.references:
+            self.references = index + 1
+            if len(self._buffer) < self.rows:
+                self._buffer = self._grow(self.rows)
+            self._buffer[self.rows - 1] = 0
+        return slice(self.tasks + index, self.tasks + index + 1)
+
+    def pieces(self) -> Iterator[tuple[str, Tensor]]:
+        """Columns of the matrix."""
+        order = self._permutation().to(self._buffer.device)
+        for name, span in self._spans.items():
+            yield name, self._buffer[order, span]
+
+    def gram(self) -> Tensor:
+        """``[K + R, K + R]``, over the matrix as it lies."""
+        order = self._permutation()
+        return gram_matrix(self._buffer[: self.rows])[order][:, order]
+
+    def matrix(self) -> Tensor:
+        """``[K + R, P]``, in the order of tasks."""
+        return self._buffer[self._permutation().to(self._buffer.device)]
+
+    def apply(self, weights: Tensor, layers: Sequence[str] = (), of: Callable[[str], str] = layer_of) -> None:
+        """As for all; one product over the whole matrix where all layers have the same weights."""
+        if weights.dim() == 2:
+            super().apply(weights, layers, of)
+            return
+        update = self._placed(weights) @ self._buffer[: self.rows]
+        for name, span in self._spans.items():
+            parameter = self.named[name]
+            parameter.grad = update[span].view_as(parameter).to(parameter.dtype)
+
+    def combine(self, weights: Callable[[str], Tensor]) -> None:
+        """Weighted sums of rows, parameter by parameter."""
+        for name, span in self._spans.items():
+            parameter = self.named[name]
+            update = self._placed(weights(name)) @ self._buffer[: self.rows, span]
+            parameter.grad = update.view_as(parameter).to(parameter.dtype)
+
+    def _placed(self, weights: Tensor) -> Tensor:
+        """``weights`` in the order in which the rows lie."""
+        return weights[self._permutation().argsort()].to(self._buffer)
+
+
+class Layered(Collected):
+    """Every leaf module's calls, from which gradients are formed when they are asked for."""
+
+    def __init__(self, named: Mapping[str, nn.Parameter], tasks: int, sites: Mapping[str, Sequence[Site]]) -> None:
+        super().__init__(named, tasks)
+        self._sites = sites
+        self._calls: dict[int, list[tuple[range, Call]]] = {}  # module -> the rows that its segments belong to
+
+    def keep(self, module: nn.Module, rows: slice, call: Call) -> None:
+        """One call of ``module`` for the tasks at ``rows``."""
+        self._calls.setdefault(id(module), []).append((range(rows.start, rows.stop), call))
+
+    def reference(self, index: int) -> slice:
+        """The row of reference ``index``."""
+        self.references = max(self.references, index + 1)
+        return slice(self.tasks + index, self.tasks + index + 1)
+
+    def pieces(self) -> Iterator[tuple[str, Tensor]]:
+        """Each parameter's gradients, formed now and dropped by the caller."""
+        order = self._permutation()
+        for name, parameter in self.named.items():
+            gradients = parameter.detach().new_zeros(self.rows, *parameter.shape)
+            for site, rows, call in self._of(name):
+                site.add(call, gradients[rows.start : rows.stop])
+            yield name, gradients.flatten(1)[order.to(gradients.device)]
+
+    def combine(self, weights: Callable[[str], Tensor]) -> None:
+        """``(w dy)' x``, one product for each call."""
+        place = self._permutation().argsort()
+        for name, parameter in self.named.items():
+            own = weights(name)[place]
+            update = torch.zeros_like(parameter)[None]
+            for site, rows, call in self._of(name):
+                site.add(call.weighted(own[rows.start : rows.stop]), update)
+            parameter.grad = update[0]
+
+    def _of(self, name: str) -> Iterator[tuple[Site, range, Call]]:
+        for site in self._sites[name]:
+            for rows, call in self._calls.get(id(site.module), []):
+                yield site, rows, call

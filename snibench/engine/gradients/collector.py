@@ -1,0 +1,299 @@
+"""Collects every task's gradient, by the cheapest way that is exact for the model and method at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from snibench.engine.gradients.collected import Collected, Layered, Whole
+from snibench.engine.gradients.hooks import CannotTellApart, recording
+from snibench.engine.gradients.sites import sites_of
+from snibench.engine.gradients.stacked import stacked_losses
+from snibench.engine.packing import Batch
+
+Way: TypeAlias = Literal["hooks", "vmap", "loop"]
+Losses: TypeAlias = Callable[[Batch], Tensor]  # a batch -> [k] losses of its tasks
+References: TypeAlias = Callable[
+    [Batch], Tensor | None
+]  # a batch -> [R] further losses, after Losses on the same batch
+
+# Agreement of a way with plain autograd that counts as rounding, relative to the gradient's norm.
+_ROUNDING = {torch.float64: 1e-6, torch.float32: 1e-3}
+_COARSE = 5e-2  # bfloat16
+
+
+class GradientCollector:
+    """Collects ``G [K + R, P]`` of one model's shared trainable parameters.
+
+    ``way`` is settled by ``settle``, or given. ``layered``: gradients are formed layer by layer, because a matrix of
+    all of them does not fit in ``budget`` bytes (default: half of the memory that is free when they are asked for).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        named: Mapping[str, nn.Parameter],
+        *,
+        way: Way | None = None,
+        budget: int | None = None,
+    ) -> None:
+        self.model = model
+        self.named = dict(named)
+        self.size = sum(parameter.numel() for parameter in self.named.values())
+        self.way: Way | None = way
+        self.layered = False
+        self._budget = budget
+        self._sites = sites_of(model, self.named)
+        if way == "hooks" and self._sites is None:
+            raise CannotTellApart("a shared parameter belongs to no linear layer, embedding or norm")
+        self._buffer: Tensor | None = None  # kept from step to step: touching new memory costs as much as the product
+
+    @property
+    def by_task(self) -> bool:
+        """Whether a micro-batch must hold a single task."""
+        return self.way == "loop"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the gradients: the parameters' own, the widest of them if they differ."""
+        kinds = {parameter.dtype for parameter in self.named.values()} or {torch.float32}
+        return reduce(torch.promote_types, kinds)
+
+    def bytes_of(self, rows: int) -> int:
+        """What ``rows`` whole gradients take: rows x P x bytes of a number."""
+        return rows * self.size * self.dtype.itemsize
+
+    def describe(self, rows: int) -> str | None:
+        """How ``rows`` gradients are collected, for the record; None for the usual way, hooks into one matrix."""
+        size = f"{rows} x {self.size:,} x {self.dtype.itemsize} bytes = {self.bytes_of(rows) / 2**30:.1f} GiB"
+        if self.layered:
+            return f"task gradients: layer by layer, since {size} do not fit"
+        return None if self.way == "hooks" else f"task gradients: {self.way}, {size}"
+
+    # ------------------------------------------------------------------------------- the way
+
+    def settle(self, batch: Batch, losses: Losses, references: References | None = None) -> Way:
+        """The first way that gives every task of ``batch`` the gradient that plain autograd gives it.
+
+        Nothing is changed: zero parameters, behind which other gradients vanish, are moved for the look alone.
+        """
+        if self.way is not None:
+            return self.way
+        training = self.model.training
+        self.model.eval()  # no dropout: the ways are compared number by number
+        try:
+            with _nudged(self.named.values()):
+                for way in ("hooks", "vmap"):
+                    if self._serves(way, batch, losses, references):
+                        self.way = way
+                        return way
+        finally:
+            self.model.train(training)
+        self.way = "loop"
+        return "loop"
+
+    def _serves(self, way: Way, batch: Batch, losses: Losses, references: References | None) -> bool:
+        if way == "hooks" and self._sites is None:
+            return False
+        trial = GradientCollector(self.model, self.named, way=way, budget=self._budget)
+        try:
+            if way == "vmap" and references is not None and (losses(batch), references(batch))[1] is not None:
+                return False
+            found = trial.start(len(batch.tasks))
+            each = trial.collect(found, range(len(batch.tasks)), batch, losses)
+        except (CannotTellApart, RuntimeError, NotImplementedError, TypeError, ValueError, LookupError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
+                raise
+            return False
+        finally:
+            self._clear()
+        plain = losses(batch)
+        tolerance = _ROUNDING.get(self.dtype if self.dtype == plain.dtype else torch.bfloat16, _COARSE)
+        if any(parameter.dtype == torch.bfloat16 for parameter in self.model.parameters()):
+            tolerance = _COARSE
+        if not torch.allclose(each, plain.detach(), rtol=tolerance, atol=tolerance):
+            return False
+        parameters = list(self.named.values())
+        for task, loss in enumerate(plain):
+            expected = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+            total = sum(float(one.double().square().sum()) for one in expected if one is not None) ** 0.5
+            for (_, rows), one in zip(found.pieces(), expected, strict=True):
+                right = torch.zeros_like(rows[task]) if one is None else one.flatten()
+                miss = float((rows[task].double() - right.double()).norm())
+                # A gradient that is rounding itself, as a key's bias has, is judged against all of them.
+                if not miss <= tolerance * (float(right.double().norm()) + 1e-2 * total):
+                    return False
+        return True
+
+    # ------------------------------------------------------------------------------ one step
+
+    def start(self, tasks: int) -> Collected:
+        """Room for the gradients of ``tasks`` tasks."""
+        if self.way is None:
+            raise RuntimeError("settle comes before start")
+        budget = _free_memory(self._device) // 2 if self._budget is None else self._budget
+        kept = 0 if self._buffer is None else self._buffer.numel() * self._buffer.element_size()
+        self.layered = self.way == "hooks" and self.bytes_of(tasks) > max(budget, kept)
+        if self.layered:
+            self._buffer = None
+            return Layered(self.named, tasks, self._sites or {})
+        return Whole(self.named, tasks, self._grow(tasks), self._grow)
+
+    def collect(
+        self,
+        into: Collected,
+        piece: Sequence[int],
+        batch: Batch,
+        losses: Losses,
+        references: References | None = None,
+        share: float = 1.0,
+    ) -> Tensor:
+        """``[k]`` losses of ``batch``; the gradients of its tasks, which are ``piece`` of the step's, go ``into``.
+
+        Other trainable parameters keep the sum of their tasks' gradients in ``grad``. ``share``: of the step's tasks
+        in this batch; references are means over tasks.
+        """
+        rows = into.place(list(piece))
+        if self.way == "vmap":
+            return self._by_vmap(into, rows, batch, losses)
+        if self.way == "loop":
+            return self._by_loop(into, rows, batch, losses, references, share)
+        with recording(self.named, self._sites or {}, into, batch) as sink:
+            each = losses(batch)
+            for index, loss in enumerate(_of(references, batch)):
+                with self._others_untouched():
+                    sink.turn(into.reference(index), one=True)
+                    (loss * share).backward(retain_graph=True)
+            sink.turn(rows, one=False)
+            each.sum().backward()
+            sink.close()
+        return each.detach()
+
+    def _by_loop(
+        self,
+        into: Collected,
+        rows: slice,
+        batch: Batch,
+        losses: Losses,
+        references: References | None,
+        share: float,
+    ) -> Tensor:
+        if not isinstance(into, Whole) or len(batch.tasks) != 1:
+            raise CannotTellApart("the loop takes one task at a time, into one matrix")
+        each = losses(batch)
+        parameters = list(self.named.values())
+        for index, loss in enumerate(_of(references, batch)):
+            found = torch.autograd.grad(loss * share, parameters, retain_graph=True, allow_unused=True)
+            for name, gradient in zip(self.named, found, strict=True):
+                if gradient is not None:
+                    into.view(into.reference(index), name).add_(gradient)
+        each.sum().backward()
+        for name, parameter in self.named.items():
+            row = into.view(rows, name)
+            if parameter.grad is None:
+                row.zero_()
+            else:
+                row.copy_(parameter.grad)
+            parameter.grad = None
+        return each.detach()
+
+    def _by_vmap(self, into: Collected, rows: slice, batch: Batch, losses: Losses) -> Tensor:
+        if not isinstance(into, Whole):
+            raise CannotTellApart("vmap fills one matrix")
+        count = len(batch.tasks)
+        copies = {
+            name: parameter.detach().expand(count, *parameter.shape).clone().requires_grad_()
+            for name, parameter in self.named.items()
+        }
+        each = stacked_losses(self.model, copies, batch, losses)
+        each.sum().backward()
+        for name, copy in copies.items():
+            row = into.view(rows, name)
+            if copy.grad is None:
+                row.zero_()
+            else:
+                row.copy_(copy.grad)
+        return each.detach()
+
+    def parts(self, rows: int) -> list[GradientCollector]:
+        """Collectors of parts of the parameters, each small enough that ``rows`` gradients fit in the budget at once.
+
+        Inner products of whole gradients are the sums of theirs. A parameter is never cut.
+        """
+        budget = _free_memory(self._device) // 2 if self._budget is None else self._budget
+        if self.bytes_of(rows) <= budget:
+            return [self]
+        groups: list[dict[str, nn.Parameter]] = [{}]
+        for name, parameter in self.named.items():
+            held = sum(one.numel() for one in groups[-1].values()) + parameter.numel()
+            if groups[-1] and held * rows * self.dtype.itemsize > budget:
+                groups.append({})
+            groups[-1][name] = parameter
+        return [GradientCollector(self.model, group, way=self.way, budget=1 << 62) for group in groups]
+
+    @contextmanager
+    def _others_untouched(self) -> Iterator[None]:
+        """Inside, a backward leaves no trace in the ``grad`` of parameters that are not collected."""
+        others = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        before = [parameter.grad for parameter in others]
+        for parameter in others:
+            parameter.grad = None
+        try:
+            yield
+        finally:
+            for parameter, gradient in zip(others, before, strict=True):
+                parameter.grad = gradient
+
+    # ------------------------------------------------------------------------------- helpers
+
+    @property
+    def _device(self) -> torch.device:
+        return next(iter(self.named.values())).device
+
+    def _grow(self, rows: int) -> Tensor:
+        """The working matrix, with at least ``rows`` rows."""
+        if self._buffer is None or len(self._buffer) < rows:
+            fresh = torch.empty(rows, self.size, dtype=self.dtype, device=self._device)
+            if self._buffer is not None:
+                fresh[: len(self._buffer)] = self._buffer
+            self._buffer = fresh
+        return self._buffer
+
+    def _clear(self) -> None:
+        for parameter in self.model.parameters():
+            parameter.grad = None
+
+
+def _of(references: References | None, batch: Batch) -> Sequence[Tensor]:
+    found = None if references is None else references(batch)
+    return () if found is None else list(found)
+
+
+@contextmanager
+def _nudged(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Inside, parameters that are all zero are small random numbers instead."""
+    zero = [parameter for parameter in parameters if not parameter.detach().any()]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in zero:
+            parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter in zero:
+                parameter.zero_()
+
+
+def _free_memory(device: torch.device) -> int:
+    """Bytes that are free now on ``device``."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,111 @@
+"""Prompts and answers as token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from snibench.base.types import Prompt
+from snibench.engine.backbone import virtual_tokens
+
+if TYPE_CHECKING:
+    from snibench.engine.backbone import Backbone
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One prompt as token ids, with its answer's ids where it is trained on.
+
+    ``truncated``: demonstrations were dropped to fit, and ``too_long``: even without any it did not. The first
+    ``virtual`` ids are virtual tokens of the method (``soft_prompts``).
+    """
+
+    prompt_ids: tuple[int, ...]
+    target_ids: tuple[int, ...]
+    prompt: Prompt
+    truncated: bool = False
+    too_long: bool = False
+    virtual: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt's text."""
+        return len(self.prompt_ids) - self.virtual
+
+
+class Encoder:
+    """Encodes prompts and answers for one base model, with the virtual tokens that a method has attached to it."""
+
+    def __init__(self, backbone: Backbone, max_input: int, max_output: int) -> None:
+        self.tokenizer = backbone.tokenizer
+        self.encoder_decoder = backbone.encoder_decoder
+        self.max_input = max_input
+        self.max_output = max_output
+        self._start = self._leading_ids()
+        self._virtual = virtual_tokens(backbone.model)
+
+    def _leading_ids(self) -> tuple[int, ...]:
+        """Special ids that the tokenizer puts in front of a text."""
+        marked = self.tokenizer("a").input_ids
+        plain = self.tokenizer("a", add_special_tokens=False).input_ids
+        for start in range(len(marked) - len(plain) + 1):
+            if marked[start : start + len(plain)] == plain:
+                return tuple(marked[:start])
+        return ()
+
+    def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of whole prompts. An encoder's ends in the end-of-sequence token, a decoder's must not."""
+        ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False).input_ids
+        end = [self.tokenizer.eos_token_id] if self.encoder_decoder else []
+        return [[*self._start, *one, *end] for one in ids]
+
+    def prompts(self, prompts: Sequence[Prompt]) -> list[Encoded]:
+        """Each prompt encoded, demonstrations dropped from the last until it fits in ``max_input`` tokens.
+
+        The input and the answer slot are never cut: a prompt that does not fit even without demonstrations
+        comes back whole and marked ``too_long``.
+        """
+        encoded = []
+        for prompt, ids in zip(prompts, self.prompt_ids([prompt.text for prompt in prompts]), strict=True):
+            shorter, truncated = prompt, False
+            while len(ids) > self.max_input and (fewer := _without_last_demonstration(shorter)):
+                shorter, truncated = fewer, True
+                ids = self.prompt_ids([shorter.text])[0]
+            too_long = len(ids) > self.max_input
+            encoded.append(Encoded((*self._virtual, *ids), (), shorter, truncated, too_long, len(self._virtual)))
+        return encoded
+
+    def pairs(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> list[Encoded]:
+        """Each prompt with its answer, which is tokenized apart and ends with the end-of-sequence token.
+
+        The answer is preceded by a blank unless the prompt ends in white space (a decoder continues the
+        prompt; an encoder-decoder's answer starts anew).
+        """
+        texts = [
+            target if self.encoder_decoder or prompt.text[-1:].isspace() else f" {target}"
+            for prompt, target in zip(prompts, targets, strict=True)
+        ]
+        answers = self.tokenizer(texts, add_special_tokens=False).input_ids
+        return [
+            replace(one, target_ids=(*answer[: self.max_output - 1], self.tokenizer.eos_token_id))
+            for one, answer in zip(self.prompts(prompts), answers, strict=True)
+        ]
+
+
+def _without_last_demonstration(prompt: Prompt) -> Prompt | None:
+    for kind in ("example", "history"):
+        for index in range(len(prompt.segments) - 1, -1, -1):
+            if prompt.segments[index].kind == kind:
+                return Prompt((*prompt.segments[:index], *prompt.segments[index + 1 :]))
+    return None
+
+
+def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """Length of the longest common prefix that leaves every sequence at least one token of its own."""
+    limit = min(len(sequence) for sequence in sequences) - 1
+    first, *others = sequences
+    for index in range(limit):
+        if any(other[index] != first[index] for other in others):
+            return index
+    return max(limit, 0)

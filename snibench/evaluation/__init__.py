@@ -1,5 +1,0 @@
-"""Answers of a tuned model to many prompts: the lean way (``reading``, ``lean``) or the stock way (``stock``)."""
-
-from snibench.evaluation.answerer import Answerer, Asked, Reply
-
-__all__ = ["Answerer", "Asked", "Reply"]

@@ -1,1 +1,0 @@
-"""Where fits happen."""

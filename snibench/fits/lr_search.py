@@ -1,0 +1,235 @@
+"""The learning rate of each method, searched for with the same budget, on training instances of seen tasks alone.
+
+The rule: N rates, the default first, the others around it, log-uniform over a factor of ten either way and the same
+factors for every method. Each rate tunes once on the seen tasks' training instances without some that are held
+back; the lowest mean loss on those wins, the lower rate at a tie. Evaluation and probe instances and unseen tasks are
+not read. Steps, instances and their order are the same for all.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+from snibench.base.errors import SnibenchError, StoreError
+from snibench.base.hashing import derive_seed, digest
+from snibench.base.types import FitSpec, Instance, Mixture, Recipe, SuiteData
+from snibench.engine.tuning import Diverged, Trainer
+from snibench.fits.run_one import Runtime, Watcher, open_bench, trainer_of
+from snibench.models.find import ModelSource
+from snibench.plan.plan import FitPlan, Plan
+from snibench.store import Store, read_json, write_json
+
+# Changes whenever the same search would try or choose other rates.
+VERSION = 1
+SPAN = 10.0  # rates lie within a factor of this around the default
+SEED = derive_seed("search") % 2**31  # of initial values and order in a trial; no run's own
+# Held back of a task's training instances: at most so many, at most this share, about so many over all tasks.
+_MOST, _SHARE, _IN_ALL = 16, 5, 1024
+
+Watch = Callable[[int, FitPlan], Watcher]
+Instances = dict[str, list[Instance]]  # by task
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One rate that was tried.
+
+    ``loss``: mean over tasks on held-back instances; infinite unless ``status`` is "done".
+    """
+
+    rate: float
+    loss: float
+    seconds: float  # of tuning
+    steps: int
+    seed: int
+    status: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What was tried for one method, and the rate that it is tuned with."""
+
+    label: str
+    default: float
+    rate: float
+    trials: tuple[Trial, ...]
+
+    @property
+    def note(self) -> str:
+        """For the record: how the rate came about."""
+        if not any(trial.status == "done" for trial in self.trials):
+            return f"learning rate {self.rate:g}, the default: none of {len(self.trials)} trials ended well"
+        tried = [trial.rate for trial in self.trials]
+        edge = ", at the edge of what was tried" if self.rate in (min(tried), max(tried)) else ""
+        return f"learning rate {self.rate:g}, chosen from {len(tried)} trials on held-back training instances{edge}"
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it; an infinite loss is None."""
+        trials = [_as_json(trial) for trial in self.trials]
+        return {"label": self.label, "default": self.default, "rate": self.rate, "trials": trials}
+
+
+def draw_rates(default: float, count: int) -> list[float]:
+    """``count`` rates, the default first; a longer list begins with the shorter one.
+
+    Log-uniform within a factor of ``SPAN`` either way, spread by the golden ratio: independent draws would leave wide
+    gaps, and a grid could not grow. To three digits.
+    """
+    golden = (math.sqrt(5) - 1) / 2
+    factors = [SPAN ** (2 * ((0.5 + index * golden) % 1) - 1) for index in range(1, count)]
+    return [default, *(float(f"{default * factor:.3g}") for factor in factors)]
+
+
+def held_back(
+    training: Mapping[str, Sequence[Instance]],
+) -> tuple[dict[str, list[Instance]], dict[str, list[Instance]]]:
+    """Per task, the instances to tune on in a trial, and those that are held back to score it.
+
+    A fifth of a task's instances, at most 16, fewer where there are many tasks; none of a task with a single one.
+    """
+    kept, held = {}, {}
+    for task, instances in training.items():
+        count = max(1, min(_MOST, len(instances) // _SHARE, math.ceil(_IN_ALL / len(training))))
+        count = min(count, len(instances) - 1)
+        shuffled = Random(derive_seed("held back", task)).sample(list(instances), len(instances))
+        kept[task], held[task] = shuffled[count:], shuffled[:count]
+    return kept, {task: instances for task, instances in held.items() if instances}
+
+
+def search_rates(
+    made: Plan, count: int, store: Store, runtime: Runtime, watch: Watch, *, steps: int | None = None
+) -> tuple[Plan, tuple[Search, ...]]:
+    """``made`` with the best of ``count`` learning rates for each method, and what was tried.
+
+    Trials that are stored are not repeated; one that was killed goes on from its checkpoint.
+
+    Args:
+        made: Its fits have their default rates.
+        count: Trials for each method. 1 = the default, nothing is tried.
+        store: Where trials are kept, below ``searches``.
+        runtime: Where trials run. With ``overwrite="always"`` stored ones are repeated.
+        watch: Gives trial i of all trials its watcher.
+        steps: Of each trial; None = the fits' own.
+
+    Raises:
+        Interrupted: On SIGINT, after the state is saved.
+    """
+    searches: dict[str, Search] = {}
+    fits = []
+    for fit in made.fits:
+        if fit.spec.floor or not fit.spec.recipe.steps:
+            fits.append(fit)
+            continue
+        base = _base(fit.spec, made.suite, steps)
+        if base.id not in searches:
+            offset = count * len(searches)
+            searches[base.id] = _searched(base, fit.spec.recipe, count, made, store, runtime, watch, offset)
+        found = searches[base.id]
+        recipe = replace(fit.spec.recipe, learning_rate=found.rate)
+        notes = (*fit.notes, found.note) if found.trials else fit.notes
+        fits.append(replace(fit, spec=replace(fit.spec, recipe=recipe), notes=notes))
+    return replace(made, fits=tuple(fits)), tuple(searches.values())
+
+
+def _base(spec: FitSpec, suite: SuiteData, steps: int | None) -> FitSpec:
+    """What all trials of a method share: its fits on all seen tasks, but for seed and rate."""
+    recipe = replace(spec.recipe, learning_rate=0.0, steps=steps or spec.recipe.steps)
+    return replace(spec, mixture=Mixture(tuple(suite.seen)), recipe=recipe, seed=SEED)
+
+
+def _searched(
+    base: FitSpec,
+    recipe: Recipe,
+    count: int,
+    made: Plan,
+    store: Store,
+    runtime: Runtime,
+    watch: Watch,
+    offset: int,
+) -> Search:
+    default = recipe.learning_rate
+    if count < 2:
+        return Search(base.label, default, default, ())
+    name = f"searches/{digest([VERSION, base.id])[:16]}"
+    kept, held = held_back({task: made.suite.training[task] for task in base.mixture.tasks})
+    with store.locked(name):
+        folder = store.folder(name)
+        if runtime.overwrite == "always":
+            store.clear(name)
+        if not (folder / "search.json").exists():
+            write_json(folder / "search.json", {"version": VERSION, "default": default, "method": asdict(base)})
+        trials = []
+        for index, rate in enumerate(draw_rates(default, count)):
+            label = f"{base.label}, learning rate {rate:g}"
+            spec = replace(base, recipe=replace(base.recipe, learning_rate=rate), label=label)
+            path = folder / f"{rate:g}.json"
+            if not path.exists():
+                watcher = watch(offset + index, FitPlan(spec, ()))
+                trial = _tried(spec, made.suite, kept, held, made.model, folder, runtime, watcher)
+                write_json(path, _as_json(trial))
+            trials.append(_read(path))
+    best = min(trials, key=lambda trial: (trial.loss, trial.rate))
+    return Search(base.label, default, best.rate if best.status == "done" else default, tuple(trials))
+
+
+def _tried(
+    spec: FitSpec,
+    suite: SuiteData,
+    kept: Mapping[str, Sequence[Instance]],
+    held: Mapping[str, Sequence[Instance]],
+    source: ModelSource,
+    folder: Path,
+    runtime: Runtime,
+    watcher: Watcher,
+) -> Trial:
+    """One rate, tuned and scored; a method that fails or diverges has an infinite loss."""
+    rate, steps = spec.recipe.learning_rate, spec.recipe.steps
+    checkpoint = folder / f"{rate:g}.checkpoint.safetensors"
+    started = time.perf_counter()
+    try:
+        trainer = trainer_of(open_bench(spec, suite, source, folder, runtime, watcher), kept)
+        watcher.on_stage("tuning")
+        progress = trainer.run(checkpoint, every=runtime.checkpoint_seconds, on_step=watcher.on_step)
+        if not math.isfinite(loss := _mean_loss(trainer, held)):
+            raise Diverged("the loss on held-back instances is not finite")
+        trial = Trial(rate, loss, progress.seconds, steps, spec.seed, "done")
+    except SnibenchError:
+        raise
+    except Exception as error:  # whatever a method raises must not end the others
+        status = "diverged" if isinstance(error, Diverged | FloatingPointError) else "failed"
+        cause = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        trial = Trial(rate, math.inf, time.perf_counter() - started, steps, spec.seed, status, cause)
+    checkpoint.unlink(missing_ok=True)
+    return trial
+
+
+@torch.no_grad()
+def _mean_loss(trainer: Trainer, held: Mapping[str, Sequence[Instance]]) -> float:
+    """Mean over tasks of the mean loss of their held-back instances."""
+    trainer.model.eval()
+    each = [
+        float(trainer.losses_of([(task, trainer.encode_instances(task, instances))])[0])
+        for task, instances in held.items()
+    ]
+    return sum(each) / len(each)
+
+
+def _as_json(trial: Trial) -> dict[str, Any]:
+    return {**asdict(trial), "loss": trial.loss if math.isfinite(trial.loss) else None}
+
+
+def _read(path: Path) -> Trial:
+    raw = read_json(path)
+    try:
+        return Trial(**{**raw, "loss": math.inf if raw["loss"] is None else raw["loss"]})
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"{path} is not a trial: {error}. Delete it.") from error

@@ -1,0 +1,415 @@
+"""One fit, from its spec to its answers on disk: the straight line."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from torch import nn
+
+from snibench import metrics
+from snibench.base.errors import SnibenchError
+from snibench.base.hashing import derive_seed
+from snibench.base.registry import FORMATS, METHODS, RULES
+from snibench.base.types import Answer, FitRecord, FitSpec, Instance, Status, SuiteData
+from snibench.contracts import Floor, Method, Rule
+from snibench.engine.adapters import load_trained, save_trained
+from snibench.engine.backbone import Backbone, load_backbone
+from snibench.engine.conflict.measure import measure_conflict, probe_tasks
+from snibench.engine.decoding import Answerer, Asked, Reply
+from snibench.engine.embeddings import InstructionEncoder
+from snibench.engine.tokens import Encoder
+from snibench.engine.tuning import Diverged, Trainer, TrainingSet, Tuning
+from snibench.models.find import ModelSource
+from snibench.plan.plan import FitPlan
+from snibench.plan.questions import QuestionSet, Rendered
+from snibench.store import Store, read_json, write_frame, write_json, write_whole
+
+_PACKAGES = ("snibench", "torch", "transformers", "peft", "tokenizers", "numpy", "pandas", "scipy")
+# At which share of the training the conflict is measured.
+_CONFLICT_POINTS: Mapping[str, tuple[float, ...]] = {
+    "off": (),
+    "ends": (0.0, 1.0),
+    "full": (0.0, 0.25, 0.5, 0.75, 1.0),
+}
+# Predictions in one stored part: so many are lost at most when the machine goes down.
+_ROWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how fits run; nothing here changes a weight or an answer but by rounding."""
+
+    device: str = "cpu"
+    batch_size: int | None = None
+    conflict: Literal["off", "ends", "full"] = "ends"
+    conflict_tasks: int = 16
+    checkpoint_seconds: float = 30.0
+    overwrite: Literal["never", "failed", "always"] = "never"
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Told how a fit goes on."""
+
+    on_stage: Callable[[str], None] = field(default=lambda stage: None)
+    on_step: Callable[[Tuning, int], None] = field(default=lambda progress, steps: None)
+    on_answers: Callable[[int, int], None] = field(default=lambda done, total: None)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What lies on the table while one fit is worked on."""
+
+    spec: FitSpec
+    suite: SuiteData
+    backbone: Backbone
+    method: Method
+    model: nn.Module
+    folder: Path
+    runtime: Runtime
+    watcher: Watcher
+
+
+def run_one(
+    fit: FitPlan, suite: SuiteData, source: ModelSource, store: Store, runtime: Runtime, watcher: Watcher
+) -> FitRecord:
+    """Tune what is not tuned, answer what is not answered, and return the fit's record.
+
+    A method that fails or diverges gives a record that says so, and the other fits go on.
+
+    Raises:
+        Interrupted: On SIGINT, after the state is saved.
+        SnibenchError: For what another fit would meet too, such as a full disk.
+    """
+    spec = fit.spec
+    with store.locked(spec.id):
+        record = _kept_record(store, spec.id, runtime)
+        missing = [one for one in fit.questions if not store.answers_path(spec.id, one.protocol, one.digest).exists()]
+        if record and (record.status != "done" or not missing):
+            return record
+        if spec.floor:
+            return _answered_floor(spec, record, missing, suite, store, watcher)
+        bench = open_bench(spec, suite, source, store.begin(spec), runtime, watcher)
+        if record is None:
+            record = _tuned(bench)
+            record = replace(record, notes=(*record.notes, *fit.notes))
+            write_frame(bench.folder / "tasks.parquet", task_frame(suite))
+            store.seal(record)
+        elif spec.recipe.steps:
+            load_trained(bench.model, bench.folder / "adapter")
+        if record.status == "done" and (notes := set(_answer(bench, missing, store)).difference(record.notes)):
+            record = replace(record, notes=(*record.notes, *sorted(notes)))
+            store.seal(record)
+        return record
+
+
+def _kept_record(store: Store, fit: str, runtime: Runtime) -> FitRecord | None:
+    record = store.record(fit)
+    failed = record is not None and record.status != "done"
+    if runtime.overwrite == "always" or (runtime.overwrite == "failed" and failed):
+        store.clear(fit)
+        return None
+    return record
+
+
+def open_bench(
+    spec: FitSpec, suite: SuiteData, source: ModelSource, folder: Path, runtime: Runtime, watcher: Watcher
+) -> Bench:
+    """The base model with the method's parameters in it; initial values come from the run's seed."""
+    watcher.on_stage("loading")
+    backbone = load_backbone(
+        source, device=runtime.device, precision=spec.precision, trust_remote_code=runtime.trust_remote_code
+    )
+    kind = METHODS.get(spec.method)
+    method: Method = kind(kind.Settings(**spec.settings))
+    torch.manual_seed(derive_seed("initial values", spec.seed))
+    cards = [suite.tasks[task].card for task in spec.mixture.tasks]
+    model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input))
+    return Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
+
+
+def _answered_floor(
+    spec: FitSpec,
+    record: FitRecord | None,
+    sets: Sequence[QuestionSet],
+    suite: SuiteData,
+    store: Store,
+    watcher: Watcher,
+) -> FitRecord:
+    """The record of a floor, the one that is there or a new one, after its answers are written: they need no model."""
+    kind = METHODS.get(spec.method)
+    floor: Floor = kind(kind.Settings(**spec.settings))
+    watcher.on_stage("answering")
+    if record is None:
+        write_frame(store.begin(spec) / "tasks.parquet", task_frame(suite))
+    inputs = {(task, one.id): one.input for task, pool in suite.evaluation.items() for one in pool}
+    for questions in sets:
+        answers = []
+        for one in questions.rendered:
+            asked = one.question
+            card, pool = suite.tasks[asked.task].card, suite.evaluation[asked.task]
+            prediction = floor.answer(card, inputs[asked.task, asked.instance], pool)
+            reply = {"prediction": prediction, "prompt_tokens": 0, "truncated": False, "too_long": False}
+            answers.append(_scored(spec.id, one, reply, suite))
+        store.write_answers(spec.id, questions.protocol, questions.digest, answers)
+    if record is None:
+        record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "done", versions=_versions())
+        store.seal(record)
+    return record
+
+
+# ------------------------------------------------------------------------------------- tuning
+
+
+def _tuned(bench: Bench) -> FitRecord:
+    """The record of a fit that is tuned now; a failure of the method is a record too."""
+    try:
+        return _tune(bench) if bench.spec.recipe.steps else _record(bench, "done")
+    except SnibenchError:
+        raise
+    except (Diverged, FloatingPointError) as error:
+        return _record(bench, "diverged", cause=str(error))
+    except Exception as error:  # whatever a method raises must not end the others
+        log = bench.folder / "error.log"
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        first = (str(error).splitlines() or [""])[0]
+        return _record(bench, "failed", cause=f"{type(error).__name__}: {first} (see {log})")
+
+
+def _tune(bench: Bench) -> FitRecord:
+    spec, suite, folder = bench.spec, bench.suite, bench.folder
+    tasks = spec.mixture.tasks
+    trainer = trainer_of(bench, {task: suite.training[task] for task in tasks})
+    probe = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks)
+    points = _CONFLICT_POINTS[bench.runtime.conflict]
+
+    def measure(point: float) -> None:
+        bench.watcher.on_stage("measuring the gradient conflict")
+        if (found := measure_conflict(trainer, probe)) is not None:
+            # Kept at once: a run that is killed later does not come back to this point.
+            write_frame(folder / "conflict" / f"{point}.parquet", found.pairs)
+            write_json(folder / "conflict" / f"{point}.json", dict(found.summary))
+        bench.watcher.on_stage("tuning")
+
+    bench.watcher.on_stage("tuning")
+    checkpoint = folder / "checkpoint.safetensors"
+    progress = trainer.run(
+        checkpoint,
+        every=bench.runtime.checkpoint_seconds,
+        on_step=bench.watcher.on_step,
+        pauses={round(point * spec.recipe.steps): partial(measure, point) for point in points if point < 1},
+    )
+    if 1.0 in points:
+        measure(1.0)
+    write_whole(folder / "adapter", lambda new: save_trained(bench.model, new))
+    write_frame(folder / "trace.parquet", pd.DataFrame(progress.trace))
+    checkpoint.unlink(missing_ok=True)
+    return replace(
+        _record(bench, "done"),
+        seconds=progress.seconds,
+        peak_memory=progress.peak_memory,
+        notes=tuple(dict.fromkeys(progress.notes)),
+        conflict={path.stem: read_json(path) for path in sorted((folder / "conflict").glob("*.json"))},
+    )
+
+
+def trainer_of(bench: Bench, instances: Mapping[str, Sequence[Instance]]) -> Trainer:
+    """The bench's fit, about to be tuned on ``instances`` of every task of its mixture."""
+    spec = bench.spec
+    kind = RULES.get(spec.rule) if spec.rule else None
+    rule: Rule = kind(kind.Settings(**spec.rule_settings)) if kind else bench.method.rule()
+    data = TrainingSet(
+        cards={task: bench.suite.tasks[task].card for task in spec.mixture.tasks},
+        instances=instances,
+        format=FORMATS.get(spec.train_format)().bind(bench.backbone.tokenizer),
+        mixture=spec.mixture,
+    )
+    return Trainer(bench.backbone, bench.model, bench.method, rule, data, spec.recipe, spec.seed)
+
+
+def _record(bench: Bench, status: Status, *, cause: str = "") -> FitRecord:
+    spec, device = bench.spec, bench.backbone.device
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in bench.model.parameters()]
+    return FitRecord(
+        fit=spec.id,
+        label=spec.label,
+        method=spec.method,
+        rule=spec.rule,
+        seed=spec.seed,
+        status=status,
+        cause=cause,
+        trainable_parameters=sum(size for size, trains in sizes if trains),
+        total_parameters=sum(size for size, _ in sizes),
+        device=(
+            torch.cuda.get_device_name(device)
+            if device.type == "cuda"
+            else f"{platform.machine()}, {torch.get_num_threads()} threads"
+        ),
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "system": platform.system(), **_git()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def _git() -> dict[str, str]:
+    """The commit that the run started from, and whether files differed from it; nothing outside a checkout."""
+
+    def ask(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        dirty = "true" if ask("status", "--porcelain", "--untracked-files=no") else "false"
+        return {"git_commit": ask("rev-parse", "HEAD"), "git_dirty": dirty}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def task_frame(suite: SuiteData) -> pd.DataFrame:
+    """One row per task of the suite: what reports need to group, to normalise, and to tell tasks apart."""
+    rows = []
+    for name, task in suite.tasks.items():
+        card = task.card
+        rows.append(
+            {
+                "task": name,
+                "definition": card.definition,
+                "category": card.category,
+                "domains": list(card.domains),
+                "sources": list(card.sources),
+                "labels": None if card.labels is None else list(card.labels),
+                "metric": card.metric,
+                "chance": metrics.chance(card, suite.evaluation.get(name, ())),
+                "majority": metrics.majority(suite.evaluation.get(name, ())),
+                "seen": name in suite.training,
+                "flags": list(suite.flags.get(name, ())),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# ---------------------------------------------------------------------------------- answering
+
+
+def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
+    """Answer every prompt once, whichever protocols ask it, and write each protocol's rows; notes for the record."""
+    fit, spec = bench.spec.id, bench.spec
+    bench.watcher.on_stage("answering")
+    known = store.predictions(fit)
+    ranking = any(questions.ranked for questions in sets)
+
+    def lacking(one: Rendered) -> bool:
+        """Whether it was never answered, or without the ranking that is wanted now."""
+        if (reply := known.get(_key(one))) is None:
+            return True
+        closed = bench.suite.tasks[one.question.task].card.labels is not None
+        return ranking and closed and not reply["too_long"] and not isinstance(reply.get("ranked"), str)
+
+    todo = list({_key(one): one for questions in sets for one in questions.rendered if lacking(one)}.values())
+    kept = 0
+    pending: list[dict[str, Any]] = []
+
+    def keep(replies: Mapping[int, Reply]) -> None:
+        pending.extend(_prediction(todo[index], reply) for index, reply in replies.items())
+        if len(pending) >= _ROWS_AT_ONCE:
+            flush()
+        bench.watcher.on_answers(kept + len(pending), len(todo))
+
+    def flush() -> None:
+        nonlocal kept
+        kept += len(pending)
+        if pending:
+            store.add_predictions(fit, pending)
+            known.update({(row["task"], row["prompt_sha"]): row for row in pending})
+            pending.clear()
+
+    asked = [Asked(bench.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
+    encoder = Encoder(bench.backbone, spec.recipe.max_input, spec.recipe.max_output)
+    answerer = Answerer(
+        bench.backbone,
+        bench.model,
+        bench.method,
+        encoder,
+        batch_size=bench.runtime.batch_size,
+        rank_labels=ranking,
+    )
+    answerer.answer(asked, on_batch=keep)
+    flush()
+    for questions in sets:
+        answers = [_scored(fit, one, known[_key(one)], bench.suite) for one in questions.rendered]
+        further = _ranked(questions, known) if questions.ranked else None
+        store.write_answers(fit, questions.protocol, questions.digest, answers, further)
+    return answerer.notes
+
+
+def _ranked(questions: QuestionSet, known: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Columns: the likeliest label of every question, and its exact match; missing where there are no labels."""
+    found = [(one, known[_key(one)].get("ranked")) for one in questions.rendered]
+    return {
+        "ranked": [label if isinstance(label, str) else None for _, label in found],
+        "ranked_exact_match": [
+            metrics.exact_match(label, one.targets) if isinstance(label, str) else float("nan") for one, label in found
+        ],
+    }
+
+
+def _key(one: Rendered) -> tuple[str, str]:
+    return one.question.task, one.prompt_sha
+
+
+def _group(one: Rendered) -> str:
+    """Prompts that start alike: one task in one format, without history."""
+    question = one.question
+    return "with history" if question.history else f"{question.task}|{question.format}"
+
+
+def _prediction(one: Rendered, reply: Reply) -> dict[str, Any]:
+    return {"task": one.question.task, "prompt_sha": one.prompt_sha, **asdict(reply)}
+
+
+def _scored(fit: str, one: Rendered, reply: Mapping[str, Any], suite: SuiteData) -> Answer:
+    question, prediction = one.question, reply["prediction"]
+    exact_match = metrics.exact_match(prediction, one.targets)
+    rouge_l = metrics.rouge_l(prediction, one.targets)
+    return Answer(
+        fit=fit,
+        protocol=question.protocol,
+        variant=question.variant,
+        format=question.format,
+        task=question.task,
+        split=question.split,
+        seen=question.seen,
+        instance=question.instance,
+        stream=question.stream,
+        position=question.position,
+        side=question.side,
+        prompt_sha=one.prompt_sha,
+        prediction=prediction,
+        targets=one.targets,
+        exact_match=exact_match,
+        rouge_l=rouge_l,
+        score=metrics.score(suite.tasks[question.task].card, exact_match, rouge_l),
+        prompt_tokens=int(reply["prompt_tokens"]),
+        truncated=bool(reply["truncated"] or reply["too_long"]),
+    )

@@ -1,0 +1,1 @@
+"""Base models: found, identified, and the embedded one."""

@@ -1,0 +1,164 @@
+"""A base model found and identified from its spec: ``tiny``, a folder, a GGUF file, or a hub id.
+
+Needs no torch, and loads no weights; a GGUF file is converted once. Weights are read from safetensors or GGUF only,
+never from pickles.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platformdirs import user_cache_path
+
+from snibench.base.errors import ModelError
+from snibench.base.hashing import digest, file_digest
+from snibench.base.types import ModelRef
+
+if TYPE_CHECKING:
+    pass
+
+
+EMBEDDED = {"tiny": Path(__file__).parent / "tiny"}
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+)
+_HUB_PATTERNS = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A base model on this machine: the folder transformers reads, and what it is."""
+
+    folder: Path
+    ref: ModelRef
+
+
+def home() -> Path:
+    """Where snibench keeps what it can make again: ``SNIBENCH_HOME`` or the user's cache folder."""
+    return Path(os.environ.get("SNIBENCH_HOME") or user_cache_path("snibench"))
+
+
+def find_model(spec: str, *, trust_remote_code: bool = False) -> ModelSource:
+    """The model that ``spec`` names, with the digests of its weights and tokenizer; loads nothing.
+
+    A GGUF file is converted once (its weights copied into a model built from the plain config) and cached.
+    A hub id is fetched, or taken from the hub's cache.
+
+    Raises:
+        ModelError: If there is no such model, or it lacks weights, a config or a tokenizer.
+    """
+    path = Path(spec)
+    if spec in EMBEDDED:
+        folder = EMBEDDED[spec]
+    elif path.is_file():
+        if path.suffix != ".gguf":
+            raise ModelError(f"'{spec}' is a file but not a GGUF file. Name a .gguf file, a model folder or a hub id.")
+        folder = _converted(path)
+    elif path.is_dir():
+        folder = path
+    else:
+        folder = _fetched(spec, trust_remote_code)
+    return ModelSource(folder, _identity(spec, folder))
+
+
+def parameter_count(folder: Path) -> int:
+    """How many numbers the weight files of a model hold, read from their headers alone."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="np") as file:
+            for name in file.keys():  # noqa: SIM118 (not a mapping)
+                size = 1
+                for length in file.get_slice(name).get_shape():
+                    size *= length
+                total += size
+    return total
+
+
+def _identity(spec: str, folder: Path) -> ModelRef:
+    weights = sorted(folder.glob("*.safetensors"))
+    tokenizer = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"The model folder '{folder}' has no config.json. Name a folder that save_pretrained() wrote.")
+    if not weights:
+        raise ModelError(
+            f"The model folder '{folder}' has no *.safetensors file (pickled weights are not read). "
+            "Save the model again with safetensors."
+        )
+    if not any(file.suffix in {".json", ".model"} and "config" not in file.name for file in tokenizer):
+        raise ModelError(f"The model folder '{folder}' has no tokenizer. Save one into it: tokenizer.save_pretrained()")
+    named = [[file.name, file_digest(file)] for file in [*weights, folder / "config.json"]]
+    return ModelRef(spec, digest(named), digest([[file.name, file_digest(file)] for file in tokenizer]))
+
+
+def _fetched(spec: str, trust_remote_code: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    from snibench.base.errors import unknown
+
+    if "/" not in spec:
+        hint = unknown("model", spec, EMBEDDED)
+        raise ModelError(f"{hint} Or name a model folder, a .gguf file, or a hub id such as owner/name.")
+    patterns = [*_HUB_PATTERNS, "*.py"] if trust_remote_code else _HUB_PATTERNS
+    try:
+        return Path(snapshot_download(spec, allow_patterns=patterns))
+    except (HFValidationError, OSError, ValueError) as error:
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"There is no folder or file '{spec}', and the hub does not give a model of that name ({cause})"
+        ) from error
+
+
+def _converted(gguf: Path) -> Path:
+    """The folder of the plain model that a GGUF file holds, made once.
+
+    Saving a model that transformers loaded from GGUF raises in transformers 5, hence the copy.
+    """
+    folder = home() / "converted" / file_digest(gguf)[:16]
+    if (folder / "config.json").exists():
+        return folder
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    quiet_transformers()
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    except Exception as error:  # the reader raises whatever the file provokes
+        raise ModelError(f"'{gguf}' cannot be read as a GGUF model: {type(error).__name__}: {error}") from error
+    config = loaded.config.to_dict()
+    config.pop("quantization_config", None)
+    plain = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+    plain.load_state_dict(loaded.state_dict())
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}")
+    plain.to(torch.float32).save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    try:
+        partial.replace(folder)
+    except OSError:  # another process was first
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def quiet_transformers() -> None:
+    """Keep transformers' own bars and advice out of a run's lines."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    # A deprecation between peft's and transformers' releases is not the user's to mend.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")

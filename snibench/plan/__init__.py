@@ -1,0 +1,1 @@
+"""From a request to the fits it needs and the questions each must answer. No torch."""

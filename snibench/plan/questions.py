@@ -1,0 +1,106 @@
+"""Questions rendered as prompts, and the digests under which their answers are stored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from snibench.base.hashing import derive_seed, digest
+from snibench.base.registry import FORMATS
+from snibench.base.types import Instance, Prompt, Question, SuiteData
+from snibench.contracts import Format
+from snibench.formats.base import with_history, with_shots
+from snibench.models.find import ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A question as it is asked: its prompt and what identifies it among all prompts of a task."""
+
+    question: Question
+    prompt: Prompt
+    prompt_sha: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """All questions of one protocol for one fit. ``digest`` covers protocol version, order, prompts and ``ranked``.
+
+    ``ranked``: the labels of closed tasks are ranked, too.
+    """
+
+    protocol: str
+    version: int
+    digest: str
+    rendered: tuple[Rendered, ...]
+    ranked: bool = False
+
+
+class QuestionRenderer:
+    """Renders questions for one suite and tokenizer."""
+
+    def __init__(self, suite: SuiteData, source: ModelSource) -> None:
+        self._suite = suite
+        self._source = source
+        self._formats: dict[str, Format] = {}
+        self._instances: dict[str, dict[str, Instance]] = {}
+        self._rendered: dict[tuple[Question, int], Rendered] = {}
+
+    def format(self, name: str, format: Format | None = None) -> Format:
+        """The format called ``name``, bound to the model's tokenizer where it asks for one."""
+        if name not in self._formats:
+            format = format or FORMATS.get(name)()
+            if type(format).bind is not Format.bind:
+                from transformers import AutoTokenizer
+
+                format = format.bind(AutoTokenizer.from_pretrained(self._source.folder))
+            self._formats[name] = format
+        return self._formats[name]
+
+    def notes(self) -> list[str]:
+        """What the formats used so far show otherwise than they promise."""
+        cards = [task.card for task in self._suite.tasks.values()]
+        return [note for format in self._formats.values() for note in format.notes(cards)]
+
+    def instance(self, task: str, id: str) -> Instance:
+        """One instance of the suite by its id."""
+        if task not in self._instances:
+            known = [*self._suite.context.get(task, ()), *self._suite.evaluation.get(task, ())]
+            self._instances[task] = {one.id: one for one in known}
+        return self._instances[task][id]
+
+    def question_set(
+        self, protocol: str, version: int, questions: Sequence[Question], shots: int, *, ranked: bool
+    ) -> QuestionSet:
+        """``questions`` rendered, with the digest under which their answers are stored."""
+        rendered = tuple(self._render(question, shots) for question in questions)
+        identity = [
+            [one.question.task, one.question.instance, one.question.variant, one.question.stream,
+             one.question.position, one.prompt_sha]
+            for one in rendered
+        ]  # fmt: skip
+        whole = [protocol, version, identity, *(["labels ranked"] if ranked else [])]
+        return QuestionSet(protocol, version, digest(whole)[:16], rendered, ranked)
+
+    def _render(self, question: Question, shots: int) -> Rendered:
+        if (question, shots) not in self._rendered:
+            self._rendered[question, shots] = self._as_asked(question, shots)
+        return self._rendered[question, shots]
+
+    def _as_asked(self, question: Question, shots: int) -> Rendered:
+        card = self._suite.tasks[question.task].card
+        instance = self.instance(question.task, question.instance)
+        # The same bytes for every method and training seed: the prompt's randomness hangs on the question alone.
+        rng = Random(derive_seed("prompt", question.task, question.instance))
+        format = self.format(question.format)
+        prompt = format.render(card, instance.input, rng)
+        if shots:
+            prompt = with_shots(prompt, format, card, instance.input, shots)
+        turns = [self.instance(turn.task, turn.instance) for turn in question.history]
+        if turns:
+            prompt = with_history(prompt, [f"Input: {one.input}\nOutput: {one.outputs[0]}\n\n" for one in turns])
+        sha = hashlib.sha256(f"{question.task}\0{prompt.text}".encode()).hexdigest()
+        return Rendered(question, prompt, sha, instance.outputs)

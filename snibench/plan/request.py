@@ -1,0 +1,65 @@
+"""What the user asks of one run, and a check of its names that loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from snibench.base.errors import UsageError
+from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
+from snibench.base.types import Recipe, SuiteRequest
+
+QUICK_STEPS = 90
+# Two epochs over 100 instances of each of the 756 official training tasks, 32 instances a step.
+PAPER_STEPS = 4725
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What the user asks of one run."""
+
+    methods: tuple[str, ...]
+    suite: SuiteRequest
+    model: str
+    rule: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)  # for the methods asked for, not the baseline
+    baseline: str | None = "unified-prompt"
+    protocols: tuple[str, ...] = ("gap", "formats", "combos")
+    protocol_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    profile: str = "quick"
+    train_format: str = "definition"
+    seeds: tuple[int, ...] = (0, 1, 2)
+    recipe: Recipe = Recipe(steps=QUICK_STEPS)  # noqa: RUF009 (frozen); learning_rate 0 = the method's own
+    limit: int | None = None
+    rank_labels: bool = False  # store the likeliest label of closed tasks beside what is said
+    precision: str = "float32"
+    trust_remote_code: bool = False
+
+
+def split_rule(name: str) -> tuple[str, str]:
+    """Method and rule of ``method+rule``; an empty rule where none is named."""
+    method, plus, rule = name.rpartition("+")
+    return (method, rule) if plus and ".py:" not in rule else (name, "")
+
+
+def check_names(request: RunRequest) -> None:
+    """Resolve every name of ``request`` without loading anything, so that a typo costs no time.
+
+    Raises:
+        UsageError: If one is not known; suggests the closest.
+        PluginError: If two distributions claim one.
+    """
+    asked = [split_rule(name) for name in (*request.methods, request.baseline or "")]
+    for registry, names in (
+        (METHODS, [method for method, _ in asked if method]),
+        (RULES, [rule for rule in (*(rule for _, rule in asked), request.rule) if rule]),
+        (PROTOCOLS, request.protocols),
+        (FORMATS, [request.train_format, *request.protocol_settings.get("formats", {}).get("formats", ())]),
+        (SUITES, [request.suite.name]),
+    ):
+        for name in names:
+            if ".py:" not in name:
+                registry.entry(name)
+    if not request.methods:
+        raise UsageError("Name at least one method: --method ours.")

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from snibench.base.errors import PluginError, UsageError
+from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES, Registry
+
+Install = Callable[..., Path]
+GROUP = "snibench.formats"
+
+
+def fresh() -> Registry:
+    return Registry("format", GROUP)
+
+
+def test_an_unknown_name_gets_the_closest_one_as_a_suggestion() -> None:
+    with pytest.raises(UsageError, match=r"Unknown format 'definitoin'\. Did you mean 'definition'\?"):
+        FORMATS.get("definitoin")
+
+
+def test_a_name_like_no_other_gets_the_list_and_no_suggestion() -> None:
+    with pytest.raises(UsageError) as caught:
+        FORMATS.get("zzzz")
+    assert "Did you mean" not in str(caught.value)
+    assert "definition" in str(caught.value)
+
+
+def test_a_plugin_is_found_by_name_with_its_distribution_and_version(install: Install) -> None:
+    install("nice-plugin", {GROUP: {"nice": "nice_plugin:Nice"}}, {"nice_plugin.py": "class Nice: pass\n"})
+    entry = fresh().entry("nice")
+    assert (entry.distribution, entry.version) == ("nice-plugin", "1.0")
+    assert entry.load().__name__ == "Nice"
+
+
+def test_listing_names_imports_no_plugin(install: Install) -> None:
+    source = "raise RuntimeError('imported')\n"
+    install("loud-plugin", {GROUP: {"loud": "loud_plugin:Loud"}}, {"loud_plugin.py": source})
+    assert "loud" in fresh().names()
+    assert "loud" in {entry.name for entry in fresh().entries()}
+
+
+def test_a_broken_plugin_is_named_with_its_cause_and_the_others_work(install: Install) -> None:
+    source = "import module_that_nobody_has\n"
+    install("broken-plugin", {GROUP: {"broken": "broken_plugin:Broken"}}, {"broken_plugin.py": source})
+    registry = fresh()
+    with pytest.raises(
+        PluginError, match=r"'broken' of broken-plugin 1\.0 cannot be loaded: ModuleNotFoundError: .*nobody_has"
+    ):
+        registry.get("broken")
+    assert registry.get("definition").__name__ == "Definition"
+
+
+def test_a_plugin_without_the_attribute_that_it_promises_is_broken(install: Install) -> None:
+    install("hollow-plugin", {GROUP: {"hollow": "hollow_plugin:Gone"}}, {"hollow_plugin.py": ""})
+    with pytest.raises(PluginError, match=r"hollow-plugin 1\.0.*AttributeError.*Gone"):
+        fresh().get("hollow")
+
+
+def test_two_distributions_with_one_name_are_an_error_that_names_both(install: Install) -> None:
+    install("first-plugin", {GROUP: {"same": "first_plugin:A"}}, {"first_plugin.py": "class A: pass\n"})
+    install("second-plugin", {GROUP: {"same": "second_plugin:B"}}, {"second_plugin.py": "class B: pass\n"})
+    registry = fresh()
+    with pytest.raises(PluginError, match=r"The format 'same' is claimed by") as caught:
+        registry.get("same")
+    assert "first-plugin 1.0" in str(caught.value)
+    assert "second-plugin 1.0" in str(caught.value)
+    assert len([entry for entry in registry.entries() if entry.name == "same"]) == 2
+    assert registry.get("definition").__name__ == "Definition"
+
+
+def test_a_plugin_cannot_take_a_built_in_name(install: Install) -> None:
+    install("usurper", {GROUP: {"definition": "usurper:Mine"}}, {"usurper.py": "class Mine: pass\n"})
+    with pytest.raises(PluginError, match=r"'definition' is claimed by (snibench|usurper) .* and (snibench|usurper)"):
+        fresh().get("definition")
+
+
+def test_the_same_distribution_twice_on_the_path_counts_once(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    site = install("twice", {GROUP: {"twice": "twice_plugin:T"}}, {"twice_plugin.py": "class T: pass\n"})
+    shutil.copytree(site, tmp_path / "copy")
+    monkeypatch.syspath_prepend(tmp_path / "copy")
+    assert fresh().get("twice").__name__ == "T"
+
+
+def test_a_class_is_loaded_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from dataclasses import dataclass\n@dataclass\nclass Mine:\n    rank: int = 3\n", encoding="utf-8")
+    assert fresh().get(f"{file}:Mine")().rank == 3
+
+
+def test_a_missing_class_in_a_file_gets_a_suggestion(tmp_path: Path) -> None:
+    file = tmp_path / "mine2.py"
+    file.write_text("class Minne: pass\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"mine2\.py 'Mine'\. Did you mean 'Minne'"):
+        fresh().get(f"{file}:Mine")
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(UsageError, match=r"There is no file 'nowhere/mine\.py' to load the format 'Mine' from"):
+        fresh().get("nowhere/mine.py:Mine")
+
+
+def test_a_file_that_raises_is_named_with_its_cause(tmp_path: Path) -> None:
+    file = tmp_path / "bad.py"
+    file.write_text("1 / 0\n", encoding="utf-8")
+    with pytest.raises(PluginError, match=r"bad\.py cannot be loaded: ZeroDivisionError"):
+        fresh().get(f"{file}:Mine")
+
+
+@pytest.mark.parametrize("registry", [FORMATS, PROTOCOLS, SUITES], ids=lambda registry: registry.kind)
+def test_every_built_in_that_needs_no_torch_loads(registry: Registry) -> None:
+    for entry in registry.entries():
+        assert isinstance(entry.load(), type), entry.name
+
+
+@pytest.mark.parametrize("registry", [METHODS, RULES], ids=lambda registry: registry.kind)
+def test_every_built_in_that_trains_loads(registry: Registry) -> None:
+    pytest.importorskip("torch")
+    for entry in registry.entries():
+        assert isinstance(entry.load(), type), entry.name
