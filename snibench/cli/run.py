@@ -415,6 +415,7 @@ def _execute(
         "labels": {fit.spec.id: fit.spec.label for fit in made.fits},
         "same": dict(made.same),
         "question_sets": {fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
+        "protocol_settings": made.protocol_settings,
         "protocol_versions": {part.protocol: part.version for fit in made.fits for part in fit.questions},
         "suite": {"name": made.suite.name, "digest": made.suite.digest, "notes": list(made.suite.notes)},
         "baseline": made.baseline,

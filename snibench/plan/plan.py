@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from snibench import __version__
 from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
@@ -39,6 +40,7 @@ class Plan:
     model: ModelSource
     baseline: str | None  # label
     notes: tuple[str, ...]
+    protocol_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what reports measure with
     same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
 
 
@@ -89,7 +91,8 @@ def plan(request: RunRequest) -> Plan:
     twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *twins])
-    return Plan(fits, suite, source, baseline, tuple(notes), same)
+    settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
+    return Plan(fits, suite, source, baseline, tuple(notes), settings, same)
 
 
 def _spec(

@@ -151,7 +151,10 @@ def make_results() -> Callable[..., Results]:
             tasks=task_table(),
             records=tuple(records),
             specs=tuple(specs),
-            manifest={"fits": [spec.id for spec in specs]},
+            manifest={
+                "fits": [spec.id for spec in specs],
+                "protocol_versions": {"gap": 1, "formats": 1, "combos": 1},
+            },
         )
 
     return make

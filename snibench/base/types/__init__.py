@@ -2,16 +2,20 @@
 
 from snibench.base.types.data import Combo, Example, Instance, Metric, SuiteData, SuiteRequest, Task, TaskCard
 from snibench.base.types.fits import FitRecord, FitSpec, Json, ModelRef, Recipe, Status
+from snibench.base.types.frames import METHOD, Column, Frame, Unit
 from snibench.base.types.prompts import Prompt, Segment, SegmentKind
 from snibench.base.types.questions import Answer, Ask, Mixture, Question, Turn
 
 __all__ = [
+    "METHOD",
     "Answer",
     "Ask",
+    "Column",
     "Combo",
     "Example",
     "FitRecord",
     "FitSpec",
+    "Frame",
     "Instance",
     "Json",
     "Metric",
@@ -28,4 +32,5 @@ __all__ = [
     "Task",
     "TaskCard",
     "Turn",
+    "Unit",
 ]
