@@ -217,7 +217,7 @@ def _mean_loss(trainer: Trainer, held: Mapping[str, Sequence[Instance]]) -> floa
     """Mean over tasks of the mean loss of their held-back instances."""
     trainer.model.eval()
     each = [
-        float(trainer.losses_of([(task, trainer.encode_instances(task, instances))])[0])
+        float(trainer.task_losses.of([(task, trainer.encode_instances(task, instances))])[0])
         for task, instances in held.items()
     ]
     return sum(each) / len(each)

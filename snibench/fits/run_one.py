@@ -191,12 +191,13 @@ def _tune(bench: Bench) -> FitRecord:
     spec, suite, folder = bench.spec, bench.suite, bench.folder
     tasks = spec.mixture.tasks
     trainer = trainer_of(bench, {task: suite.training[task] for task in tasks})
-    probe = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks)
     points = _CONFLICT_POINTS[bench.runtime.conflict]
+    chosen = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks) if points else {}
+    probe = {task: trainer.encode_instances(task, instances) for task, instances in chosen.items()}
 
     def measure(point: float) -> None:
         bench.watcher.on_stage("measuring the gradient conflict")
-        if (found := measure_conflict(trainer, probe)) is not None:
+        if (found := measure_conflict(trainer.task_losses, trainer.rule, probe, spec.seed)) is not None:
             # Kept at once: a run that is killed later does not come back to this point.
             write_frame(folder / "conflict" / f"{point}.parquet", found.pairs)
             write_json(folder / "conflict" / f"{point}.json", dict(found.summary))
