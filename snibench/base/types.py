@@ -278,6 +278,7 @@ class FitSpec:
 
 
 Status = Literal["done", "failed", "diverged", "interrupted"]
+Stage = Literal["attach", "tune", "measure", "answer"]  # measure: the gradient conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +292,7 @@ class FitRecord:
     seed: int
     status: Status
     cause: str = ""  # of a failure, one line
+    stage: Stage | Literal[""] = ""  # in which it failed
     seconds: float = 0.0  # of tuning alone, conflict measurement apart
     peak_memory: int = 0  # bytes
     trainable_parameters: int = 0

@@ -25,7 +25,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from snibench.base.errors import SnibenchError
+from snibench.base.errors import Diverged, SnibenchError
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Instance, Mixture, Recipe, TaskCard
 from snibench.contracts import Format, Method, Rule
@@ -47,10 +47,6 @@ class Interrupted(SnibenchError):
     """The user stopped the run; what was done is saved."""
 
     exit_code = 130
-
-
-class Diverged(Exception):
-    """A loss or gradient that is not finite: the method's failure, not the machine's."""
 
 
 @dataclass(frozen=True, slots=True)
