@@ -9,6 +9,7 @@ from typing import Any, Literal
 from snibench.base.hashing import digest
 
 Metric = Literal["exact_match", "rouge_l"]
+RateSchedule = Literal["constant", "linear", "cosine"]
 Json = Any  # what json.dumps takes; checked where it is written
 
 # --------------------------------------------------------------------------------------- data
@@ -225,6 +226,7 @@ class Recipe:
     instances_per_task: int = 4  # m
     learning_rate: float = 0.0
     warmup: float = 0.03
+    schedule: RateSchedule = "linear"  # of the learning rate after the warm-up
     clip: float = 1.0
     max_input: int = 1024
     max_output: int = 128
