@@ -32,6 +32,7 @@ from snibench.contracts import Format, Method, Rule
 from snibench.engine.backbone import Backbone
 from snibench.engine.gradients import CannotTellApart, Collected, GradientCollector, TaskGradients, layer_of, tensor_of
 from snibench.engine.packing import Batch, make_batch, micro_batches
+from snibench.engine.schedule import learning_rate
 from snibench.engine.tokens import Encoded, Encoder
 from snibench.store import write_whole
 
@@ -129,12 +130,6 @@ def _by_weight(weights: np.ndarray, count: int, rng: np.random.Generator) -> lis
     ends = np.cumsum(weights[order]) * count
     places = np.searchsorted(ends, rng.random() + np.arange(count), side="right")
     return [int(order[min(place, len(order) - 1)]) for place in places]
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """The rate of one step: linear over the first ``warmup`` share of the steps, then constant."""
-    warm = max(1, math.ceil(recipe.warmup * recipe.steps))
-    return recipe.learning_rate * min(1.0, (step + 1) / warm)
 
 
 class Trainer:

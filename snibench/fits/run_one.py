@@ -133,7 +133,10 @@ def _worked(
     runtime: Runtime,
     watcher: Watcher,
 ) -> FitRecord:
-    """The record of a fit after all its stages, or after the one that failed; ``tuned``: of one that was tuned before."""
+    """The record of a fit after all its stages, or after the one that failed.
+
+    ``tuned``: the record of a fit that was tuned before.
+    """
     spec, folder = fit.spec, store.folder(fit.spec.id)
     backbone = load(spec, source, runtime, watcher)
     record = tuned or _record(spec, backbone)
