@@ -7,21 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
+from snibench.base.errors import Diverged
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Recipe
 from snibench.contracts import Rule
 from snibench.engine.gradients import TaskGradients, layer_of, tensor_of
 from snibench.engine.micro_batches import Groups, TaskLosses
-
-
-class Diverged(Exception):
-    """A loss or gradient that is not finite: the method's failure, not the machine's."""
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """The rate of one step: linear over the first ``warmup`` share of the steps, then constant."""
-    warm = max(1, math.ceil(recipe.warmup * recipe.steps))
-    return recipe.learning_rate * min(1.0, (step + 1) / warm)
+from snibench.engine.schedule import learning_rate
 
 
 class Updater:

@@ -19,7 +19,7 @@ from random import Random
 import torch
 from torch import nn
 
-from snibench.base.errors import SnibenchError
+from snibench.base.errors import Diverged, SnibenchError
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Instance, Mixture, Recipe, TaskCard
 from snibench.contracts import Format, Method, Rule
@@ -28,7 +28,7 @@ from snibench.engine.checkpoint import load_checkpoint, save_checkpoint
 from snibench.engine.micro_batches import TaskLosses
 from snibench.engine.progress import Tuning
 from snibench.engine.sampling import Drawn, plan_steps
-from snibench.engine.step import Diverged, Updater
+from snibench.engine.step import Updater
 from snibench.engine.tokens import Encoded, Encoder
 
 __all__ = ["Diverged", "Interrupted", "Trainer", "TrainingSet", "Tuning"]
