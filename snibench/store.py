@@ -11,7 +11,9 @@
         trace.parquet                   one row per step
         conflict/<share>.json|parquet   gradient conflict at a share of the training, and its task pairs
         tasks.parquet                   one row per task of the suite
+        tuned.json                      the record as it stands after tuning: answering goes on from there
         record.json                     written last: seals the fit
+        error.log                       the traceback of a method that failed
         predictions/<n>.parquet         immutable: what the fit answered to which prompt
         answers/<protocol>-<set>.parquet  immutable: one row per Question, with its scores
 
@@ -40,6 +42,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ANSWER_COLUMNS = [field.name for field in fields(Answer)]
+
+
+class NothingDone(StoreError):
+    """A run none of whose fits is done: there is nothing to report but why."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,14 @@ class Store:
 
     def record(self, fit: str) -> FitRecord | None:
         """The stored record of ``fit``, None if it was never sealed."""
-        path = self.folder(fit) / "record.json"
+        return self._record(fit, "record.json")
+
+    def tuned(self, fit: str) -> FitRecord | None:
+        """The record of ``fit`` as it stood after tuning, None if it was not tuned to the end."""
+        return self._record(fit, "tuned.json")
+
+    def _record(self, fit: str, name: str) -> FitRecord | None:
+        path = self.folder(fit) / name
         if not path.exists():
             return None
         return from_json(FitRecord, read_json(path), path, remedy="Delete the folder and repeat the run.")
@@ -118,6 +133,14 @@ class Store:
     def seal(self, record: FitRecord) -> None:
         """Write ``record.json``."""
         write_json(self.folder(record.fit) / "record.json", to_json(record))
+
+    def keep_tuned(self, record: FitRecord) -> None:
+        """Write ``tuned.json``: adapter and trace are on the disk."""
+        write_json(self.folder(record.fit) / "tuned.json", asdict(record))
+
+    def unseal(self, fit: str) -> None:
+        """Remove ``record.json``, so that the fit goes on from what is stored."""
+        (self.folder(fit) / "record.json").unlink()
 
     def clear(self, fit: str) -> None:
         """Remove all that a fit left, but not its lock, which the caller holds."""
@@ -198,6 +221,7 @@ def load_results(folder: Path) -> Results:
 
     Raises:
         StoreError: If the folder holds no run, or something in it is unreadable; names the file.
+        NothingDone: If no fit is done; says why.
     """
     import pandas as pd
 
@@ -226,7 +250,7 @@ def load_results(folder: Path) -> Results:
                 answers.append(about.assign(floor=spec.floor))
         tasks.append(read_frame(store.folder(fit) / "tasks.parquet"))
     if not answers:
-        raise StoreError(f"No fit in '{folder}' has finished. Repeat the run to go on.")
+        raise NothingDone(f"No fit in '{folder}' is done. {_causes(records)}")
     return Results(
         folder=folder,
         answers=pd.concat(answers, ignore_index=True),
@@ -236,6 +260,20 @@ def load_results(folder: Path) -> Results:
         specs=tuple(specs),
         manifest=manifest,
     )
+
+
+def _causes(records: Sequence[FitRecord]) -> str:
+    """Why none of the fits is done, each cause once, and what to do."""
+    whose: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        if record.status != "interrupted":
+            whose.setdefault((record.stage, record.cause), []).append(record.label)
+    if not whose:
+        return "Repeat the run to go on."
+    causes = [
+        f"{', '.join(dict.fromkeys(labels))}: {cause} (stage: {stage})." for (stage, cause), labels in whose.items()
+    ]
+    return " ".join([*causes, "To try again: --overwrite failed."])
 
 
 def read_frame(path: Path) -> pd.DataFrame:

@@ -171,6 +171,13 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     help="Default: by method and model size.",
 )
 @click.option(
+    "--schedule",
+    type=click.Choice(["constant", "linear", "cosine"]),
+    default="linear",
+    show_default=True,
+    help="Of the learning rate after the warm-up; linear and cosine fall to zero.",
+)
+@click.option(
     "--tune-budget",
     type=click.IntRange(min=1),
     default=1,
@@ -309,6 +316,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
             tasks_per_step=options["per_step"][0],
             instances_per_task=options["per_step"][1],
             learning_rate=options["learning_rate"] or 0.0,
+            schedule=options["schedule"],
             max_input=options["max_input"],
             max_output=options["max_output"],
         ),

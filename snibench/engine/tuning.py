@@ -25,13 +25,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from snibench.base.errors import SnibenchError
+from snibench.base.errors import Diverged, SnibenchError
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Instance, Mixture, Recipe, TaskCard
 from snibench.contracts import Format, Method, Rule
 from snibench.engine.backbone import Backbone
 from snibench.engine.gradients import CannotTellApart, Collected, GradientCollector, TaskGradients, layer_of, tensor_of
 from snibench.engine.packing import Batch, make_batch, micro_batches
+from snibench.engine.schedule import learning_rate
 from snibench.engine.tokens import Encoded, Encoder
 from snibench.store import write_whole
 
@@ -47,10 +48,6 @@ class Interrupted(SnibenchError):
     """The user stopped the run; what was done is saved."""
 
     exit_code = 130
-
-
-class Diverged(Exception):
-    """A loss or gradient that is not finite: the method's failure, not the machine's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +130,6 @@ def _by_weight(weights: np.ndarray, count: int, rng: np.random.Generator) -> lis
     ends = np.cumsum(weights[order]) * count
     places = np.searchsorted(ends, rng.random() + np.arange(count), side="right")
     return [int(order[min(place, len(order) - 1)]) for place in places]
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """The rate of one step: linear over the first ``warmup`` share of the steps, then constant."""
-    warm = max(1, math.ceil(recipe.warmup * recipe.steps))
-    return recipe.learning_rate * min(1.0, (step + 1) / warm)
 
 
 class Trainer:

@@ -18,11 +18,12 @@ from random import Random
 import torch
 
 from snibench.base.codec import from_json, to_json
-from snibench.base.errors import SnibenchError
+from snibench.base.errors import Diverged
 from snibench.base.hashing import derive_seed, digest
 from snibench.base.types import FitSpec, Instance, Mixture, Recipe, Search, SuiteData, Trial
-from snibench.engine.tuning import Diverged, Trainer
-from snibench.fits.run_one import Runtime, Watcher, open_bench, trainer_of
+from snibench.engine.tuning import Trainer
+from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.run_one import Runtime, Watcher, attach, load, trainer_of
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store, read_json, write_json
@@ -154,20 +155,20 @@ def _tried(
     """One rate, tuned and scored; a method that fails or diverges has no loss."""
     rate, steps = spec.recipe.learning_rate, spec.recipe.steps
     checkpoint = folder / f"{rate:g}.checkpoint.safetensors"
+    backbone = load(spec, source, runtime, watcher)
     started = time.perf_counter()
     try:
-        trainer = trainer_of(open_bench(spec, suite, source, folder, runtime, watcher), kept)
+        with guarded("attach"):
+            trainer = trainer_of(attach(spec, suite, backbone, folder, runtime, watcher), kept)
         watcher.on_stage("tuning")
-        progress = trainer.run(checkpoint, every=runtime.checkpoint_seconds, on_step=watcher.on_step)
-        if not math.isfinite(loss := _mean_loss(trainer, held)):
-            raise Diverged("the loss on held-back instances is not finite")
+        with guarded("tune"):
+            progress = trainer.run(checkpoint, every=runtime.checkpoint_seconds, on_step=watcher.on_step)
+            if not math.isfinite(loss := _mean_loss(trainer, held)):
+                raise Diverged("the loss on held-back instances is not finite")
         trial = Trial(rate, loss, progress.seconds, steps, spec.seed, "done")
-    except SnibenchError:
-        raise
-    except Exception as error:  # whatever a method raises must not end the others
-        status = "diverged" if isinstance(error, Diverged | FloatingPointError) else "failed"
-        cause = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        trial = Trial(rate, None, time.perf_counter() - started, steps, spec.seed, status, cause)
+    except StageFailed as failure:
+        spent = time.perf_counter() - started
+        trial = Trial(rate, None, spent, steps, spec.seed, failure.status, failure.cause)
     checkpoint.unlink(missing_ok=True)
     return trial
 

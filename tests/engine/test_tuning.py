@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from snibench.base.types import Mixture, Recipe
 from snibench.engine import tuning
-from snibench.engine.tuning import Diverged, Interrupted, learning_rate, plan_steps
+from snibench.engine.tuning import Diverged, Interrupted, plan_steps
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
@@ -23,6 +23,7 @@ from snibench.methods.prompt_aligned import PromptAligned
 from snibench.rules.loss_weightings import Uncertainty
 from snibench.rules.mean import Mean
 from snibench.rules.pcgrad import PCGrad
+from tests.fixtures.small_models import RECIPE
 
 
 @given(
@@ -69,11 +70,6 @@ def test_a_mixture_gives_every_task_its_share_of_the_steps(a, b, weights, per_st
     assert max(sides) - min(sides) <= 1  # and its share of every step, rounded up or down
 
 
-def test_the_rate_rises_over_three_percent_of_the_steps_and_stays() -> None:
-    recipe = Recipe(steps=100, learning_rate=1.0)
-    assert [learning_rate(recipe, step) for step in (0, 1, 2, 3, 99)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
-
-
 @pytest.mark.parametrize(
     ("kind", "rule", "settings"),
     [
@@ -106,6 +102,7 @@ def test_a_run_resumed_from_a_checkpoint_ends_bit_equal(kind, rule, settings, ma
     resumed.run(tmp_path / "part.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(whole.named.values(), resumed.named.values(), strict=True))
     assert resumed.progress.trace == whole.progress.trace
+    assert whole.progress.trace[-1]["learning_rate"] == pytest.approx(RECIPE.learning_rate / RECIPE.steps)  # linear
 
 
 def test_an_interrupt_saves_the_state_after_the_step_under_way(make_trainer, tmp_path) -> None:
