@@ -41,19 +41,6 @@ def make_settings(kind: type, owner: str, given: Mapping[str, str]) -> Any:
     return kind(**values)
 
 
-def stored_settings(settings_type: type, owner: str, stored: Mapping[str, Any]) -> Any:
-    """The settings that ``dataclasses.asdict`` and JSON made of ``stored``; fields that it lacks have their defaults.
-
-    Raises:
-        UsageError: If they are not settings of ``settings_type``.
-    """
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    try:
-        return settings_type(**values)
-    except TypeError as error:
-        raise UsageError(f"The settings that were stored for {owner} are not its settings: {error}.") from error
-
-
 def _read(text: str, kind: Any, name: str) -> Any:
     origin = get_origin(kind)
     if origin is Literal:

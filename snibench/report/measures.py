@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from snibench.base.errors import PluginError, UsageError
+from snibench.base.codec import from_json
+from snibench.base.errors import SnibenchError
 from snibench.base.registry import PROTOCOLS
-from snibench.base.settings import stored_settings
 from snibench.report.layouts import laid_out, plain_frame
 from snibench.report.values import Frame, Table
 
@@ -34,11 +34,11 @@ def measured(results: Results) -> tuple[tuple[Measured, ...], tuple[str, ...]]:
     found: list[Measured] = []
     faults = []
     names = results.answers["protocol"]
-    asked_in_order = [*results.manifest.get("protocol_versions", {}), *sorted(map(str, names.unique()))]
+    asked_in_order = [*results.manifest.protocol_versions, *sorted(map(str, names.unique()))]
     for name in (one for one in dict.fromkeys(asked_in_order) if one in set(names)):
         try:
             protocol = _as_planned(name, results)
-        except (UsageError, PluginError) as error:
+        except SnibenchError as error:
             faults.append(f"Answers to protocol '{name}' are not shown. {error}")
             continue
         asked = (names == name).to_numpy()
@@ -51,8 +51,9 @@ def measured(results: Results) -> tuple[tuple[Measured, ...], tuple[str, ...]]:
 def _as_planned(name: str, results: Results) -> Protocol:
     """The protocol with the settings that planned the run, its defaults where the run did not note them."""
     protocol_type = PROTOCOLS.get(name)
-    noted = results.manifest.get("protocol_settings", {}).get(name, {})
-    protocol: Protocol = protocol_type(stored_settings(protocol_type.Settings, name, noted))
+    noted = results.manifest.protocol_settings.get(name, {})
+    settings = from_json(protocol_type.Settings, noted, results.folder / "manifest.json", remedy="Repeat the run.")
+    protocol: Protocol = protocol_type(settings)
     return protocol
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,13 +68,17 @@ def shares(make_results: Callable[..., Results], install: Callable[..., Path]) -
     install("shares-plugin", {"snibench.protocols": {"shares": "shares_plugin:Shares"}}, {"shares_plugin.py": SOURCE})
     results = make_results()
     rows = results.answers[results.answers["protocol"] == "gap"].assign(protocol="shares")
-    return replace(results, answers=rows, manifest={**results.manifest, "protocol_versions": {"shares": 3}})
+    return replace(results, answers=rows, manifest=replace(results.manifest, protocol_versions={"shares": 3}))
+
+
+def planned(results: Results, settings: dict[str, dict[str, Any]]) -> Results:
+    return replace(results, manifest=replace(results.manifest, protocol_settings=settings))
 
 
 def test_a_protocol_measures_with_the_settings_that_planned_the_run(shares: Results) -> None:
     def highest(cut: float | None) -> float:
-        noted = {} if cut is None else {"protocol_settings": {"shares": {"cut": cut, "names": ["a", "b"]}}}
-        frame = build(replace(shares, manifest={**shares.manifest, **noted})).table("shares").frame
+        noted = {} if cut is None else {"shares": {"cut": cut, "names": ["a", "b"]}}
+        frame = build(planned(shares, noted)).table("shares").frame
         return float(frame["share"].max())
 
     assert highest(-1.0) == 1.0
@@ -82,8 +87,8 @@ def test_a_protocol_measures_with_the_settings_that_planned_the_run(shares: Resu
 
 
 def test_stored_settings_of_another_version_are_a_note_and_no_traceback(shares: Results) -> None:
-    report = build(replace(shares, manifest={**shares.manifest, "protocol_settings": {"shares": {"gone": 1}}}))
-    assert any("protocol 'shares' are not shown" in note and "gone" in note for note in report.notes)
+    report = build(planned(shares, {"shares": {"cut": "half"}}))
+    assert any("protocol 'shares' are not shown" in note and "cut" in note for note in report.notes)
 
 
 def test_its_table_has_its_title_interval_and_heading_and_its_column_joins_the_summary(shares: Results) -> None:
@@ -101,7 +106,7 @@ def test_its_table_has_its_title_interval_and_heading_and_its_column_joins_the_s
 
 
 def test_its_board_validates_and_verifies_and_is_sorted_by_its_headline(shares: Results, tmp_path: Path) -> None:
-    cut = replace(shares, manifest={**shares.manifest, "protocol_settings": {"shares": {"cut": 0.6}}})
+    cut = planned(shares, {"shares": {"cut": 0.6}})
     path = export(cut, tmp_path / "board.json")
     assert faults(path) == []
     board = read_board(path)
