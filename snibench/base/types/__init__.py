@@ -2,6 +2,7 @@
 
 from snibench.base.types.data import Combo, Example, Instance, Metric, SuiteData, SuiteRequest, Task, TaskCard
 from snibench.base.types.fits import FitRecord, FitSpec, Json, ModelRef, Recipe, Status
+from snibench.base.types.models import ModelInfo
 from snibench.base.types.prompts import Prompt, Segment, SegmentKind
 from snibench.base.types.questions import Answer, Ask, Mixture, Question, Turn
 
@@ -16,6 +17,7 @@ __all__ = [
     "Json",
     "Metric",
     "Mixture",
+    "ModelInfo",
     "ModelRef",
     "Prompt",
     "Question",
