@@ -178,7 +178,7 @@ def all_three_protocols(snibench, small, data: Path, folder: Path, *, unseen: in
     assert results.answers.groupby("seen")["task"].nunique().to_dict() == {False: unseen, True: 8}
 
 
-def test_a_folder_in_the_official_layout_passes_through_all_three_protocols(snibench, small, sample, tmp_path, unseen=8) -> None:
+def test_a_folder_in_the_official_layout_passes_through_all_three_protocols(snibench, small, sample, tmp_path) -> None:
     all_three_protocols(snibench, small, sample, tmp_path, unseen=8)
 
 
