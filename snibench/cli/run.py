@@ -424,6 +424,7 @@ def _execute(
         "same": dict(made.same),
         "question_sets": {fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
         "protocol_versions": {part.protocol: part.version for fit in made.fits for part in fit.questions},
+        "protocol_settings": {name: dict(settings) for name, settings in made.protocol_settings.items()},
         "suite": {"name": made.suite.name, "digest": made.suite.digest, "notes": list(made.suite.notes)},
         "baseline": made.baseline,
         "searches": [search.as_json() for search in searches if search.trials],

@@ -9,7 +9,7 @@ from functools import cache
 
 from snibench import __version__
 from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
-from snibench.base.types import FitSpec, Mixture, Question, Recipe, SuiteData
+from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
 from snibench.contracts import Protocol
 from snibench.models.find import ModelSource, find_model, parameter_count
 from snibench.plan.choices import Choice, method_choices
@@ -40,6 +40,8 @@ class Plan:
     baseline: str | None  # label
     notes: tuple[str, ...]
     same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
+    # Of every protocol, resolved: what planned its questions also measures their answers.
+    protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
 def plan(request: RunRequest) -> Plan:
@@ -89,7 +91,8 @@ def plan(request: RunRequest) -> Plan:
     twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *twins])
-    return Plan(fits, suite, source, baseline, tuple(notes), same)
+    settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
+    return Plan(fits, suite, source, baseline, tuple(notes), same, settings)
 
 
 def _spec(
