@@ -14,8 +14,7 @@ from snibench.cli.report import show_run
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from snibench.base.types import FitRecord
-    from snibench.fits.lr_search import Search
+    from snibench.base.types import FitRecord, Search
     from snibench.fits.run_one import Runtime
     from snibench.plan.plan import Plan
     from snibench.plan.request import RunRequest
@@ -414,21 +413,22 @@ def _execute(
     console: Console, made: Plan, store: Store, runtime: Runtime, searches: tuple[Search, ...]
 ) -> list[FitRecord]:
     """Run every fit that is not done, and leave the manifest that reports read."""
+    from snibench.base.types import Manifest, SuiteRef
     from snibench.cli.progress import watching, work_left
     from snibench.fits.inline import run_all
-    from snibench.store import write_json
 
-    manifest = {
-        "fits": [fit.spec.id for fit in made.fits],
-        "labels": {fit.spec.id: fit.spec.label for fit in made.fits},
-        "same": dict(made.same),
-        "question_sets": {fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
-        "protocol_versions": {part.protocol: part.version for fit in made.fits for part in fit.questions},
-        "protocol_settings": {name: dict(settings) for name, settings in made.protocol_settings.items()},
-        "suite": {"name": made.suite.name, "digest": made.suite.digest, "notes": list(made.suite.notes)},
-        "baseline": made.baseline,
-        "searches": [search.as_json() for search in searches if search.trials],
-    }
-    write_json(store.root / "manifest.json", manifest)
+    store.write_manifest(
+        Manifest(
+            fits=tuple(fit.spec.id for fit in made.fits),
+            labels={fit.spec.id: fit.spec.label for fit in made.fits},
+            same=made.same,
+            question_sets={fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
+            protocol_versions={part.protocol: part.version for fit in made.fits for part in fit.questions},
+            protocol_settings=made.protocol_settings,
+            suite=SuiteRef(made.suite.name, made.suite.digest, made.suite.notes),
+            baseline=made.baseline,
+            searches=tuple(search for search in searches if search.trials),
+        )
+    )
     with watching(console, work_left(made.fits, store)) as watch:
         return run_all(made, store, runtime, watch)

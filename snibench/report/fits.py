@@ -39,7 +39,7 @@ def floors(results: Results) -> list[str]:
 
 def shown_as(results: Results, label: str) -> str:
     """The label under which the fits of ``label`` are shown: another method's, where the two are one."""
-    return str(results.manifest.get("same", {}).get(label, label))
+    return results.manifest.same.get(label, label)
 
 
 def finished(results: Results) -> list[str]:
@@ -267,7 +267,7 @@ def run_notes(results: Results) -> tuple[str, ...]:
 def _twin_notes(results: Results) -> list[str]:
     return [
         f"{label} is the same fit as {first}: tuned once, shown under that name."
-        for label, first in results.manifest.get("same", {}).items()
+        for label, first in results.manifest.same.items()
     ]
 
 
