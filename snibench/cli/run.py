@@ -131,6 +131,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     metavar="SPEC",
     help="tiny, a model folder, a .gguf file, or a hub id.",
 )
+@click.option("--revision", default="", metavar="NAME", help="Branch, tag or commit of a hub model.")
 @click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="Default: gap, formats and combos.")
 @click.option(
     "--train-format", default="definition", show_default=True, metavar="NAME", help="Format of the training prompts."
@@ -303,6 +304,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
             allow_leak=options["allow_leak"],
         ),
         model=options["model"],
+        revision=options["revision"],
         rule=options["rule"],
         settings=parse_assignments(options["assignments"]),
         baseline=None if options["no_baseline"] else options["baseline"],
