@@ -60,8 +60,9 @@ class Manifest:
     labels: Mapping[str, str] = field(default_factory=dict)  # fit -> what this run calls it
     same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
     question_sets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # fit -> protocol -> digest
-    protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)  # that planned the questions
     protocol_versions: Mapping[str, int] = field(default_factory=dict)
+    # Of every protocol, resolved: what planned its questions also measures their answers.
+    protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     suite: SuiteRef | None = None
     baseline: str | None = None  # label
     searches: tuple[Search, ...] = ()
