@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from snibench import __version__
-from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
+from snibench.base.registry import FORMATS, SUITES
 from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
-from snibench.contracts import Protocol
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, method_choices, why_unfit
 from snibench.plan.learning_rates import default_learning_rate
+from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest, split_rule
 
@@ -51,7 +51,7 @@ def plan(request: RunRequest) -> Plan:
     Raises:
         SnibenchError: If a name, setting, file or model cannot be used.
     """
-    protocols = {name: _protocol(name, request) for name in request.protocols}
+    protocols = protocols_of(request)
     choices = method_choices(request)
     train_format = FORMATS.get(request.train_format)()
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
@@ -135,11 +135,3 @@ def _spec(
         floor=choice.floor,
         twin=twin,
     )
-
-
-def _protocol(name: str, request: RunRequest) -> Protocol:
-    kind = PROTOCOLS.get(name)
-    settings = kind.quick if request.profile == "quick" else kind.Settings()
-    changes = request.protocol_settings.get(name, {})
-    protocol: Protocol = kind(dataclasses.replace(settings, **changes))
-    return protocol

@@ -56,7 +56,7 @@ def check_names(request: RunRequest) -> None:
         (METHODS, [method for method, _ in asked if method]),
         (RULES, [rule for rule in (*(rule for _, rule in asked), request.rule) if rule]),
         (PROTOCOLS, request.protocols),
-        (FORMATS, [request.train_format, *request.protocol_settings.get("formats", {}).get("formats", ())]),
+        (FORMATS, [request.train_format]),
         (SUITES, [request.suite.name]),
     ):
         for name in names:
