@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from snibench import __version__
 from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
 from snibench.base.types import FitSpec, Mixture, Question, Recipe, SuiteData
+from snibench.base.version import __version__
 from snibench.contracts import Protocol
 from snibench.models.find import ModelSource, find_model, parameter_count
 from snibench.plan.choices import Choice, method_choices
@@ -129,7 +129,7 @@ def _spec(
 
 def _protocol(name: str, request: RunRequest) -> Protocol:
     kind = PROTOCOLS.get(name)
-    settings = kind.quick if request.profile == "quick" else kind.Settings()
+    settings = kind.Settings() if request.profile.full else kind.quick
     changes = request.protocol_settings.get(name, {})
     protocol: Protocol = kind(dataclasses.replace(settings, **changes))
     return protocol
