@@ -21,7 +21,6 @@ from snibench.base.registry import METHODS
 from snibench.cli.progress import search_work, watching
 from snibench.contracts import Floor
 from snibench.fits.run import RunWatcher, planned_with_rates, runtime_from
-from snibench.models.find import parameter_count
 from snibench.plan.learning_rates import TABLE, rate_name
 from snibench.plan.options import request_from
 from snibench.plan.request import QUICK
@@ -69,9 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if fit.spec.recipe.steps
     }
     how = f"suite {made.suite.name}, model {made.model.ref.digest[:12]}, {given.trials} trials of {given.steps} steps"
-    _write(
-        given.table, rates, parameter_count(made.model.folder), f"{how} ({', '.join(kinds)})" if given.method else how
-    )
+    _write(given.table, rates, made.model.info.parameters, f"{how} ({', '.join(kinds)})" if given.method else how)
     print(f"{how}\n\n| method | rate | loss | at the default | |\n| --- | --- | --- | --- | --- |")
     for search in searches:
         losses = {trial.rate: f"{trial.loss:.3f}" for trial in search.trials}

@@ -58,6 +58,9 @@ from snibench.base.types import (
     Mixture as Mixture,
 )
 from snibench.base.types import (
+    ModelInfo as ModelInfo,
+)
+from snibench.base.types import (
     Prompt as Prompt,
 )
 from snibench.base.types import (
@@ -164,6 +167,12 @@ from snibench.engine.soft_prompts import (
 )
 from snibench.engine.soft_prompts import (
     insert_prompt as insert_prompt,
+)
+from snibench.engine.soft_prompts import (
+    no_place_for_prefix as no_place_for_prefix,
+)
+from snibench.engine.soft_prompts import (
+    no_place_for_prompt as no_place_for_prompt,
 )
 from snibench.formats.base import (
     cue as cue,

@@ -28,7 +28,7 @@ def parse_assignments(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def make_settings(kind: type, owner: str, given: Mapping[str, Any]) -> Any:
-    """An instance of the settings dataclass ``kind`` with ``given`` texts read, and other values checked, as its fields' types.
+    """An instance of the settings dataclass ``kind``: ``given`` texts are read as its fields' types.
 
     Raises:
         UsageError: If a key is not a field (suggests the closest), or a value is not of the field's type.

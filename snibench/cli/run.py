@@ -129,6 +129,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     metavar="SPEC",
     help="tiny, a model folder, a .gguf file, or a hub id.",
 )
+@click.option("--revision", default="", metavar="NAME", help="Branch, tag or commit of a hub model.")
 @click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="Default: gap, formats and combos.")
 @click.option(
     "--train-format", default="definition", show_default=True, metavar="NAME", help="Format of the training prompts."

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from snibench.base.types import Ask, Instance, Prompt, SuiteData, SuiteRequest, TaskCard
+from snibench.base.types import Ask, Instance, ModelInfo, Prompt, SuiteData, SuiteRequest, TaskCard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,6 +132,14 @@ class Method(ABC):
     @classmethod
     def same_as(cls, settings: Any) -> tuple[str, Mapping[str, Any]] | None:
         """Name and settings of the registered method that this one is under ``settings``: the two share their fits."""
+        return None
+
+    def unfit(self, info: ModelInfo) -> str | None:
+        """Why this method has no place in the model, as one sentence; None where it has.
+
+        Asked while a run is planned, before anything is loaded: ``info`` is what the model's headers say. The method's
+        fits are then skipped with the sentence, and all others go on.
+        """
         return None
 
     @abstractmethod

@@ -87,7 +87,7 @@ def search_rates(
     searches: dict[str, Search] = {}
     fits = []
     for fit in made.fits:
-        if fit.spec.floor or not fit.spec.recipe.steps:
+        if fit.spec.floor or fit.unfit or not fit.spec.recipe.steps:
             fits.append(fit)
             continue
         base = _base(fit.spec, made.suite, steps)
@@ -178,7 +178,7 @@ def _mean_loss(trainer: Trainer, held: Mapping[str, Sequence[Instance]]) -> floa
     """Mean over tasks of the mean loss of their held-back instances."""
     trainer.model.eval()
     each = [
-        float(trainer.losses_of([(task, trainer.encode_instances(task, instances))])[0])
+        float(trainer.task_losses.of([(task, trainer.encode_instances(task, instances))])[0])
         for task, instances in held.items()
     ]
     return sum(each) / len(each)

@@ -113,6 +113,7 @@ def manifest_of(made: Plan, searches: Sequence[Search]) -> Manifest:
         same=made.same,
         question_sets={fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
         protocol_versions={part.protocol: part.version for fit in made.fits for part in fit.questions},
+        protocol_settings=made.protocol_settings,
         suite=SuiteRef(made.suite.name, made.suite.digest, made.suite.notes),
         baseline=made.baseline,
         searches=tuple(search for search in searches if search.trials),

@@ -95,6 +95,10 @@ def run_one(
     spec = fit.spec
     with store.locked(spec.id):
         sealed = _kept_record(store, spec.id, runtime)
+        if fit.unfit:
+            return sealed if sealed and sealed.status == "done" else _unfit(fit, store)
+        if sealed and sealed.status == "unfit":
+            sealed = None  # by what the method says now, it has a place
         missing = [one for one in fit.questions if not store.answers_path(spec.id, one.protocol, one.digest).exists()]
         if sealed and (sealed.status != "done" or not missing):
             return sealed
@@ -108,6 +112,15 @@ def run_one(
         if record != sealed:
             store.seal(record)
         return record
+
+
+def _unfit(fit: FitPlan, store: Store) -> FitRecord:
+    """The record of a fit that has no place in its model; nothing is loaded for it."""
+    spec = fit.spec
+    store.begin(spec)
+    record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "unfit", fit.unfit, versions=_versions())
+    store.seal(record)
+    return record
 
 
 def _kept_record(store: Store, fit: str, runtime: Runtime) -> FitRecord | None:
@@ -224,13 +237,14 @@ def _tune(bench: Bench, record: FitRecord) -> FitRecord:
     spec, suite, folder = bench.spec, bench.suite, bench.folder
     tasks = spec.mixture.tasks
     trainer = trainer_of(bench, {task: suite.training[task] for task in tasks})
-    probe = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks)
     points = _CONFLICT_POINTS[bench.runtime.conflict]
+    chosen = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks) if points else {}
+    probe = {task: trainer.encode_instances(task, instances) for task, instances in chosen.items()}
 
     def measure(point: float) -> None:
         bench.watcher.on_stage("measuring the gradient conflict")
         with guarded("measure"):
-            found = measure_conflict(trainer, probe)
+            found = measure_conflict(trainer.task_losses, trainer.rule, probe, spec.seed)
         if found is not None:
             # Kept at once: a run that is killed later does not come back to this point.
             write_frame(folder / "conflict" / f"{point}.parquet", found.pairs)

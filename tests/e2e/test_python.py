@@ -65,7 +65,7 @@ def test_a_wrong_option_or_name_is_refused_as_on_the_command_line(tmp_path: Path
         door.run("ours", tmp_path, sedes=[0])  # type: ignore[call-arg]
     with pytest.raises(UsageError, match=r"'our'\. Did you mean 'ours'"):
         door.run("our", tmp_path)
-    with pytest.raises(UsageError, match="ours: r cannot be 2.5: expected int, got float"):
+    with pytest.raises(UsageError, match=r"ours: r cannot be 2\.5: expected int, got float"):
         door.run("ours", tmp_path, settings={"r": 2.5})
     with pytest.raises(StoreError, match="There is no run"):
         door.load(tmp_path)

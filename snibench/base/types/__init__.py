@@ -2,6 +2,7 @@
 
 from snibench.base.types.data import Combo, Example, Instance, Metric, SuiteData, SuiteRequest, Task, TaskCard
 from snibench.base.types.fits import FitRecord, FitSpec, Json, ModelRef, RateSchedule, Recipe, Stage, Status
+from snibench.base.types.models import ModelInfo
 from snibench.base.types.prompts import Prompt, Segment, SegmentKind
 from snibench.base.types.questions import Answer, Ask, Mixture, PromptKey, Question, Reply, Turn
 from snibench.base.types.runs import Manifest, Search, SuiteRef, Trial
@@ -18,6 +19,7 @@ __all__ = [
     "Manifest",
     "Metric",
     "Mixture",
+    "ModelInfo",
     "ModelRef",
     "Prompt",
     "PromptKey",
