@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from snibench import __version__
 from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
-from snibench.base.types import FitSpec, Mixture, Question, Recipe, SuiteData
+from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
+from snibench.base.version import __version__
 from snibench.contracts import Protocol
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, method_choices, why_unfit
@@ -41,6 +41,8 @@ class Plan:
     baseline: str | None  # label
     notes: tuple[str, ...]
     same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
+    # Of every protocol, resolved: what planned its questions also measures their answers.
+    protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
 def plan(request: RunRequest) -> Plan:
@@ -95,8 +97,9 @@ def plan(request: RunRequest) -> Plan:
     twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
+    settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
     notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *twins, *skipped])
-    return Plan(fits, suite, source, baseline, tuple(notes), same)
+    return Plan(fits, suite, source, baseline, tuple(notes), same, settings)
 
 
 def _spec(
@@ -136,7 +139,7 @@ def _spec(
 
 def _protocol(name: str, request: RunRequest) -> Protocol:
     kind = PROTOCOLS.get(name)
-    settings = kind.quick if request.profile == "quick" else kind.Settings()
+    settings = kind.Settings() if request.profile.full else kind.quick
     changes = request.protocol_settings.get(name, {})
     protocol: Protocol = kind(dataclasses.replace(settings, **changes))
     return protocol

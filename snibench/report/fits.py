@@ -65,10 +65,11 @@ def done(results: Results) -> list[tuple[FitRecord, FitSpec]]:
 
 
 def on_most_tasks(results: Results) -> list[tuple[FitRecord, FitSpec]]:
-    """Finished fits on the largest set of tasks: not those on folds or on combos, where there are others."""
+    """Finished fits on the largest set of tasks, equally weighted: none on folds or on mixtures of two families."""
     fits = done(results)
-    largest = max((frozenset(spec.mixture.tasks) for _, spec in fits), key=len, default=frozenset())
-    return [pair for pair in fits if frozenset(pair[1].mixture.tasks) == largest]
+    mixtures = [spec.mixture for _, spec in fits]
+    largest = max(mixtures, key=lambda mixture: (len(mixture.tasks), not mixture.weights), default=None)
+    return [pair for pair in fits if pair[1].mixture == largest]
 
 
 # ------------------------------------------------------------------------------------- failures
