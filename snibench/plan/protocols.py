@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from snibench.base.errors import UsageError
 from snibench.base.registry import PROTOCOLS
 from snibench.base.settings import with_texts
 from snibench.contracts import Protocol
@@ -20,9 +21,8 @@ def protocols_of(request: RunRequest) -> dict[str, Protocol]:
     protocols: dict[str, Protocol] = {}
     for name in request.protocols:
         protocol_type = PROTOCOLS.get(name)
-        settings = protocol_type.quick if request.profile == "quick" else protocol_type.Settings()
-        given = {**request.protocol_settings.get(name, {}), **settings_for(name, request.settings)}
-        protocols[name] = protocol_type(with_texts(settings, name, given))
+        settings = protocol_type.Settings() if request.profile.full else protocol_type.quick
+        protocols[name] = protocol_type(with_texts(settings, name, settings_for(name, request.settings)))
         protocols[name].check()
     return protocols
 
@@ -34,9 +34,25 @@ def settings_for(protocol: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settings_of_methods(request: RunRequest) -> dict[str, Any]:
-    """The settings of the request without those of its protocols."""
-    starts = tuple(f"{_prefix(name)}." for name in request.protocols)
-    return {key: value for key, value in request.settings.items() if not key.startswith(starts)}
+    """The settings of the request without those of its protocols.
+
+    Raises:
+        UsageError: If one is of an installed protocol that is not asked.
+    """
+    asked = {_prefix(name) for name in request.protocols}
+    installed = {_prefix(name): name for name in PROTOCOLS.names()}
+    kept = {}
+    for key, value in request.settings.items():
+        prefix, dot, _ = key.partition(".")
+        if dot and prefix in asked:
+            continue
+        if dot and prefix in installed:
+            name = installed[prefix]
+            raise UsageError(
+                f"'{key}' is a setting of protocol '{name}', which is not asked. Add it: --protocol {name}"
+            )
+        kept[key] = value
+    return kept
 
 
 def _prefix(protocol: str) -> str:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from snibench import __version__
 from snibench.base.errors import UsageError
+from snibench.base.version import __version__
 from snibench.report.cells import grid, missing, printable
 from snibench.store import write_whole
 
