@@ -43,13 +43,22 @@ from snibench.base.registry import (
     SUITES as SUITES,
 )
 from snibench.base.types import (
+    METHOD as METHOD,
+)
+from snibench.base.types import (
     Ask as Ask,
+)
+from snibench.base.types import (
+    Column as Column,
 )
 from snibench.base.types import (
     Combo as Combo,
 )
 from snibench.base.types import (
     Example as Example,
+)
+from snibench.base.types import (
+    Frame as Frame,
 )
 from snibench.base.types import (
     Instance as Instance,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from snibench import __version__
 from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
 from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
+from snibench.base.version import __version__
 from snibench.contracts import Protocol
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, method_choices, why_unfit
@@ -18,7 +18,7 @@ from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest, split_rule
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
-ENGINE = 4
+ENGINE = 5
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _spec(
 
 def _protocol(name: str, request: RunRequest) -> Protocol:
     kind = PROTOCOLS.get(name)
-    settings = kind.quick if request.profile == "quick" else kind.Settings()
+    settings = kind.Settings() if request.profile.full else kind.quick
     changes = request.protocol_settings.get(name, {})
     protocol: Protocol = kind(dataclasses.replace(settings, **changes))
     return protocol

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from snibench import __version__
+from snibench.base.version import __version__
 from snibench.report.cells import grid, missing, printable
 from snibench.store import require_file_place, write_whole
 

@@ -12,7 +12,6 @@ from scipy import stats
 from snibench.base.errors import UsageError
 from snibench.base.types import Manifest
 from snibench.report import Report, build, compare
-from snibench.report.measures import _combo_means
 from snibench.store import Results
 
 Make = Callable[..., Results]
@@ -153,15 +152,6 @@ def test_folders_of_this_machine_do_not_enter_a_report(results: Results) -> None
     report = build(replace(results, specs=specs))
     assert "/home" not in report.title + str(report.facts)
     assert "model small" in report.title
-
-
-def test_combos_of_different_metrics_are_not_averaged() -> None:
-    numbers = {"iqr": 0.1, "p5": 0.2, "noise_sd": 0.1, "excess_sd": 0.0, "min": 0.1}
-    rows = [("rouge_l", 0.1), ("exact_match", 0.6), ("exact_match", 0.8)]
-    frame = pd.DataFrame([{"method": "a", "metric": metric, "median": value, **numbers} for metric, value in rows])
-    (row,) = _combo_means(frame).to_dict("records")
-    assert row["median"] == pytest.approx(0.7)
-    assert (row["metric"], row["n_boxes"]) == ("exact_match", 2)
 
 
 def test_floors_are_rows_that_change_no_test_rank_or_group(make_results: Make) -> None:
