@@ -71,7 +71,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         **per_step,
         **_some(given, "schedule", "max_input", "max_output"),
     )
-    changed = _some(given, "revision", "rule", "settings", "train_format", "limit", "rank_labels", "trust_remote_code")
+    changed = _some(given, "revision", "rule", "train_format", "limit", "rank_labels", "trust_remote_code")
     changed |= {name: tuple(value) for name, value in _some(given, "protocols", "seeds").items() if value}
     if "baseline" in options:
         changed["baseline"] = options["baseline"]
