@@ -122,6 +122,7 @@ class Method(ABC):
 
     Settings: ClassVar[type] = NoSettings  # a frozen dataclass; every field is a --set key and part of the fit id
     trains: ClassVar[bool] = True  # False: the base model as it is, answered once for all seeds
+    control: ClassVar[bool] = False  # True: a yardstick, which tables show above the methods
     shares_prefixes: bool = True  # False: one row per instance, where packing would change the result
 
     shots: int = 0  # positive examples put into every prompt that is answered (`formats.base.with_shots`)
@@ -192,6 +193,7 @@ class Floor(ABC):
 
     Settings: ClassVar[type] = NoSettings
     trains: ClassVar[bool] = False
+    control: ClassVar[bool] = True
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings

@@ -15,11 +15,9 @@ from snibench.base.registry import METHODS, RULES, Registry
 from snibench.base.settings import changed_settings, make_settings
 from snibench.base.types import ModelInfo
 from snibench.contracts import Floor, NoSettings
+from snibench.plan import defaults
 from snibench.plan.protocols import settings_of_methods
 from snibench.plan.request import RunRequest, split_rule
-
-# What stands in every table before the baseline.
-BESIDE = ("untuned", "copy-input", "majority")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +30,7 @@ class Choice:
     rule_settings: Mapping[str, Any]
     trains: bool
     floor: bool
+    control: bool
     shots: int
     label: str
     source: Mapping[str, str]
@@ -43,7 +42,9 @@ def method_choices(request: RunRequest) -> list[Choice]:
     settings = settings_of_methods(request)
     asked = [_choice(name, settings, request.rule) for name in request.methods]
     _check_settings(settings, asked)
-    around = [] if request.baseline is None else [_choice(name, {}, "") for name in (*BESIDE, request.baseline)]
+    around = (
+        [] if request.baseline is None else [_choice(name, {}, "") for name in (*defaults.BESIDE, request.baseline)]
+    )
     if request.baseline is not None and around[-1].floor:
         raise UsageError(
             f"'{request.baseline}' is a floor and takes no part in tests. Name a method: --baseline untuned"
@@ -100,6 +101,7 @@ def _choice(name: str, given: Mapping[str, str], rule: str) -> Choice:
         rule_settings=dataclasses.asdict(rule_settings),
         trains=method.trains,
         floor=floor,
+        control=method.control,
         shots=0 if floor else method(settings).shots,
         label=short + _changed(settings) + (f"+{rule}{_changed(rule_settings)}" if rule else ""),
         source=source,

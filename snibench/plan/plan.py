@@ -40,6 +40,7 @@ class Plan:
     model: ModelSource
     baseline: str | None  # label
     notes: tuple[str, ...]
+    controls: tuple[str, ...] = ()  # labels of the yardsticks
     same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
     # Of every protocol, resolved: what planned its questions also measures their answers.
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
@@ -94,12 +95,13 @@ def plan(request: RunRequest) -> Plan:
     wanted = split_rule(request.baseline or "")
     baseline = next((choice.label for choice in choices if (choice.name, choice.rule) == wanted), None)
     baseline = same.get(baseline, baseline) if baseline else None
+    controls = tuple(dict.fromkeys(same.get(one.label, one.label) for one in choices if one.control))
     twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
     notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *twins, *skipped])
-    return Plan(fits, suite, source, baseline, tuple(notes), same, settings)
+    return Plan(fits, suite, source, baseline, tuple(notes), controls, same, settings)
 
 
 def _spec(

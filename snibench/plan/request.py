@@ -9,6 +9,7 @@ from typing import Any
 from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
 from snibench.base.types import Recipe, SuiteRequest
+from snibench.plan import defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,10 @@ class RunRequest:
     rule: str = ""
     # For the methods asked for, not the baseline; PROTOCOL.KEY for a protocol.
     settings: Mapping[str, Any] = field(default_factory=dict)
-    baseline: str | None = "unified-prompt"
-    protocols: tuple[str, ...] = ("gap", "formats", "combos")
+    baseline: str | None = defaults.METHOD
+    protocols: tuple[str, ...] = defaults.PROTOCOLS
     profile: Profile = QUICK
-    train_format: str = "definition"
+    train_format: str = defaults.FORMAT
     seeds: tuple[int, ...] = (0, 1, 2)
     recipe: Recipe = Recipe(steps=QUICK.steps)  # noqa: RUF009 (frozen); learning_rate 0 = the method's own
     limit: int | None = None

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from snibench.base.errors import UsageError, unknown
+from snibench.plan.defaults import COMPARED
 from snibench.protocols.panel import panel, source_clusters, task_means
 from snibench.report.fits import controls, facts, failed_fits, finished, floors, only, run_notes, shown_as
 from snibench.report.layouts import METHOD, ordered
@@ -80,7 +81,7 @@ def _comparison(summary: Summary, floors: pd.DataFrame, split: str, title: str, 
     if len(floors):
         notes += (f"No part of tests, ranks and groups: {', '.join(floors['method'])}.",)
     frame = pd.concat([summary.table, floors], ignore_index=True) if len(floors) else summary.table
-    table = Table(f"comparison_{split}", title, frame, (METHOD,), columns, notes, "gap")
+    table = Table(f"comparison_{split}", title, frame, (METHOD,), columns, notes, COMPARED)
     return ordered(table, by_mean)
 
 
@@ -88,7 +89,8 @@ def _by_category(deltas: pd.DataFrame, split: str, title: str, order: Sequence[s
     keys = (Column("category", "Category"), _CATEGORY_SIZES, METHOD)
     columns = (replace(_DELTA, mark=""),)
     return ordered(
-        Table(f"categories_{split}", title, deltas, keys, columns, (_CATEGORY_NOTE,), "gap", "method"), order
+        Table(f"categories_{split}", title, deltas, keys, columns, (_CATEGORY_NOTE,), COMPARED, "method"),
+        order,
     )
 
 
@@ -111,7 +113,7 @@ def task_scores(results: Results, split: str) -> pd.DataFrame:
     """method, seed, task, score: instances averaged, over the questions that every fit answered."""
     answers = results.answers
     needed = ["method", "seed", "task", "instance", "format", "score"]
-    rows = answers.loc[(answers["protocol"] == "gap") & (answers["split"] == split), needed]
+    rows = answers.loc[(answers["protocol"] == COMPARED) & (answers["split"] == split), needed]
     if not len(rows):
         return pd.DataFrame(columns=["method", "seed", "task", "score"])
     shared = panel(rows, questions=("task", "instance", "format"))
@@ -153,7 +155,8 @@ def compare(results: Results, first: str, second: str) -> Report:
     sides = {split: scores for split in SIDES if len(scores := task_scores(pair, split))}
     if not sides:
         raise UsageError(
-            "The run has no answers of protocol 'gap', and comparisons are made on those. Add it: --protocol gap"
+            f"The run has no answers of protocol '{COMPARED}', and comparisons are made on those. "
+            f"Add it: --protocol {COMPARED}"
         )
     summaries = {split: summarise(scores, baseline=second, clusters=_clusters(pair)) for split, scores in sides.items()}
     return Report(
@@ -194,13 +197,19 @@ def _overall(summaries: dict[str, Summary], first: str, second: str) -> Table:
     tests = (Column("p", "p", "p"), Column("p_seed", "p seed", "p"), *_TESTS[2:])
     columns = (*_means(first, second), _DELTA, *tests, _SIZES)
     return Table(
-        "comparison", f"Δ = {first} - {second}", pd.DataFrame(rows), (Column("on", "On"),), columns, tuple(notes), "gap"
+        "comparison",
+        f"Δ = {first} - {second}",
+        pd.DataFrame(rows),
+        (Column("on", "On"),),
+        columns,
+        tuple(notes),
+        COMPARED,
     )
 
 
 def _gaps(results: Results, first: str, second: str) -> list[Table]:
     """The difference of the two gaps, if there are both sides."""
-    gap_alone = replace(results, answers=results.answers[results.answers["protocol"] == "gap"])
+    gap_alone = replace(results, answers=results.answers[results.answers["protocol"] == COMPARED])
     frames, _ = measured(gap_alone)
     tables = [against(table, second) for table in protocol_tables(frames) if table.name == "gap_differences"]
     return [replace(table, name="gap", frame=table.frame[table.frame["method"] == first]) for table in tables]
@@ -214,7 +223,13 @@ def _pair_categories(results: Results, scores: pd.DataFrame, split: str, first: 
     columns = (*_means(first, second), replace(_DELTA, mark=""), _CATEGORY_SIZES)
     title = f"By category, {SIDES[split]}"
     return Table(
-        f"categories_{split}", title, frame, (Column("category", "Category"),), columns, (_CATEGORY_NOTE,), "gap"
+        f"categories_{split}",
+        title,
+        frame,
+        (Column("category", "Category"),),
+        columns,
+        (_CATEGORY_NOTE,),
+        COMPARED,
     )
 
 
@@ -226,4 +241,12 @@ def _pair_tasks(results: Results, scores: pd.DataFrame, split: str, first: str, 
     frame["category"] = frame["task"].map(categories)
     columns = (*_means(first, second), Column("delta", "Δ", "difference", "higher"), Column("category", "Category"))
     notes = ("Means over seeds, the largest differences at the two ends. One task's difference is mostly noise.",)
-    return Table(f"tasks_{split}", f"By task, {SIDES[split]}", frame, (Column("task", "Task"),), columns, notes, "gap")
+    return Table(
+        f"tasks_{split}",
+        f"By task, {SIDES[split]}",
+        frame,
+        (Column("task", "Task"),),
+        columns,
+        notes,
+        COMPARED,
+    )
