@@ -227,6 +227,13 @@ class Protocol(ABC):
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
 
+    def check(self) -> None:  # noqa: B027 (optional hook)
+        """Called before anything is loaded.
+
+        Raises:
+            UsageError: If the settings name what is not installed.
+        """
+
     @abstractmethod
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
         """The fits and questions, the same for every method and training seed.

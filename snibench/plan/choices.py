@@ -15,6 +15,7 @@ from snibench.base.registry import METHODS, RULES, Registry
 from snibench.base.settings import changed_settings, make_settings
 from snibench.base.types import ModelInfo
 from snibench.contracts import Floor, NoSettings
+from snibench.plan.protocols import settings_of_methods
 from snibench.plan.request import RunRequest, split_rule
 
 # What stands in every table before the baseline.
@@ -38,8 +39,9 @@ class Choice:
 
 def method_choices(request: RunRequest) -> list[Choice]:
     """Row 0, the floors, the baseline, and the methods asked for; equal ones once, in this order."""
-    asked = [_choice(name, request.settings, request.rule) for name in request.methods]
-    _check_settings(request.settings, asked)
+    settings = settings_of_methods(request)
+    asked = [_choice(name, settings, request.rule) for name in request.methods]
+    _check_settings(settings, asked)
     around = [] if request.baseline is None else [_choice(name, {}, "") for name in (*BESIDE, request.baseline)]
     if request.baseline is not None and around[-1].floor:
         raise UsageError(

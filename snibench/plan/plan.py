@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
+from snibench.base.registry import FORMATS, SUITES
 from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
 from snibench.base.version import __version__
-from snibench.contracts import Protocol
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, method_choices, why_unfit
 from snibench.plan.learning_rates import default_learning_rate
+from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest, split_rule
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
-ENGINE = 4
+ENGINE = 5
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def plan(request: RunRequest) -> Plan:
     Raises:
         SnibenchError: If a name, setting, file or model cannot be used.
     """
-    protocols = {name: _protocol(name, request) for name in request.protocols}
+    protocols = protocols_of(request)
     choices = method_choices(request)
     train_format = FORMATS.get(request.train_format)()
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
@@ -130,11 +130,3 @@ def _spec(
         label=choice.label,
         floor=choice.floor,
     )
-
-
-def _protocol(name: str, request: RunRequest) -> Protocol:
-    kind = PROTOCOLS.get(name)
-    settings = kind.Settings() if request.profile.full else kind.quick
-    changes = request.protocol_settings.get(name, {})
-    protocol: Protocol = kind(dataclasses.replace(settings, **changes))
-    return protocol
