@@ -34,7 +34,6 @@ class Choice:
     shots: int
     label: str
     source: Mapping[str, str]
-    twin: Mapping[str, Any] | None
 
 
 def method_choices(request: RunRequest) -> list[Choice]:
@@ -82,7 +81,6 @@ def _choice(name: str, given: Mapping[str, str], rule: str) -> Choice:
     settings = make_settings(method.Settings, name, {key: text for key, text in given.items() if key in fields})
     source = _code(METHODS, name)
     floor = issubclass(method, Floor)
-    twin = None if floor else method.same_as(settings)
     rule = (own_rule or rule) if method.trains else ""
     rule_settings: Any = NoSettings()
     if rule:
@@ -105,9 +103,6 @@ def _choice(name: str, given: Mapping[str, str], rule: str) -> Choice:
         shots=0 if floor else method(settings).shots,
         label=short + _changed(settings) + (f"+{rule}{_changed(rule_settings)}" if rule else ""),
         source=source,
-        twin=None
-        if twin is None
-        else {"method": twin[0], "settings": dict(twin[1]), "source": _code(METHODS, twin[0])},
     )
 
 
@@ -121,13 +116,15 @@ def _plain(value: Any) -> str:
 
 
 def _code(registry: Registry, name: str) -> dict[str, str]:
-    """Whose code a name runs: distribution, version, and the digest of its file."""
+    """Whose code a name runs: object, distribution, version, and the digest of its file."""
     if ".py:" in name:
-        return {"distribution": "file", "version": "", "file": file_digest(Path(name.rpartition(":")[0]))}
+        path, _, attribute = name.rpartition(":")
+        return {"object": attribute, "distribution": "file", "version": "", "file": file_digest(Path(path))}
     entry = registry.entry(name)
     module = importlib.util.find_spec(entry.point.module)
     origin = module.origin if module else None
     return {
+        "object": entry.point.value,
         "distribution": entry.distribution,
         "version": entry.version,
         "file": file_digest(Path(origin)) if origin else "",

@@ -41,7 +41,7 @@ class Plan:
     baseline: str | None  # label
     notes: tuple[str, ...]
     controls: tuple[str, ...] = ()  # labels of the yardsticks
-    same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
+    aliases: tuple[str, ...] = ()  # one sentence for each further name of a method that is asked for
     # Of every protocol, resolved: what planned its questions also measures their answers.
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
@@ -96,12 +96,12 @@ def plan(request: RunRequest) -> Plan:
     baseline = next((choice.label for choice in choices if (choice.name, choice.rule) == wanted), None)
     baseline = same.get(baseline, baseline) if baseline else None
     controls = tuple(dict.fromkeys(same.get(one.label, one.label) for one in choices if one.control))
-    twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
+    aliases = tuple(f"{label} is {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
-    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *twins, *skipped])
-    return Plan(fits, suite, source, baseline, tuple(notes), controls, same, settings)
+    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *aliases, *skipped])
+    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
 
 
 def _spec(
@@ -112,13 +112,9 @@ def _spec(
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        # Of the method that it is: two names of one fit have one rate.
-        name, settings = (twin["method"], twin["settings"]) if (twin := choice.twin) else (choice.name, choice.settings)
-        rate = default_learning_rate(name, settings, source.info.parameters)
+        rate = default_learning_rate(choice.name, source.info.parameters)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
-    rules = {key: value for key, value in choice.source.items() if key.startswith("rule_")}
-    twin = choice.twin and {**choice.twin, "source": {**choice.twin["source"], **rules, **engine}}
     return FitSpec(
         method=choice.name,
         rule=choice.rule,
@@ -135,5 +131,4 @@ def _spec(
         precision=request.precision,
         label=choice.label,
         floor=choice.floor,
-        twin=twin,
     )

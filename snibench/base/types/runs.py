@@ -58,7 +58,6 @@ class Manifest:
 
     fits: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)  # fit -> what this run calls it
-    same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
     controls: tuple[str, ...] = ()  # labels of the yardsticks, which tables show above the methods
     question_sets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # fit -> protocol -> digest
     protocol_versions: Mapping[str, int] = field(default_factory=dict)
@@ -67,3 +66,4 @@ class Manifest:
     suite: SuiteRef | None = None
     baseline: str | None = None  # label
     searches: tuple[Search, ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader of the tables must know of the plan
