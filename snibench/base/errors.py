@@ -45,13 +45,21 @@ class Diverged(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what ``error`` says; its type's name if it says nothing or cannot say it."""
+    """What ``error`` says, on one line; its type's name if it says nothing or cannot say it.
+
+    A line that ends in a colon goes on with the next.
+    """
     try:
-        lines = str(error).strip().splitlines()
+        lines = str(error).splitlines()
     except Exception:  # a method's own exception may fail to print
         lines = []
+    said = ""
+    for line in filter(None, map(str.strip, lines)):
+        said = f"{said} {line}".strip()
+        if not said.endswith(":"):
+            break
     # Undecodable bytes of file names would not be written to a record.
-    return lines[0].encode("utf-8", "backslashreplace").decode() if lines else type(error).__name__
+    return said.encode("utf-8", "backslashreplace").decode() or type(error).__name__
 
 
 def unknown(kind: str, given: str, known: Iterable[str]) -> UsageError:
