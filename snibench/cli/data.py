@@ -258,7 +258,7 @@ def _byte_pair_tokens(name: str) -> Tokenize:
         return byte_pair_tokens(AutoTokenizer.from_pretrained(name))
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"The tokenizer '{name}' cannot be loaded ({first_line(error)}). Name a folder that holds one: --tokenizer DIR"
+            f"The tokenizer '{name}' cannot be loaded ({first_line(error)}). Name its folder: --tokenizer DIR"
         ) from error
 
 
