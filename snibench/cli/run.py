@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snibench.base.errors import MissingExtra, UsageError, unknown
+from snibench.cli.places import NewFile
 from snibench.cli.report import show_run
 
 if TYPE_CHECKING:
@@ -236,9 +237,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     help="Where results lie.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), default=None, help="Also write every number here."
-)
+@click.option("--json", "json_file", type=NewFile(), default=None, help="Also write every number here.")
 def run(**options: Any) -> int:
     """Tune with a method, run the protocols, and compare with the baseline.
 
