@@ -36,10 +36,10 @@ class RunRequest:
     model: str
     revision: str = ""  # of a hub model: branch, tag or commit
     rule: str = ""
-    settings: Mapping[str, str] = field(default_factory=dict)  # for the methods asked for, not the baseline
+    # For the methods asked for, not the baseline; PROTOCOL.KEY for a protocol.
+    settings: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = "unified-prompt"
     protocols: tuple[str, ...] = ("gap", "formats", "combos")
-    protocol_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     profile: Profile = QUICK
     train_format: str = "definition"
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -70,7 +70,7 @@ def check_names(request: RunRequest) -> None:
         (METHODS, [method for method, _ in asked if method]),
         (RULES, [rule for rule in (*(rule for _, rule in asked), request.rule) if rule]),
         (PROTOCOLS, request.protocols),
-        (FORMATS, [request.train_format, *request.protocol_settings.get("formats", {}).get("formats", ())]),
+        (FORMATS, [request.train_format]),
         (SUITES, [request.suite.name]),
     ):
         for name in names:
