@@ -161,7 +161,7 @@ def skeleton(source: ModelSource, *, trust_remote_code: bool = False) -> torch.n
         config = AutoConfig.from_pretrained(source.folder, **options)
     except Exception as error:  # a config may be wrong in many ways
         raise ModelError(f"The model in '{source.folder}' cannot be built ({first_line(error)})") from error
-    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     try:
         with torch.device("meta"):
             model: torch.nn.Module = kind.from_config(config, **options)
