@@ -314,6 +314,16 @@ def _watcher(request: RunRequest, store: Store) -> RunWatcher:
     )
 
 
+def _adapted(made: Plan, request: RunRequest) -> str:
+    """Where adapters go, the same layers for every method that adapts some."""
+    from snibench.engine.adapters import adapted_layers, described
+    from snibench.engine.backbone import skeleton
+
+    bare = skeleton(made.model, trust_remote_code=request.trust_remote_code)
+    where = "known once the model is loaded" if bare is None else described(adapted_layers(bare))
+    return f"Adapters go into the same layers for every method, {where}."
+
+
 def _show_plan(made: Plan, request: RunRequest) -> None:
     """What will be done, in a few lines."""
     from rich.console import Console
@@ -344,6 +354,7 @@ def _show_plan(made: Plan, request: RunRequest) -> None:
         + (f"; on {mixtures} sets of tasks or mixtures of them." if mixtures > 1 else "."),
         f"{tuned} answers {'at most ' if len(set(prompts)) > 1 else ''}{max(prompts):,} different prompts "
         f"(questions: {asked}).",
+        *([_adapted(made, request)] if recipe.steps else []),
         *made.notes,
     ]
     for line in lines:
