@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from snibench.base.errors import ModelError
+from snibench.base.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     import torch
     from transformers import GenerationConfig
-from snibench.models.find import EMBEDDED, ModelSource, first_line, quiet_transformers
+from snibench.models.find import EMBEDDED, ModelSource, quiet_transformers
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def choose_device(wanted: str) -> str:
     try:
         torch.empty(1, device=wanted)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"Device '{wanted}' cannot be used: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"Device '{wanted}' cannot be used: {first_line(error)}") from error
     return wanted
 
 
@@ -144,6 +144,30 @@ def _greedy(model: Any, tokenizer: Any, ends: frozenset[int]) -> GenerationConfi
         pad_token_id=pad,
         decoder_start_token_id=own.decoder_start_token_id,
     )
+
+
+def skeleton(source: ModelSource, *, trust_remote_code: bool = False) -> torch.nn.Module | None:
+    """The base model without its weights, to be looked at; None where it cannot be built without them.
+
+    Raises:
+        ModelError: If its config is wrong, or transformers does not know it.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    quiet_transformers()
+    options = {"trust_remote_code": trust_remote_code}
+    try:
+        config = AutoConfig.from_pretrained(source.folder, **options)
+    except Exception as error:  # a config may be wrong in many ways
+        raise ModelError(f"The model in '{source.folder}' cannot be built ({first_line(error)})") from error
+    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    try:
+        with torch.device("meta"):
+            model: torch.nn.Module = kind.from_config(config, **options)
+    except Exception:  # some models look at their weights while they are built
+        return None
+    return model
 
 
 def base_of(model: torch.nn.Module) -> Any:

@@ -18,6 +18,8 @@ class RequestOptions(TypedDict, total=False):
     baseline: str | None  # None: neither baseline, nor untuned model, nor floors
     rule: str
     settings: Mapping[str, Any]
+    settings_everywhere: Mapping[str, Any]
+    ablate: bool
     suite: str | None
     data: str | None
     split: str | None
@@ -69,7 +71,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         **per_step,
         **_some(given, "schedule", "max_input", "max_output"),
     )
-    changed = _some(given, "revision", "rule", "train_format", "limit", "rank_labels", "trust_remote_code")
+    changed = _some(given, "revision", "rule", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate")
     changed |= {name: tuple(value) for name, value in _some(given, "protocols", "seeds").items() if value}
     if "baseline" in options:
         changed["baseline"] = options["baseline"]
@@ -78,6 +80,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         suite=suite,
         model=given.get("model", defaults.MODEL),
         settings={**_short(given), **given.get("settings", {})},
+        everywhere=given.get("settings_everywhere", {}),
         profile=profile,
         recipe=recipe,
         trials=trials,
