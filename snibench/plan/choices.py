@@ -69,7 +69,8 @@ def method_choices(request: RunRequest) -> Choices:
         baseline = _choice(named, request.everywhere, "")
         if baseline.floor:
             raise UsageError(
-                f"'{request.baseline}' is a floor and takes no part in tests. Name a method: --baseline {defaults.METHOD}"
+                f"'{request.baseline}' is a floor and takes no part in tests. "
+                f"Name a method: --baseline {defaults.METHOD}"
             )
         around = [*(_choice(MethodName(name), {}, "") for name in defaults.BESIDE), baseline]
         notes += _kept(baseline, named, settings)
