@@ -114,6 +114,7 @@ def _load_from_file(kind: str, reference: str) -> Any:
 
 METHODS = Registry("method", "snibench.methods")
 RULES = Registry("rule", "snibench.rules")
+SAMPLERS = Registry("sampler", "snibench.samplers")
 FORMATS = Registry("format", "snibench.formats")
 PROTOCOLS = Registry("protocol", "snibench.protocols")
 SUITES = Registry("suite", "snibench.suites")

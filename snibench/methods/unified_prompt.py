@@ -17,6 +17,7 @@ from snibench.engine.backbone import base_of
 from snibench.engine.packing import Batch
 from snibench.engine.soft_prompts import insert_prompt, no_place_for_prompt
 from snibench.methods.base import BaseMethod, attach_all, attach_lora
+from snibench.plan.learning_rates import usual_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +63,19 @@ class UnifiedPrompt(BaseMethod):
         """Soft tokens have no place where every layer embeds tokens by itself."""
         return no_place_for_prompt(info) if self.settings.adapter in {"prompt", "gated-prompt"} else super().unfit(info)
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def base_rate(self, info: ModelInfo, optimizer: str) -> float | None:
+        """What the adapter is tuned with in a model of this size."""
+        return usual_rate(info.parameters, "everything" if self.settings.adapter == "full" else "adapters")
+
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with LoRA, with soft tokens, or all of it trainable."""
         settings = self.settings
         if settings.adapter == "lora":
-            return attach_lora(model, settings.r, settings.alpha, settings.dropout)
+            return attach_lora(model, settings.r, settings.alpha, settings.dropout, seed)
         if settings.adapter == "full":
             return attach_all(model)
         kind = GatedPrompt if settings.adapter == "gated-prompt" else SoftPrompt
-        self._prompt = kind(base_of(model), settings.prompt_tokens)
+        self._prompt = kind(base_of(model), settings.prompt_tokens, seed)
         insert_prompt(model, settings.prompt_tokens, self._prompt)
         return model
 
@@ -90,10 +95,10 @@ class SoftPrompt(nn.Module):
 
     ends: Tensor | None = None  # [B] columns where the rows' prompts end, in training
 
-    def __init__(self, base: Any, count: int) -> None:
+    def __init__(self, base: Any, count: int, seed: int) -> None:
         super().__init__()
         table: Tensor = base.get_input_embeddings().weight.detach()
-        generator = torch.Generator().manual_seed(derive_seed("soft prompt", torch.initial_seed()))
+        generator = torch.Generator().manual_seed(derive_seed("soft prompt", seed))
         drawn = torch.randint(len(table), (count,), generator=generator)
         self.P = nn.Parameter(table[drawn.to(table.device)].float().clone())
 
@@ -109,8 +114,8 @@ class GatedPrompt(SoftPrompt):
     starts at zero, so that every gate starts at 1/2.
     """
 
-    def __init__(self, base: Any, count: int) -> None:
-        super().__init__(base, count)
+    def __init__(self, base: Any, count: int, seed: int) -> None:
+        super().__init__(base, count, seed)
         width = self.P.shape[1]
         self.K = nn.Linear(width, width, bias=False, device=self.P.device)
         nn.init.zeros_(self.K.weight)

@@ -20,6 +20,8 @@ from snibench.plan.request import RunRequest, split_rule
 # What stands in every table before the baseline.
 BESIDE = ("untuned", "copy-input", "majority")
 
+_OPTIMIZER = "adamw"
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -50,6 +52,19 @@ def method_choices(request: RunRequest) -> list[Choice]:
     for choice in [*around, *asked]:
         found.setdefault(choice.label, choice)
     return list(found.values())
+
+
+def base_rate(choice: Choice, info: ModelInfo) -> float:
+    """The learning rate that the method names for the model where none was searched for.
+
+    Raises:
+        UsageError: If it names none.
+    """
+    kind = METHODS.get(choice.name)
+    rate: float | None = kind(kind.Settings(**choice.settings)).base_rate(info, _OPTIMIZER)
+    if rate is None:
+        raise UsageError(f"'{choice.name}' names no learning rate for this model. Name one: --learning-rate 0.001")
+    return float(rate)
 
 
 def why_unfit(choice: Choice, info: ModelInfo) -> str:

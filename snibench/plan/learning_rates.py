@@ -1,7 +1,7 @@
-"""The learning rate that a method is tuned with where the user names none: one table, by model size and method.
+"""The learning rate that a method is tuned with where the user names none.
 
-``learning_rates.json`` holds it. ``scripts/learning_rates.py`` searches for the rates of each method on held-out seen
-data and writes them there; what it has not searched for has the size's common rate.
+``learning_rates.json`` holds what was searched for, by model size and method, on held-out seen data
+(``scripts/learning_rates.py``). Else a method's ``base_rate`` says, for which ``usual_rate`` is the usual answer.
 """
 
 from __future__ import annotations
@@ -10,31 +10,33 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 TABLE = Path(__file__).parent / "learning_rates.json"
-# What trains all of the model wants lower rates than what trains an adapter.
-_EVERYTHING = {"full"}
-# What trains the same parameters takes the other's searched rate where it was not searched for itself.
-_ALIKE = {"unified-prompt(adapter=prompt)": "prompt-tuning"}
 
 
-def default_learning_rate(method: str, settings: Mapping[str, Any], parameters: int) -> float:
-    """The rate of ``method`` for a model of so many parameters.
+def searched_rate(method: str, settings: Mapping[str, Any], parameters: int) -> float | None:
+    """The rate that was searched for ``method`` in models of so many parameters; None if none was.
 
     Settings that choose what is trained (``adapter``) make a method of its own here; others do not.
     """
-    row = next(row for row in _table() if row["below"] is None or parameters < row["below"])
-    name = rate_name(method, settings)
-    common = row["everything"] if name in _EVERYTHING else row["adapters"]
-    searched = row["methods"]
-    return float(searched.get(name, searched.get(_ALIKE.get(name), common)))
+    found = _row(parameters)["methods"].get(rate_name(method, settings))
+    return None if found is None else float(found)
+
+
+def usual_rate(parameters: int, trained: Literal["adapters", "everything"]) -> float:
+    """What is usual in a model of so many parameters for what trains adapters, or the whole model."""
+    return float(_row(parameters)[trained])
 
 
 def rate_name(method: str, settings: Mapping[str, Any]) -> str:
     """What the table calls ``method`` under ``settings``."""
     adapter = settings.get("adapter", "lora")
     return method if adapter == "lora" else f"{method}(adapter={adapter})"
+
+
+def _row(parameters: int) -> dict[str, Any]:
+    return next(row for row in _table() if row["below"] is None or parameters < row["below"])
 
 
 @cache

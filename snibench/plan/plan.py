@@ -12,8 +12,8 @@ from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
 from snibench.base.types import FitSpec, Mixture, Question, Recipe, SuiteData
 from snibench.contracts import Protocol
 from snibench.models.find import ModelSource, find_model
-from snibench.plan.choices import Choice, method_choices, why_unfit
-from snibench.plan.learning_rates import default_learning_rate
+from snibench.plan.choices import Choice, base_rate, method_choices, why_unfit
+from snibench.plan.learning_rates import searched_rate
 from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest, split_rule
 
@@ -109,7 +109,7 @@ def _spec(
     elif not recipe.learning_rate:
         # Of the method that it is: two names of one fit have one rate.
         name, settings = (twin["method"], twin["settings"]) if (twin := choice.twin) else (choice.name, choice.settings)
-        rate = default_learning_rate(name, settings, source.info.parameters)
+        rate = searched_rate(name, settings, source.info.parameters) or base_rate(choice, source.info)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     rules = {key: value for key, value in choice.source.items() if key.startswith("rule_")}

@@ -20,7 +20,7 @@ class IMTLG(GramRule):
         Liu et al., Towards Impartial Multi-task Learning (ICLR 2021), section 3 (IMTL-G), written with the Gram matrix.
     """
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """``M^+ n`` scaled to sum 1, with n the gradient norms."""
         gram = step.gram / step.gram.trace()
         weights = torch.linalg.pinv(gram, hermitian=True) @ gram.diagonal().sqrt()

@@ -25,8 +25,8 @@ def no_place_for_linear(info: ModelInfo, kind: str) -> str | None:
     return None
 
 
-def attach_adapter(model: nn.Module, kind: str, **arguments: Any) -> nn.Module:
-    """``model`` with peft's adapter ``kind`` (the name of a ``PeftType``), its config filled with ``arguments``.
+def attach_adapter(model: nn.Module, kind: str, seed: int, **arguments: Any) -> nn.Module:
+    """``model`` with peft's adapter ``kind`` (the name of a ``PeftType``), drawn from ``seed``.
 
     Raises:
         UsageError: If peft refuses the arguments, or does not find a place for the adapter in this model.
@@ -43,7 +43,7 @@ def attach_adapter(model: nn.Module, kind: str, **arguments: Any) -> nn.Module:
         _insert_virtual_tokens(adapted, kind)
     if kind == "IA3":
         _name_whole(config)
-    draw_down_projections(adapted)
+    draw_down_projections(adapted, seed)
     return adapted
 
 
