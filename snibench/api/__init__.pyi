@@ -46,13 +46,22 @@ from snibench.base.registry import (
     SUITES as SUITES,
 )
 from snibench.base.types import (
+    METHOD as METHOD,
+)
+from snibench.base.types import (
     Ask as Ask,
+)
+from snibench.base.types import (
+    Column as Column,
 )
 from snibench.base.types import (
     Combo as Combo,
 )
 from snibench.base.types import (
     Example as Example,
+)
+from snibench.base.types import (
+    Frame as Frame,
 )
 from snibench.base.types import (
     Instance as Instance,
@@ -142,6 +151,9 @@ from snibench.engine.adapters import (
     Routing as Routing,
 )
 from snibench.engine.adapters import (
+    adapted_layers as adapted_layers,
+)
+from snibench.engine.adapters import (
     adapters_off as adapters_off,
 )
 from snibench.engine.adapters import (
@@ -152,6 +164,9 @@ from snibench.engine.adapters import (
 )
 from snibench.engine.adapters import (
     save_trained as save_trained,
+)
+from snibench.engine.adapters import (
+    targets_as_named as targets_as_named,
 )
 from snibench.engine.backbone import (
     Backbone as Backbone,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from snibench.base.settings import validated
 from snibench.base.types import Instance, ModelInfo, TaskCard
 from snibench.contracts.rules import Rule
 from snibench.contracts.samplers import Sampler
@@ -56,17 +57,12 @@ class Method(ABC):
     # called while a run is planned, and raises UsageError for values that cannot be used.
     Settings: ClassVar[type] = NoSettings
     trains: ClassVar[bool] = True  # False: the base model as it is, answered once for all seeds
-    shares_prefixes: bool = True  # False: one row per instance, where packing would change the result
+    shares_prefixes: ClassVar[bool] = True  # False: one row per instance, where packing would change the result
 
     shots: int = 0  # positive examples put into every prompt that is answered (`formats.base.with_shots`)
 
     def __init__(self, settings: Any = None) -> None:
-        self.settings = self.Settings() if settings is None else settings
-
-    @classmethod
-    def same_as(cls, settings: Any) -> tuple[str, Mapping[str, Any]] | None:
-        """Name and settings of the registered method that this one is under ``settings``: the two share their fits."""
-        return None
+        self.settings = validated(self.Settings() if settings is None else settings)
 
     def unfit(self, info: ModelInfo) -> str | None:
         """Why this method has no place in the model, as one sentence; None where it has.
@@ -161,7 +157,7 @@ class Floor(ABC):
     trains: ClassVar[bool] = False
 
     def __init__(self, settings: Any = None) -> None:
-        self.settings = self.Settings() if settings is None else settings
+        self.settings = validated(self.Settings() if settings is None else settings)
 
     @abstractmethod
     def answer(self, task: TaskCard, input: str, pool: Sequence[Instance]) -> str:

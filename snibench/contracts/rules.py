@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from enum import Flag, auto
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from snibench.base.settings import validated
 from snibench.contracts.settings import NoSettings
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Rule(ABC):  # noqa: B024 (one of two hooks is to be there)
     clipped: ClassVar[bool] = True  # False: the rule itself sets the length of the update
 
     def __init__(self, settings: Any = None) -> None:
-        self.settings = self.Settings() if settings is None else settings
+        self.settings = validated(self.Settings() if settings is None else settings)
 
     def weights(self, gradients: TaskGradients) -> Tensor:
         """``[K + R]`` float64 weights w; the update is ``sum_t w_t g_t`` over tasks, then anchors.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from snibench.base.settings import validated
 from snibench.contracts.rules import Needs
 from snibench.contracts.settings import NoSettings
 
@@ -41,7 +42,7 @@ class Sampler(ABC):
     own_order: ClassVar[bool] = True  # False: the order that all methods share, so that they are paired step by step
 
     def __init__(self, settings: Any = None) -> None:
-        self.settings = self.Settings() if settings is None else settings
+        self.settings = validated(self.Settings() if settings is None else settings)
 
     @abstractmethod
     def draw(self, step: Draw) -> Sequence[str]:

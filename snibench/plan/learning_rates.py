@@ -7,32 +7,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from snibench.base.registry import METHODS
+
 TABLE = Path(__file__).parent / "learning_rates.json"
 
 
-def searched_rate(method: str, settings: Mapping[str, Any], parameters: int) -> float | None:
+def searched_rate(method: str, parameters: int) -> float | None:
     """The rate that was searched for ``method`` in models of so many parameters; None if none was.
 
-    Settings that choose what is trained (``adapter``) make a method of its own here; others do not.
+    All names of one method have one rate.
     """
-    found = _row(parameters)["methods"].get(rate_name(method, settings))
+    searched = _row(parameters)["methods"]
+    found = next((searched[name] for name in METHODS.aliases(method) if name in searched), None)
     return None if found is None else float(found)
 
 
 def usual_rate(parameters: int, trained: Literal["adapters", "everything"]) -> float:
     """What is usual in a model of so many parameters for what trains adapters, or the whole model."""
     return float(_row(parameters)[trained])
-
-
-def rate_name(method: str, settings: Mapping[str, Any]) -> str:
-    """What the table calls ``method`` under ``settings``."""
-    adapter = settings.get("adapter", "lora")
-    return method if adapter == "lora" else f"{method}(adapter={adapter})"
 
 
 def _row(parameters: int) -> dict[str, Any]:

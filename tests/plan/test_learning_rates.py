@@ -19,26 +19,27 @@ def table(monkeypatch):
             "below": 1e7,
             "adapters": 5e-3,
             "everything": 1e-3,
-            "methods": {"ours": 7e-3, "full": 2e-3, "prompt-tuning": 0.3},
+            "methods": {"ours": 7e-3, "full": 2e-3},
         },
-        {"below": None, "adapters": 1e-3, "everything": 1e-5, "methods": {"unified-prompt(adapter=prompt)": 0.1}},
+        {"below": None, "adapters": 1e-3, "everything": 1e-5, "methods": {"unified-prompt": 0.1}},
     ]
     monkeypatch.setattr(rates, "_table", lambda: rows)
 
 
 @pytest.mark.parametrize(
-    ("method", "settings", "parameters", "rate"),
+    ("method", "parameters", "rate"),
     [
-        ("lora", {"r": 8}, 1e6, None),
-        ("ours", {"projection": False}, 1e6, 7e-3),  # what is trained stays the same
-        ("ours", {}, 1e8, None),
-        ("full", {}, 1e6, 2e-3),
-        ("unified-prompt", {"adapter": "prompt"}, 1e8, 0.1),
-        ("unified-prompt", {"adapter": "gated-prompt"}, 1e6, None),
+        ("lora", 1e6, None),
+        ("ours", 1e6, 7e-3),
+        ("ours", 1e8, None),
+        ("full", 1e6, 2e-3),
+        ("unified-prompt", 1e8, 0.1),
+        ("lora", 1e8, 0.1),  # the same method by another name
+        ("./mine.py:Mine", 1e8, None),
     ],
 )
-def test_a_searched_rate_is_that_of_method_and_size(table, method, settings, parameters, rate) -> None:
-    assert searched_rate(method, settings, int(parameters)) == rate
+def test_a_searched_rate_is_that_of_method_and_size(table, method, parameters, rate) -> None:
+    assert searched_rate(method, int(parameters)) == rate
 
 
 def info(parameters: float) -> ModelInfo:
