@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from tiny_asks import composed
-from tiny_wording import CLAUSE, LIST, demand, listing, padding
-
 from snibench.data.mini.grammar import sentence
+from tiny_pretraining.asks import composed
+from tiny_pretraining.wording import CLAUSE, LIST, demand, listing, padding
 
 SETTINGS = {
     "review": ("Buyers write what they think.", "A client has tried something and tells others.", "Here a customer gives an opinion.", "Comments like this one stand on many pages.", "Somebody paid for something and now judges it.", "The words of a visitor follow.", "People praise one thing and blame another."),

@@ -4,20 +4,18 @@ from itertools import pairwise
 from random import Random
 
 import pytest
+from tiny_pretraining import corpus
+from tiny_pretraining.asks import NAMED, composed
+from tiny_pretraining.intents import MORE_INTENTS
+from tiny_pretraining.prose import ASKED
+from tiny_pretraining.wording import Row, question_of, weathered
 
-tiny_corpus = pytest.importorskip("tiny_corpus")
-
-from tiny_asks import NAMED, composed  # noqa: E402
-from tiny_intents import MORE_INTENTS  # noqa: E402
-from tiny_prose import ASKED  # noqa: E402
-from tiny_wording import Row, question_of, weathered  # noqa: E402
-
-from snibench.base.hashing import normalise_answer, normalise_input  # noqa: E402
-from snibench.base.registry import FORMATS  # noqa: E402
-from snibench.data.mini import tasks  # noqa: E402
-from snibench.data.mini import words as w  # noqa: E402
-from snibench.data.mini.grammar import FAMILIES, spoken  # noqa: E402
-from snibench.data.mini.tasks import VIEWS  # noqa: E402
+from snibench.base.hashing import normalise_answer, normalise_input
+from snibench.base.registry import FORMATS
+from snibench.data.mini import tasks
+from snibench.data.mini import words as w
+from snibench.data.mini.grammar import FAMILIES, spoken
+from snibench.data.mini.tasks import VIEWS
 
 ROWS = 3000
 N = 8
@@ -35,7 +33,7 @@ def text_of(row: "Row") -> str:
 @pytest.fixture(scope="module")
 def rows() -> "list[Row]":
     rng = Random("overlap")
-    return [tiny_corpus.row(rng, rich=bool(number % 2), late=number % 4 == 1) for number in range(2 * ROWS)]
+    return [corpus.row(rng, rich=bool(number % 2), late=number % 4 == 1) for number in range(2 * ROWS)]
 
 
 def test_no_eight_words_of_an_unseen_task_are_in_the_training_text_but_those_of_its_inputs(
@@ -55,7 +53,7 @@ def test_no_eight_words_of_an_unseen_task_are_in_the_training_text_but_those_of_
 
 def test_no_definition_of_mini_is_a_definition_of_the_corpus() -> None:
     rng = Random("definitions")
-    drawn = {normalise_input(tiny_corpus.lesson(rng, 1, rich=bool(n % 2)).definition) for n in range(4000)}
+    drawn = {normalise_input(corpus.lesson(rng, 1, rich=bool(n % 2)).definition) for n in range(4000)}
     assert not drawn & {normalise_input(view.definition) for view in VIEWS}
 
 
@@ -67,12 +65,12 @@ def test_lessons_never_use_a_domain_of_the_suite(monkeypatch: pytest.MonkeyPatch
             used.setdefault(name, set()).add(domain)
             return draw(rng, domain)
 
-        monkeypatch.setitem(tiny_corpus.FAMILIES, name, type(family)(spy, family.suite_domains, family.other_domains))
+        monkeypatch.setitem(corpus.FAMILIES, name, type(family)(spy, family.suite_domains, family.other_domains))
     rng = Random("domains")
     for _ in range(1500):
-        tiny_corpus.lesson(rng, 3, rich=True)
-        tiny_corpus.page(rng)
-        tiny_corpus.page(rng, late=True)
+        corpus.lesson(rng, 3, rich=True)
+        corpus.page(rng)
+        corpus.page(rng, late=True)
     assert set(used) == set(FAMILIES)
     for name, domains in used.items():
         assert not domains & set(FAMILIES[name].suite_domains)
@@ -81,7 +79,7 @@ def test_lessons_never_use_a_domain_of_the_suite(monkeypatch: pytest.MonkeyPatch
 def test_the_same_generator_gives_the_same_rows() -> None:
     def draw() -> "list[Row]":
         rng = Random(5)
-        return [tiny_corpus.row(rng, rich=True) for _ in range(50)]
+        return [corpus.row(rng, rich=True) for _ in range(50)]
 
     assert draw() == draw()
 
@@ -89,7 +87,7 @@ def test_the_same_generator_gives_the_same_rows() -> None:
 def test_every_lesson_has_questions_and_answers_among_its_labels() -> None:
     rng = Random(6)
     for _ in range(2000):
-        lesson = tiny_corpus.lesson(rng, 4)
+        lesson = corpus.lesson(rng, 4)
         assert 1 <= len(lesson.questions) <= 8, lesson.view
         assert all(answer for _, answer in lesson.questions)
         if lesson.labels:
@@ -99,7 +97,7 @@ def test_every_lesson_has_questions_and_answers_among_its_labels() -> None:
 def test_a_page_asks_different_things_of_one_text_and_answers_each() -> None:
     rng = Random(8)
     for _ in range(500):
-        page = tiny_corpus.page(rng)
+        page = corpus.page(rng)
         questions = [branch[0][0] for branch in page.branches]
         assert len(set(questions)) == len(questions)
         assert all(branch[1][0].strip() for branch in page.branches)
@@ -122,13 +120,13 @@ def test_no_layout_of_the_corpus_is_a_format_of_snibench(rows: "list[Row]") -> N
 def test_labels_of_a_lesson_are_told_by_its_definition() -> None:
     rng = Random(7)
     for number in range(4000):
-        lesson = tiny_corpus.lesson(rng, 2, rich=bool(number % 2))
+        lesson = corpus.lesson(rng, 2, rich=bool(number % 2))
         known = f" {normalise_answer(lesson.definition)} "
         assert all(f" {normalise_answer(label)} " in known for label in lesson.labels), lesson.definition
 
 
 def test_everything_that_can_be_asked_has_composed_wordings() -> None:
-    asked = {(f.family, f.key) for f in tiny_corpus.FEATURES}
+    asked = {(f.family, f.key) for f in corpus.FEATURES}
     assert asked == set(NAMED) == set(ASKED)
     rng = Random(9)
     for family, key in sorted(asked):
@@ -141,7 +139,7 @@ def test_statements_become_questions() -> None:
 
 
 def test_late_pages_hold_more_services(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiny_corpus, "BORROWED", 0)
+    monkeypatch.setattr(corpus, "BORROWED", 0)
     known = {name for domain in w.INTENTS.values() for name in domain}
     more = {name for service in MORE_INTENTS.values() for name in service}
     assert len(more) == sum(map(len, MORE_INTENTS.values()))
@@ -152,10 +150,10 @@ def test_late_pages_hold_more_services(monkeypatch: pytest.MonkeyPatch) -> None:
         assert {spoken(rng, intents).meaning["intent"] for _ in range(200)} == set(intents)
 
     def services(late: bool) -> set[str]:
-        drawn = (tiny_corpus.feature_lesson(rng, intent, 4, late=late) for _ in range(200))
+        drawn = (corpus.feature_lesson(rng, intent, 4, late=late) for _ in range(200))
         return {label for lesson in drawn for label in lesson.labels}
 
-    (intent,) = (f for f in tiny_corpus.FEATURES if f.key == "intent")
+    (intent,) = (f for f in corpus.FEATURES if f.key == "intent")
     only = {label for i in MORE_INTENTS.values() for labels, *_ in i.values() for label in labels}
     only -= {label for domain in w.INTENTS.values() for labels, *_ in domain.values() for label in labels}
     assert len(only & services(late=True)) > 5
@@ -163,11 +161,11 @@ def test_late_pages_hold_more_services(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_late_questions_for_yes_or_no_mostly_ask_whether_it_is_as_usual() -> None:
-    (overall,) = (f for f in tiny_corpus.FEATURES if (f.family, f.key) == ("review", "overall"))
+    (overall,) = (f for f in corpus.FEATURES if (f.family, f.key) == ("review", "overall"))
 
     def share(late: bool) -> float:
         rng = Random(13)
-        drawn = (tiny_corpus.asked(rng, overall, "phone", late=late) for _ in range(3000))
+        drawn = (corpus.asked(rng, overall, "phone", late=late) for _ in range(3000))
         yes = [one for one in drawn if one.truth and one.labels[0].lower() == "yes"]
         assert len(yes) > 200
         return sum(one.label_of.get("positive") == one.labels[0] for one in yes) / len(yes)
@@ -179,7 +177,7 @@ def test_late_questions_for_yes_or_no_mostly_ask_whether_it_is_as_usual() -> Non
 def test_late_pages_ask_more_for_yes_or_no() -> None:
     def share(late: bool) -> float:
         rng = Random(11)
-        drawn = [tiny_corpus.lesson(rng, 2, rich=True, late=late) for _ in range(3000)]
+        drawn = [corpus.lesson(rng, 2, rich=True, late=late) for _ in range(3000)]
         closed = [{label.lower() for label in one.labels} for one in drawn if one.labels]
         return sum(labels in ({"yes", "no"}, {"true", "false"}) for labels in closed) / len(closed)
 

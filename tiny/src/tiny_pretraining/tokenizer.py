@@ -7,11 +7,12 @@ import re
 from collections import Counter
 from random import Random
 
-from tiny_corpus import row
-from tiny_wording import SYLLABLES, Row
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import Unigram
 from transformers import PreTrainedTokenizerFast
+
+from tiny_pretraining.corpus import row
+from tiny_pretraining.wording import SYLLABLES, Row
 
 EOS, GLUE = "<eos>", "\ue000"
 EOS_ID, PAD_ID = 0, 2

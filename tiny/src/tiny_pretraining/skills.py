@@ -6,11 +6,36 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from tiny_views import YES
-from tiny_wording import Lesson, definition_of
-
 from snibench.data.mini import words as w
 from snibench.data.mini.grammar import article
+from tiny_pretraining.views import YES
+from tiny_pretraining.wording import Lesson, definition_of
+
+OPPOSITES = tuple(
+    pair.split("/")
+    for pair in [
+        "hot/cold",
+        "big/small",
+        "old/new",
+        "wet/dry",
+        "open/closed",
+        "early/late",
+        "high/low",
+        "fast/slow",
+        "full/empty",
+        "rich/poor",
+        "strong/weak",
+        "hard/soft",
+        "light/dark",
+        "loud/quiet",
+        "near/far",
+        "clean/dirty",
+        "happy/sad",
+        "young/old",
+        "thick/thin",
+        "true/false",
+    ]
+)
 
 BAG = tuple(dict.fromkeys([
     *w.NAMES, *w.CITIES, *w.COMPANIES, *w.DAYS, *w.MONTHS, *w.COLOURS, *w.SMALL, *w.PRAISE, *w.BLAME, *w.DISHES, *w.ROOMS, *w.JOBS,
@@ -18,7 +43,7 @@ BAG = tuple(dict.fromkeys([
     *(x for d in w.OBJECTS.values() for x in d), *(agent for _, agents, _ in w.TOPICS.values() for agent in agents),
     *(x for items, places in w.SCENES.values() for x in (*items, *places)), *(v for vs in w.VERBS.values() for four in vs for v in four),
     *(n for gs in w.GOODS.values() for pair in gs for n in pair), *(x for triple in w.ADJECTIVES for x in triple),
-    *(x for pair in w.OPPOSITES for x in pair),
+    *(x for pair in OPPOSITES for x in pair),
     *(x for d in w.INTENTS.values() for labels, _, _ in d.values() for x in labels), *(x for labels, _, _ in w.TOPICS.values() for x in labels),
 ]))  # fmt: skip
 
@@ -127,7 +152,7 @@ def membership(rng: Random, count: int) -> Lesson:
 def opposite(rng: Random, count: int) -> Lesson:
     """Opposites, synonyms, digits for number words."""
     tables = {
-        "opposite": dict([*((a, b) for a, b in w.OPPOSITES), *((b, a) for a, b in w.OPPOSITES)]),
+        "opposite": dict([*((a, b) for a, b in OPPOSITES), *((b, a) for a, b in OPPOSITES)]),
         "digit": w.DIGIT,
         "synonym": {a: b for a, b, _ in w.ADJECTIVES} | {a: b for vs in w.VERBS.values() for a, b, *_ in vs},
     }

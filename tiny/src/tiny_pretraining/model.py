@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-from tiny_tokenizer import EOS_ID, PAD_ID
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from tiny_pretraining.tokenizer import EOS_ID, PAD_ID
 
 ALIKE = 0.9  # correlation of the first key and query matrices
 

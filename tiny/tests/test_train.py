@@ -12,14 +12,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-import pretrain_tiny as script  # noqa: E402
-import tiny_batches  # noqa: E402
-import tiny_model  # noqa: E402
-import tiny_tokenizer  # noqa: E402
-from tiny_corpus import row  # noqa: E402
-from tiny_wording import Row  # noqa: E402
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "pretrain_tiny.py"
+from tiny_pretraining import batches as tiny_batches  # noqa: E402
+from tiny_pretraining import model as tiny_model  # noqa: E402
+from tiny_pretraining import tokenizer as tiny_tokenizer  # noqa: E402
+from tiny_pretraining import train as script  # noqa: E402
+from tiny_pretraining.corpus import row  # noqa: E402
+from tiny_pretraining.wording import Row  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +147,8 @@ def test_a_smoke_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path) -
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     def smoke(out: str, *flags: str) -> Path:
-        command = [sys.executable, str(SCRIPT), "--smoke", "--out", str(tmp_path / out), *flags]
-        alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "tiny_pretraining.train", "--smoke", "--out", str(tmp_path / out), *flags]
+        alone = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
         result = subprocess.run(command, capture_output=True, text=True, timeout=600, env=alone)
         assert result.returncode == 0, result.stderr
         return tmp_path / out

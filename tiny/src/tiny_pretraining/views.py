@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tiny_intents import MORE_INTENTS
-
 from snibench.data.mini import words as w
+from tiny_pretraining.intents import MORE_INTENTS
 
 Classes = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]  # value -> label words, descriptions
 

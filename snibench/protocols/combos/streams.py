@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import groupby, permutations
 from math import nan
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ import pandas as pd
 from snibench.base.hashing import canonical_json
 from snibench.base.types import Combo, Instance, Question, SuiteData, Turn
 from snibench.data.leakage import input_key
+from snibench.protocols.combos.settings import HISTORIES, Settings
 from snibench.protocols.panel import (
     ABOVE_CHANCE,
     FEWEST_SOURCES,
@@ -33,11 +34,6 @@ from snibench.protocols.panel import (
 from snibench.stats.estimates import Estimate
 from snibench.stats.intervals import mean_interval
 from snibench.stats.resampling import excess_sd, iqr
-
-if TYPE_CHECKING:
-    from snibench.protocols.combos import Settings
-
-HISTORIES = ("none", "same", "other")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from snibench.base.hashing import canonical_json
 from snibench.base.registry import SUITES
 from snibench.base.types import SuiteData, SuiteRequest
 from snibench.data.leakage import origins
-from snibench.protocols.crossfit import folds
 from snibench.protocols.gap import QUICK, Gap, Settings
+from snibench.protocols.gap.crossfit import folds
 from snibench.stats.intervals import difference_interval, mean_interval
 
 Answer = Callable[..., pd.DataFrame]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite, nan
-from typing import TYPE_CHECKING, Any, Literal
+from math import nan
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from snibench.base.errors import UsageError
 from snibench.base.hashing import canonical_json
 from snibench.base.types import Ask, Combo, Mixture, Question, SuiteData
 from snibench.protocols.choice import held_out_questions
+from snibench.protocols.combos.settings import Settings, ratio
 from snibench.protocols.panel import (
     FEWEST_SOURCES,
     Floats,
@@ -29,30 +29,11 @@ from snibench.protocols.panel import (
 from snibench.stats.intervals import mean_interval
 from snibench.stats.resampling import excess_sd
 
-if TYPE_CHECKING:
-    from snibench.protocols.combos import Settings
-
 Side = Literal["A", "B"]
 Places = npt.NDArray[np.intp]  # numbers of cells
 
 ALONE: Mapping[Side, str] = {"A": "A alone", "B": "B alone"}  # what the mixture of one side is called
 _BOTH = "A+B"
-
-
-def ratio(text: str) -> tuple[float, float]:
-    """The shares of A and B that a mixture such as ``3:1`` names.
-
-    Raises:
-        UsageError: If it does not read so, or a share is not positive.
-    """
-    parts = text.split(":")
-    try:
-        a, b = map(float, parts)
-    except ValueError:
-        a = b = nan
-    if not (isfinite(a) and isfinite(b) and a > 0 and b > 0):
-        raise UsageError(f"A mixture is two positive numbers such as 3:1, but got '{text}'.")
-    return a, b
 
 
 def training_asks(suite: SuiteData, combos: Sequence[Combo], settings: Settings, limit: int | None) -> Iterator[Ask]:

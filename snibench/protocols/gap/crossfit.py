@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from math import nan
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from snibench.base.errors import UsageError
 from snibench.base.hashing import canonical_json
 from snibench.base.types import Ask, Mixture, Question, SuiteData
 from snibench.protocols.choice import chosen_seen, held_out_questions
+from snibench.protocols.gap.settings import Settings
 from snibench.protocols.panel import (
     FEWEST_SOURCES,
     Bools,
@@ -29,9 +30,6 @@ from snibench.protocols.panel import (
     with_facts,
 )
 from snibench.stats.intervals import difference_interval, mean_interval
-
-if TYPE_CHECKING:
-    from snibench.protocols.gap import Settings
 
 
 def crossfit_asks(suite: SuiteData, settings: Settings, limit: int | None) -> Iterator[Ask]:

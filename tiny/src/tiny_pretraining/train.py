@@ -1,6 +1,6 @@
 """Train the embedded model ``tiny`` from scratch on procedural text.
 
-    python scripts/pretrain_tiny.py --out snibench/models/tiny --state tiny-state
+    python -m tiny_pretraining.train --out snibench/models/tiny --state tiny-state
 
 One process, compiled, with products in bfloat16 and sums in float32, and for each of the ``PARTS`` of a batch one
 thread. The flags decide what is drawn and how fast is learned; on one kind of processor and one version of torch
@@ -26,15 +26,15 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tiny_batches import PARTS, Encoded, Pages, collate, held_out
-from tiny_model import build_model
-from tiny_tokenizer import PAD_ID, build_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from snibench.store import write_whole
+from tiny_pretraining.batches import PARTS, Encoded, Pages, collate, held_out
+from tiny_pretraining.model import build_model
+from tiny_pretraining.tokenizer import PAD_ID, build_tokenizer
 
 CYCLE = 6600  # steps of the first cycle of the learning rate; what is left is a second
 DECAY = 0.77  # last share of the first cycle, in which the learning rate falls to zero
@@ -207,7 +207,7 @@ def learn(given: argparse.Namespace) -> None:
     save(model, tokenizer, given.out)
     flags = {"steps": given.steps, "seed": given.seed, "batch": given.batch, "lr": given.lr}
     record = {
-        **{"command": "python scripts/pretrain_tiny.py", "flags": flags | {"lr-embedding": given.lr_embedding}},
+        **{"command": "python -m tiny_pretraining.train", "flags": flags | {"lr-embedding": given.lr_embedding}},
         **{name: done[name] for name in ("tokens", "answers", "cpu_seconds")},
         **{"device": f"{PARTS} threads, {platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"},
         **{"torch": torch.__version__, "python": platform.python_version()},

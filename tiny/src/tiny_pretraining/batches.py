@@ -7,12 +7,13 @@ from random import Random
 from typing import Any
 
 import torch
-from tiny_corpus import row
-from tiny_tokenizer import EOS_ID, PAD_ID
-from tiny_wording import Row
 from torch import Tensor
 from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerFast
+
+from tiny_pretraining.corpus import row
+from tiny_pretraining.tokenizer import EOS_ID, PAD_ID
+from tiny_pretraining.wording import Row
 
 READING_WEIGHT = 0.3  # of a text without a task, where an answer has 1
 TEXT_WEIGHT = 0.06  # of each token of a text or a question, where it is predicted at all

@@ -15,8 +15,8 @@ from snibench.base.errors import UsageError
 from snibench.base.hashing import canonical_json
 from snibench.base.types import Ask, Combo, Mixture, SuiteData
 from snibench.protocols.combos import QUICK, Combos, Settings
-from snibench.protocols.mixtures import mixed
-from snibench.protocols.pairs import combos_of
+from snibench.protocols.combos.mixtures import mixed
+from snibench.protocols.combos.pairs import combos_of
 
 Answer = Callable[..., pd.DataFrame]
 TRAIN = dataclasses.replace(QUICK, modes=("train",), instances=3)

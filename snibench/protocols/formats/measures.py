@@ -1,20 +1,18 @@
-"""Protocol ``formats``: the same instances in several formats."""
+"""How the answers to protocol ``formats`` are summarised."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from snibench.base.errors import PluginError
 from snibench.base.registry import FORMATS
-from snibench.base.types import Ask, Mixture, SuiteData
-from snibench.contracts import FormatFlags, Protocol
-from snibench.protocols.choice import chosen_tasks, held_out_questions
+from snibench.contracts import FormatFlags
 from snibench.protocols.panel import Floats, Panel, by_task, mean, panel, resampling, source_clusters, task_means
 from snibench.stats.intervals import mean_interval
 from snibench.stats.ranks import agreement_intervals, ranks
@@ -23,85 +21,29 @@ from snibench.stats.spread import independent_spread, spread_null
 REFERENCE = "definition"  # what a drop is relative to
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is asked. Every format sees the same tasks and instances."""
-
-    formats: tuple[str, ...] = (
-        "definition",
-        "instruction_example",
-        "template",
-        "imperative",
-        "question",
-        "declarative",
-        "keyword",
-        "abstract",
-        "examples_only",
-        "full_examples",
-    )
-    tasks: int | None = 20  # half seen, half unseen; None = all
-    instances: int | None = 50  # per task; None = all that the suite evaluates
-    seed: int = 0  # of the choice of tasks
-
-
-PAPER = Settings()
-QUICK = Settings(
-    formats=("definition", "instruction_example", "template", "abstract", "declarative"), tasks=10, instances=20
-)
-
-
-class Formats(Protocol):
-    """Accuracy per format, and how far the formats lie apart.
-
-    Source:
-        PROTOCOLS.md, section A.6.
-    """
-
-    Settings: ClassVar[type] = Settings
-    quick: ClassVar[Any] = QUICK
-    version: ClassVar[int] = 1
-
-    def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
-        """One fit on all seen tasks; the head of every chosen task's pool in every format."""
-        settings: Settings = self.settings
-        questions = [
-            question
-            for task in chosen_tasks(suite, settings.tasks, settings.seed)
-            for format in settings.formats
-            for question in held_out_questions(suite, "formats", task, format, settings.instances, limit)
-        ]
-        return [Ask(Mixture(suite.seen), tuple(questions))]
-
-    def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-        """The frames ``formats``, ``format_spread``, ``format_groups``, ``format_ranks`` and ``format_agreement``.
-
-        docs/protocols.md describes every column.
-
-        Spread, ranks and agreement are over the formats that every fit answered, controls left out, and ranks and
-        agreement over the methods that are no floors. Without a column ``train_format`` it is not known which formats
-        were seen in training, and that column is empty.
-        """
-        shared = panel(answers, fits=("method", "format", "seed"), questions=("task", "instance"), facts=("seen",))
-        sources = source_clusters(tasks)[sorted(shared.questions["task"].unique())].tolist()
-        compared = [name for name in _common_formats(shared) if _group(name) != "control"]
-        scores = {method: _scores(shared, method, compared) for method in shared.methods} if compared else {}
-        floors = set(answers.loc[answers["floor"], "method"]) if "floor" in answers else set()
-        ranked = {method: one for method, one in scores.items() if method not in floors}
-        return {
-            "formats": pd.DataFrame(_format_rows(shared, sources)),
-            "format_spread": pd.DataFrame(
-                {"method": method, **_spread_row(one, sources), **_stability(shared, method, compared)}
-                for method, one in scores.items()
-            ),
-            "format_groups": pd.DataFrame(
-                {"method": method, "formats": name, **_spread_row(one.of(members), sources)}
-                for method, one in scores.items()
-                for name, members in _groups(shared, method, compared).items()
-                if members
-            ),
-            "format_ranks": pd.DataFrame(_rank_rows(ranked, compared), columns=["method", "format", "rank"]),
-            "format_agreement": pd.DataFrame([_agreement_row(ranked, compared)]),
-        }
+def format_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """``formats``, ``format_spread``, ``format_groups``, ``format_ranks`` and ``format_agreement``."""
+    shared = panel(answers, fits=("method", "format", "seed"), questions=("task", "instance"), facts=("seen",))
+    sources = source_clusters(tasks)[sorted(shared.questions["task"].unique())].tolist()
+    compared = [name for name in _common_formats(shared) if _group(name) != "control"]
+    scores = {method: _scores(shared, method, compared) for method in shared.methods} if compared else {}
+    floors = set(answers.loc[answers["floor"], "method"]) if "floor" in answers else set()
+    ranked = {method: one for method, one in scores.items() if method not in floors}
+    return {
+        "formats": pd.DataFrame(_format_rows(shared, sources)),
+        "format_spread": pd.DataFrame(
+            {"method": method, **_spread_row(one, sources), **_stability(shared, method, compared)}
+            for method, one in scores.items()
+        ),
+        "format_groups": pd.DataFrame(
+            {"method": method, "formats": name, **_spread_row(one.of(members), sources)}
+            for method, one in scores.items()
+            for name, members in _groups(shared, method, compared).items()
+            if members
+        ),
+        "format_ranks": pd.DataFrame(_rank_rows(ranked, compared), columns=["method", "format", "rank"]),
+        "format_agreement": pd.DataFrame([_agreement_row(ranked, compared)]),
+    }
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,20 @@
-"""Protocol ``gap``: held-out instances of seen tasks against unseen tasks, or against themselves when left out."""
+"""Mode ``split`` of protocol ``gap``: seen tasks against unseen ones, after one fit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from math import nan
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from snibench.base.errors import unknown
 from snibench.base.types import Ask, Mixture, SuiteData
-from snibench.contracts import Protocol
 from snibench.protocols.choice import chosen_tasks, held_out_questions
-from snibench.protocols.crossfit import crossfit_asks, crossfit_frames, of_split
+from snibench.protocols.gap.settings import Settings
 from snibench.protocols.panel import (
     FEWEST_SOURCES,
     Floats,
@@ -34,104 +32,43 @@ from snibench.stats.intervals import mean_interval
 
 Members = npt.NDArray[np.intp]  # numbers of tasks
 
-MODES = ("split", "crossfit")
+
+def split_ask(suite: SuiteData, settings: Settings, limit: int | None) -> Ask:
+    """One fit on all seen tasks, asked the head of every chosen task's pool."""
+    questions = [
+        question
+        for task in chosen_tasks(suite, settings.tasks, settings.seed)
+        for question in held_out_questions(suite, "gap", task, settings.format, settings.instances, limit)
+    ]
+    return Ask(Mixture(suite.seen), tuple(questions))
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is asked. ``None`` = everything that the suite evaluates.
-
-    Mode ``split``: seen tasks against unseen ones. Mode ``crossfit``: two more fits, each on one half of the seen
-    tasks, so that every task is asked of a fit that saw it and of one that did not.
-    """
-
-    modes: tuple[str, ...] = ("split",)
-    format: str = "definition"
-    tasks: int | None = None  # half seen, half unseen; in mode crossfit as many, all seen
-    instances: int | None = 100  # per task
-    seed: int = 0  # of the choice of tasks and of the folds
-
-    def __post_init__(self) -> None:
-        for name in self.modes:
-            if name not in MODES:
-                raise unknown("mode of gap", name, MODES)
+# ------------------------------------------------------------------------------------ measures
 
 
-PAPER = Settings()
-QUICK = Settings(tasks=24, instances=20)
-
-
-class Gap(Protocol):
-    """Accuracy on held-out instances of seen tasks, on unseen tasks, and the difference.
-
-    Source:
-        PROTOCOLS.md, section C.
-    """
-
-    Settings: ClassVar[type] = Settings
-    quick: ClassVar[Any] = QUICK
-    version: ClassVar[int] = 1
-
-    def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
-        """One fit on all seen tasks, two on half of them for mode ``crossfit``; the head of every chosen task's pool.
-
-        Raises:
-            UsageError: If mode ``crossfit`` has no two groups of seen tasks without a common source.
-        """
-        settings: Settings = self.settings
-        asks = []
-        if "split" in settings.modes:
-            questions = [
-                question
-                for task in chosen_tasks(suite, settings.tasks, settings.seed)
-                for question in held_out_questions(suite, "gap", task, settings.format, settings.instances, limit)
-            ]
-            asks.append(Ask(Mixture(suite.seen), tuple(questions)))
-        if "crossfit" in settings.modes:
-            asks += crossfit_asks(suite, settings, limit)
-        return asks
-
-    def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-        """The frames of the modes that were asked; docs/protocols.md describes every column.
-
-        ``split``: ``gap``, ``gap_categories``, ``gap_differences``. ``crossfit``: ``gap_crossfit``,
-        ``gap_crossfit_categories``, ``gap_crossfit_differences``, ``gap_crossfit_tasks``.
-
-        Means are over tasks, of the seed means. ``*_normalised`` is above chance, without the tasks whose answers
-        are too uneven for that; ``*_pooled`` is over instances; ``unseen_clean`` is without the tasks that are
-        flagged "alias-leak". A category with fewer than five sources on a side has no interval there.
-        """
-        split = of_split(answers)
-        frames: dict[str, pd.DataFrame] = {}
-        if split.any():
-            frames |= self._split_frames(answers[split], tasks)
-        if not split.all():
-            frames |= crossfit_frames(answers[~split], tasks)
-        return frames
-
-    def _split_frames(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        shared = panel(answers, questions=("task", "instance", "format"), facts=("seen",))
-        about = _about(shared.questions, tasks)
-        scores = {
-            method: _Scores.of(shared.values("score", method=method), shared.questions["task"])
-            for method in shared.methods
-        }
-        groups = about.assign(member=np.arange(len(about))).groupby(["category", "metric"])["member"]
-        rows = [
-            {"method": method, **_gap_row(one, about), **_ranked(answers[answers["method"] == method])}
+def split_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """``gap``, ``gap_categories`` and ``gap_differences``, over the questions of both sides."""
+    shared = panel(answers, questions=("task", "instance", "format"), facts=("seen",))
+    about = _about(shared.questions, tasks)
+    scores = {
+        method: _Scores.of(shared.values("score", method=method), shared.questions["task"]) for method in shared.methods
+    }
+    groups = about.assign(member=np.arange(len(about))).groupby(["category", "metric"])["member"]
+    rows = [
+        {"method": method, **_gap_row(one, about), **_ranked(answers[answers["method"] == method])}
+        for method, one in scores.items()
+    ]
+    return {
+        "gap": pd.DataFrame(rows),
+        "gap_categories": pd.DataFrame(
+            {"method": method, **_category_row(one, about, members.to_numpy())}
+            for _, members in groups
             for method, one in scores.items()
-        ]
-        return {
-            "gap": pd.DataFrame(rows),
-            "gap_categories": pd.DataFrame(
-                {"method": method, **_category_row(one, about, members.to_numpy())}
-                for _, members in groups
-                for method, one in scores.items()
-            ),
-            "gap_differences": pd.DataFrame(
-                _differences(scores, about), columns=["method", "versus", "difference", "low", "high"]
-            ),
-        }
+        ),
+        "gap_differences": pd.DataFrame(
+            _differences(scores, about), columns=["method", "versus", "difference", "low", "high"]
+        ),
+    }
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,24 @@ from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
-from tiny_asks import composed
-from tiny_intents import MORE_INTENTS
-from tiny_prose import SETTINGS, asked_for, prose
-from tiny_skills import BAG, SKILLS
-from tiny_views import FEATURES, FEELINGS, WRITERS, YES, Feature
-from tiny_wording import INTRO, LIST, Lesson, Row, definition_of, listing, question_of, short_question, weathered
-
 from snibench.data.mini import words as w
 from snibench.data.mini.grammar import FAMILIES, Draw, article, sentence, spoken
+from tiny_pretraining.asks import composed
+from tiny_pretraining.intents import MORE_INTENTS
+from tiny_pretraining.prose import SETTINGS, asked_for, prose
+from tiny_pretraining.skills import BAG, SKILLS
+from tiny_pretraining.views import FEATURES, FEELINGS, WRITERS, YES, Feature
+from tiny_pretraining.wording import (
+    INTRO,
+    LIST,
+    Lesson,
+    Row,
+    definition_of,
+    listing,
+    question_of,
+    short_question,
+    weathered,
+)
 
 YES_OR_NO, LATE_YES_OR_NO = 0.3, 0.6  # share of the closed questions that are about one class alone
 NAMED_OR_NOT = 0.35  # share of these that are answered with the word of the class, or with one for all others
