@@ -61,12 +61,6 @@ LAYOUTS: Mapping[tuple[str, str], Layout] = {
             "Above chance: (score - chance) / (1 - chance). Pooled: mean over instances, as upstream prints it.",
         ),
     ),
-    ("gap", "gap_differences"): Layout(
-        "Difference of gaps, on the same tasks and instances",
-        keys=(Column("versus", "Versus"), METHOD),
-        columns=(Column("difference", "Difference", "difference", "lower", "low", "high"),),
-        notes=("Below 0: the method loses less from seen to unseen tasks. How hard the tasks are cancels out.",),
-    ),
     ("gap", "gap_categories_unseen"): Layout(
         "Unseen tasks by category",
         keys=(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import pandas as pd
 
+    from snibench.report.verdicts import Verdict
+
 Unit = Literal["text", "percent", "share", "difference", "points", "number", "count", "p", "seconds", "bytes"]
 
 
@@ -64,7 +66,8 @@ class Table:
 class Report:
     """Everything that tables, exports and leaderboards show, made of stored rows alone.
 
-    ``rows_digest`` is over the answers that were read. ``baseline`` is empty where there is none.
+    ``rows_digest`` is over the answers that were read. ``baseline`` is empty where there is none. ``verdicts``
+    answer the questions in sentences.
     """
 
     title: str
@@ -73,6 +76,7 @@ class Report:
     failed: pd.DataFrame
     baseline: str
     rows_digest: str
+    verdicts: tuple[Verdict, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property

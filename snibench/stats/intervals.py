@@ -8,7 +8,9 @@ import numpy as np
 
 from snibench.stats.arrays import Floats
 from snibench.stats.estimates import UNBOUNDED, Estimate, score_table
-from snibench.stats.scopes import Clusters, Sample, Side, compare
+from snibench.stats.scopes import Clusters, Sample, Side, Tuning, compare
+
+_FIXED = Tuning(deterministic=True)
 
 
 def mean_interval(
@@ -42,8 +44,8 @@ def sample_interval(
     sample: Sample, *, clusters: Clusters, level: float = 0.95, bounds: tuple[float, float] = UNBOUNDED
 ) -> Estimate:
     """The t interval for the mean of one method; a difference from nothing."""
-    nothing = Sample(tuple(Side(np.zeros((1, side.table.shape[1]))) for side in sample.sides), deterministic=True)
-    fixed = Sample(sample.sides, deterministic=sample.deterministic or sample.seeds < 2)
+    nothing = Sample(tuple(Side(np.zeros((1, side.table.shape[1]))) for side in sample.sides), _FIXED)
+    fixed = sample if sample.seeds > 1 else Sample(sample.sides, _FIXED)
     return compare(fixed, nothing, clusters=clusters, level=level, bounds=bounds).like_these
 
 
@@ -99,20 +101,16 @@ def gap_interval(
     return sample_interval(sample, clusters=clusters or (), level=level, bounds=(-1.0, 1.0))
 
 
-def gap_sample(seen: Side, unseen: Side, like: Sample | None = None) -> Sample:
-    """A method's scores on both sides of the gap, with the design of ``like``.
+def gap_sample(seen: Side, unseen: Side, tuning: Tuning = Tuning()) -> Sample:
+    """A method's scores on both sides of the gap.
 
     Raises:
         ValueError: If seeds differ in number between the sides.
     """
     if len(seen.table) != len(unseen.table):
-        raise ValueError(
-            f"the sides have {len(seen.table)} and {len(unseen.table)} seeds; every fit must answer both."
-        )
-    if like is None:
-        return Sample((seen, unseen))
-    return Sample((seen, unseen), like.deterministic, like.recipe, like.adapter)
+        raise ValueError(f"the sides have {len(seen.table)} and {len(unseen.table)} seeds; every fit must answer both.")
+    return Sample((seen, unseen), tuning)
 
 
 def _sample(table: Floats) -> Sample:
-    return Sample((Side(table),), deterministic=len(table) < 2)
+    return Sample((Side(table),), _FIXED if len(table) < 2 else Tuning())

@@ -16,6 +16,7 @@ from snibench.stats.arrays import Floats, rounded, unit_codes
 
 EXACT_UNITS = 16  # up to here all 2^16 sign patterns are counted
 
+
 def sign_flip_p(
     differences: Floats,
     *,

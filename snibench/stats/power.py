@@ -175,5 +175,3 @@ def planned_effect(
         return float(_power(np.array([effect]), cuts / true_se)[0]) - power
 
     return true_se * float(optimize.brentq(lacking, 0.0, 2_000.0))
-
-

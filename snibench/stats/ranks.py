@@ -150,9 +150,11 @@ def _split(columns: list[frozenset[int]], first: int, second: int) -> list[froze
     for column in columns:
         if {first, second} <= column:
             kept += [column - {first}, column - {second}]
-    return [column for number, column in enumerate(kept) if not any(
-        column < other or (column == other and number > place) for place, other in enumerate(kept)
-    )]
+    return [
+        column
+        for number, column in enumerate(kept)
+        if not any(column < other or (column == other and number > place) for place, other in enumerate(kept))
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ Axes: S seeds, T tasks, C sources, n instances of a task.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, nan, sqrt
 from typing import Literal
@@ -42,19 +42,33 @@ class Side:
     instances: tuple[Floats, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What decides, by design and never by the scores, whose seed noise may stand for whose.
+
+    A ``deterministic`` method scores the same with any seed: nothing was tuned. Methods of one ``recipe`` had the same
+    budget and schedule; those that share an ``adapter`` too train parameters of the same kind.
+    """
+
+    deterministic: bool = False
+    recipe: str = ""
+    adapter: str = ""
+
+
 @dataclass(frozen=True)
 class Sample:
     """What one method scored in answer to one question.
 
-    ``sides`` is one group of tasks, or two if the question is about the first minus the second (the gap). A
-    ``deterministic`` method would score the same with any seed. ``recipe`` and ``adapter`` say whose seed noise may
-    be pooled with it: by design, never by the scores.
+    ``sides`` is one group of tasks, or two if the question is about the first minus the second (the gap).
     """
 
     sides: tuple[Side, ...]
-    deterministic: bool = False
-    recipe: str = ""
-    adapter: str = ""
+    tuning: Tuning = Tuning()
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether another seed would have given the same scores."""
+        return self.tuning.deterministic
 
     @property
     def seeds(self) -> int:
@@ -293,14 +307,14 @@ def seed_noise(ours: Sample, theirs: Sample) -> SeedNoise:
         return SeedNoise(parts[0][1], "one method")
     scales = sorted(seeds * part.value for seeds, part in parts)
     ratio = scales[1] / scales[0] if scales[0] > 0.0 else nan
-    if ours.recipe != theirs.recipe:
+    if ours.tuning.recipe != theirs.tuning.recipe:
         return SeedNoise(total(part for _, part in parts), "unpooled", ratio)
     df = sum(part.df for _, part in parts)
     pooled = sum(part.df * seeds * part.value for seeds, part in parts) / df if df else 0.0
     return SeedNoise(Variance(pooled * sum(1.0 / seeds for seeds, _ in parts), df), "pair", ratio)
 
 
-def pooled_noise(samples: dict[str, Sample], ours: str, theirs: str) -> SeedNoise:
+def pooled_noise(samples: Mapping[str, Sample], ours: str, theirs: str) -> SeedNoise:
     """The seed noise of ``ours`` against ``theirs``, from at least four alike methods of the run if there are.
 
     Methods are alike that were tuned by one recipe, with as many seeds and the same kind of adapter.
@@ -316,5 +330,5 @@ def pooled_noise(samples: dict[str, Sample], ours: str, theirs: str) -> SeedNois
 
 
 def _alike(first: Sample, second: Sample) -> bool:
-    sides = [(sample.recipe, sample.adapter, sample.seeds) for sample in (first, second)]
-    return sides[0] == sides[1] and not (first.deterministic or second.deterministic) and first.seeds > 1
+    alike = first.tuning == second.tuning and first.seeds == second.seeds
+    return alike and not first.deterministic and first.seeds > 1

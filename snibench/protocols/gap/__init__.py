@@ -44,7 +44,7 @@ class Gap(Protocol):
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
         """The frames of the modes that were asked; docs/protocols.md describes every column.
 
-        ``split``: ``gap``, ``gap_categories``, ``gap_differences``. ``crossfit``: ``gap_crossfit``,
+        ``split``: ``gap``, ``gap_categories``. ``crossfit``: ``gap_crossfit``,
         ``gap_crossfit_categories``, ``gap_crossfit_differences``, ``gap_crossfit_tasks``.
 
         Means are over tasks, of the seed means. ``*_normalised`` is above chance, without the tasks whose answers
