@@ -24,7 +24,6 @@ from snibench.contracts import Floor
 from snibench.engine.backbone import choose_device, choose_precision
 from snibench.fits.lr_search import search_rates
 from snibench.fits.run_one import Runtime
-from snibench.models.find import parameter_count
 from snibench.plan.learning_rates import TABLE, rate_name
 from snibench.plan.plan import plan
 from snibench.plan.request import QUICK_STEPS, RunRequest
@@ -70,9 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if fit.spec.recipe.steps
     }
     how = f"suite {made.suite.name}, model {made.model.ref.digest[:12]}, {given.trials} trials of {given.steps} steps"
-    _write(
-        given.table, rates, parameter_count(made.model.folder), f"{how} ({', '.join(kinds)})" if given.method else how
-    )
+    _write(given.table, rates, made.model.info.parameters, f"{how} ({', '.join(kinds)})" if given.method else how)
     print(f"{how}\n\n| method | rate | loss | at the default | |\n| --- | --- | --- | --- | --- |")
     for search in searches:
         losses = {trial.rate: f"{trial.loss:.3f}" for trial in search.trials}

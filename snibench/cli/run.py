@@ -14,8 +14,7 @@ from snibench.cli.report import show_run
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from snibench.base.types import FitRecord
-    from snibench.fits.lr_search import Search
+    from snibench.base.types import FitRecord, Search
     from snibench.fits.run_one import Runtime
     from snibench.plan.plan import Plan
     from snibench.plan.request import RunRequest
@@ -132,6 +131,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     metavar="SPEC",
     help="tiny, a model folder, a .gguf file, or a hub id.",
 )
+@click.option("--revision", default="", metavar="NAME", help="Branch, tag or commit of a hub model.")
 @click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="Default: gap, formats and combos.")
 @click.option(
     "--train-format", default="definition", show_default=True, metavar="NAME", help="Format of the training prompts."
@@ -170,6 +170,13 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     type=click.FloatRange(min=0, min_open=True),
     default=None,
     help="Default: by method and model size.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["constant", "linear", "cosine"]),
+    default="linear",
+    show_default=True,
+    help="Of the learning rate after the warm-up; linear and cosine fall to zero.",
 )
 @click.option(
     "--tune-budget",
@@ -297,6 +304,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
             allow_leak=options["allow_leak"],
         ),
         model=options["model"],
+        revision=options["revision"],
         rule=options["rule"],
         settings=parse_assignments(options["assignments"]),
         baseline=None if options["no_baseline"] else options["baseline"],
@@ -310,6 +318,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
             tasks_per_step=options["per_step"][0],
             instances_per_task=options["per_step"][1],
             learning_rate=options["learning_rate"] or 0.0,
+            schedule=options["schedule"],
             max_input=options["max_input"],
             max_output=options["max_output"],
         ),
@@ -406,20 +415,22 @@ def _execute(
     console: Console, made: Plan, store: Store, runtime: Runtime, searches: tuple[Search, ...]
 ) -> list[FitRecord]:
     """Run every fit that is not done, and leave the manifest that reports read."""
+    from snibench.base.types import Manifest, SuiteRef
     from snibench.cli.progress import watching, work_left
     from snibench.fits.inline import run_all
-    from snibench.store import write_json
 
-    manifest = {
-        "fits": [fit.spec.id for fit in made.fits],
-        "labels": {fit.spec.id: fit.spec.label for fit in made.fits},
-        "same": dict(made.same),
-        "question_sets": {fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
-        "protocol_versions": {part.protocol: part.version for fit in made.fits for part in fit.questions},
-        "suite": {"name": made.suite.name, "digest": made.suite.digest, "notes": list(made.suite.notes)},
-        "baseline": made.baseline,
-        "searches": [search.as_json() for search in searches if search.trials],
-    }
-    write_json(store.root / "manifest.json", manifest)
+    store.write_manifest(
+        Manifest(
+            fits=tuple(fit.spec.id for fit in made.fits),
+            labels={fit.spec.id: fit.spec.label for fit in made.fits},
+            same=made.same,
+            question_sets={fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
+            protocol_versions={part.protocol: part.version for fit in made.fits for part in fit.questions},
+            protocol_settings=made.protocol_settings,
+            suite=SuiteRef(made.suite.name, made.suite.digest, made.suite.notes),
+            baseline=made.baseline,
+            searches=tuple(search for search in searches if search.trials),
+        )
+    )
     with watching(console, work_left(made.fits, store)) as watch:
         return run_all(made, store, runtime, watch)

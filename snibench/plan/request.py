@@ -22,6 +22,7 @@ class RunRequest:
     methods: tuple[str, ...]
     suite: SuiteRequest
     model: str
+    revision: str = ""  # of a hub model: branch, tag or commit
     rule: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)  # for the methods asked for, not the baseline
     baseline: str | None = "unified-prompt"

@@ -182,19 +182,19 @@ def _parts(
         return None
     bounds = UNBOUNDED if protocol == "combos" else (-1.0, 1.0)
     frame = family([scores for _, scores in parts], baseline=baseline, bounds=bounds)
-    names = pd.DataFrame([names for names, _ in parts])
-    frame = frame.join(names, on="part").drop(columns="part")
-    keys = tuple(Column(field, _PART_TITLES.get(field, field.capitalize())) for field in names)
+    fields = list(parts[0][0])
+    frame = frame.join(pd.DataFrame([names for names, _ in parts]), on="part").drop(columns="part")
+    keys = tuple(Column(field, _PART_TITLES.get(field, field.capitalize())) for field in fields)
     columns = (
         replace(_DELTA, title="Δ baseline", better=""),
         Column("mde", "Finds", "points"),
         *_TESTS,
         Column("n_units", "Units", "count"),
     )
-    notes = (_FAMILY_NOTE.format(n=len(frame)),)
+    notes = [_FAMILY_NOTE.format(n=len(frame))]
     if protocol == "combos":
-        notes += ("Units: sources; streams, and so these very tasks alone, where a combo has fewer than 5 sources.",)
-    return Table(name, title, frame, (*keys, METHOD), columns, notes, protocol)
+        notes += ["Units: sources; streams, and so these very tasks alone, where a combo has fewer than 5 sources."]
+    return Table(name, title, frame, (*keys, METHOD), columns, tuple(notes), protocol)
 
 
 def task_scores(results: Results, split: str) -> pd.DataFrame:

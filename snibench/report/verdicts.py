@@ -130,7 +130,7 @@ def verdicts(
                             estimate=estimate.value,
                             low=estimate.low,
                             high=estimate.high,
-                            outcome=row[f"{prefix}outcome"],
+                            outcome=row[f"{prefix}outcome"],  # type: ignore[arg-type]  # of a frame
                             within_margin=_is_within(estimate, margin),
                             starred=bool(row["significant"]) and not prefix,
                             margin=margin,

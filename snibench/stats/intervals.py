@@ -97,19 +97,12 @@ def gap_interval(
     Raises:
         ValueError: If a side is empty, seeds differ in number between the sides, or a score is NaN.
     """
-    sample = gap_sample(Side(score_table(seen, "seen")), Side(score_table(unseen, "unseen")))
-    return sample_interval(sample, clusters=clusters or (), level=level, bounds=(-1.0, 1.0))
-
-
-def gap_sample(seen: Side, unseen: Side, tuning: Tuning = Tuning()) -> Sample:
-    """A method's scores on both sides of the gap.
-
-    Raises:
-        ValueError: If seeds differ in number between the sides.
-    """
-    if len(seen.table) != len(unseen.table):
-        raise ValueError(f"the sides have {len(seen.table)} and {len(unseen.table)} seeds; every fit must answer both.")
-    return Sample((seen, unseen), tuning)
+    sides = score_table(seen, "seen"), score_table(unseen, "unseen")
+    if len(sides[0]) != len(sides[1]):
+        raise ValueError(f"the sides have {len(sides[0])} and {len(sides[1])} seeds; every fit must answer both.")
+    return sample_interval(
+        Sample((Side(sides[0]), Side(sides[1]))), clusters=clusters or (), level=level, bounds=(-1.0, 1.0)
+    )
 
 
 def _sample(table: Floats) -> Sample:

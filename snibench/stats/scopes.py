@@ -55,6 +55,9 @@ class Tuning:
     adapter: str = ""
 
 
+_TUNED = Tuning()
+
+
 @dataclass(frozen=True)
 class Sample:
     """What one method scored in answer to one question.
@@ -63,7 +66,7 @@ class Sample:
     """
 
     sides: tuple[Side, ...]
-    tuning: Tuning = Tuning()
+    tuning: Tuning = _TUNED
 
     @property
     def deterministic(self) -> bool:

@@ -20,7 +20,7 @@ from snibench.stats.intervals import sample_interval
 from snibench.stats.outcomes import MARGIN, equivalence_bound, outcome, within
 from snibench.stats.paired import EXACT_UNITS, holm, rank_biserial, sign_flip_p, smallest_sign_flip_p, win_tie_loss
 from snibench.stats.power import minimum_detectable_effect
-from snibench.stats.ranks import Friedman, friedman, ranks, tie_groups
+from snibench.stats.ranks import Booleans, Friedman, friedman, ranks, tie_groups
 from snibench.stats.scopes import Comparison, Sample, Side, compare, pooled_noise
 
 if TYPE_CHECKING:
@@ -378,6 +378,8 @@ def _add_outcomes(
     table: pd.DataFrame, comparisons: Mapping[str, Comparison], margin: float, level: float, higher: bool
 ) -> None:
     """The columns ``outcome``, ``within_margin`` and ``suite_outcome``."""
+    import pandas as pd
+
     found: dict[str, list[object]] = {"outcome": [], "within_margin": [], "suite_outcome": []}
     for row in table.to_dict("records"):
         comparison = comparisons.get(row["method"])
@@ -403,7 +405,7 @@ def _add_outcomes(
         found["within_margin"].append(bool(comparison and within(comparison.like_these, margin=margin, level=level)))
         found["suite_outcome"].append(suite)
     for name, values in found.items():
-        table[name] = values
+        table[name] = pd.Series(values, index=table.index, dtype=bool if name == "within_margin" else object)
 
 
 # ------------------------------------------------------------------------------ ranks and groups
@@ -421,7 +423,7 @@ def _flip_p(scores: Scores, rng: np.random.Generator, draws: int) -> Floats:
     return p
 
 
-def _separated(scores: Scores, flips: Floats, table: pd.DataFrame, baseline: str | None, level: float) -> Floats:
+def _separated(scores: Scores, flips: Floats, table: pd.DataFrame, baseline: str | None, level: float) -> Booleans:
     """Which pairs of methods are separated, ``[methods, methods]``: by the star, and among the others by both tests.
 
     Against the baseline the star alone decides, so that groups cannot say otherwise. All other pairs are one family.
@@ -447,7 +449,7 @@ def _separated(scores: Scores, flips: Floats, table: pd.DataFrame, baseline: str
     return separated
 
 
-def _add_ranks(table: pd.DataFrame, scores: Scores, separated: Floats | None) -> None:
+def _add_ranks(table: pd.DataFrame, scores: Scores, separated: Booleans | None) -> None:
     """The columns ``rank`` and ``group``."""
     if separated is None:
         table["rank"], table["group"] = nan, None

@@ -12,13 +12,14 @@ from snibench.stats.arrays import Floats
 from snibench.stats.scopes import Comparison, Sample, Side, Tuning, compare, pooled_noise, seed_noise
 
 FIXED = Tuning(deterministic=True)
+TUNED = Tuning()
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def sample(answers: list[Floats], tuning: Tuning = Tuning()) -> Sample:
+def sample(answers: list[Floats], tuning: Tuning = TUNED) -> Sample:
     """Of instance scores ``[S, n]`` per task."""
     return Sample((Side(np.stack([task.mean(axis=1) for task in answers], axis=1), tuple(answers)),), tuning)
 

@@ -11,6 +11,7 @@ from snibench.base.types.data import SuiteRequest
 from snibench.base.types.questions import Mixture
 
 Json = Any  # what json.dumps takes; checked where it is written
+RateSchedule = Literal["constant", "linear", "cosine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Recipe:
     instances_per_task: int = 4  # m
     learning_rate: float = 0.0
     warmup: float = 0.03
+    schedule: RateSchedule = "linear"  # of the learning rate after the warm-up
     clip: float = 1.0
     max_input: int = 1024
     max_output: int = 128
@@ -74,7 +76,9 @@ class FitSpec:
         return digest(fields)[:16]
 
 
-Status = Literal["done", "failed", "diverged", "interrupted"]
+# unfit: the method has no place in this model (``Method.unfit``), so nothing was tuned
+Status = Literal["done", "failed", "diverged", "interrupted", "unfit"]
+Stage = Literal["attach", "tune", "measure", "answer"]  # measure: the gradient conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ class FitRecord:
     seed: int
     status: Status
     cause: str = ""  # of a failure, one line
+    stage: Stage | Literal[""] = ""  # in which it failed
     seconds: float = 0.0  # of tuning alone, conflict measurement apart
     peak_memory: int = 0  # bytes
     trainable_parameters: int = 0
