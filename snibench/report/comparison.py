@@ -12,22 +12,22 @@ from snibench.base.errors import UsageError, unknown
 from snibench.report.fits import controls, facts, failed_fits, finished, only, run_notes, shown_as
 from snibench.report.layouts import METHOD, ordered
 from snibench.report.questions import Questions
-from snibench.report.values import Column, Report, Table, rows_digest
-from snibench.report.verdicts import QUESTIONS, Question, summaries, verdicts
+from snibench.report.values import QUESTIONS, Asked, Column, Report, Table, rows_digest
+from snibench.report.verdicts import summaries, verdicts
 from snibench.stats.estimates import UNBOUNDED
 from snibench.stats.summary import Scores, Summary, category_deltas, family, summarise
 
 if TYPE_CHECKING:
     from snibench.store import Results
 
-_NAMES: Mapping[Question, str] = {
+_NAMES: Mapping[Asked, str] = {
     "unseen": "comparison_unseen",
     "seen": "comparison_held_out",
     "gap": "comparison_gap",
     "formats": "comparison_formats",
     "combos": "comparison_combos",
 }
-_PROTOCOLS: Mapping[Question, str] = {
+_PROTOCOLS: Mapping[Asked, str] = {
     "unseen": "gap", "seen": "gap", "gap": "gap", "formats": "formats", "combos": "combos"
 }  # fmt: skip
 _MEASURES = {"worst": "the worst format of each task", "spread": "spread over formats"}
@@ -70,7 +70,7 @@ _FAMILY_NOTE = (
 
 
 def comparison_tables(
-    questions: Questions, found: Mapping[Question, Summary], baseline: str, order: Sequence[str]
+    questions: Questions, found: Mapping[Asked, Summary], baseline: str, order: Sequence[str]
 ) -> list[Table]:
     """Every method against ``baseline`` on every question; on unseen tasks by category too, and in each part."""
     if not found:
@@ -88,7 +88,7 @@ def comparison_tables(
     return [*tables, *(ordered(table, order) for table in _part_tables(questions, baseline))]
 
 
-def _levels(questions: Questions, question: Question) -> pd.DataFrame:
+def _levels(questions: Questions, question: Asked) -> pd.DataFrame:
     """The mean of each floor, which takes no part in tests."""
     scores = questions.split(question, floors_too=True) if question in ("unseen", "seen") else None
     if scores is None or not (floors := {m: s for m, s in scores.methods.items() if m in questions.floors}):
@@ -97,7 +97,7 @@ def _levels(questions: Questions, question: Question) -> pd.DataFrame:
     return table[["method", "mean", "ci_low", "ci_high", "n_tasks", "n_sources", "n_seeds"]]
 
 
-def _comparison(summary: Summary, floors: pd.DataFrame, question: Question, title: str, first: Sequence[str]) -> Table:
+def _comparison(summary: Summary, floors: pd.DataFrame, question: Asked, title: str, first: Sequence[str]) -> Table:
     paired = summary.table["rank"].notna().any()
     lower = question == "gap"
     columns = (
@@ -115,7 +115,7 @@ def _comparison(summary: Summary, floors: pd.DataFrame, question: Question, titl
     by_mean = [*first, *(label for label in summary.table["method"] if label not in first)]
     notes = (*footers(summary), *_SCOPE_NOTES)
     if len(floors):
-        notes += (f"No part of tests, ranks and groups: {', '.join(floors['method'])}.",)
+        notes += (f"No part of tests, ranks and groups: {', '.join(sorted(floors['method']))}.",)
     frame = pd.concat([summary.table, floors], ignore_index=True) if len(floors) else summary.table
     table = Table(_NAMES[question], title, frame, (METHOD,), columns, notes, _PROTOCOLS[question])
     return ordered(table, by_mean)
@@ -148,7 +148,7 @@ def _part_tables(questions: Questions, baseline: str) -> list[Table]:
         _parts(
             "format_measures_difference",
             f"Difference from {baseline} in the worst format and of spread",
-            (({"measure": _MEASURES[name]}, scores) for name, scores in measures.items()),
+            (({"of": _MEASURES[name]}, scores) for name, scores in measures.items()),
             baseline,
             "formats",
         ),
@@ -170,7 +170,7 @@ def _part_tables(questions: Questions, baseline: str) -> list[Table]:
     return [table for table in parts if table is not None]
 
 
-_PART_TITLES = {"measure": "Of", "format": "Format", "combo": "Combo", "schedule": "Schedule", "history": "History"}
+_PART_TITLES = {"of": "Of", "format": "Format", "combo": "Combo", "schedule": "Schedule", "history": "History"}
 
 
 def _parts(
@@ -269,7 +269,7 @@ def _means(first: str, second: str) -> tuple[Column, Column]:
     return Column("first", first, "percent", "higher"), Column("second", second, "percent", "higher")
 
 
-def _overall(found: Mapping[Question, Summary], first: str, second: str) -> Table:
+def _overall(found: Mapping[Asked, Summary], first: str, second: str) -> Table:
     rows = []
     for question, summary in found.items():
         table = summary.table.set_index("method")

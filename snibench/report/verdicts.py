@@ -3,83 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from snibench.report.values import Asked, Verdict
 from snibench.stats.estimates import UNBOUNDED, Estimate
-from snibench.stats.outcomes import MARGIN, Outcome, equivalence_bound
+from snibench.stats.outcomes import MARGIN, equivalence_bound
 from snibench.stats.power import minimum_detectable_effect
 from snibench.stats.summary import Scores, Summary, summarise
 
 if TYPE_CHECKING:
     from snibench.report.questions import Questions
 
-Question = Literal["unseen", "seen", "gap", "formats", "combos"]
-Scope = Literal["tasks like these", "this suite"]
 
-QUESTIONS: Mapping[Question, str] = {
-    "unseen": "unseen tasks",
-    "seen": "held-out instances of seen tasks",
-    "gap": "generalization gap",
-    "formats": "mean over formats",
-    "combos": "combos, above chance",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One method against the baseline, on one question, in one scope; numbers are fractions.
-
-    ``estimate`` with ``low`` and ``high`` is the difference; ends are NaN where there is no interval, and ``why`` says
-    why. ``outcome`` "better" for the gap means a smaller one. ``minimum_detectable_effect`` is this pair's own, at 80%
-    power; ``equivalence_bound`` the smallest margin within which this run could claim equivalence. ``starred``: both
-    tests of *tasks like these* hold; *this suite* has no star.
-    """
-
-    method: str
-    baseline: str
-    question: Question
-    scope: Scope
-    estimate: float
-    low: float
-    high: float
-    outcome: Outcome
-    within_margin: bool
-    starred: bool
-    margin: float
-    minimum_detectable_effect: float
-    equivalence_bound: float
-    why: str = ""
-    few_seeds: bool = False
-
-    @property
-    def sentence(self) -> str:
-        """The verdict for people, in points."""
-        on = QUESTIONS[self.question] + (", this suite alone" if self.scope == "this suite" else "")
-        head = f"{self.method} against {self.baseline}, {on}: {points(self.estimate)} points"
-        if self.low != self.low:
-            return f"{head}: undecided; no interval, {self.why}."
-        return f"{head} [{points(self.low)}, {points(self.high)}]: {self._found()}."
-
-    def _found(self) -> str:
-        size = f"{100 * self.margin:g} points"
-        if self.outcome == "equivalent":
-            return f"equivalent within {size}"
-        if self.outcome == "undecided":
-            about = "at least " if self.few_seeds else ""
-            return f"undecided; this run finds {about}{100 * self.minimum_detectable_effect:.1f} points with 80 % power"
-        better = {"better": "smaller (better)", "worse": "larger (worse)"} if self.question == "gap" else {}
-        return better.get(self.outcome, self.outcome) + (f", within {size}" if self.within_margin else "")
-
-
-def points(value: float) -> str:
-    """A difference of fractions in points with its sign; never -0.0."""
-    return f"{round(100 * value, 1) + 0.0:+.1f}"
-
-
-def summaries(questions: Questions, baseline: str, *, margin: float = MARGIN) -> dict[Question, Summary]:
+def summaries(questions: Questions, baseline: str, *, margin: float = MARGIN) -> dict[Asked, Summary]:
     """The comparison of all methods with ``baseline`` on every question that was asked of two methods or more."""
-    asked: dict[Question, Scores | None] = {
+    asked: dict[Asked, Scores | None] = {
         "unseen": questions.split("unseen"),
         "seen": questions.split("seen"),
         "gap": questions.gap(),
@@ -93,7 +31,7 @@ def summaries(questions: Questions, baseline: str, *, margin: float = MARGIN) ->
     }
 
 
-def _summary(question: Question, scores: Scores, baseline: str, margin: float) -> Summary:
+def _summary(question: Asked, scores: Scores, baseline: str, margin: float) -> Summary:
     if question == "gap":
         wide = (-1.0, 1.0), (-2.0, 2.0)
         return summarise(
@@ -105,7 +43,7 @@ def _summary(question: Question, scores: Scores, baseline: str, margin: float) -
 
 
 def verdicts(
-    found: Mapping[Question, Summary], baseline: str, methods: Sequence[str], *, margin: float = MARGIN
+    found: Mapping[Asked, Summary], baseline: str, methods: Sequence[str], *, margin: float = MARGIN
 ) -> tuple[Verdict, ...]:
     """A verdict per method, question and scope, in this order."""
     made = []

@@ -145,10 +145,10 @@ def test_neither_float_noise_nor_the_order_of_seeds_decides_between_formats_that
     one, two = np.array([[0.1 + 0.2, 0.3, 0.0]]).T, np.array([[0.2, 0.2, 0.2]]).T
     low = np.zeros((3, 1))
     top, bottom = extremes(np.stack([one, two, low]))
-    assert top.tolist() == pytest.approx(((one + two) / 2).tolist())
+    assert top.ravel().tolist() == pytest.approx(((one + two) / 2).ravel().tolist())
     assert bottom.tolist() == low.tolist()
     again, _ = extremes(np.stack([two, one, low])[:, ::-1])
-    assert again[::-1].tolist() == pytest.approx(top.tolist())
+    assert again[::-1].ravel().tolist() == pytest.approx(top.ravel().tolist())
 
 
 def test_formats_seen_in_training_are_flagged_where_that_is_known() -> None:
