@@ -7,7 +7,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from snibench import __version__
+from snibench.base.version import __version__
 from snibench.report.cells import missing
 from snibench.report.fits import conflict, costs, done
 from snibench.report.measures import measured, protocol_tables

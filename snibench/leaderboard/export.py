@@ -96,7 +96,7 @@ def _check_questions(results: Results, measured: Sequence[str]) -> None:
 
 
 def _check_overwrite(path: Path, measured: Sequence[str]) -> None:
-    if not path.exists():
+    if not path.is_file():
         return
     lost = [one["label"] for one in read_board(path)["entries"] if one["label"] not in measured]
     if lost:

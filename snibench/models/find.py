@@ -11,13 +11,14 @@ import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
 from snibench.base.errors import ModelError
 from snibench.base.hashing import digest, file_digest
 from snibench.base.types import ModelInfo, ModelRef
-from snibench.models.headers import read_headers
+from snibench.models.headers import read_headers, read_object
 
 EMBEDDED = {"tiny": Path(__file__).parent / "tiny"}
 _TOKENIZER_FILES = (
@@ -69,7 +70,8 @@ def find_model(spec: str, *, revision: str = "", trust_remote_code: bool = False
         folder = path
     else:
         folder = _fetched(spec, revision, trust_remote_code)
-    return ModelSource(folder, _identity(f"{spec}@{revision}" if revision else spec, folder), read_headers(folder))
+    ref = _identity(f"{spec}@{revision}" if revision else spec, folder)
+    return ModelSource(folder, ref, read_headers(folder))
 
 
 def _identity(spec: str, folder: Path) -> ModelRef:
@@ -85,7 +87,18 @@ def _identity(spec: str, folder: Path) -> ModelRef:
     if not any(file.suffix in {".json", ".model"} and "config" not in file.name for file in tokenizer):
         raise ModelError(f"The model folder '{folder}' has no tokenizer. Save one into it: tokenizer.save_pretrained()")
     named = [[file.name, file_digest(file)] for file in [*weights, folder / "config.json"]]
+    if (ends := _ends(folder)) is not None:
+        named.append(["eos_token_id", ends])
     return ModelRef(spec, digest(named), digest([[file.name, file_digest(file)] for file in tokenizer]))
+
+
+def _ends(folder: Path) -> Any:
+    """The end tokens of ``generation_config.json``, all that is honoured of it; None where it names no others."""
+    file = folder / "generation_config.json"
+    if not file.is_file():
+        return None
+    ends = read_object(file).get("eos_token_id")
+    return None if ends is None or ends == read_object(folder / "config.json").get("eos_token_id") else ends
 
 
 def _fetched(spec: str, revision: str, trust_remote_code: bool) -> Path:
@@ -100,7 +113,7 @@ def _fetched(spec: str, revision: str, trust_remote_code: bool) -> Path:
     try:
         return Path(snapshot_download(spec, revision=revision or None, allow_patterns=patterns))
     except Exception as error:  # the hub's client and what it stands on raise a dozen classes
-        cause = _first_line(error)
+        cause = first_line(error)
         at = f" at revision '{revision}'" if revision else ""
         raise ModelError(
             f"There is no folder or file '{spec}', and the hub does not give a model of that name{at} ({cause})"
@@ -127,7 +140,7 @@ def _converted(gguf: Path) -> Path:
         plain = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
         plain.load_state_dict(loaded.state_dict())
     except Exception as error:  # the reader raises whatever the file provokes
-        raise ModelError(f"'{gguf}' cannot be read as a GGUF model ({_first_line(error)})") from error
+        raise ModelError(f"'{gguf}' cannot be read as a GGUF model ({first_line(error)})") from error
     partial = folder.with_name(f"{folder.name}.{os.getpid()}")
     plain.to(torch.float32).save_pretrained(partial)
     tokenizer.save_pretrained(partial)
@@ -138,9 +151,14 @@ def _converted(gguf: Path) -> Path:
     return folder
 
 
-def _first_line(error: Exception) -> str:
-    """What an error says, on one line."""
-    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+def first_line(error: Exception) -> str:
+    """What an error says, on one line; a line that ends in a colon goes on with the next."""
+    said = ""
+    for line in filter(None, map(str.strip, str(error).splitlines())):
+        said = f"{said} {line}".strip()
+        if not said.endswith(":"):
+            break
+    return said or type(error).__name__
 
 
 def quiet_transformers() -> None:

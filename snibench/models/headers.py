@@ -58,7 +58,7 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / "model.safetensors"]
     if not (index := folder / _INDEX).is_file():
         return sorted(folder.glob("*.safetensors"))
-    shards = _json(index).get("weight_map")
+    shards = read_object(index).get("weight_map")
     if not isinstance(shards, Mapping):
         raise ModelError(f"'{index}' has no weight_map. Save the model again, or fetch the file again.")
     files = [folder / name for name in sorted(set(map(str, shards.values())))]
@@ -81,7 +81,7 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    config = _json(path)
+    config = read_object(path)
     for where, part in _parts(config):
         for key, value in part.items():
             _check_number(path, f"{where}{key}", key, value)
@@ -108,7 +108,12 @@ def _check_number(path: Path, name: str, key: str, value: Any) -> None:
         raise ModelError(f"'{path}' has {shown} as {name}, where {wanted} must stand. Correct it or fetch it again.")
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        ModelError: If there is none.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

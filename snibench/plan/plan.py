@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from snibench import __version__
-from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
+from snibench.base.registry import FORMATS, SUITES
 from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
-from snibench.contracts import Protocol
+from snibench.base.version import __version__
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, method_choices, why_unfit
 from snibench.plan.learning_rates import default_learning_rate
+from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest, split_rule
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
-ENGINE = 4
+ENGINE = 5
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Plan:
     model: ModelSource
     baseline: str | None  # label
     notes: tuple[str, ...]
-    same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
+    aliases: tuple[str, ...] = ()  # one sentence for each further name of a method that is asked for
     # Of every protocol, resolved: what planned its questions also measures their answers.
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
@@ -51,7 +51,7 @@ def plan(request: RunRequest) -> Plan:
     Raises:
         SnibenchError: If a name, setting, file or model cannot be used.
     """
-    protocols = {name: _protocol(name, request) for name in request.protocols}
+    protocols = protocols_of(request)
     choices = method_choices(request)
     train_format = FORMATS.get(request.train_format)()
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
@@ -94,12 +94,12 @@ def plan(request: RunRequest) -> Plan:
     wanted = split_rule(request.baseline or "")
     baseline = next((choice.label for choice in choices if (choice.name, choice.rule) == wanted), None)
     baseline = same.get(baseline, baseline) if baseline else None
-    twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
+    aliases = tuple(f"{label} is {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
-    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *twins, *skipped])
-    return Plan(fits, suite, source, baseline, tuple(notes), same, settings)
+    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *aliases, *skipped])
+    return Plan(fits, suite, source, baseline, tuple(notes), aliases, settings)
 
 
 def _spec(
@@ -110,13 +110,9 @@ def _spec(
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        # Of the method that it is: two names of one fit have one rate.
-        name, settings = (twin["method"], twin["settings"]) if (twin := choice.twin) else (choice.name, choice.settings)
-        rate = default_learning_rate(name, settings, source.info.parameters)
+        rate = default_learning_rate(choice.name, source.info.parameters)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
-    rules = {key: value for key, value in choice.source.items() if key.startswith("rule_")}
-    twin = choice.twin and {**choice.twin, "source": {**choice.twin["source"], **rules, **engine}}
     return FitSpec(
         method=choice.name,
         rule=choice.rule,
@@ -133,13 +129,4 @@ def _spec(
         precision=request.precision,
         label=choice.label,
         floor=choice.floor,
-        twin=twin,
     )
-
-
-def _protocol(name: str, request: RunRequest) -> Protocol:
-    kind = PROTOCOLS.get(name)
-    settings = kind.quick if request.profile == "quick" else kind.Settings()
-    changes = request.protocol_settings.get(name, {})
-    protocol: Protocol = kind(dataclasses.replace(settings, **changes))
-    return protocol

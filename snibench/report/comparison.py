@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from snibench.base.errors import UsageError, unknown
-from snibench.report.fits import controls, facts, failed_fits, finished, only, run_notes, shown_as
+from snibench.report.fits import controls, facts, failed_fits, finished, label_of, only, run_notes
 from snibench.report.layouts import METHOD, ordered
 from snibench.report.questions import Questions
 from snibench.report.values import QUESTIONS, Asked, Column, Report, Table, rows_digest
@@ -229,7 +229,7 @@ def compare(results: Results, first: str, second: str) -> Report:
         UsageError: If one of the two has no finished fit, the two are one, or there is no common question.
     """
     there = finished(results)
-    first, second = shown_as(results, first), shown_as(results, second)
+    first, second = label_of(results, first), label_of(results, second)
     for label in (first, second):
         if label not in there:
             raise unknown("method", label, there)

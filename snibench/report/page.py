@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from snibench import __version__
+from snibench.base.version import __version__
 from snibench.report.cells import grid, number
 from snibench.report.html import Html, document, drawing, element, joined, notes, sortable
 
@@ -20,8 +20,8 @@ _BEFORE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Summary", ("summary", "failed")),
     (
         "Better than the baseline?",
-        ("comparison", "comparison_unseen", "comparison_held_out", "comparison_gap", "categories_unseen", "categories_held_out",
-         "tasks_unseen", "tasks_held_out"),
+        ("comparison", "comparison_unseen", "comparison_held_out", "comparison_gap", "categories_unseen",
+         "categories_held_out", "tasks_unseen", "tasks_held_out"),
     ),
 )  # fmt: skip
 _AFTER: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -71,6 +71,12 @@ def page_html(report: Report, results: Results | None = None, figures: Sequence[
             element("section", element("h2", "Provenance", id="provenance"), _provenance(report, results)),
         ),
     )
+
+
+def fragment_html(report: Report) -> str:
+    """The tables and notes of ``report`` as markup that stands inside another document, such as a notebook."""
+    tables = [_table(table) for table in report.shown]
+    return joined(element("h3", report.title), notes(report.notes), tables)
 
 
 def _sections(report: Report, figures: Sequence[Figure]) -> Iterable[tuple[str, Html]]:

@@ -104,3 +104,13 @@ def test_the_embedded_model_is_read_in_float32_wherever_it_runs(monkeypatch: pyt
     assert choose_precision("auto", "cpu", "tiny") == "float32"
     assert choose_precision("auto", "cpu", "owner/name") == "bfloat16"
     assert choose_precision("bfloat16", "cpu", "tiny") == "bfloat16"
+
+
+def test_a_config_that_no_model_can_be_built_from_is_one_sentence(llama_folder, tmp_path) -> None:
+    import json
+
+    folder = shutil.copytree(llama_folder, tmp_path / "broken")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "attention_bias": "no"}), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"cannot be loaded \(Validation error for field 'attention_bias': TypeError"):
+        load_backbone(find_model(str(folder)))
