@@ -14,6 +14,7 @@ import numpy as np
 
 from snibench.base.errors import unknown
 from snibench.base.hashing import derive_seed
+from snibench.base.wording import counted
 from snibench.stats.arrays import Floats, check_level, rounded
 from snibench.stats.estimates import DIFFERENCE, SHARE
 from snibench.stats.intervals import sample_interval
@@ -468,12 +469,12 @@ def _notes(
     tasks = sum(side.table.shape[1] for side in next(iter(scores.methods.values())).sides)
     declared = all(sources is not None for sources in scores.clusters)
     units = sum(len(set(sources)) for sources in scores.clusters if sources is not None) if declared else tasks
-    unit = f"{_count(units, 'source')} ({_count(tasks, 'task')})" if declared else _count(tasks, "task")
+    unit = f"{counted(units, 'source')} ({counted(tasks, 'task')})" if declared else counted(tasks, "task")
     family, alpha = len(comparisons), 1.0 - level
     notes = [f"Intervals: t at {level:.0%}, over tasks and seeds; unit: {unit}."]
     if family:
         patterns = f"all {2**units:,} sign patterns" if units <= EXACT_UNITS else f"B = {draws:,} sign patterns"
-        adjusted = f"Holm-adjusted over {_count(family, 'comparison')}"
+        adjusted = f"Holm-adjusted over {counted(family, 'comparison')}"
         notes += (
             [
                 f"p: sign-flip permutation of differences from {baseline} over {unit}, {patterns}; p seed: t test with "
@@ -491,7 +492,7 @@ def _notes(
         more = f"; and {len(scores.excluded) - NAMED} more" if len(scores.excluded) > NAMED else ""
         notes.append(
             f"Excluded for all methods, because a score is missing: {len(scores.excluded)} of "
-            f"{_count(tasks + len(scores.excluded), 'task')}: {'; '.join(scores.excluded[:NAMED])}{more}."
+            f"{counted(tasks + len(scores.excluded), 'task')}: {'; '.join(scores.excluded[:NAMED])}{more}."
         )
     return tuple(notes)
 
@@ -534,7 +535,7 @@ def _limits(scores: Scores, family: int, units: int, unit: str, alpha: float, dr
             reach = min(1.0, smallest * family)
             notes.append(f"With {unit} the smallest adjusted p is {reach:.2g}: no difference can be significant.")
         if pairs and smallest * pairs >= alpha:
-            notes.append(f"With {unit} and {_count(pairs, 'pair')} no two methods can be separated into groups.")
+            notes.append(f"With {unit} and {counted(pairs, 'pair')} no two methods can be separated into groups.")
     if found := dominant_source(scores):
         notes.append(
             f"{found[1]:.0%} of the tasks are of one source ({found[0]}): what holds for tasks like these cannot be "
@@ -546,7 +547,3 @@ def _limits(scores: Scores, family: int, units: int, unit: str, alpha: float, dr
 def _named(methods: Sequence[str]) -> str:
     more = f" and {len(methods) - NAMED} more" if len(methods) > NAMED else ""
     return ", ".join(methods[:NAMED]) + more
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
