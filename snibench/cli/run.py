@@ -12,9 +12,12 @@ from snibench.base.errors import MissingExtra, UsageError, unknown
 from snibench.cli.report import show_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from snibench.base.types import FitRecord
+    from snibench.cli.forecast import Work
     from snibench.fits.lr_search import Search
     from snibench.fits.run_one import Runtime
     from snibench.plan.plan import Plan
@@ -222,6 +225,20 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     help="quick (default with mini) or paper (default with sni).",
 )
 @click.option(
+    "--executor",
+    type=click.Choice(["auto", "inline", "processes"]),
+    default="auto",
+    show_default=True,
+    help="inline: fits one after the other; processes: side by side, a thread each; auto: the faster (profile quick).",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Fits side by side (default: the processor's cores); their number changes no result.",
+)
+@click.option(
     "--overwrite",
     type=click.Choice(["never", "failed", "always"]),
     default="never",
@@ -268,7 +285,7 @@ def run(**options: Any) -> int:
         return 0
     runtime = _runtime(options, request.profile)
     made, searches = _search(console, made, store, runtime, trials, options["tune_steps"])
-    records = _execute(console, made, store, runtime, searches)
+    records = _execute(console, made, store, runtime, searches, options)
     show_run(store.root, made.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in records) else 1
 
@@ -352,14 +369,37 @@ def _runtime(options: dict[str, Any], profile: str) -> Runtime:
     size = str(options["batch_size"])
     if size != "auto" and (not size.isdigit() or int(size) < 1):
         raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{size}'.")
+    device = choose_device(options["device"])
     return Runtime(
-        device=choose_device(options["device"]),
+        device=device,
+        # Rows must not depend on how many fits run side by side, and small models gain little from more threads.
+        threads=1 if device == "cpu" and (profile == "quick" or options["executor"] == "processes") else None,
         batch_size=None if size == "auto" else int(size),
         conflict=options["conflict"],
         conflict_tasks=8 if profile == "quick" else 16,
         overwrite=options["overwrite"],
         trust_remote_code=options["trust_remote_code"],
     )
+
+
+def _jobs(options: dict[str, Any], work: Sequence[Work], runtime: Runtime) -> int | None:
+    """How many fits run side by side; None where they run in this process, one after the other.
+
+    Raises:
+        UsageError: If --jobs is set for fits that run one after the other.
+    """
+    from snibench.fits.processes import default_jobs
+
+    executor, jobs = options["executor"], options["jobs"]
+    if executor == "inline" and jobs:
+        raise UsageError("--jobs is for fits side by side. Leave it out, or leave --executor inline out.")
+    if executor == "processes" or jobs:
+        return jobs or default_jobs()
+    left = [one for one in work if one.steps or one.prompts]
+    instances = options["per_step"][0] * options["per_step"][1]
+    # A process takes some seconds to start: as long as some thousand instances with `tiny`.
+    worth = len(left) > 1 and sum(one.steps * instances + one.prompts for one in left) > 5000
+    return default_jobs() if executor == "auto" and runtime.threads == 1 and worth and default_jobs() > 1 else None
 
 
 def _show_plan(console: Console, made: Plan, request: RunRequest, trials: int) -> None:
@@ -411,11 +451,16 @@ def _search(
 
 
 def _execute(
-    console: Console, made: Plan, store: Store, runtime: Runtime, searches: tuple[Search, ...]
+    console: Console,
+    made: Plan,
+    store: Store,
+    runtime: Runtime,
+    searches: tuple[Search, ...],
+    options: dict[str, Any],
 ) -> list[FitRecord]:
     """Run every fit that is not done, and leave the manifest that reports read."""
     from snibench.cli.progress import watching, work_left
-    from snibench.fits.inline import run_all
+    from snibench.fits import inline, processes
     from snibench.store import write_json
 
     manifest = {
@@ -429,5 +474,9 @@ def _execute(
         "searches": [search.as_json() for search in searches if search.trials],
     }
     write_json(store.root / "manifest.json", manifest)
-    with watching(console, work_left(made.fits, store)) as watch:
-        return run_all(made, store, runtime, watch)
+    work = work_left(made.fits, store)
+    jobs = _jobs(options, work, runtime)
+    with watching(console, work, jobs=jobs or 1) as watch:
+        if jobs is None:
+            return inline.run_all(made, store, runtime, watch)
+        return processes.run_all(made, store, runtime, watch, jobs)

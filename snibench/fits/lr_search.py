@@ -177,6 +177,7 @@ def _searched(
                 watcher = watch(offset + index, FitPlan(spec, ()))
                 trial = _tried(spec, made.suite, kept, held, made.model, folder, runtime, watcher)
                 write_json(path, _as_json(trial))
+                watcher.on_end("")
             trials.append(_read(path))
     best = min(trials, key=lambda trial: (trial.loss, trial.rate))
     return Search(base.label, default, best.rate if best.status == "done" else default, tuple(trials))
