@@ -17,7 +17,7 @@ from typing import Any
 
 from snibench.base.types import SuiteRequest
 from snibench.plan.plan import plan
-from snibench.plan.request import RunRequest
+from snibench.plan.request import PROFILES, RunRequest
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "questions.json"
 SNI = Path(__file__).parents[2] / "shared" / "sni"
@@ -40,7 +40,9 @@ REQUESTS: Mapping[str, tuple[str, SuiteRequest]] = {
 def questions(name: str) -> dict[str, Any]:
     """The digests of one request: of its suite, and of each protocol with its version and number of questions."""
     profile, suite = REQUESTS[name]
-    made = plan(RunRequest(("untuned",), suite, "tiny", baseline=None, profile=profile, protocol_settings=_MODES))
+    made = plan(
+        RunRequest(("untuned",), suite, "tiny", baseline=None, profile=PROFILES[profile], protocol_settings=_MODES)
+    )
     (fit,) = made.fits
     return {
         "suite": made.suite.digest,

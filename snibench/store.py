@@ -23,9 +23,11 @@ or nothing, whatever was killed. A lock per fit keeps two writers from doing the
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,9 +35,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snibench.base.codec import from_json, to_json
 from snibench.base.errors import StoreError
 from snibench.base.hashing import canonical_json
-from snibench.base.types import Answer, FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
+from snibench.base.types import Answer, FitRecord, FitSpec, Manifest, PromptKey, Reply
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +67,7 @@ class Results:
     tasks: pd.DataFrame
     records: tuple[FitRecord, ...]
     specs: tuple[FitSpec, ...]
-    manifest: Mapping[str, Any]
+    manifest: Manifest
 
 
 class Store:
@@ -107,26 +110,13 @@ class Store:
         """Write ``spec.json`` if it is not there, and return the fit's folder."""
         folder = self.folder(spec.id)
         if not (folder / "spec.json").exists():
-            write_json(folder / "spec.json", asdict(spec))
+            write_json(folder / "spec.json", to_json(spec))
         return folder
 
     def spec(self, fit: str) -> FitSpec:
         """The stored spec of ``fit``."""
-        raw = read_json(self.folder(fit) / "spec.json")
-        try:
-            return FitSpec(
-                **{
-                    **raw,
-                    "model": ModelRef(**raw["model"]),
-                    "suite": SuiteRequest(**{**raw["suite"], "categories": tuple(raw["suite"]["categories"])}),
-                    "mixture": Mixture(tuple(raw["mixture"]["tasks"]), tuple(raw["mixture"]["weights"])),
-                    "recipe": Recipe(**raw["recipe"]),
-                }
-            )
-        except (KeyError, TypeError) as error:
-            raise StoreError(
-                f"{self.folder(fit) / 'spec.json'} is not a fit's spec: {error}. Delete the folder."
-            ) from error
+        path = self.folder(fit) / "spec.json"
+        return from_json(FitSpec, read_json(path), path, remedy="Delete the folder and repeat the run.")
 
     def record(self, fit: str) -> FitRecord | None:
         """The stored record of ``fit``, None if it was never sealed."""
@@ -140,15 +130,11 @@ class Store:
         path = self.folder(fit) / name
         if not path.exists():
             return None
-        raw = read_json(path)
-        try:
-            return FitRecord(**{**raw, "notes": tuple(raw["notes"])})
-        except (KeyError, TypeError) as error:
-            raise StoreError(f"{path} is not a fit's record: {error}. Delete the folder.") from error
+        return from_json(FitRecord, read_json(path), path, remedy="Delete the folder and repeat the run.")
 
     def seal(self, record: FitRecord) -> None:
         """Write ``record.json``."""
-        write_json(self.folder(record.fit) / "record.json", asdict(record))
+        write_json(self.folder(record.fit) / "record.json", to_json(record))
 
     def keep_tuned(self, record: FitRecord) -> None:
         """Write ``tuned.json``: adapter and trace are on the disk."""
@@ -166,23 +152,46 @@ class Store:
 
     # --------------------------------------------------------------------------- predictions
 
-    def predictions(self, fit: str) -> dict[tuple[str, str], dict[str, Any]]:
-        """What the fit answered so far: (task, prompt_sha) -> the fields of ``evaluation.Reply``."""
-        import pandas as pd
+    def replies(self, fit: str) -> dict[PromptKey, Reply]:
+        """What the fit answered so far."""
+        import pyarrow.parquet as pq
 
-        found: dict[tuple[str, str], dict[str, Any]] = {}
+        known: dict[PromptKey, Reply] = {}
         for path in sorted((self.folder(fit) / "predictions").glob("*.parquet")):
-            for row in pd.read_parquet(path).to_dict("records"):
-                found[row["task"], row["prompt_sha"]] = {str(key): value for key, value in row.items()}
-        return found
+            rows = pq.read_table(path).to_pylist()
+            replies = from_json(tuple[Reply, ...], rows, path, remedy="Delete the file and repeat the run.")
+            known |= {(row["task"], row["prompt_sha"]): reply for row, reply in zip(rows, replies, strict=True)}
+        return known
 
-    def add_predictions(self, fit: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep one more part of predictions."""
+    def add_replies(self, fit: str, replies: Mapping[PromptKey, Reply]) -> None:
+        """Keep one more part of what the fit answered."""
         import pandas as pd
 
         folder = self.folder(fit) / "predictions"
         part = len(list(folder.glob("*.parquet")))
+        rows = [{"task": task, "prompt_sha": sha, **asdict(reply)} for (task, sha), reply in replies.items()]
         write_frame(folder / f"{part:05}.parquet", pd.DataFrame(rows))
+
+    # ------------------------------------------------------------------------------- one run
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write ``manifest.json``: what reports read."""
+        write_json(self.root / "manifest.json", to_json(manifest))
+
+    def manifest(self) -> Manifest:
+        """What the last run in this folder asked for.
+
+        Raises:
+            StoreError: If there was none, or its manifest is damaged.
+        """
+        path = self.root / "manifest.json"
+        if not path.exists():
+            raise StoreError(
+                f"There is no run in '{self.root}' (no manifest.json). Start one: snibench run -o {self.root}"
+            )
+        return from_json(Manifest, read_json(path), path, remedy="Delete it and repeat the run.")
+
+    # ------------------------------------------------------------------------------- answers
 
     def answers_path(self, fit: str, protocol: str, question_set: str) -> Path:
         """Where the answers of one fit to one question set lie."""
@@ -218,17 +227,15 @@ def load_results(folder: Path) -> Results:
     """
     import pandas as pd
 
-    if not (folder / "manifest.json").exists():
-        raise StoreError(f"There is no run in '{folder}' (no manifest.json). Start one: snibench run -o {folder}")
-    manifest = read_json(folder / "manifest.json")
     store = Store(folder)
+    manifest = store.manifest()
     answers, tasks, records, specs = [], [], [], []
-    for fit in manifest["fits"]:
+    for fit in manifest.fits:
         if not (store.folder(fit) / "spec.json").exists():
             raise StoreError(f"Run {fit} is listed in {folder / 'manifest.json'} but missing. Repeat the run.")
         spec, record = store.spec(fit), store.record(fit)
         # An equal fit of a method by another name may have been stored first.
-        spec = replace(spec, label=manifest.get("labels", {}).get(fit, spec.label))
+        spec = replace(spec, label=manifest.labels.get(fit, spec.label))
         if record is None:
             record = FitRecord(
                 fit, spec.label, spec.method, spec.rule, spec.seed, "interrupted", "no record.json: repeat the run"
@@ -237,7 +244,7 @@ def load_results(folder: Path) -> Results:
         records.append(record)
         if record.status != "done":
             continue
-        for protocol, question_set in manifest["question_sets"][fit].items():
+        for protocol, question_set in manifest.question_sets[fit].items():
             path = store.answers_path(fit, protocol, question_set)
             if path.exists():
                 frame = read_frame(path)
@@ -318,25 +325,90 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Let ``write`` fill a temporary file or folder, then put it at ``path`` in one step.
 
+    A link stays, and what it leads to is replaced. What is neither file nor folder, such as a pipe or a device, is
+    written to and never replaced.
+
     Raises:
         StoreError: If the disk does not take it, or a file is to be put where a folder is; what was there stays.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as holder:
-            new = Path(holder) / path.name
+        if _is_stream(path):
+            _write_through(path, write)
+            return
+        target = path.resolve() if path.is_symlink() else path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}."[:64], dir=target.parent) as holder:
+            new = Path(holder) / target.name
             write(new)
             for file in [new, *new.rglob("*")]:
                 if file.is_file():
                     _flush(file)
-            if new.is_dir() and path.is_dir():
-                shutil.rmtree(path)  # a folder cannot be renamed onto another
-            new.replace(path)
-            _flush(path.parent)
+            if new.is_dir() and target.is_dir():
+                shutil.rmtree(target)  # a folder cannot be renamed onto another
+            new.replace(target)
+            _flush(target.parent)
     except OSError as error:
         raise StoreError(
             f"'{path}' cannot be written ({error.strerror or error}). Free space or name another."
         ) from error
+
+
+def require_file_place(path: Path) -> None:
+    """Prove, before any work, that ``write_whole`` can put a file at ``path``; leaves nothing behind.
+
+    Raises:
+        StoreError: If it cannot.
+    """
+    try:
+        if _is_stream(path):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        target = path.resolve() if path.is_symlink() else path
+        target.exists()  # a name that is too long
+        _probe(target.parent)
+    except OSError as error:
+        raise StoreError(f"'{path}' cannot be written ({error.strerror or error}). Name another file.") from error
+
+
+def require_folder_place(path: Path) -> None:
+    """Prove, before any work, that files can be put into the folder ``path``; leaves nothing behind.
+
+    Raises:
+        StoreError: If they cannot.
+    """
+    try:
+        _probe(path)
+    except OSError as error:
+        raise StoreError(f"'{path}' cannot be written ({error.strerror or error}). Name another folder.") from error
+
+
+def _probe(folder: Path) -> None:
+    """Make and drop a file in ``folder``, or in the folder that it would be made in."""
+    while not folder.exists() and not folder.is_symlink():
+        folder = folder.parent
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether ``path`` is there and is neither file nor folder, or stands for an open file, as /dev/stdout does."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    descriptor = path.is_symlink() and path.absolute().as_posix().startswith(("/dev/", "/proc/"))
+    return descriptor or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _write_through(path: Path, write: Callable[[Path], Any]) -> None:
+    with tempfile.TemporaryDirectory() as holder:
+        new = Path(holder) / path.name
+        write(new)
+        with new.open("rb") as whole, path.open("wb") as stream:
+            shutil.copyfileobj(whole, stream)
 
 
 def _flush(path: Path) -> None:

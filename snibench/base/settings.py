@@ -7,6 +7,8 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import msgspec
+
 from snibench.base.errors import UsageError, unknown
 
 
@@ -25,11 +27,11 @@ def parse_assignments(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def make_settings(kind: type, owner: str, given: Mapping[str, str]) -> Any:
-    """An instance of the settings dataclass ``kind`` with ``given`` texts read as its fields' types.
+def make_settings(kind: type, owner: str, given: Mapping[str, Any]) -> Any:
+    """An instance of the settings dataclass ``kind``: ``given`` texts are read as its fields' types.
 
     Raises:
-        UsageError: If a key is not a field (suggests the closest), or a text is not of the field's type.
+        UsageError: If a key is not a field (suggests the closest), or a value is not of the field's type.
     """
     hints = get_type_hints(kind)
     fields = [field.name for field in dataclasses.fields(kind)]
@@ -37,8 +39,18 @@ def make_settings(kind: type, owner: str, given: Mapping[str, str]) -> Any:
     for key, text in given.items():
         if key not in fields:
             raise unknown(f"setting of {owner}", key, fields)
-        values[key] = _read(text, hints[key], f"{owner}: {key}")
+        read = _read if isinstance(text, str) else _checked
+        values[key] = read(text, hints[key], f"{owner}: {key}")
     return kind(**values)
+
+
+def _checked(value: Any, kind: Any, name: str) -> Any:
+    """``value``, which is no text of a command line, as the type of its field."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        fault = str(error).replace("`", "")
+        raise UsageError(f"{name} cannot be {value!r}: {fault[:1].lower()}{fault[1:]}.") from error
 
 
 def _read(text: str, kind: Any, name: str) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from snibench.base.types import Ask, Instance, Prompt, SuiteData, SuiteRequest, TaskCard
+from snibench.base.types import Ask, Frame, Instance, ModelInfo, Prompt, SuiteData, SuiteRequest, TaskCard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,6 +134,14 @@ class Method(ABC):
         """Name and settings of the registered method that this one is under ``settings``: the two share their fits."""
         return None
 
+    def unfit(self, info: ModelInfo) -> str | None:
+        """Why this method has no place in the model, as one sentence; None where it has.
+
+        Asked while a run is planned, before anything is loaded: ``info`` is what the model's headers say. The method's
+        fits are then skipped with the sentence, and all others go on.
+        """
+        return None
+
     @abstractmethod
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """The model to train, with its trainable parameters inserted and all others frozen.
@@ -211,12 +219,15 @@ class Suite(ABC):
 class Protocol(ABC):
     """Which fits to make, which questions each must answer, and how the answers are summarised.
 
-    ``version`` changes whenever a question or a number does.
+    ``version`` changes whenever a question or a number does. ``title`` heads its tables. ``frames`` describes the
+    frames of ``measure`` in the order in which they are shown; one that it does not describe gets a plain table.
     """
 
     Settings: ClassVar[type] = NoSettings  # its defaults are the full budget
     quick: ClassVar[Any] = NoSettings()
     version: ClassVar[int]
+    title: ClassVar[str] = ""
+    frames: ClassVar[Mapping[str, Frame]] = {}
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
@@ -234,7 +245,7 @@ class Protocol(ABC):
 
     @abstractmethod
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-        """Tidy frames by name, from this protocol's answer rows.
+        """Tidy frames of fractions by name, from this protocol's answer rows, under the settings that planned them.
 
         ``answers``: the columns of ``types.Answer`` plus ``method`` (label), ``seed`` and, where it is known, ``floor``
         (bool: shown, but not ranked). ``tasks``: one row per

@@ -12,7 +12,8 @@ from snibench.base.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
-from snibench.models.find import EMBEDDED, ModelSource, quiet_transformers
+    from transformers import GenerationConfig
+from snibench.models.find import EMBEDDED, ModelSource, first_line, quiet_transformers
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Backbone:
     """A loaded base model, frozen, on its device.
 
     ``encoder_decoder``: answers come from a decoder of their own, so no prefix can be shared.
+    ``ends``: tokens that end an answer, the tokenizer's end of sequence and those of ``generation_config.json``.
     ``packs``: every token attends to the whole past, so that several instances may share one row.
     """
 
@@ -29,6 +31,7 @@ class Backbone:
     device: torch.device
     precision: str
     encoder_decoder: bool
+    ends: frozenset[int]
     packs: bool
 
 
@@ -96,10 +99,12 @@ def load_backbone(
             **({} if encoder_decoder else {"attn_implementation": "sdpa"}),
             **options,
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise ModelError(f"The model in '{source.folder}' cannot be loaded: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # a config may be wrong in any way that its model trips over
+        raise ModelError(f"The model in '{source.folder}' cannot be loaded ({first_line(error)})") from error
     if tokenizer.eos_token_id is None:
         raise ModelError(f"The tokenizer in '{source.folder}' has no end-of-sequence token. Add one and save it.")
+    ends = _ends(model, tokenizer)
+    model.generation_config = _greedy(model, tokenizer, ends)
     sliding = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     packs = not encoder_decoder and not sliding
     if packs and device == "cpu":
@@ -112,7 +117,32 @@ def load_backbone(
         device=torch.device(device),
         precision=precision,
         encoder_decoder=encoder_decoder,
+        ends=ends,
         packs=packs,
+    )
+
+
+def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokenizer's end of sequence, and every other that ``generate`` would stop at."""
+    named = model.generation_config.eos_token_id
+    others = named if isinstance(named, list) else [named]
+    return frozenset({tokenizer.eos_token_id, *(token for token in others if token is not None)})
+
+
+def _greedy(model: Any, tokenizer: Any, ends: frozenset[int]) -> GenerationConfig:
+    """Plain greedy decoding: of the model's own generation config only the special tokens are kept.
+
+    Beams, penalties, least lengths and forced tokens are tuned for one use of a model, and a method is to be measured.
+    """
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    pad = next((one for one in (own.pad_token_id, tokenizer.pad_token_id) if one is not None), min(ends))
+    return GenerationConfig(
+        bos_token_id=own.bos_token_id,
+        eos_token_id=sorted(ends),
+        pad_token_id=pad,
+        decoder_start_token_id=own.decoder_start_token_id,
     )
 
 

@@ -26,6 +26,8 @@ from snibench.fits.run_one import Runtime, Watcher
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store
 
+# A worker takes some seconds to start: as long as some thousand passes of `tiny`. Below, one process is faster.
+_WORTH = 5000
 # Seconds after which a signal that came in between is noticed.
 _PATIENCE = 0.5
 # Under fork a child would inherit locks of torch's threads, held for ever.
@@ -37,6 +39,24 @@ Watch = Callable[[int, FitPlan], Watcher]
 def default_jobs() -> int:
     """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chosen_jobs(plan: Plan, store: Store, runtime: Runtime) -> int | None:
+    """How many fits are to run side by side; None where they run faster one after the other, or have to."""
+    jobs = runtime.jobs or default_jobs()
+    if runtime.executor == "auto":
+        left = [fit for fit in plan.fits if not (fit.spec.floor or _settled(fit, store, runtime))]
+        if len(left) < 2 or jobs < 2 or not runtime.threads or sum(map(_passes, left)) < _WORTH:
+            return None
+    return None if runtime.executor == "inline" else jobs
+
+
+def _passes(fit: FitPlan) -> int:
+    """Instances that a fit trains on, and questions that it answers: about how long it takes."""
+    recipe = fit.spec.recipe
+    return recipe.steps * recipe.tasks_per_step * recipe.instances_per_task + sum(
+        len(questions.rendered) for questions in fit.questions
+    )
 
 
 def run_all(plan: Plan, store: Store, runtime: Runtime, watch: Watch, jobs: int) -> list[FitRecord]:

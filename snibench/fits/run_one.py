@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,12 +18,12 @@ from torch import nn
 from snibench import metrics
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import FORMATS, METHODS, RULES
-from snibench.base.types import Answer, FitRecord, FitSpec, Instance, SuiteData
+from snibench.base.types import Answer, FitRecord, FitSpec, Instance, PromptKey, Reply, SuiteData
 from snibench.contracts import Floor, Method, Rule
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone, load_backbone
 from snibench.engine.conflict.measure import measure_conflict, probe_tasks
-from snibench.engine.decoding import Answerer, Asked, Reply
+from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.tokens import Encoder
 from snibench.engine.tuning import Trainer, TrainingSet, Tuning
@@ -50,6 +50,8 @@ class Runtime:
 
     device: str = "cpu"
     threads: int | None = None  # of the processor, for one fit; None = the library's own choice
+    executor: Literal["auto", "inline", "processes"] = "inline"
+    jobs: int | None = None  # fits side by side; None = the processor's cores
     batch_size: int | None = None
     conflict: Literal["off", "ends", "full"] = "ends"
     conflict_tasks: int = 16
@@ -97,6 +99,10 @@ def run_one(
     spec = fit.spec
     with store.locked(spec.id):
         sealed = _kept_record(store, spec.id, runtime)
+        if fit.unfit:
+            return sealed if sealed and sealed.status == "done" else _unfit(fit, store)
+        if sealed and sealed.status == "unfit":
+            sealed = None  # by what the method says now, it has a place
         missing = [one for one in fit.questions if not store.answers_path(spec.id, one.protocol, one.digest).exists()]
         if sealed and (sealed.status != "done" or not missing):
             return sealed
@@ -110,6 +116,15 @@ def run_one(
         if record != sealed:
             store.seal(record)
         return record
+
+
+def _unfit(fit: FitPlan, store: Store) -> FitRecord:
+    """The record of a fit that has no place in its model; nothing is loaded for it."""
+    spec = fit.spec
+    store.begin(spec)
+    record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "unfit", fit.unfit, versions=_versions())
+    store.seal(record)
+    return record
 
 
 def _kept_record(store: Store, fit: str, runtime: Runtime) -> FitRecord | None:
@@ -210,7 +225,7 @@ def _answered_floor(
                     asked = one.question
                     card, pool = suite.tasks[asked.task].card, suite.evaluation[asked.task]
                     prediction = floor.answer(card, inputs[asked.task, asked.instance], pool)
-                    reply = {"prediction": prediction, "prompt_tokens": 0, "truncated": False, "too_long": False}
+                    reply = Reply(prediction, prompt_tokens=0, truncated=False, too_long=False)
                     answers.append(_scored(spec.id, one, reply, suite))
                 store.write_answers(spec.id, questions.protocol, questions.digest, answers)
         return record
@@ -226,13 +241,14 @@ def _tune(bench: Bench, record: FitRecord) -> FitRecord:
     spec, suite, folder = bench.spec, bench.suite, bench.folder
     tasks = spec.mixture.tasks
     trainer = trainer_of(bench, {task: suite.training[task] for task in tasks})
-    probe = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks)
     points = _CONFLICT_POINTS[bench.runtime.conflict]
+    chosen = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks) if points else {}
+    probe = {task: trainer.encode_instances(task, instances) for task, instances in chosen.items()}
 
     def measure(point: float) -> None:
         bench.watcher.on_stage("measuring the gradient conflict")
         with guarded("measure"):
-            found = measure_conflict(trainer, probe)
+            found = measure_conflict(trainer.task_losses, trainer.rule, probe, spec.seed)
         if found is not None:
             # Kept at once: a run that is killed later does not come back to this point.
             write_frame(folder / "conflict" / f"{point}.parquet", found.pairs)
@@ -361,7 +377,7 @@ def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence
     """Answer every prompt once, whichever protocols ask it, and write each protocol's rows; notes for the record."""
     fit, spec = bench.spec.id, bench.spec
     bench.watcher.on_stage("answering")
-    known = store.predictions(fit)
+    known = store.replies(fit)
     ranking = any(questions.ranked for questions in sets)
 
     def lacking(one: Rendered) -> bool:
@@ -369,14 +385,14 @@ def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence
         if (reply := known.get(_key(one))) is None:
             return True
         closed = bench.suite.tasks[one.question.task].card.labels is not None
-        return ranking and closed and not reply["too_long"] and not isinstance(reply.get("ranked"), str)
+        return ranking and closed and not reply.too_long and reply.ranked is None
 
     todo = list({_key(one): one for questions in sets for one in questions.rendered if lacking(one)}.values())
     kept = 0
-    pending: list[dict[str, Any]] = []
+    pending: dict[PromptKey, Reply] = {}
 
     def keep(replies: Mapping[int, Reply]) -> None:
-        pending.extend(_prediction(todo[index], reply) for index, reply in replies.items())
+        pending.update({_key(todo[index]): reply for index, reply in replies.items()})
         if len(pending) >= _ROWS_AT_ONCE:
             flush()
         bench.watcher.on_answers(kept + len(pending), len(todo))
@@ -385,8 +401,8 @@ def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence
         nonlocal kept
         kept += len(pending)
         if pending:
-            store.add_predictions(fit, pending)
-            known.update({(row["task"], row["prompt_sha"]): row for row in pending})
+            store.add_replies(fit, pending)
+            known.update(pending)
             pending.clear()
 
     asked = [Asked(bench.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
@@ -408,18 +424,18 @@ def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence
     return answerer.notes
 
 
-def _ranked(questions: QuestionSet, known: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _ranked(questions: QuestionSet, known: Mapping[PromptKey, Reply]) -> dict[str, list[Any]]:
     """Columns: the likeliest label of every question, and its exact match; missing where there are no labels."""
-    found = [(one, known[_key(one)].get("ranked")) for one in questions.rendered]
+    found = [(one, known[_key(one)].ranked) for one in questions.rendered]
     return {
-        "ranked": [label if isinstance(label, str) else None for _, label in found],
+        "ranked": [label for _, label in found],
         "ranked_exact_match": [
-            metrics.exact_match(label, one.targets) if isinstance(label, str) else float("nan") for one, label in found
+            metrics.exact_match(label, one.targets) if label is not None else float("nan") for one, label in found
         ],
     }
 
 
-def _key(one: Rendered) -> tuple[str, str]:
+def _key(one: Rendered) -> PromptKey:
     return one.question.task, one.prompt_sha
 
 
@@ -429,12 +445,8 @@ def _group(one: Rendered) -> str:
     return "with history" if question.history else f"{question.task}|{question.format}"
 
 
-def _prediction(one: Rendered, reply: Reply) -> dict[str, Any]:
-    return {"task": one.question.task, "prompt_sha": one.prompt_sha, **asdict(reply)}
-
-
-def _scored(fit: str, one: Rendered, reply: Mapping[str, Any], suite: SuiteData) -> Answer:
-    question, prediction = one.question, reply["prediction"]
+def _scored(fit: str, one: Rendered, reply: Reply, suite: SuiteData) -> Answer:
+    question, prediction = one.question, reply.prediction
     exact_match = metrics.exact_match(prediction, one.targets)
     rouge_l = metrics.rouge_l(prediction, one.targets)
     return Answer(
@@ -455,6 +467,6 @@ def _scored(fit: str, one: Rendered, reply: Mapping[str, Any], suite: SuiteData)
         exact_match=exact_match,
         rouge_l=rouge_l,
         score=metrics.score(suite.tasks[question.task].card, exact_match, rouge_l),
-        prompt_tokens=int(reply["prompt_tokens"]),
-        truncated=bool(reply["truncated"] or reply["too_long"]),
+        prompt_tokens=reply.prompt_tokens,
+        truncated=reply.truncated or reply.too_long,
     )

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from snibench.base.errors import UsageError
 from snibench.base.hashing import derive_seed
-from snibench.base.types import TaskCard
+from snibench.base.types import ModelInfo, TaskCard
 from snibench.contracts import Encode
 from snibench.engine.backbone import base_of
 from snibench.engine.packing import Batch
-from snibench.engine.soft_prompts import insert_prompt
+from snibench.engine.soft_prompts import insert_prompt, no_place_for_prompt
 from snibench.methods.base import BaseMethod, attach_all, attach_lora
 
 
@@ -57,6 +57,10 @@ class UnifiedPrompt(BaseMethod):
         if settings.adapter == "lora":
             return "lora", {"r": settings.r, "alpha": settings.alpha, "dropout": settings.dropout}
         return ("full", {}) if settings.adapter == "full" else None
+
+    def unfit(self, info: ModelInfo) -> str | None:
+        """Soft tokens have no place where every layer embeds tokens by itself."""
+        return no_place_for_prompt(info) if self.settings.adapter in {"prompt", "gated-prompt"} else super().unfit(info)
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with LoRA, with soft tokens, or all of it trainable."""

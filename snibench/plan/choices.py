@@ -13,6 +13,7 @@ from snibench.base.errors import UsageError, unknown
 from snibench.base.hashing import file_digest
 from snibench.base.registry import METHODS, RULES, Registry
 from snibench.base.settings import changed_settings, make_settings
+from snibench.base.types import ModelInfo
 from snibench.contracts import Floor, NoSettings
 from snibench.plan.request import RunRequest, split_rule
 
@@ -49,6 +50,14 @@ def method_choices(request: RunRequest) -> list[Choice]:
     for choice in [*around, *asked]:
         found.setdefault(choice.label, choice)
     return list(found.values())
+
+
+def why_unfit(choice: Choice, info: ModelInfo) -> str:
+    """The method's own sentence why it has no place in the model; empty where it has, and for floors."""
+    if choice.floor:
+        return ""
+    kind = METHODS.get(choice.name)
+    return kind(kind.Settings(**choice.settings)).unfit(info) or ""
 
 
 def _check_settings(given: Mapping[str, str], choices: Sequence[Choice]) -> None:

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from snibench import __version__
 from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
-from snibench.base.types import FitSpec, Mixture, Question, Recipe, SuiteData
+from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
+from snibench.base.version import __version__
 from snibench.contracts import Protocol
-from snibench.models.find import ModelSource, find_model, parameter_count
-from snibench.plan.choices import Choice, method_choices
+from snibench.models.find import ModelSource, find_model
+from snibench.plan.choices import Choice, method_choices, why_unfit
 from snibench.plan.learning_rates import default_learning_rate
 from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest, split_rule
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
-ENGINE = 4
+ENGINE = 5
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class FitPlan:
     spec: FitSpec
     questions: tuple[QuestionSet, ...]
     notes: tuple[str, ...] = ()  # for the record
+    unfit: str = ""  # why the method has no place in the model: then nothing is tuned and nothing answered
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Plan:
     baseline: str | None  # label
     notes: tuple[str, ...]
     same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
+    # Of every protocol, resolved: what planned its questions also measures their answers.
+    protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
 def plan(request: RunRequest) -> Plan:
@@ -51,7 +54,7 @@ def plan(request: RunRequest) -> Plan:
     protocols = {name: _protocol(name, request) for name in request.protocols}
     choices = method_choices(request)
     train_format = FORMATS.get(request.train_format)()
-    source = find_model(request.model, trust_remote_code=request.trust_remote_code)
+    source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
     render = QuestionRenderer(suite, source)
     render.format(request.train_format, train_format)
@@ -60,9 +63,11 @@ def plan(request: RunRequest) -> Plan:
     for name, protocol in protocols.items():
         for ask in protocol.plan(suite, request.limit):
             asks.setdefault(ask.mixture, {}).setdefault(name, []).extend(ask.questions)
+    reasons = {choice.label: why_unfit(choice, source.info) for choice in choices}
     specs: dict[str, FitSpec] = {}
     shots: dict[str, int] = {}
     same: dict[str, str] = {}
+    unfit: dict[str, str] = {}
     told: dict[str, dict[Mixture, None]] = {}  # fit -> the asks that it answers, each once
     for mixture in asks:
         for choice in choices:
@@ -72,6 +77,7 @@ def plan(request: RunRequest) -> Plan:
                 if first.label != choice.label:
                     same[choice.label] = first.label
                 shots[spec.id] = choice.shots
+                unfit[spec.id] = reasons[choice.label]
                 told.setdefault(spec.id, {})[mixture] = None
 
     @cache
@@ -82,14 +88,18 @@ def plan(request: RunRequest) -> Plan:
             if (questions := list(dict.fromkeys(one for mixture in mixtures for one in asks[mixture].get(name, ()))))
         )
 
-    fits = tuple(FitPlan(spec, question_sets(tuple(told[fit]), shots[fit])) for fit, spec in specs.items())
+    fits = tuple(
+        FitPlan(spec, question_sets(tuple(told[fit]), shots[fit]), unfit=unfit[fit]) for fit, spec in specs.items()
+    )
     wanted = split_rule(request.baseline or "")
     baseline = next((choice.label for choice in choices if (choice.name, choice.rule) == wanted), None)
     baseline = same.get(baseline, baseline) if baseline else None
     twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
-    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *twins])
-    return Plan(fits, suite, source, baseline, tuple(notes), same)
+    skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
+    settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
+    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *twins, *skipped])
+    return Plan(fits, suite, source, baseline, tuple(notes), same, settings)
 
 
 def _spec(
@@ -102,7 +112,7 @@ def _spec(
     elif not recipe.learning_rate:
         # Of the method that it is: two names of one fit have one rate.
         name, settings = (twin["method"], twin["settings"]) if (twin := choice.twin) else (choice.name, choice.settings)
-        rate = default_learning_rate(name, settings, parameter_count(source.folder))
+        rate = default_learning_rate(name, settings, source.info.parameters)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     rules = {key: value for key, value in choice.source.items() if key.startswith("rule_")}
@@ -129,7 +139,7 @@ def _spec(
 
 def _protocol(name: str, request: RunRequest) -> Protocol:
     kind = PROTOCOLS.get(name)
-    settings = kind.quick if request.profile == "quick" else kind.Settings()
+    settings = kind.Settings() if request.profile.full else kind.quick
     changes = request.protocol_settings.get(name, {})
     protocol: Protocol = kind(dataclasses.replace(settings, **changes))
     return protocol

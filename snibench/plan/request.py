@@ -10,9 +10,26 @@ from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
 from snibench.base.types import Recipe, SuiteRequest
 
-QUICK_STEPS = 90
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Budgets that belong together. ``full``: protocols take their full budget, not their quick one.
+
+    ``threads`` of the processor for one fit, so that rows do not depend on how many fits run side by side; None = all
+    that the library takes.
+    """
+
+    name: str
+    steps: int
+    conflict_tasks: int
+    full: bool
+    threads: int | None = None
+
+
+QUICK = Profile("quick", steps=90, conflict_tasks=8, full=False, threads=1)
 # Two epochs over 100 instances of each of the 756 official training tasks, 32 instances a step.
-PAPER_STEPS = 4725
+PAPER = Profile("paper", steps=4725, conflict_tasks=16, full=True)
+PROFILES: Mapping[str, Profile] = {one.name: one for one in (QUICK, PAPER)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +39,22 @@ class RunRequest:
     methods: tuple[str, ...]
     suite: SuiteRequest
     model: str
+    revision: str = ""  # of a hub model: branch, tag or commit
     rule: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)  # for the methods asked for, not the baseline
     baseline: str | None = "unified-prompt"
     protocols: tuple[str, ...] = ("gap", "formats", "combos")
     protocol_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    profile: str = "quick"
+    profile: Profile = QUICK
     train_format: str = "definition"
     seeds: tuple[int, ...] = (0, 1, 2)
-    recipe: Recipe = Recipe(steps=QUICK_STEPS)  # noqa: RUF009 (frozen); learning_rate 0 = the method's own
+    recipe: Recipe = Recipe(steps=QUICK.steps)  # noqa: RUF009 (frozen); learning_rate 0 = the method's own
     limit: int | None = None
     rank_labels: bool = False  # store the likeliest label of closed tasks beside what is said
-    precision: str = "float32"
+    precision: str = "float32"  # or "bfloat16", or "auto": as the device can
     trust_remote_code: bool = False
+    trials: int = 1  # learning rates tried for each method; 1 = the default, nothing is tried
+    trial_steps: int | None = None  # None = as many as a fit's
 
 
 def split_rule(name: str) -> tuple[str, str]:

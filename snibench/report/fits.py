@@ -39,7 +39,7 @@ def floors(results: Results) -> list[str]:
 
 def shown_as(results: Results, label: str) -> str:
     """The label under which the fits of ``label`` are shown: another method's, where the two are one."""
-    return str(results.manifest.get("same", {}).get(label, label))
+    return results.manifest.same.get(label, label)
 
 
 def finished(results: Results) -> list[str]:
@@ -65,10 +65,11 @@ def done(results: Results) -> list[tuple[FitRecord, FitSpec]]:
 
 
 def on_most_tasks(results: Results) -> list[tuple[FitRecord, FitSpec]]:
-    """Finished fits on the largest set of tasks: not those on folds or on combos, where there are others."""
+    """Finished fits on the largest set of tasks, equally weighted: none on folds or on mixtures of two families."""
     fits = done(results)
-    largest = max((frozenset(spec.mixture.tasks) for _, spec in fits), key=len, default=frozenset())
-    return [pair for pair in fits if frozenset(pair[1].mixture.tasks) == largest]
+    mixtures = [spec.mixture for _, spec in fits]
+    largest = max(mixtures, key=lambda mixture: (len(mixture.tasks), not mixture.weights), default=None)
+    return [pair for pair in fits if pair[1].mixture == largest]
 
 
 # ------------------------------------------------------------------------------------- failures
@@ -266,7 +267,7 @@ def run_notes(results: Results) -> tuple[str, ...]:
 def _twin_notes(results: Results) -> list[str]:
     return [
         f"{label} is the same fit as {first}: tuned once, shown under that name."
-        for label, first in results.manifest.get("same", {}).items()
+        for label, first in results.manifest.same.items()
     ]
 
 

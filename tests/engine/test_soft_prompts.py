@@ -8,15 +8,16 @@ from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_mod
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from snibench.base.errors import ModelError
+from snibench.base.types import ModelInfo
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import base_of, virtual_tokens
 from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import make_batch
-from snibench.engine.soft_prompts import insert_prefix, insert_prompt
+from snibench.engine.soft_prompts import insert_prefix, insert_prompt, no_place_for_prefix
 from snibench.engine.tokens import Encoder
 from snibench.methods.base import BaseMethod
-from snibench.methods.unified_prompt import UnifiedPrompt
+from snibench.methods.unified_prompt import UnifiedPrompt, UnifiedPromptSettings
 
 COUNT = 5
 
@@ -85,7 +86,7 @@ def test_virtual_tokens_stand_before_every_prompt_and_are_not_counted(kind, make
 def test_the_loss_and_its_gradient_are_those_of_pefts_own_forward_pass(kind, make_trainer, shake, llama_folder) -> None:
     trainer = shake(attached(make_trainer, kind))
     groups = drawn(trainer)
-    losses = trainer.method.losses(trainer.model, trainer._batch(groups, range(len(groups))))
+    losses = trainer.method.losses(trainer.model, trainer.task_losses.batch(groups))
     losses.sum().backward()
     ours = [parameter.grad.clone() for parameter in trainer.named.values()]
 
@@ -234,7 +235,7 @@ def test_the_gates_do_not_read_the_answer(make_trainer, shake) -> None:
         make_batch(
             [("task0", trainer.encoder.pairs([one.prompt for one in rendered], ["red", answer]))],
             trainer.backbone,
-            pack=trainer.pack,
+            pack=trainer.task_losses.pack,
         )
         for answer in ("red", "rot")
     ]
@@ -260,5 +261,37 @@ def test_soft_tokens_start_as_words(make_trainer) -> None:
     vectors = trainer.method._prompt.P
     assert vectors.shape == (20, 32)
     assert all((table == vector).all(1).any() for vector in vectors)
-    batch = trainer._batch(drawn(trainer), range(3))
+    batch = trainer.task_losses.batch(drawn(trainer))
     assert torch.isfinite(target_nll(target_logits(trainer.model, batch), batch)).all()
+
+
+def info_of(**config):
+    return ModelInfo(
+        {"architectures": ["AModel"], **config},
+        {"model.layers.0.self_attn.k_proj.weight": (8, 8), "model.layers.0.self_attn.v_proj.weight": (8, 8)},
+        128,
+    )
+
+
+@pytest.mark.parametrize("adapter", ["prompt", "gated-prompt", "lora", "full"])
+def test_soft_prompts_are_unfit_where_every_layer_embeds_tokens(adapter) -> None:
+    method = UnifiedPrompt(UnifiedPromptSettings(adapter=adapter))
+    reason = method.unfit(info_of(hidden_size_per_layer_input=64))
+    assert (reason is not None) == ("prompt" in adapter)
+    assert reason is None or "AModel" in reason
+    assert method.unfit(info_of()) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "word"),
+    [
+        ({"model_type": "t5"}, "encoder-decoder"),
+        ({"text_config": {"num_kv_shared_layers": 2}}, "share"),
+        ({"hidden_size_per_layer_input": 8}, "one table of embeddings"),
+    ],
+)
+def test_a_prefix_is_unfit_without_keys_and_values_of_every_layer(config, word) -> None:
+    assert word in (no_place_for_prefix(info_of(**config)) or "")
+    assert no_place_for_prefix(info_of()) is None
+    fused = ModelInfo({"model_type": "gpt2"}, {"h.0.attn.c_attn.weight": (8, 24)}, 192)
+    assert "k_proj" in (no_place_for_prefix(fused) or "")

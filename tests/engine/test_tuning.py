@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snibench.base.types import Mixture, Recipe
-from snibench.engine import tuning
-from snibench.engine.tuning import Diverged, Interrupted, plan_steps
+from snibench.engine.sampling import plan_steps
+from snibench.engine.tuning import Diverged, Interrupted
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
@@ -183,14 +183,13 @@ def test_one_instance_that_does_not_fit_is_the_end(make_trainer, tmp_path, monke
 
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tokens=st.integers(1, 4000), rows=st.none() | st.integers(1, 5), seed=st.integers(0, 99))
-def test_the_gradient_is_the_same_whatever_the_micro_batch(tokens, rows, seed, two_trainers, monkeypatch) -> None:
+def test_the_gradient_is_the_same_whatever_the_micro_batch(tokens, rows, seed, two_trainers) -> None:
     whole, parts = two_trainers
     rng = random.Random(seed)
     drawn = [(f"task{number}", tuple(rng.sample(range(40), 3))) for number in rng.sample(range(6), rng.randint(1, 5))]
     for trainer, limits in ((whole, (1 << 20, None)), (parts, (tokens, rows))):
-        monkeypatch.setitem(tuning._TOKENS_AT_ONCE, "cpu", limits[0])
-        trainer._rows = limits[1]
-        trainer.backward(trainer.encode(drawn))
+        trainer.task_losses.tokens_at_once, trainer.task_losses.rows = limits
+        trainer.updater.backward(trainer.encode(drawn))
     for a, b in zip(whole.named.values(), parts.named.values(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
 

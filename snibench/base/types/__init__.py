@@ -2,32 +2,46 @@
 
 from snibench.base.types.data import Combo, Example, Instance, Metric, SuiteData, SuiteRequest, Task, TaskCard
 from snibench.base.types.fits import FitRecord, FitSpec, Json, ModelRef, RateSchedule, Recipe, Stage, Status
+from snibench.base.types.frames import METHOD, Column, Frame, Unit
+from snibench.base.types.models import ModelInfo
 from snibench.base.types.prompts import Prompt, Segment, SegmentKind
-from snibench.base.types.questions import Answer, Ask, Mixture, Question, Turn
+from snibench.base.types.questions import Answer, Ask, Mixture, PromptKey, Question, Reply, Turn
+from snibench.base.types.runs import Manifest, Search, SuiteRef, Trial
 
 __all__ = [
+    "METHOD",
     "Answer",
     "Ask",
+    "Column",
     "Combo",
     "Example",
     "FitRecord",
     "FitSpec",
+    "Frame",
     "Instance",
     "Json",
+    "Manifest",
     "Metric",
     "Mixture",
+    "ModelInfo",
     "ModelRef",
     "Prompt",
+    "PromptKey",
     "Question",
     "RateSchedule",
     "Recipe",
+    "Reply",
+    "Search",
     "Segment",
     "SegmentKind",
     "Stage",
     "Status",
     "SuiteData",
+    "SuiteRef",
     "SuiteRequest",
     "Task",
     "TaskCard",
+    "Trial",
     "Turn",
+    "Unit",
 ]

@@ -76,7 +76,8 @@ class FitSpec:
         return digest(fields)[:16]
 
 
-Status = Literal["done", "failed", "diverged", "interrupted"]
+# unfit: the method has no place in this model (``Method.unfit``), so nothing was tuned
+Status = Literal["done", "failed", "diverged", "interrupted", "unfit"]
 Stage = Literal["attach", "tune", "measure", "answer"]  # measure: the gradient conflict
 
 

@@ -47,6 +47,24 @@ class Ask:
     questions: tuple[Question, ...]
 
 
+PromptKey = tuple[str, str]  # task, SHA-256 of the prompt: the same prompt is answered once, whoever asks it
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A model's answer to one prompt. ``prediction``: stripped.
+
+    A prompt that does not fit the input limit is not answered: ``too_long``. ``ranked``: the likeliest label of a
+    closed task, None where none was asked for.
+    """
+
+    prediction: str
+    prompt_tokens: int
+    truncated: bool
+    too_long: bool
+    ranked: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One row on disk. Field order is column order."""

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snibench.base.types import Prompt, TaskCard
+from snibench.base.types import Prompt, Reply, TaskCard
 from snibench.contracts import Method
 from snibench.engine.backbone import Backbone
 from snibench.engine.decoding.lean import LeanModel, why_not_lean
 from snibench.engine.decoding.ranking import Branch, Labels, label_scores, labels_after
 from snibench.engine.decoding.reading import LEAST_PREFIX, Reading, Row
 from snibench.engine.decoding.stock import StockDecoder
-from snibench.engine.tokens import Encoded, Encoder, common_prefix
+from snibench.engine.tokens import Encoded, Encoder, common_prefix, last_word
 
 # Bytes that the keys and values of one round may take, and its rows.
 _MOST_BYTES = {"cpu": 1 << 30, "cuda": 8 << 30}
@@ -39,20 +39,6 @@ class Asked:
     card: TaskCard
     prompt: Prompt
     group: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """``prediction``: stripped. A prompt that does not fit the input limit is not answered: ``too_long``.
-
-    ``ranked``: the likeliest of a closed task's labels (``ranking``), None where none was asked for.
-    """
-
-    prediction: str
-    prompt_tokens: int
-    truncated: bool
-    too_long: bool
-    ranked: str | None = None
 
 
 # What a row said, and its likeliest label.
@@ -106,7 +92,7 @@ class Answerer:
         return [replies[index] for index in range(len(asked))]
 
     def _text(self, card: TaskCard, ids: Sequence[int]) -> str:
-        if ids and ids[-1] == self.backbone.tokenizer.eos_token_id:
+        if ids and ids[-1] in self.backbone.ends:
             ids = ids[:-1]
         text: str = self.backbone.tokenizer.decode(ids, skip_special_tokens=True)
         # A blank before the first word belongs to the format; a newline there is an answer's end all the same.
@@ -114,7 +100,7 @@ class Answerer:
 
     def _ends(self, card: TaskCard, token: int) -> bool:
         """Whether ``token`` is an answer's last."""
-        if token == self.backbone.tokenizer.eos_token_id:
+        if token in self.backbone.ends:
             return True
         return token in self._newlines and not _may_hold_newline(card)
 
@@ -141,10 +127,10 @@ class Answerer:
         """Per row the labels to rank, if that is wanted."""
         if not self.rank_labels:
             return [None] * len(cards)
-        known: dict[tuple[str, bool], Labels | None] = {}
+        known: dict[tuple[str, str], Labels | None] = {}
         found = []
         for card, one in zip(cards, encoded, strict=True):
-            key = card.name, one.prompt.text[-1:].isspace()  # all that their tokens hang on
+            key = card.name, last_word(one.prompt.text)  # all that their tokens depend on
             if key not in known:
                 known[key] = labels_after(one.prompt, card, self.encoder)
             found.append(known[key])

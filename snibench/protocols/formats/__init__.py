@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from snibench.base.types import Ask, Mixture, SuiteData
+from snibench.base.types import Ask, Frame, Mixture, SuiteData
 from snibench.contracts import Protocol
 from snibench.protocols.choice import chosen_tasks, held_out_questions
+from snibench.protocols.formats.columns import FRAMES
 from snibench.protocols.formats.measures import REFERENCE, format_frames
 from snibench.protocols.formats.settings import PAPER, QUICK, Settings
 
@@ -26,6 +27,8 @@ class Formats(Protocol):
     Settings: ClassVar[type] = Settings
     quick: ClassVar[Any] = QUICK
     version: ClassVar[int] = 1
+    title: ClassVar[str] = "Instruction formats"
+    frames: ClassVar[Mapping[str, Frame]] = FRAMES
 
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
         """One fit on all seen tasks; the head of every chosen task's pool in every format."""
