@@ -21,7 +21,7 @@ from snibench.base.registry import METHODS
 from snibench.cli.progress import search_work, watching
 from snibench.contracts import Floor
 from snibench.fits.run import RunWatcher, planned_with_rates, runtime_from
-from snibench.plan.learning_rates import TABLE, rate_name
+from snibench.plan.learning_rates import TABLE
 from snibench.plan.options import request_from
 from snibench.plan.request import QUICK
 from snibench.store import Store, write_whole
@@ -62,11 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     watcher = RunWatcher(searching=lambda made: watching(Console(), search_work(made.fits, given.trials, None)))
     runtime = runtime_from({"device": given.device}, request.profile)
     made, searches = planned_with_rates(request, Store(given.output_dir), runtime, watcher)
-    rates = {
-        rate_name(fit.spec.method, fit.spec.settings): fit.spec.recipe.learning_rate
-        for fit in made.fits
-        if fit.spec.recipe.steps
-    }
+    rates = {fit.spec.method: fit.spec.recipe.learning_rate for fit in made.fits if fit.spec.recipe.steps}
     how = f"suite {made.suite.name}, model {made.model.ref.digest[:12]}, {given.trials} trials of {given.steps} steps"
     _write(given.table, rates, made.model.info.parameters, f"{how} ({', '.join(kinds)})" if given.method else how)
     print(f"{how}\n\n| method | rate | loss | at the default | |\n| --- | --- | --- | --- | --- |")

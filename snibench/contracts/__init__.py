@@ -122,17 +122,12 @@ class Method(ABC):
 
     Settings: ClassVar[type] = NoSettings  # a frozen dataclass; every field is a --set key and part of the fit id
     trains: ClassVar[bool] = True  # False: the base model as it is, answered once for all seeds
-    shares_prefixes: bool = True  # False: one row per instance, where packing would change the result
+    shares_prefixes: ClassVar[bool] = True  # False: one row per instance, where packing would change the result
 
     shots: int = 0  # positive examples put into every prompt that is answered (`formats.base.with_shots`)
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
-
-    @classmethod
-    def same_as(cls, settings: Any) -> tuple[str, Mapping[str, Any]] | None:
-        """Name and settings of the registered method that this one is under ``settings``: the two share their fits."""
-        return None
 
     def unfit(self, info: ModelInfo) -> str | None:
         """Why this method has no place in the model, as one sentence; None where it has.
@@ -231,6 +226,13 @@ class Protocol(ABC):
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
+
+    def check(self) -> None:  # noqa: B027 (optional hook)
+        """Called before anything is loaded.
+
+        Raises:
+            UsageError: If the settings name what is not installed.
+        """
 
     @abstractmethod
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:

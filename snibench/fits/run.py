@@ -126,11 +126,11 @@ def manifest_of(made: Plan, searches: Sequence[Search]) -> Manifest:
     return Manifest(
         fits=tuple(fit.spec.id for fit in made.fits),
         labels={fit.spec.id: fit.spec.label for fit in made.fits},
-        same=made.same,
         question_sets={fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
         protocol_versions={part.protocol: part.version for fit in made.fits for part in fit.questions},
         protocol_settings=made.protocol_settings,
         suite=SuiteRef(made.suite.name, made.suite.digest, made.suite.notes),
         baseline=made.baseline,
         searches=tuple(search for search in searches if search.trials),
+        notes=made.aliases,
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import filter as matching
 from typing import Any, Literal, TypedDict
 
 from snibench.base.errors import UsageError
-from snibench.base.registry import FORMATS
 from snibench.base.types import Recipe, SuiteRequest
 from snibench.base.types.fits import RateSchedule
 from snibench.plan.request import PAPER, PROFILES, QUICK, RunRequest
+
+# Option -> the setting of a protocol that it is short for.
+SHORT = {"gap": "gap.modes", "combos": "combos.modes", "pairs": "combos.pairs", "formats": "formats.formats"}
 
 
 class RequestOptions(TypedDict, total=False):
@@ -19,6 +20,8 @@ class RequestOptions(TypedDict, total=False):
     baseline: str | None  # None: neither baseline, nor untuned model, nor floors
     rule: str
     settings: Mapping[str, Any]
+    settings_everywhere: Mapping[str, Any]
+    ablate: bool
     suite: str | None
     data: str | None
     split: str | None
@@ -70,7 +73,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         **per_step,
         **_some(given, "schedule", "max_input", "max_output"),
     )
-    changed = _some(given, "revision", "rule", "settings", "train_format", "limit", "rank_labels", "trust_remote_code")
+    changed = _some(given, "revision", "rule", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate")
     changed |= {name: tuple(value) for name, value in _some(given, "protocols", "seeds").items() if value}
     if "baseline" in options:
         changed["baseline"] = options["baseline"]
@@ -78,7 +81,8 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         methods=tuple(methods),
         suite=suite,
         model=given.get("model", "tiny"),
-        protocol_settings=_protocol_settings(given),
+        settings={**_short(given), **given.get("settings", {})},
+        everywhere=given.get("settings_everywhere", {}),
         profile=profile,
         recipe=recipe,
         trials=trials,
@@ -102,13 +106,6 @@ def _suite(given: Mapping[str, Any]) -> SuiteRequest:
     )
 
 
-def _protocol_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the options change about a protocol, by its name."""
-    patterns = given.get("formats", ())
-    formats = dict.fromkeys(name for text in patterns for name in (matching(FORMATS.names(), text) or [text]))
-    changes = {
-        "formats": {"formats": tuple(formats)},
-        "gap": {"modes": tuple(given.get("gap", ()))},
-        "combos": {"modes": tuple(given.get("combos", ())), "pairs": tuple(given.get("pairs", ()))},
-    }
-    return {name: {key: value for key, value in changed.items() if value} for name, changed in changes.items()}
+def _short(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that options of their own are short for."""
+    return {key: tuple(given[option]) for option, key in SHORT.items() if given.get(option)}

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
+from snibench.base.registry import FORMATS, SUITES
 from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
 from snibench.base.version import __version__
-from snibench.contracts import Protocol
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, method_choices, why_unfit
 from snibench.plan.learning_rates import default_learning_rate
+from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet
-from snibench.plan.request import RunRequest, split_rule
+from snibench.plan.request import RunRequest
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
 ENGINE = 5
@@ -40,7 +40,7 @@ class Plan:
     model: ModelSource
     baseline: str | None  # label
     notes: tuple[str, ...]
-    same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
+    aliases: tuple[str, ...] = ()  # one sentence for each further name of a method that is asked for
     # Of every protocol, resolved: what planned its questions also measures their answers.
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
@@ -51,8 +51,9 @@ def plan(request: RunRequest) -> Plan:
     Raises:
         SnibenchError: If a name, setting, file or model cannot be used.
     """
-    protocols = {name: _protocol(name, request) for name in request.protocols}
-    choices = method_choices(request)
+    protocols = protocols_of(request)
+    chosen = method_choices(request)
+    choices = chosen.methods
     train_format = FORMATS.get(request.train_format)()
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
@@ -91,15 +92,14 @@ def plan(request: RunRequest) -> Plan:
     fits = tuple(
         FitPlan(spec, question_sets(tuple(told[fit]), shots[fit]), unfit=unfit[fit]) for fit, spec in specs.items()
     )
-    wanted = split_rule(request.baseline or "")
-    baseline = next((choice.label for choice in choices if (choice.name, choice.rule) == wanted), None)
+    baseline = chosen.baseline
     baseline = same.get(baseline, baseline) if baseline else None
-    twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
+    aliases = tuple(f"{label} is {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
-    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *twins, *skipped])
-    return Plan(fits, suite, source, baseline, tuple(notes), same, settings)
+    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *chosen.notes, *aliases, *skipped])
+    return Plan(fits, suite, source, baseline, tuple(notes), aliases, settings)
 
 
 def _spec(
@@ -110,13 +110,9 @@ def _spec(
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        # Of the method that it is: two names of one fit have one rate.
-        name, settings = (twin["method"], twin["settings"]) if (twin := choice.twin) else (choice.name, choice.settings)
-        rate = default_learning_rate(name, settings, source.info.parameters)
+        rate = default_learning_rate(choice.name, source.info.parameters)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
-    rules = {key: value for key, value in choice.source.items() if key.startswith("rule_")}
-    twin = choice.twin and {**choice.twin, "source": {**choice.twin["source"], **rules, **engine}}
     return FitSpec(
         method=choice.name,
         rule=choice.rule,
@@ -133,13 +129,4 @@ def _spec(
         precision=request.precision,
         label=choice.label,
         floor=choice.floor,
-        twin=twin,
     )
-
-
-def _protocol(name: str, request: RunRequest) -> Protocol:
-    kind = PROTOCOLS.get(name)
-    settings = kind.Settings() if request.profile.full else kind.quick
-    changes = request.protocol_settings.get(name, {})
-    protocol: Protocol = kind(dataclasses.replace(settings, **changes))
-    return protocol

@@ -20,9 +20,9 @@ from snibench.report.fits import (
     failed_tables,
     finished,
     floors,
+    label_of,
     labels,
     run_notes,
-    shown_as,
     title,
 )
 from snibench.report.layouts import METHOD, ordered, present, summary_columns
@@ -80,7 +80,7 @@ def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]
     """The baseline's label, empty if there is none, and a note if it is not the one that the run asked for."""
     there = [label for label in finished(results) if label not in floors(results)]
     if asked is not None:
-        asked = shown_as(results, asked)
+        asked = label_of(results, asked)
         if asked not in there:
             raise unknown("baseline", asked, there)
         return asked, ()

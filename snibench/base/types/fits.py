@@ -56,9 +56,6 @@ class FitSpec:
     precision: str  # "float32" or "bfloat16"
     label: str  # what tables call it
     floor: bool = False  # answers without a model: shown, but no part of tests and ranks
-    twin: Mapping[str, Json] | None = (
-        None  # method, settings and source of the method that this one is under its settings
-    )
     rule_settings: Mapping[str, Json] = field(default_factory=dict)  # every setting of a rule that is named, resolved
 
     @property
@@ -69,7 +66,8 @@ class FitSpec:
         fields = asdict(self)
         for name in ("suite", "label", "floor"):
             fields.pop(name)
-        fields |= fields.pop("twin") or {}
+        if "object" in fields["source"]:  # two names of one class are one method
+            fields.pop("method")
         if not fields["rule_settings"]:
             fields.pop("rule_settings")
         fields["model"].pop("spec")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from snibench.base.types import Ask, Frame, Mixture, SuiteData
 from snibench.contracts import Protocol
+from snibench.protocols.choice import check_formats
 from snibench.protocols.combos import mixtures, streams
 from snibench.protocols.combos.columns import FRAMES
 from snibench.protocols.combos.pairs import combos_of
@@ -30,6 +31,10 @@ class Combos(Protocol):
     version: ClassVar[int] = 1
     title: ClassVar[str] = "Task combinations"
     frames: ClassVar[Mapping[str, Frame]] = FRAMES
+
+    def check(self) -> None:
+        """Raise UsageError if the format is not installed."""
+        check_formats([self.settings.format])
 
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
         """Mode ``switch``: one fit on all seen tasks. Mode ``train``: one for each mixture and each side alone.

@@ -9,6 +9,7 @@ import pandas as pd
 
 from snibench.base.types import Ask, Frame, SuiteData
 from snibench.contracts import Protocol
+from snibench.protocols.choice import check_formats
 from snibench.protocols.gap.columns import FRAMES
 from snibench.protocols.gap.crossfit import crossfit_asks, crossfit_frames, of_split
 from snibench.protocols.gap.settings import MODES, PAPER, QUICK, Settings
@@ -29,6 +30,10 @@ class Gap(Protocol):
     version: ClassVar[int] = 1
     title: ClassVar[str] = "Seen and unseen tasks"
     frames: ClassVar[Mapping[str, Frame]] = FRAMES
+
+    def check(self) -> None:
+        """Raise UsageError if the format is not installed."""
+        check_formats([self.settings.format])
 
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
         """One fit on all seen tasks, two on half of them for mode ``crossfit``; the head of every chosen task's pool.
