@@ -28,6 +28,7 @@ LIGHT = [
     "snibench.plan",
     "snibench.protocols",
     "snibench.report",
+    "snibench.samplers",
     "snibench.stats",
     "snibench.store",
     "snibench.testing",
@@ -71,7 +72,8 @@ WORDS = {
     *("question", "role", "chat", "json", "imperative", "abstract", "keyword", "uncertainty"),
 }
 # The defaults of a run are names, in one place; the room `testing` checks plugins with built-ins, `api` lists names.
-NAMES_ALLOWED = {"plan/defaults.py"}
+# Comparisons ask the questions of the three built-in protocols, each by a test of its own.
+NAMES_ALLOWED = {"plan/defaults.py", "report/comparison.py", "report/questions.py"}
 OWN_ROOMS = {"methods", "rules", "formats", "protocols", "data", "testing", "api"}
 LOOK_UP = re.compile(r"(method|rule|format|protocol|METHODS|RULES|FORMATS|PROTOCOLS|\bname)s?\b[\"'\])]*$")
 

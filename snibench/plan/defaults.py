@@ -3,7 +3,6 @@
 METHOD = "unified-prompt"  # the baseline
 BESIDE = ("untuned", "copy-input", "majority")  # the controls that stand in every table before the baseline
 PROTOCOLS = ("gap", "formats", "combos")
-COMPARED = "gap"  # the protocol on whose answers methods are compared with the baseline
 FORMAT = "definition"  # of the training prompts
 SUITE, SUITE_OF_DATA = "mini", "sni"
 MODEL = "tiny"
