@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
-from snibench.base.errors import DataError, ModelError
+from snibench.base.errors import DataError, ModelError, first_line
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Instance, ModelInfo, Prompt, Recipe, SuiteData, TaskCard
 from snibench.contracts import Format
-from snibench.models.find import ModelSource, first_line
+from snibench.models.find import ModelSource
 
 CountTokens = Callable[[Sequence[str]], Sequence[int]]
 
