@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from snibench.base.errors import StoreError
-from snibench.base.registry import PROTOCOLS
 from snibench.data.similarity import definition_similarity
 from snibench.protocols.panel import resampling, source_clusters
 from snibench.report.comparison import task_scores
 from snibench.report.fits import controls, facts, failed_fits, labels, run_notes, title
 from snibench.report.layouts import METHOD, ordered, present
+from snibench.report.measures import as_planned
 from snibench.report.values import Column, Report, Table, rows_digest
 from snibench.stats.correlation import rank_correlation
 
@@ -144,7 +144,7 @@ def combo_outcomes(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
             for combo, side, task in frame[["combo", "side", "task"]].itertuples(index=False)
         ]
         costs = frame[list(costs.columns)]
-    if (boxes := PROTOCOLS.get("combos")().measure(rows, results.tasks).get("combos")) is not None and len(boxes):
+    if (boxes := as_planned("combos", results).measure(rows, results.tasks).get("combos")) is not None and len(boxes):
         between = {
             combo: float(alike.loc[list(sides[combo, "A"]), list(sides[combo, "B"])].to_numpy().mean())
             for combo in switched["combo"].unique()
