@@ -10,7 +10,7 @@ import click
 
 from snibench.base.errors import MissingExtra, UsageError, unknown
 from snibench.cli.places import NewFile
-from snibench.cli.report import show_run
+from snibench.cli.report import show_results
 
 if TYPE_CHECKING:
     from snibench.base.types import Search
@@ -268,7 +268,7 @@ def run(**options: Any) -> int:
         return 0
     store = Store(options["output_dir"])
     results = run_all(request, store, runtime, _watcher(request, store))
-    show_run(store.root, results.manifest.baseline, json_path=options["json_file"])
+    show_results(results, results.manifest.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in results.records) else 1
 
 

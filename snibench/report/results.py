@@ -108,9 +108,9 @@ class Results:
 
 
 def load(folder: Path | str = "runs") -> Results:
-    """What the last run in ``folder`` asked for.
+    """What the runs in ``folder`` stored: the last one, and fits of earlier ones with its suite, model and recipe.
 
     Raises:
         StoreError: If the folder holds no run, or something in it is unreadable; names the file.
     """
-    return Results(load_results(Path(folder)))
+    return Results(load_results(Path(folder), earlier=True))
