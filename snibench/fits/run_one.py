@@ -49,6 +49,9 @@ class Runtime:
     """Where and how fits run; nothing here changes a weight or an answer but by rounding."""
 
     device: str = "cpu"
+    threads: int | None = None  # of the processor, for one fit; None = the library's own choice
+    executor: Literal["auto", "inline", "processes"] = "inline"
+    jobs: int | None = None  # fits side by side; None = the processor's cores
     batch_size: int | None = None
     conflict: Literal["off", "ends", "full"] = "ends"
     conflict_tasks: int = 16
@@ -64,6 +67,7 @@ class Watcher:
     on_stage: Callable[[str], None] = field(default=lambda stage: None)
     on_step: Callable[[Tuning, int], None] = field(default=lambda progress, steps: None)
     on_answers: Callable[[int, int], None] = field(default=lambda done, total: None)
+    on_end: Callable[[str], None] = field(default=lambda cause: None)  # "" unless it ended early
 
 
 @dataclass(frozen=True)
@@ -192,9 +196,10 @@ def attach(
     """The base model with the method's parameters in it; initial values come from the run's seed."""
     kind = METHODS.get(spec.method)
     method: Method = kind(kind.Settings(**spec.settings))
-    torch.manual_seed(derive_seed("initial values", spec.seed))
+    seed = derive_seed("initial values", spec.seed)
+    torch.manual_seed(seed)  # for libraries that draw from the default generator
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
-    model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input))
+    model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input), seed)
     return Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
 
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from snibench.protocols.panel import source_clusters
-from snibench.report.comparison import SIDES, task_scores
 from snibench.report.fits import done, only
 from snibench.report.layouts import METHOD
+from snibench.report.questions import Questions
 from snibench.report.values import Column, Table
 from snibench.stats.summary import summarise
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from snibench.base.types import FitSpec
     from snibench.store import Results
 
+SIDES = ("unseen", "seen")
 _NOTES = (
     "Δ: the method minus the method without the part, so that a part that helps is above zero; paired, with p values "
     "corrected by Holm over the parts of one method.",
@@ -36,11 +36,11 @@ def part_tables(results: Results) -> list[Table]:
         return []
     columns = [
         column
-        for split, title in (("unseen", "unseen"), ("held_out", "seen"))
+        for side in SIDES
         for column in (
-            Column(f"{split}_delta", f"Δ {title}", "difference", "higher", f"{split}_low", f"{split}_high",
-                   mark=f"{split}_significant"),
-            Column(f"{split}_p_holm", "p (Holm)", "p"),
+            Column(f"{side}_delta", f"Δ {side}", "difference", "higher", f"{side}_low", f"{side}_high",
+                   mark=f"{side}_significant"),
+            Column(f"{side}_p_holm", "p (Holm)", "p"),
         )
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
@@ -72,18 +72,17 @@ def _left_out(whole: FitSpec, other: FitSpec) -> list[str]:
 
 def _added(results: Results, whole: str, label: str, variants: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    family = only(results, (whole, *variants))
-    sources = {str(task): str(source) for task, source in source_clusters(family.tasks).items()}
-    for split in SIDES:
-        scores = task_scores(family, split)
-        if not {whole, label} <= set(scores["method"]):
+    questions = Questions(only(results, (whole, *variants)))
+    for side in SIDES:
+        scores = questions.split(side)
+        if scores is None or not {whole, label} <= set(scores.methods):
             continue
-        row = summarise(scores, baseline=whole, clusters=sources).table.set_index("method").loc[label]
+        row = summarise(scores, baseline=whole).table.set_index("method").loc[label]
         found |= {
-            f"{split}_delta": -row["delta"],
-            f"{split}_low": -row["delta_high"],
-            f"{split}_high": -row["delta_low"],
-            f"{split}_p_holm": row["p_holm"],
-            f"{split}_significant": row["significant"],
+            f"{side}_delta": -row["delta"],
+            f"{side}_low": -row["delta_high"],
+            f"{side}_high": -row["delta_low"],
+            f"{side}_p_holm": row["p_holm"],
+            f"{side}_significant": row["significant"],
         }
     return found

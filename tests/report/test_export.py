@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,23 @@ def test_json_has_every_table_with_raw_and_adjusted_p(report: Report) -> None:
     assert set(loaded["tables"]) == {table.name for table in report.tables}
 
 
+def test_json_and_markdown_begin_with_the_verdicts(report: Report) -> None:
+    loaded = json.loads(to_json(report))["verdicts"]
+    assert [verdict["sentence"] for verdict in loaded] == [verdict.sentence for verdict in report.verdicts]
+    assert loaded[0]["outcome"] == report.verdicts[0].outcome
+    lines = markdown_text(report).splitlines()
+    assert lines[2].startswith(r"- mtl-lora against unified-prompt, unseen tasks: ")
+
+
+def test_csv_keeps_a_measure_out_of_the_key_column_of_its_name() -> None:
+    keyed = Table("keyed", "T", pd.DataFrame({"formats": ["group I"], "score": [0.1]}), (Column("formats", "F"),), ())
+    frame = pd.DataFrame({"method": ["a"], "formats": [0.5]})
+    summary = Table("summary", "S", frame, (Column("method", "M"),), (Column("formats", "F", "percent"),))
+    report = replace(report_of(SMALL), tables=(keyed, summary))
+    rows = [row for row in csv.DictReader(io.StringIO(csv_text(report))) if row["table"] == "summary"]
+    assert [(row["formats"], row["measure"], row["value"]) for row in rows] == [("", "formats", "0.5")]
+
+
 def test_json_keeps_numbers_in_full_and_writes_null_for_what_is_not_known() -> None:
     rows = json.loads(to_json(report_of(SMALL)))["tables"]["t"]["rows"]
     assert rows == [
@@ -55,6 +73,17 @@ def test_csv_is_tidy_with_fractions_and_intervals(report: Report) -> None:
     gap = report.table("gap").frame.set_index("method").loc["ours"]
     assert float(found["value"].iloc[0]) == gap["unseen"]
     assert found["low"].iloc[0] == gap["unseen_low"]
+
+
+def test_a_measure_of_one_table_is_no_key_though_another_table_has_a_key_of_its_name(report: Report) -> None:
+    rows = pd.read_csv(io.StringIO(csv_text(report)), dtype=str, keep_default_na=False)
+    summary = rows[rows["table"] == "summary"]
+    assert "formats" in set(summary["measure"])
+    assert set(summary["formats"]) == {""}
+    for table in report.tables:
+        others = {key.field for one in report.tables for key in one.keys} - {key.field for key in table.keys}
+        own = rows[rows["table"] == table.name]
+        assert (own[sorted(others)] == "").all(axis=None), table.name
 
 
 def test_csv_holds_nothing_that_a_spreadsheet_would_run() -> None:

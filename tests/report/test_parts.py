@@ -8,6 +8,7 @@ import pytest
 from snibench.report import build
 from snibench.report.comparison import compare
 from snibench.report.parts import families
+from snibench.report.values import QUESTIONS
 from snibench.store import Results
 
 Make = Callable[..., Results]
@@ -37,8 +38,8 @@ def test_a_part_adds_what_the_comparison_says_the_variant_lacks(results: Results
     assert list(frame.index) == ["a", "a, b"]
     pair = compare(results, "ours", "ours(a=false)").table("comparison").frame.set_index("on")
     row = frame.loc["a"]
-    assert row["unseen_delta"] == pytest.approx(pair.loc["unseen tasks", "delta"])
-    assert row["held_out_delta"] == pytest.approx(pair.loc["held-out instances of seen tasks", "delta"])
+    assert row["unseen_delta"] == pytest.approx(pair.loc[QUESTIONS["unseen"], "delta"])
+    assert row["seen_delta"] == pytest.approx(pair.loc[QUESTIONS["seen"], "delta"])
     assert 0.1 < row["unseen_low"] < row["unseen_delta"] < row["unseen_high"]
     assert row["unseen_p_holm"] < 0.05
     assert abs(frame.loc["a, b", "unseen_delta"]) < 0.1
