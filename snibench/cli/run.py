@@ -179,6 +179,13 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     help="Default: by method and model size.",
 )
 @click.option(
+    "--optimizer",
+    type=click.Choice(["adamw", "sgd", "muon"]),
+    default="adamw",
+    show_default=True,
+    help="muon: of matrices, AdamW of the rest.",
+)
+@click.option(
     "--schedule",
     type=click.Choice(["constant", "linear", "cosine"]),
     default="linear",

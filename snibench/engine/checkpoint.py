@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from snibench.contracts import Rule
+from snibench.engine.optimizers import Together
 from snibench.engine.progress import Tuning
 from snibench.store import write_whole
 
@@ -24,7 +25,7 @@ from snibench.store import write_whole
 def save_checkpoint(
     path: Path,
     named: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | Together,
     rule: Rule,
     progress: Tuning,
 ) -> None:
@@ -43,7 +44,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path,
     named: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | Together,
     rule: Rule,
     progress: Tuning,
     device: torch.device,

@@ -13,6 +13,7 @@ from snibench.base.types import Recipe
 from snibench.contracts import Rule
 from snibench.engine.gradients import TaskGradients, layer_of, tensor_of
 from snibench.engine.micro_batches import Groups, TaskLosses
+from snibench.engine.optimizers import make_optimizer
 from snibench.engine.schedule import learning_rate
 
 
@@ -21,9 +22,7 @@ class Updater:
 
     def __init__(self, task_losses: TaskLosses, rule: Rule, recipe: Recipe, seed: int) -> None:
         self.task_losses, self.rule, self.recipe, self.seed = task_losses, rule, recipe, seed
-        self.optimizer = torch.optim.AdamW(
-            task_losses.named.values(), lr=recipe.learning_rate, betas=(0.9, 0.999), weight_decay=0.0, fused=True
-        )
+        self.optimizer = make_optimizer(recipe, task_losses.model, [{"params": list(task_losses.named.values())}])
 
     def update(self, groups: Groups, step: int) -> dict[str, float]:
         """The trace row of step number ``step``, after the parameters were moved.

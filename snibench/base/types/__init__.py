@@ -1,7 +1,17 @@
 """Frozen values that travel between rooms. No behaviour beyond views of their own fields."""
 
 from snibench.base.types.data import Combo, Example, Instance, Metric, SuiteData, SuiteRequest, Task, TaskCard
-from snibench.base.types.fits import FitRecord, FitSpec, Json, ModelRef, RateSchedule, Recipe, Stage, Status
+from snibench.base.types.fits import (
+    FitRecord,
+    FitSpec,
+    Json,
+    ModelRef,
+    OptimizerName,
+    RateSchedule,
+    Recipe,
+    Stage,
+    Status,
+)
 from snibench.base.types.frames import METHOD, Column, Frame, Unit
 from snibench.base.types.models import ModelInfo
 from snibench.base.types.prompts import Prompt, Segment, SegmentKind
@@ -25,6 +35,7 @@ __all__ = [
     "Mixture",
     "ModelInfo",
     "ModelRef",
+    "OptimizerName",
     "Prompt",
     "PromptKey",
     "Question",

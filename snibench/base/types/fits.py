@@ -11,6 +11,7 @@ from snibench.base.types.data import SuiteRequest
 from snibench.base.types.questions import Mixture
 
 Json = Any  # what json.dumps takes; checked where it is written
+OptimizerName = Literal["adamw", "sgd", "muon"]
 RateSchedule = Literal["constant", "linear", "cosine"]
 
 
@@ -23,6 +24,7 @@ class Recipe:
     instances_per_task: int = 4  # m
     learning_rate: float = 0.0
     warmup: float = 0.03
+    optimizer: OptimizerName = "adamw"
     schedule: RateSchedule = "linear"  # of the learning rate after the warm-up
     clip: float = 1.0
     max_input: int = 1024
