@@ -103,7 +103,7 @@ def tune(args: argparse.Namespace) -> None:
 
     def attached(base: Backbone) -> nn.Module:
         torch.manual_seed(0)
-        return method.attach(base.model, list(cards.values()), InstructionEncoder(base, 1024))
+        return method.attach(base.model, list(cards.values()), InstructionEncoder(base, 1024), 0)
 
     trainer = Trainer(backbone, attached(backbone), method, method.rule(), data, recipe, 0)
     with TemporaryDirectory() as folder:

@@ -94,7 +94,7 @@ class Ours:
         method = Lora(Lora.Settings())
         torch.manual_seed(0)
         cards = {name: task.card for name, task in tasks.items()}
-        model = method.attach(backbone.model, list(cards.values()), lambda texts: torch.empty(0))
+        model = method.attach(backbone.model, list(cards.values()), lambda texts: torch.empty(0), 0)
         data = TrainingSet(
             cards,
             {name: task.instances for name, task in tasks.items()},

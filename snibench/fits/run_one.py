@@ -196,9 +196,10 @@ def attach(
     """The base model with the method's parameters in it; initial values come from the run's seed."""
     kind = METHODS.get(spec.method)
     method: Method = kind(kind.Settings(**spec.settings))
-    torch.manual_seed(derive_seed("initial values", spec.seed))
+    seed = derive_seed("initial values", spec.seed)
+    torch.manual_seed(seed)  # for libraries that draw from the default generator
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
-    model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input))
+    model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input), seed)
     return Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
 
 

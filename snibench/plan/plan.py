@@ -11,8 +11,9 @@ from snibench.base.registry import FORMATS, SUITES
 from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
 from snibench.base.version import __version__
 from snibench.models.find import ModelSource, find_model
-from snibench.plan.choices import Choice, method_choices, why_unfit
-from snibench.plan.learning_rates import default_learning_rate
+from snibench.plan.choices import Choice, base_rate, method_choices, why_unfit
+from snibench.plan.learning_rates import searched_rate
+from snibench.plan.lengths import TokenCounter, check_positions, without_long_prompts
 from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest
@@ -40,6 +41,7 @@ class Plan:
     model: ModelSource
     baseline: str | None  # label
     notes: tuple[str, ...]
+    controls: tuple[str, ...] = ()  # labels of the yardsticks
     aliases: tuple[str, ...] = ()  # one sentence for each further name of a method that is asked for
     # Of every protocol, resolved: what planned its questions also measures their answers.
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
@@ -58,7 +60,9 @@ def plan(request: RunRequest) -> Plan:
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
     render = QuestionRenderer(suite, source)
-    render.format(request.train_format, train_format)
+    train_format = render.format(request.train_format, train_format)
+    if not all(choice.floor for choice in choices):
+        check_positions(source.info, request.recipe)
 
     asks: dict[Mixture, dict[str, list[Question]]] = {}
     for name, protocol in protocols.items():
@@ -89,17 +93,24 @@ def plan(request: RunRequest) -> Plan:
             if (questions := list(dict.fromkeys(one for mixture in mixtures for one in asks[mixture].get(name, ()))))
         )
 
+    shortened: tuple[str, ...] = ()
+    if any(choice.trains for choice in choices):
+        counter = TokenCounter(source, trust_remote_code=request.trust_remote_code)
+        suite, shortened = without_long_prompts(suite, train_format, request.recipe.max_input, counter)
     fits = tuple(
-        FitPlan(spec, question_sets(tuple(told[fit]), shots[fit]), unfit=unfit[fit]) for fit, spec in specs.items()
+        FitPlan(spec, question_sets(tuple(told[fit]), shots[fit]), shortened if spec.recipe.steps else (), unfit[fit])
+        for fit, spec in specs.items()
     )
     baseline = chosen.baseline
     baseline = same.get(baseline, baseline) if baseline else None
+    controls = tuple(dict.fromkeys(same.get(one.label, one.label) for one in choices if one.control))
     aliases = tuple(f"{label} is {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
-    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *chosen.notes, *aliases, *skipped])
-    return Plan(fits, suite, source, baseline, tuple(notes), aliases, settings)
+    parts = (suite.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped)
+    notes = dict.fromkeys(note for part in parts for note in part)
+    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
 
 
 def _spec(
@@ -110,7 +121,7 @@ def _spec(
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        rate = default_learning_rate(choice.name, source.info.parameters)
+        rate = searched_rate(choice.name, source.info.parameters) or base_rate(choice, source.info)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     return FitSpec(

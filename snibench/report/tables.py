@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from snibench.base.errors import unknown
+from snibench.plan import defaults
 from snibench.report.comparison import comparison_tables
 from snibench.report.fits import (
     conflict,
@@ -27,13 +28,13 @@ from snibench.report.fits import (
 )
 from snibench.report.layouts import METHOD, ordered, present, summary_columns
 from snibench.report.measures import Measured, against, measured, protocol_tables
+from snibench.report.questions import Questions
 from snibench.report.rates import rate_tables
 from snibench.report.values import Column, Frame, Report, Table, rows_digest
+from snibench.report.verdicts import summaries, verdicts
 
 if TYPE_CHECKING:
     from snibench.store import Results
-
-BASELINE = "unified-prompt"
 
 
 def build(results: Results, baseline: str | None = None) -> Report:
@@ -45,7 +46,7 @@ def build(results: Results, baseline: str | None = None) -> Report:
     Args:
         results: What ``store.load_results`` reads.
         baseline: Label of the method that others are compared with. None: what the run asked for, else
-            ``unified-prompt``, else the untuned model.
+            the default baseline, else the untuned model.
 
     Raises:
         UsageError: If ``baseline`` has no finished fit.
@@ -54,12 +55,14 @@ def build(results: Results, baseline: str | None = None) -> Report:
     order = _order(results, chosen)
     measures, faults = measured(results)
     failed = failed_fits(results)
+    questions = Questions(results)
+    found = summaries(questions, chosen) if chosen else {}
     return Report(
         title=title(results),
         tables=(
             _summary(results, measures, order),
             *failed_tables(failed),
-            *comparison_tables(results, chosen, order),
+            *comparison_tables(questions, found, chosen, order),
             *(ordered(against(table, chosen), order) for table in protocol_tables(measures)),
             *conflict_tables(results, order),
             cost_table(results, order),
@@ -69,6 +72,7 @@ def build(results: Results, baseline: str | None = None) -> Report:
         failed=failed,
         baseline=chosen,
         rows_digest=rows_digest(results.answers),
+        verdicts=verdicts(found, chosen, [label for label in order if label not in controls(results)]),
         facts=facts(results),
     )
 
@@ -86,7 +90,7 @@ def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]
         return asked, ()
     planned = results.manifest.baseline
     by_method = {spec.method: spec.label for spec in reversed(results.specs) if spec.label in there}
-    wishes = (planned, by_method.get(BASELINE), by_method.get("untuned"))
+    wishes = (planned, by_method.get(defaults.METHOD), *controls(results))
     found = next((str(wish) for wish in wishes if wish in there), "")
     if planned and found != planned:
         return found, (f"The baseline '{planned}' has no finished fit; compared with '{found or 'nothing'}' instead.",)

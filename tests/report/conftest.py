@@ -33,7 +33,7 @@ def fit_spec(method: str, seed: int, label: str = "") -> FitSpec:
         suite_digest=SUITE_DIGEST,
         mixture=Mixture(("task0", "task1")),
         train_format="definition",
-        recipe=Recipe(steps=60, learning_rate=1e-3),
+        recipe=Recipe(steps=0 if method == "untuned" or method in FLOORS else 60, learning_rate=1e-3),
         seed=seed,
         precision="float32",
         label=label or method,
@@ -152,7 +152,9 @@ def make_results() -> Callable[..., Results]:
             records=tuple(records),
             specs=tuple(specs),
             manifest=Manifest(
-                fits=tuple(spec.id for spec in specs), protocol_versions={"gap": 1, "formats": 1, "combos": 1}
+                fits=tuple(spec.id for spec in specs),
+                protocol_versions={"gap": 1, "formats": 1, "combos": 1},
+                controls=("untuned", *FLOORS),
             ),
         )
 
