@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from snibench.base.errors import StoreError
 from snibench.base.hashing import canonical_json
-from snibench.base.types import Answer, FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
+from snibench.base.types import Answer, FitRecord, FitSpec, Mixture, ModelRef, Paths, Recipe, SuiteRequest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +110,7 @@ class Store:
                 **{
                     **raw,
                     "model": ModelRef(**raw["model"]),
+                    "paths": Paths(**raw.get("paths", {})),
                     "suite": SuiteRequest(**{**raw["suite"], "categories": tuple(raw["suite"]["categories"])}),
                     "mixture": Mixture(tuple(raw["mixture"]["tasks"]), tuple(raw["mixture"]["weights"])),
                     "recipe": Recipe(**raw["recipe"]),

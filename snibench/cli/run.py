@@ -12,11 +12,14 @@ from snibench.base.errors import MissingExtra, UsageError, unknown
 from snibench.cli.report import show_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
-    from snibench.base.types import FitRecord
+    from snibench.base.types import Checked, FitRecord
     from snibench.fits.lr_search import Search
     from snibench.fits.run_one import Runtime
+    from snibench.models.find import ModelSource
     from snibench.plan.plan import Plan
     from snibench.plan.request import RunRequest
     from snibench.store import Store
@@ -255,7 +258,7 @@ def run(**options: Any) -> int:
     store = Store(options["output_dir"])
     if not options["dry_run"]:
         store.prepare()
-    made = plan(request)
+    made = plan(request, check=_check(options))
     _show_plan(console, made, request, trials)
     if options["dry_run"]:
         return 0
@@ -264,6 +267,16 @@ def run(**options: Any) -> int:
     records = _execute(console, made, store, runtime, searches)
     show_run(store.root, made.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in records) else 1
+
+
+def _check(options: dict[str, Any]) -> Callable[[ModelSource], Checked]:
+    """What decides how the model is read."""
+    from functools import partial
+
+    from snibench.engine.backbone import choose_device
+    from snibench.engine.check import check_model
+
+    return partial(check_model, device=choose_device(options["device"]), trust_remote_code=options["trust_remote_code"])
 
 
 def _require_train() -> None:

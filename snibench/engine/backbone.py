@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from snibench.base.errors import ModelError
+from snibench.base.types import Paths
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,7 @@ class Backbone:
     """A loaded base model, frozen, on its device.
 
     ``encoder_decoder``: answers come from a decoder of their own, so no prefix can be shared.
-    ``packs``: every token attends to the whole past, so that several instances may share one row.
+    ``paths``: how it is read (``check``). ``unexpected``: names of tensors in its files that the model has no place for.
     """
 
     source: ModelSource
@@ -29,7 +30,13 @@ class Backbone:
     device: torch.device
     precision: str
     encoder_decoder: bool
-    packs: bool
+    paths: Paths
+    unexpected: tuple[str, ...] = ()
+
+    @property
+    def packs(self) -> bool:
+        """Whether several instances may share one row."""
+        return self.paths.rows == "packed"
 
 
 def choose_device(wanted: str) -> str:
@@ -69,18 +76,29 @@ def choose_precision(wanted: str, device: str, model: str = "") -> str:
 
 
 def load_backbone(
-    source: ModelSource, *, device: str = "cpu", precision: str = "float32", trust_remote_code: bool = False
+    source: ModelSource,
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
+    trust_remote_code: bool = False,
+    paths: Paths | None = None,
 ) -> Backbone:
     """The base model in memory, in evaluation mode, every parameter frozen.
 
+    ``paths``: how it is to be read; None = as ``check.check_model`` decides.
+
     Raises:
-        ModelError: If transformers cannot build it.
+        ModelError: If transformers cannot build it, tensors are missing, or it is no model that continues text.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     from snibench.engine.attention import install
 
+    if paths is None:
+        from snibench.engine.check import check_model
+
+        paths = check_model(source, device=device, trust_remote_code=trust_remote_code).paths
     quiet_transformers()
     options = {"trust_remote_code": trust_remote_code}
     try:
@@ -88,21 +106,22 @@ def load_backbone(
         tokenizer = AutoTokenizer.from_pretrained(source.folder, **options)
         encoder_decoder = bool(config.is_encoder_decoder)
         kind = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
-        model = kind.from_pretrained(
+        model, loading = kind.from_pretrained(
             source.folder,
             dtype=getattr(torch, precision),
             use_safetensors=True,
-            # T5 adds its relative positions to the scores, which only some kernels take.
-            **({} if encoder_decoder else {"attn_implementation": "sdpa"}),
+            attn_implementation=paths.attention,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below with its name, as a missing tensor is
             **options,
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise ModelError(f"The model in '{source.folder}' cannot be loaded: {str(error).splitlines()[0]}") from error
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"The model in '{source.folder}' cannot be loaded: {cause}") from error
+    _refuse_incomplete(source, loading)
     if tokenizer.eos_token_id is None:
         raise ModelError(f"The tokenizer in '{source.folder}' has no end-of-sequence token. Add one and save it.")
-    sliding = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
-    packs = not encoder_decoder and not sliding
-    if packs and device == "cpu":
+    if paths.rows == "packed" and device == "cpu":
         install(model)
     placed: torch.nn.Module = model
     return Backbone(
@@ -112,8 +131,28 @@ def load_backbone(
         device=torch.device(device),
         precision=precision,
         encoder_decoder=encoder_decoder,
-        packs=packs,
+        paths=paths,
+        unexpected=tuple(sorted(loading["unexpected_keys"])),
     )
+
+
+def _refuse_incomplete(source: ModelSource, loading: dict[str, Any]) -> None:
+    """Refuse a model with tensors that transformers would draw at random; tied ones are not among the missing."""
+    missing = sorted(loading["missing_keys"])
+    misshapen = sorted(loading["mismatched_keys"])
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ModelError(
+            f"The model in '{source.folder}' lacks the tensor '{missing[0]}'{more}, which would be drawn at random. "
+            "Save the whole language model with save_pretrained()."
+        )
+    if misshapen:
+        name, *shapes = misshapen[0]
+        stored, wanted = (tuple(shape) for shape in shapes)
+        raise ModelError(
+            f"The tensor '{name}' in '{source.folder}' has shape {stored}, but its config.json asks for {wanted}. "
+            "Mend config.json, or save the model again."
+        )
 
 
 def base_of(model: torch.nn.Module) -> Any:

@@ -169,8 +169,6 @@ class Trainer:
         # Once memory has set a limit: tasks of one forward pass, and into how many passes one task's instances are cut.
         self._rows: int | None = None
         self._cuts = 1
-        if not backbone.packs and not backbone.encoder_decoder:
-            self.progress.notes.append("no prefix sharing: the model attends to a window only")
         if not method.shares_prefixes:
             self.progress.notes.append("no prefix sharing: the method gives every instance a row of its own")
 

@@ -24,6 +24,7 @@ from snibench.base.types import Answer, FitRecord, FitSpec, Instance, Status, Su
 from snibench.contracts import Floor, Method, Rule
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone, load_backbone
+from snibench.engine.check import check_method
 from snibench.engine.conflict.measure import measure_conflict, probe_tasks
 from snibench.engine.decoding import Answerer, Asked, Reply
 from snibench.engine.embeddings import InstructionEncoder
@@ -129,13 +130,18 @@ def open_bench(
     """The base model with the method's parameters in it; initial values come from the run's seed."""
     watcher.on_stage("loading")
     backbone = load_backbone(
-        source, device=runtime.device, precision=spec.precision, trust_remote_code=runtime.trust_remote_code
+        source,
+        device=runtime.device,
+        precision=spec.precision,
+        trust_remote_code=runtime.trust_remote_code,
+        paths=spec.paths,
     )
     kind = METHODS.get(spec.method)
     method: Method = kind(kind.Settings(**spec.settings))
     torch.manual_seed(derive_seed("initial values", spec.seed))
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
     model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input))
+    check_method(backbone, method, model, cards, spec)
     return Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
 
 

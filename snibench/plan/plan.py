@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
 from snibench import __version__
 from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
-from snibench.base.types import FitSpec, Mixture, Question, Recipe, SuiteData
+from snibench.base.types import Checked, FitSpec, Mixture, Paths, Question, Recipe, SuiteData
 from snibench.contracts import Protocol
 from snibench.models.find import ModelSource, find_model, parameter_count
 from snibench.plan.choices import Choice, method_choices
@@ -18,7 +18,7 @@ from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest, split_rule
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
-ENGINE = 4
+ENGINE = 5
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,10 @@ class Plan:
     same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
 
 
-def plan(request: RunRequest) -> Plan:
+def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambda source: Checked()) -> Plan:
     """Every fit that ``request`` needs, each once, with every question it must answer.
+
+    ``check``: how the model is read (``engine.check``); by default as a plain decoder such as ``tiny``.
 
     Raises:
         SnibenchError: If a name, setting, file or model cannot be used.
@@ -53,6 +55,7 @@ def plan(request: RunRequest) -> Plan:
     train_format = FORMATS.get(request.train_format)()
     source = find_model(request.model, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
+    checked = check(source) if any(not choice.floor for choice in choices) else Checked()
     render = QuestionRenderer(suite, source)
     render.format(request.train_format, train_format)
 
@@ -67,7 +70,7 @@ def plan(request: RunRequest) -> Plan:
     for mixture in asks:
         for choice in choices:
             for seed in request.seeds if choice.trains else (0,):
-                spec = _spec(request, choice, mixture, suite, source, seed)
+                spec = _spec(request, choice, mixture, suite, source, checked, seed)
                 first = specs.setdefault(spec.id, spec)
                 if first.label != choice.label:
                     same[choice.label] = first.label
@@ -82,18 +85,27 @@ def plan(request: RunRequest) -> Plan:
             if (questions := list(dict.fromkeys(one for mixture in mixtures for one in asks[mixture].get(name, ()))))
         )
 
-    fits = tuple(FitPlan(spec, question_sets(tuple(told[fit]), shots[fit])) for fit, spec in specs.items())
+    fits = tuple(
+        FitPlan(spec, question_sets(tuple(told[fit]), shots[fit]), () if spec.floor else checked.notes)
+        for fit, spec in specs.items()
+    )
     wanted = split_rule(request.baseline or "")
     baseline = next((choice.label for choice in choices if (choice.name, choice.rule) == wanted), None)
     baseline = same.get(baseline, baseline) if baseline else None
     twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
-    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *twins])
+    notes = dict.fromkeys([*suite.notes, *checked.notes, *left_out, *render.notes(), *twins])
     return Plan(fits, suite, source, baseline, tuple(notes), same)
 
 
 def _spec(
-    request: RunRequest, choice: Choice, mixture: Mixture, suite: SuiteData, source: ModelSource, seed: int
+    request: RunRequest,
+    choice: Choice,
+    mixture: Mixture,
+    suite: SuiteData,
+    source: ModelSource,
+    checked: Checked,
+    seed: int,
 ) -> FitSpec:
     recipe = request.recipe
     if not choice.trains:
@@ -123,6 +135,7 @@ def _spec(
         precision=request.precision,
         label=choice.label,
         floor=choice.floor,
+        paths=Paths() if choice.floor else checked.paths,
         twin=twin,
     )
 
