@@ -63,7 +63,7 @@ def activations(trainer: Trainer, groups: Sequence[tuple[str, Sequence[Encoded]]
     """Most bytes that the backward pass of one of the micro-batches of ``groups`` needs."""
     parameters = storages(list(trainer.model.parameters()))
     most = 0
-    for _, batch in trainer.batches(groups):
+    for _, batch in trainer.task_losses.batches(groups):
         kept: dict[int, int] = {}
 
         def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
@@ -106,7 +106,7 @@ def main() -> None:
     trainer = ours.trainer
     weights = sum(storages([one for one in trainer.model.parameters() if not one.requires_grad]).values())
     trained = list(trainer.named.values())
-    moments = [value for one in trained for value in trainer.optimizer.state[one].values()]
+    moments = [value for one in trained for value in trainer.updater.optimizer.state[one].values()]
     optimizer = 2 * sum(storages(trained).values()) + sum(storages(moments).values())  # 2: their gradients
     kept = max(activations(trainer, trainer.encode(step)) for step in ours.schedule)
     needed = weights + optimizer + kept

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from snibench.base.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
+from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe, SuiteRef, SuiteRequest
 from snibench.report import build
 from snibench.store import Results
 
@@ -126,7 +126,7 @@ def results(methods: int, tasks: int, instances: int, seeds: int, everything: bo
     answers = pd.concat(rows, ignore_index=True)
     # As the store reads them: text columns of few values are categories there.
     answers["targets"] = [["yes"]] * len(answers)
-    manifest = {"suite": {"name": "sni", "digest": "a" * 64, "notes": []}, "baseline": "unified-prompt"}
+    manifest = Manifest(suite=SuiteRef("sni", "a" * 64), baseline="unified-prompt")
     return Results(Path("synthetic"), answers, task_table(tasks), tuple(records), tuple(fits), manifest)
 
 

@@ -30,7 +30,8 @@ from snibench.contracts import Rule
 from snibench.engine.backbone import load_backbone
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.gradients import TaskGradients, gram_matrix
-from snibench.engine.tuning import Trainer, TrainingSet, plan_steps
+from snibench.engine.sampling import plan_steps
+from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.formats.tk import TkDefPos2
 from snibench.models.find import find_model
 from snibench.testing.models import save_byte_tokenizer
@@ -70,7 +71,7 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
     trainer = Trainer(backbone, model, method, method.rule(), data, recipe, 0)
     trainer.model.train()
     with torch.no_grad():  # off the start, where half of LoRA's gradients are zero
-        for parameter in trainer.collector.named.values():
+        for parameter in trainer.task_losses.collector.named.values():
             if not parameter.any():
                 parameter.normal_(std=0.02)
     return trainer
@@ -93,20 +94,20 @@ def seconds(action: Callable[[], object]) -> float:
 
 def step(trainer: Trainer, rule: Rule, groups) -> None:  # type: ignore[no-untyped-def]
     """Forward, backward, rule, clipping, and what the rule asks for afterwards."""
-    trainer.rule = rule
-    trainer.backward(groups)
+    trainer.updater.rule = rule
+    trainer.updater.backward(groups)
     torch.nn.utils.clip_grad_norm_(trainer.named.values(), 1.0)
     if "losses_after" in rule.needs:
         with torch.no_grad():
-            rule.observe([task for task, _ in groups], trainer.losses_of(groups))
+            rule.observe([task for task, _ in groups], trainer.task_losses.of(groups))
 
 
 def steps(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(args, Path(folder))
     groups, mean = first_groups(trainer), RULES.get("mean")()
-    tokens = sum(batch.tokens for _, batch in trainer.batches(groups))
-    size = trainer.collector.size
+    tokens = sum(batch.tokens for _, batch in trainer.task_losses.batches(groups))
+    size = trainer.task_losses.collector.size
     print(f"{args.method}, {args.precision}, P = {size:,}, {len(groups)} x 4 instances, {tokens:,} tokens")
     for name in args.rules.split(",") if args.rules else COSTLY[1:]:
         rule = RULES.get(name)()
@@ -132,19 +133,21 @@ def peer(args: argparse.Namespace) -> None:
     for name, aggregator in (("upgrad", UPGrad()), ("pcgrad", PCGrad())):
 
         def theirs(aggregator=aggregator) -> None:  # type: ignore[no-untyped-def]
-            each = torch.cat([trainer.method.losses(trainer.model, batch) for _, batch in trainer.batches(groups)])
+            each = torch.cat(
+                [trainer.method.losses(trainer.model, batch) for _, batch in trainer.task_losses.batches(groups)]
+            )
             backward(list(each), inputs=parameters, parallel_chunk_size=args.chunk)
             jac_to_grad(parameters, aggregator)
 
         rule = RULES.get(name)()
         step(trainer, rule, groups)
-        trainer.optimizer.zero_grad(set_to_none=True)
+        trainer.updater.optimizer.zero_grad(set_to_none=True)
         ours, other = [], []
         for _ in range(args.repeats):
             ours.append(seconds(lambda rule=rule: step(trainer, rule, groups)))
-            trainer.optimizer.zero_grad(set_to_none=True)
+            trainer.updater.optimizer.zero_grad(set_to_none=True)
             other.append(seconds(theirs))
-            trainer.optimizer.zero_grad(set_to_none=True)
+            trainer.updater.optimizer.zero_grad(set_to_none=True)
         ratio = min(other) / min(ours)
         print(f"{name:12} ours {min(ours):6.2f} s, torchjd {min(other):6.2f} s, ratio {ratio:.2f}")
 

@@ -33,8 +33,9 @@ from snibench.base.types import Mixture, Recipe, Task
 from snibench.data.natural_instructions import load_task, task_files
 from snibench.data.sni import read_list
 from snibench.engine.backbone import Backbone, choose_device, choose_precision, load_backbone
+from snibench.engine.sampling import Schedule, plan_steps
 from snibench.engine.tokens import Encoded, common_prefix
-from snibench.engine.tuning import Schedule, Trainer, TrainingSet, plan_steps
+from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.formats.tk import TkDefPos2
 from snibench.methods.lora import Lora
 from snibench.models.find import ModelSource, find_model

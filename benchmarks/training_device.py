@@ -126,7 +126,7 @@ def main() -> None:
     recipe = Recipe(steps=3 + arguments.steps, tasks_per_step=names, instances_per_task=each, learning_rate=RATE)
     ours = Ours(backbone, chosen_tasks(arguments.data, arguments.tasks), recipe)
     choose_attention(ours, arguments.attention)
-    for group in ours.trainer.optimizer.param_groups:
+    for group in ours.trainer.updater.optimizer.param_groups:
         group["fused"], group["foreach"] = arguments.optimizer == "fused", arguments.optimizer == "foreach"
     if arguments.compile:
         decoder = backbone.model.base_model

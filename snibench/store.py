@@ -11,7 +11,9 @@
         trace.parquet                   one row per step
         conflict/<share>.json|parquet   gradient conflict at a share of the training, and its task pairs
         tasks.parquet                   one row per task of the suite
+        tuned.json                      the record as it stands after tuning: answering goes on from there
         record.json                     written last: seals the fit
+        error.log                       the traceback of a method that failed
         predictions/<n>.parquet         immutable: what the fit answered to which prompt
         answers/<protocol>-<set>.parquet  immutable: one row per Question, with its scores
 
@@ -31,14 +33,21 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snibench.base.codec import from_json, to_json
 from snibench.base.errors import StoreError
 from snibench.base.hashing import canonical_json
-from snibench.base.types import Answer, FitRecord, FitSpec, Mixture, ModelRef, Paths, Recipe, SuiteRequest
+from snibench.base.types import Answer, FitRecord, FitSpec, Manifest, PromptKey, Reply
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ANSWER_COLUMNS = [field.name for field in fields(Answer)]
+
+
+class NothingDone(StoreError):
+    """A run none of whose fits is done: there is nothing to report but why."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Results:
     tasks: pd.DataFrame
     records: tuple[FitRecord, ...]
     specs: tuple[FitSpec, ...]
-    manifest: Mapping[str, Any]
+    manifest: Manifest
 
 
 class Store:
@@ -99,42 +108,39 @@ class Store:
         """Write ``spec.json`` if it is not there, and return the fit's folder."""
         folder = self.folder(spec.id)
         if not (folder / "spec.json").exists():
-            write_json(folder / "spec.json", asdict(spec))
+            write_json(folder / "spec.json", to_json(spec))
         return folder
 
     def spec(self, fit: str) -> FitSpec:
         """The stored spec of ``fit``."""
-        raw = read_json(self.folder(fit) / "spec.json")
-        try:
-            return FitSpec(
-                **{
-                    **raw,
-                    "model": ModelRef(**raw["model"]),
-                    "paths": Paths(**raw.get("paths", {})),
-                    "suite": SuiteRequest(**{**raw["suite"], "categories": tuple(raw["suite"]["categories"])}),
-                    "mixture": Mixture(tuple(raw["mixture"]["tasks"]), tuple(raw["mixture"]["weights"])),
-                    "recipe": Recipe(**raw["recipe"]),
-                }
-            )
-        except (KeyError, TypeError) as error:
-            raise StoreError(
-                f"{self.folder(fit) / 'spec.json'} is not a fit's spec: {error}. Delete the folder."
-            ) from error
+        path = self.folder(fit) / "spec.json"
+        return from_json(FitSpec, read_json(path), path, remedy="Delete the folder and repeat the run.")
 
     def record(self, fit: str) -> FitRecord | None:
         """The stored record of ``fit``, None if it was never sealed."""
-        path = self.folder(fit) / "record.json"
+        return self._record(fit, "record.json")
+
+    def tuned(self, fit: str) -> FitRecord | None:
+        """The record of ``fit`` as it stood after tuning, None if it was not tuned to the end."""
+        return self._record(fit, "tuned.json")
+
+    def _record(self, fit: str, name: str) -> FitRecord | None:
+        path = self.folder(fit) / name
         if not path.exists():
             return None
-        raw = read_json(path)
-        try:
-            return FitRecord(**{**raw, "notes": tuple(raw["notes"])})
-        except (KeyError, TypeError) as error:
-            raise StoreError(f"{path} is not a fit's record: {error}. Delete the folder.") from error
+        return from_json(FitRecord, read_json(path), path, remedy="Delete the folder and repeat the run.")
 
     def seal(self, record: FitRecord) -> None:
         """Write ``record.json``."""
-        write_json(self.folder(record.fit) / "record.json", asdict(record))
+        write_json(self.folder(record.fit) / "record.json", to_json(record))
+
+    def keep_tuned(self, record: FitRecord) -> None:
+        """Write ``tuned.json``: adapter and trace are on the disk."""
+        write_json(self.folder(record.fit) / "tuned.json", asdict(record))
+
+    def unseal(self, fit: str) -> None:
+        """Remove ``record.json``, so that the fit goes on from what is stored."""
+        (self.folder(fit) / "record.json").unlink()
 
     def clear(self, fit: str) -> None:
         """Remove all that a fit left, but not its lock, which the caller holds."""
@@ -144,23 +150,46 @@ class Store:
 
     # --------------------------------------------------------------------------- predictions
 
-    def predictions(self, fit: str) -> dict[tuple[str, str], dict[str, Any]]:
-        """What the fit answered so far: (task, prompt_sha) -> the fields of ``evaluation.Reply``."""
-        import pandas as pd
+    def replies(self, fit: str) -> dict[PromptKey, Reply]:
+        """What the fit answered so far."""
+        import pyarrow.parquet as pq
 
-        found: dict[tuple[str, str], dict[str, Any]] = {}
+        known: dict[PromptKey, Reply] = {}
         for path in sorted((self.folder(fit) / "predictions").glob("*.parquet")):
-            for row in pd.read_parquet(path).to_dict("records"):
-                found[row["task"], row["prompt_sha"]] = {str(key): value for key, value in row.items()}
-        return found
+            rows = pq.read_table(path).to_pylist()
+            replies = from_json(tuple[Reply, ...], rows, path, remedy="Delete the file and repeat the run.")
+            known |= {(row["task"], row["prompt_sha"]): reply for row, reply in zip(rows, replies, strict=True)}
+        return known
 
-    def add_predictions(self, fit: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep one more part of predictions."""
+    def add_replies(self, fit: str, replies: Mapping[PromptKey, Reply]) -> None:
+        """Keep one more part of what the fit answered."""
         import pandas as pd
 
         folder = self.folder(fit) / "predictions"
         part = len(list(folder.glob("*.parquet")))
+        rows = [{"task": task, "prompt_sha": sha, **asdict(reply)} for (task, sha), reply in replies.items()]
         write_frame(folder / f"{part:05}.parquet", pd.DataFrame(rows))
+
+    # ------------------------------------------------------------------------------- one run
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write ``manifest.json``: what reports read."""
+        write_json(self.root / "manifest.json", to_json(manifest))
+
+    def manifest(self) -> Manifest:
+        """What the last run in this folder asked for.
+
+        Raises:
+            StoreError: If there was none, or its manifest is damaged.
+        """
+        path = self.root / "manifest.json"
+        if not path.exists():
+            raise StoreError(
+                f"There is no run in '{self.root}' (no manifest.json). Start one: snibench run -o {self.root}"
+            )
+        return from_json(Manifest, read_json(path), path, remedy="Delete it and repeat the run.")
+
+    # ------------------------------------------------------------------------------- answers
 
     def answers_path(self, fit: str, protocol: str, question_set: str) -> Path:
         """Where the answers of one fit to one question set lie."""
@@ -192,20 +221,19 @@ def load_results(folder: Path) -> Results:
 
     Raises:
         StoreError: If the folder holds no run, or something in it is unreadable; names the file.
+        NothingDone: If no fit is done; says why.
     """
     import pandas as pd
 
-    if not (folder / "manifest.json").exists():
-        raise StoreError(f"There is no run in '{folder}' (no manifest.json). Start one: snibench run -o {folder}")
-    manifest = read_json(folder / "manifest.json")
     store = Store(folder)
+    manifest = store.manifest()
     answers, tasks, records, specs = [], [], [], []
-    for fit in manifest["fits"]:
+    for fit in manifest.fits:
         if not (store.folder(fit) / "spec.json").exists():
             raise StoreError(f"Run {fit} is listed in {folder / 'manifest.json'} but missing. Repeat the run.")
         spec, record = store.spec(fit), store.record(fit)
         # An equal fit of a method by another name may have been stored first.
-        spec = replace(spec, label=manifest.get("labels", {}).get(fit, spec.label))
+        spec = replace(spec, label=manifest.labels.get(fit, spec.label))
         if record is None:
             record = FitRecord(
                 fit, spec.label, spec.method, spec.rule, spec.seed, "interrupted", "no record.json: repeat the run"
@@ -214,7 +242,7 @@ def load_results(folder: Path) -> Results:
         records.append(record)
         if record.status != "done":
             continue
-        for protocol, question_set in manifest["question_sets"][fit].items():
+        for protocol, question_set in manifest.question_sets[fit].items():
             path = store.answers_path(fit, protocol, question_set)
             if path.exists():
                 frame = read_frame(path)
@@ -222,7 +250,7 @@ def load_results(folder: Path) -> Results:
                 answers.append(about.assign(floor=spec.floor))
         tasks.append(read_frame(store.folder(fit) / "tasks.parquet"))
     if not answers:
-        raise StoreError(f"No fit in '{folder}' has finished. Repeat the run to go on.")
+        raise NothingDone(f"No fit in '{folder}' is done. {_causes(records)}")
     return Results(
         folder=folder,
         answers=pd.concat(answers, ignore_index=True),
@@ -232,6 +260,20 @@ def load_results(folder: Path) -> Results:
         specs=tuple(specs),
         manifest=manifest,
     )
+
+
+def _causes(records: Sequence[FitRecord]) -> str:
+    """Why none of the fits is done, each cause once, and what to do."""
+    whose: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        if record.status != "interrupted":
+            whose.setdefault((record.stage, record.cause), []).append(record.label)
+    if not whose:
+        return "Repeat the run to go on."
+    causes = [
+        f"{', '.join(dict.fromkeys(labels))}: {cause} (stage: {stage})." for (stage, cause), labels in whose.items()
+    ]
+    return " ".join([*causes, "To try again: --overwrite failed."])
 
 
 def read_frame(path: Path) -> pd.DataFrame:

@@ -40,6 +40,20 @@ class MissingExtra(SnibenchError):
         super().__init__(f"{purpose} needs the extra '{extra}'. Run: pip install 'snibench[{extra}]'")
 
 
+class Diverged(Exception):
+    """A loss, gradient or logit that is not finite: the method's failure, not the machine's."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what ``error`` says; its type's name if it says nothing or cannot say it."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # a method's own exception may fail to print
+        lines = []
+    # Undecodable bytes of file names would not be written to a record.
+    return lines[0].encode("utf-8", "backslashreplace").decode() if lines else type(error).__name__
+
+
 def unknown(kind: str, given: str, known: Iterable[str]) -> UsageError:
     """The error for a name that is not there, with the closest one that is."""
     names = sorted(known)

@@ -47,7 +47,8 @@ def _work(fit: FitPlan, store: Store) -> Work:
         part for part in fit.questions if not store.answers_path(fit.spec.id, part.protocol, part.digest).exists()
     ]
     prompts = {(one.question.task, one.prompt_sha) for part in missing for one in part.rendered}
-    return Work(0 if record is not None else fit.spec.recipe.steps, len(prompts))
+    tuned = record is not None or store.tuned(fit.spec.id) is not None
+    return Work(0 if tuned else fit.spec.recipe.steps, len(prompts))
 
 
 @contextmanager

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from snibench.base.types import Checked, FitRecord
-    from snibench.fits.lr_search import Search
+    from snibench.base.types import Checked, FitRecord, Search
     from snibench.fits.run_one import Runtime
     from snibench.models.find import ModelSource
     from snibench.plan.plan import Plan
@@ -175,6 +174,13 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     help="Default: by method and model size.",
 )
 @click.option(
+    "--schedule",
+    type=click.Choice(["constant", "linear", "cosine"]),
+    default="linear",
+    show_default=True,
+    help="Of the learning rate after the warm-up; linear and cosine fall to zero.",
+)
+@click.option(
     "--tune-budget",
     type=click.IntRange(min=1),
     default=1,
@@ -323,6 +329,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
             tasks_per_step=options["per_step"][0],
             instances_per_task=options["per_step"][1],
             learning_rate=options["learning_rate"] or 0.0,
+            schedule=options["schedule"],
             max_input=options["max_input"],
             max_output=options["max_output"],
         ),
@@ -419,20 +426,21 @@ def _execute(
     console: Console, made: Plan, store: Store, runtime: Runtime, searches: tuple[Search, ...]
 ) -> list[FitRecord]:
     """Run every fit that is not done, and leave the manifest that reports read."""
+    from snibench.base.types import Manifest, SuiteRef
     from snibench.cli.progress import watching, work_left
     from snibench.fits.inline import run_all
-    from snibench.store import write_json
 
-    manifest = {
-        "fits": [fit.spec.id for fit in made.fits],
-        "labels": {fit.spec.id: fit.spec.label for fit in made.fits},
-        "same": dict(made.same),
-        "question_sets": {fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
-        "protocol_versions": {part.protocol: part.version for fit in made.fits for part in fit.questions},
-        "suite": {"name": made.suite.name, "digest": made.suite.digest, "notes": list(made.suite.notes)},
-        "baseline": made.baseline,
-        "searches": [search.as_json() for search in searches if search.trials],
-    }
-    write_json(store.root / "manifest.json", manifest)
+    store.write_manifest(
+        Manifest(
+            fits=tuple(fit.spec.id for fit in made.fits),
+            labels={fit.spec.id: fit.spec.label for fit in made.fits},
+            same=made.same,
+            question_sets={fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
+            protocol_versions={part.protocol: part.version for fit in made.fits for part in fit.questions},
+            suite=SuiteRef(made.suite.name, made.suite.digest, made.suite.notes),
+            baseline=made.baseline,
+            searches=tuple(search for search in searches if search.trials),
+        )
+    )
     with watching(console, work_left(made.fits, store)) as watch:
         return run_all(made, store, runtime, watch)

@@ -21,7 +21,7 @@ class Backbone:
     """A loaded base model, frozen, on its device.
 
     ``encoder_decoder``: answers come from a decoder of their own, so no prefix can be shared.
-    ``paths``: how it is read (``check``). ``unexpected``: names of tensors in its files that the model has no place for.
+    ``paths``: how it is read (``check``). ``unexpected``: tensors in its files for which the model has no place.
     """
 
     source: ModelSource
@@ -106,7 +106,7 @@ def load_backbone(
         tokenizer = AutoTokenizer.from_pretrained(source.folder, **options)
         encoder_decoder = bool(config.is_encoder_decoder)
         kind = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
-        model, loading = kind.from_pretrained(
+        loaded: Any = kind.from_pretrained(
             source.folder,
             dtype=getattr(torch, precision),
             use_safetensors=True,
@@ -115,6 +115,7 @@ def load_backbone(
             ignore_mismatched_sizes=True,  # told below with its name, as a missing tensor is
             **options,
         )
+        model, loading = loaded
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError) as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"The model in '{source.folder}' cannot be loaded: {cause}") from error

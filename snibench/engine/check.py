@@ -1,9 +1,9 @@
 """Whether a model and a method are read right: the engine's paths held against the model's own forward pass.
 
-A fast path that differs from transformers without a word is the worst fault that a benchmark can have. So before a model
-is used it reads two made-up tasks in float32: loss, gradient and greedy answers of each path beside the model's own full
-forward pass, one instance alone in its row, eager attention. ``Paths`` names the fastest paths that agree; a model for
-which none does is refused. The decision is part of every fit's id, and made once for a model.
+A fast path that differs from transformers without a word is the worst fault that a benchmark can have. So before a
+model is used it reads two made-up tasks in float32: loss, gradient and greedy answers of each path beside the model's
+own full forward pass, one instance alone in its row, eager attention. ``Paths`` names the fastest paths that agree; a
+model for which none does is refused. The decision is part of every fit's id, and made once for a model.
 
 Tolerances are far from rounding (1e-6 to 1e-5 here) and from what leaks or caps change (1e-2 and more), so that no
 machine decides otherwise.
@@ -21,7 +21,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from snibench.base.errors import ModelError
+from snibench.base.errors import ModelError, first_line
 from snibench.base.hashing import digest
 from snibench.base.types import Checked, FitSpec, Paths, Prompt, Segment, TaskCard
 from snibench.contracts import Method
@@ -92,7 +92,13 @@ def _checked(source: ModelSource, device: str, trust_remote_code: bool) -> Check
     name = type(own.model).__name__
     if own.unexpected:
         notes.append(f"{name} has no place for {_listed(own.unexpected)} of the model's files: left out.")
-    truth = _Truth.of(own)
+    try:
+        truth = _Truth.of(own)
+    except _FAULTS as error:
+        raise ModelError(
+            f"{name} in '{source.folder}' cannot be read even by transformers' own passes ({first_line(error)}). "
+            "Mend its config.json, or name another model."
+        ) from error
     del own
     gc.collect()
     tried = ("sdpa", "eager") if exact.attention == "eager" else ("sdpa",)
@@ -113,7 +119,7 @@ def _fastest(
         if differs := truth.difference(_training(backbone)):
             continue
         if attention != "sdpa":
-            notes.append(f"Eager attention: {name} has no other that gives the same numbers.")
+            notes.append(f"Eager attention, which is slower: no other gives the numbers of {name}.")
         ways = [backbone]
         if attention == "sdpa" and not backbone.encoder_decoder:
             packed = replace(backbone, paths=Paths("sdpa", "packed", "fast"))
@@ -126,7 +132,7 @@ def _fastest(
         for way in [*ways, replace(backbone, paths=replace(last, decoding="generate"))]:
             if not (differs := truth.answers_differ(way)):
                 if way.paths.decoding == "generate":
-                    notes.append("Answers through the model's own generate, rows of equal length together.")
+                    notes.append("Answers through the model's own generate, which is slower: padded rows give others.")
                 return way.paths
     raise ModelError(f"{name} in '{source.folder}' cannot be read as transformers reads it: {differs}. Name another.")
 
@@ -150,7 +156,7 @@ def _why_not_packed(backbone: Backbone) -> str:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """``losses [K]`` and ``gradient`` (flat, of the input embeddings or of all trainable parameters), or their error."""
+    """``losses [K]`` and ``gradient`` (flat: of the input embeddings, or of all that is trained), or an ``error``."""
 
     losses: Tensor
     gradient: Tensor
@@ -174,8 +180,8 @@ class _Truth:
         groups = _groups(backbone)
         if _reads_ahead(backbone, groups[0][1][0]):
             raise ModelError(
-                f"{type(backbone.model).__name__} in '{backbone.source.folder}' sees tokens that come later (an encoder "
-                "without a causal mask), so it cannot answer. Name a model that continues text."
+                f"{type(backbone.model).__name__} in '{backbone.source.folder}' sees tokens that come later (an "
+                "encoder without a causal mask), so it cannot answer. Name a model that continues text."
             )
         numbers = _numbers(
             backbone.model, lambda: _per_task([_own_loss(backbone, one) for _, some in groups for one in some], groups)
@@ -194,7 +200,7 @@ class _Truth:
         try:
             said, notes = _said(backbone, backbone.model, _Plain(), groups)
         except _FAULTS as error:
-            return f"it cannot answer ({_first_line(error)})"
+            return f"it cannot answer ({first_line(error)})"
         if notes and backbone.paths.decoding == "fast":
             return notes[0]
         return "" if _same(self.answers, said) else "its greedy answers differ"
@@ -221,10 +227,6 @@ _FAULTS = (
     NotImplementedError,
     AssertionError,
 )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 # ------------------------------------------------------------------------------------ methods
@@ -293,7 +295,7 @@ def _method_numbers(
 def _method_answer(
     backbone: Backbone, model: nn.Module, method: Method, card: TaskCard, some: Sequence[Encoded]
 ) -> list[tuple[int, ...]]:
-    """First tokens of the answers to one task's prompts, each alone in its row, as far as rounding could not change them."""
+    """First tokens of the answers to one task's prompts, each alone in its row, up to a near-tie."""
     answers = []
     stock = StockDecoder(backbone, model, method, _TOKENS if method.shares_prefixes else 1)
     for one in some:
@@ -368,7 +370,7 @@ def _card(name: str) -> TaskCard:
 
 
 def _own_logits(backbone: Backbone, one: Encoded, following: Sequence[int]) -> Tensor:
-    """``[1 + n, V]`` logits after the prompt and after each of n tokens that follow, of the model's own forward pass."""
+    """``[1 + n, V]`` logits after the prompt and after each of n following tokens, of the model's own forward pass."""
     base, device = base_of(backbone.model), backbone.device
     if backbone.encoder_decoder:
         spoken = torch.tensor([[base.config.decoder_start_token_id, *following]], device=device)
@@ -392,7 +394,7 @@ def _own_loss(backbone: Backbone, one: Encoded) -> Tensor:
 
 
 def _per_task(losses: Sequence[Tensor], groups: Groups) -> Tensor:
-    return torch.stack(losses).view(len(groups), -1).mean(1)
+    return torch.stack(list(losses)).view(len(groups), -1).mean(1)
 
 
 def _training(backbone: Backbone) -> _Numbers:
@@ -408,7 +410,7 @@ def _numbers(model: nn.Module, losses: Callable[[], Tensor]) -> _Numbers:
         each = losses()
         (gradient,) = torch.autograd.grad(each.sum(), weight)
     except _FAULTS as error:
-        return _Numbers(torch.empty(0), torch.empty(0), f"its training step fails ({_first_line(error)})")
+        return _Numbers(torch.empty(0), torch.empty(0), f"its training step fails ({first_line(error)})")
     finally:
         weight.requires_grad_(False)
     return _Numbers(each.detach().cpu(), gradient.flatten().cpu())

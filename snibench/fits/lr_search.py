@@ -11,18 +11,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import torch
 
-from snibench.base.errors import SnibenchError, StoreError
+from snibench.base.codec import from_json, to_json
+from snibench.base.errors import Diverged
 from snibench.base.hashing import derive_seed, digest
-from snibench.base.types import FitSpec, Instance, Mixture, Recipe, SuiteData
-from snibench.engine.tuning import Diverged, Trainer
-from snibench.fits.run_one import Runtime, Watcher, open_bench, trainer_of
+from snibench.base.types import FitSpec, Instance, Mixture, Recipe, Search, SuiteData, Trial
+from snibench.engine.tuning import Trainer
+from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.run_one import Runtime, Watcher, attach, load, trainer_of
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store, read_json, write_json
@@ -36,46 +37,6 @@ _MOST, _SHARE, _IN_ALL = 16, 5, 1024
 
 Watch = Callable[[int, FitPlan], Watcher]
 Instances = dict[str, list[Instance]]  # by task
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One rate that was tried.
-
-    ``loss``: mean over tasks on held-back instances; infinite unless ``status`` is "done".
-    """
-
-    rate: float
-    loss: float
-    seconds: float  # of tuning
-    steps: int
-    seed: int
-    status: str
-    cause: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What was tried for one method, and the rate that it is tuned with."""
-
-    label: str
-    default: float
-    rate: float
-    trials: tuple[Trial, ...]
-
-    @property
-    def note(self) -> str:
-        """For the record: how the rate came about."""
-        if not any(trial.status == "done" for trial in self.trials):
-            return f"learning rate {self.rate:g}, the default: none of {len(self.trials)} trials ended well"
-        tried = [trial.rate for trial in self.trials]
-        edge = ", at the edge of what was tried" if self.rate in (min(tried), max(tried)) else ""
-        return f"learning rate {self.rate:g}, chosen from {len(tried)} trials on held-back training instances{edge}"
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it; an infinite loss is None."""
-        trials = [_as_json(trial) for trial in self.trials]
-        return {"label": self.label, "default": self.default, "rate": self.rate, "trials": trials}
 
 
 def draw_rates(default: float, count: int) -> list[float]:
@@ -166,7 +127,7 @@ def _searched(
         if runtime.overwrite == "always":
             store.clear(name)
         if not (folder / "search.json").exists():
-            write_json(folder / "search.json", {"version": VERSION, "default": default, "method": asdict(base)})
+            write_json(folder / "search.json", {"version": VERSION, "default": default, "method": to_json(base)})
         trials = []
         for index, rate in enumerate(draw_rates(default, count)):
             label = f"{base.label}, learning rate {rate:g}"
@@ -175,10 +136,10 @@ def _searched(
             if not path.exists():
                 watcher = watch(offset + index, FitPlan(spec, ()))
                 trial = _tried(spec, made.suite, kept, held, made.model, folder, runtime, watcher)
-                write_json(path, _as_json(trial))
-            trials.append(_read(path))
-    best = min(trials, key=lambda trial: (trial.loss, trial.rate))
-    return Search(base.label, default, best.rate if best.status == "done" else default, tuple(trials))
+                write_json(path, to_json(trial))
+            trials.append(from_json(Trial, read_json(path), path, remedy="Delete it and repeat the run."))
+    losses = [(trial.loss, trial.rate) for trial in trials if trial.loss is not None]
+    return Search(base.label, default, min(losses)[1] if losses else default, tuple(trials))
 
 
 def _tried(
@@ -191,23 +152,23 @@ def _tried(
     runtime: Runtime,
     watcher: Watcher,
 ) -> Trial:
-    """One rate, tuned and scored; a method that fails or diverges has an infinite loss."""
+    """One rate, tuned and scored; a method that fails or diverges has no loss."""
     rate, steps = spec.recipe.learning_rate, spec.recipe.steps
     checkpoint = folder / f"{rate:g}.checkpoint.safetensors"
+    backbone = load(spec, source, runtime, watcher)
     started = time.perf_counter()
     try:
-        trainer = trainer_of(open_bench(spec, suite, source, folder, runtime, watcher), kept)
+        with guarded("attach"):
+            trainer = trainer_of(attach(spec, suite, backbone, folder, runtime, watcher), kept)
         watcher.on_stage("tuning")
-        progress = trainer.run(checkpoint, every=runtime.checkpoint_seconds, on_step=watcher.on_step)
-        if not math.isfinite(loss := _mean_loss(trainer, held)):
-            raise Diverged("the loss on held-back instances is not finite")
+        with guarded("tune"):
+            progress = trainer.run(checkpoint, every=runtime.checkpoint_seconds, on_step=watcher.on_step)
+            if not math.isfinite(loss := _mean_loss(trainer, held)):
+                raise Diverged("the loss on held-back instances is not finite")
         trial = Trial(rate, loss, progress.seconds, steps, spec.seed, "done")
-    except SnibenchError:
-        raise
-    except Exception as error:  # whatever a method raises must not end the others
-        status = "diverged" if isinstance(error, Diverged | FloatingPointError) else "failed"
-        cause = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        trial = Trial(rate, math.inf, time.perf_counter() - started, steps, spec.seed, status, cause)
+    except StageFailed as failure:
+        spent = time.perf_counter() - started
+        trial = Trial(rate, None, spent, steps, spec.seed, failure.status, failure.cause)
     checkpoint.unlink(missing_ok=True)
     return trial
 
@@ -217,19 +178,7 @@ def _mean_loss(trainer: Trainer, held: Mapping[str, Sequence[Instance]]) -> floa
     """Mean over tasks of the mean loss of their held-back instances."""
     trainer.model.eval()
     each = [
-        float(trainer.losses_of([(task, trainer.encode_instances(task, instances))])[0])
+        float(trainer.task_losses.of([(task, trainer.encode_instances(task, instances))])[0])
         for task, instances in held.items()
     ]
     return sum(each) / len(each)
-
-
-def _as_json(trial: Trial) -> dict[str, Any]:
-    return {**asdict(trial), "loss": trial.loss if math.isfinite(trial.loss) else None}
-
-
-def _read(path: Path) -> Trial:
-    raw = read_json(path)
-    try:
-        return Trial(**{**raw, "loss": math.inf if raw["loss"] is None else raw["loss"]})
-    except (KeyError, TypeError) as error:
-        raise StoreError(f"{path} is not a trial: {error}. Delete it.") from error

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,19 +16,19 @@ import torch
 from torch import nn
 
 from snibench import metrics
-from snibench.base.errors import SnibenchError
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import FORMATS, METHODS, RULES
-from snibench.base.types import Answer, FitRecord, FitSpec, Instance, Status, SuiteData
+from snibench.base.types import Answer, FitRecord, FitSpec, Instance, PromptKey, Reply, SuiteData
 from snibench.contracts import Floor, Method, Rule
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone, load_backbone
 from snibench.engine.check import check_method
 from snibench.engine.conflict.measure import measure_conflict, probe_tasks
-from snibench.engine.decoding import Answerer, Asked, Reply
+from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.tokens import Encoder
-from snibench.engine.tuning import Diverged, Trainer, TrainingSet, Tuning
+from snibench.engine.tuning import Trainer, TrainingSet, Tuning
+from snibench.fits.guard import StageFailed, guarded
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan
 from snibench.plan.questions import QuestionSet, Rendered
@@ -85,57 +84,104 @@ class Bench:
 def run_one(
     fit: FitPlan, suite: SuiteData, source: ModelSource, store: Store, runtime: Runtime, watcher: Watcher
 ) -> FitRecord:
-    """Tune what is not tuned, answer what is not answered, and return the fit's record.
+    """Tune what is not tuned, answer what is not answered, and return the fit's record, which is sealed last.
 
-    A method that fails or diverges gives a record that says so, and the other fits go on.
+    A method that raises or diverges, in whichever stage, gives a record that says so, and the other fits go on. Such
+    a record stays until ``runtime.overwrite`` has it tried again.
 
     Raises:
         Interrupted: On SIGINT, after the state is saved.
-        SnibenchError: For what another fit would meet too, such as a full disk.
+        SnibenchError: For what another fit would meet too, such as a full disk or a model that cannot be loaded.
     """
     spec = fit.spec
     with store.locked(spec.id):
-        record = _kept_record(store, spec.id, runtime)
+        sealed = _kept_record(store, spec.id, runtime)
         missing = [one for one in fit.questions if not store.answers_path(spec.id, one.protocol, one.digest).exists()]
-        if record and (record.status != "done" or not missing):
-            return record
+        if sealed and (sealed.status != "done" or not missing):
+            return sealed
+        folder = store.begin(spec)
+        if not (folder / "tasks.parquet").exists():
+            write_frame(folder / "tasks.parquet", task_frame(suite))
         if spec.floor:
-            return _answered_floor(spec, record, missing, suite, store, watcher)
-        bench = open_bench(spec, suite, source, store.begin(spec), runtime, watcher)
-        if record is None:
-            record = _tuned(bench)
-            record = replace(record, notes=(*record.notes, *fit.notes))
-            write_frame(bench.folder / "tasks.parquet", task_frame(suite))
-            store.seal(record)
-        elif spec.recipe.steps:
-            load_trained(bench.model, bench.folder / "adapter")
-        if record.status == "done" and (notes := set(_answer(bench, missing, store)).difference(record.notes)):
-            record = replace(record, notes=(*record.notes, *sorted(notes)))
+            record = _answered_floor(spec, sealed, missing, suite, store, watcher)
+        else:
+            record = _worked(fit, sealed or store.tuned(spec.id), missing, suite, source, store, runtime, watcher)
+        if record != sealed:
             store.seal(record)
         return record
 
 
 def _kept_record(store: Store, fit: str, runtime: Runtime) -> FitRecord | None:
+    """The record that stands; None where the fit is to be worked on, from its start or from where it failed."""
     record = store.record(fit)
     failed = record is not None and record.status != "done"
+    if runtime.overwrite == "failed" and failed and store.tuned(fit) is not None:
+        store.unseal(fit)  # only answering failed: what was tuned is kept
+        return None
     if runtime.overwrite == "always" or (runtime.overwrite == "failed" and failed):
         store.clear(fit)
         return None
     return record
 
 
-def open_bench(
-    spec: FitSpec, suite: SuiteData, source: ModelSource, folder: Path, runtime: Runtime, watcher: Watcher
-) -> Bench:
-    """The base model with the method's parameters in it; initial values come from the run's seed."""
+def _worked(
+    fit: FitPlan,
+    tuned: FitRecord | None,
+    missing: Sequence[QuestionSet],
+    suite: SuiteData,
+    source: ModelSource,
+    store: Store,
+    runtime: Runtime,
+    watcher: Watcher,
+) -> FitRecord:
+    """The record of a fit after all its stages, or after the one that failed.
+
+    ``tuned``: the record of a fit that was tuned before.
+    """
+    spec, folder = fit.spec, store.folder(fit.spec.id)
+    backbone = load(spec, source, runtime, watcher)
+    record = tuned or _record(spec, backbone)
+    try:
+        with guarded("attach"):
+            bench = attach(spec, suite, backbone, folder, runtime, watcher)
+            if tuned and spec.recipe.steps:
+                load_trained(bench.model, folder / "adapter")
+        if not tuned:
+            record = _sized(record, bench.model)
+            with guarded("tune"):
+                record = _tune(bench, record) if spec.recipe.steps else record
+            record = replace(record, notes=(*record.notes, *fit.notes))
+            store.keep_tuned(record)
+        with guarded("answer"):
+            notes = _answer(bench, missing, store)
+        return replace(record, notes=(*record.notes, *sorted(set(notes).difference(record.notes))))
+    except StageFailed as failure:
+        return _failed(failure, record, folder)
+
+
+def _failed(failure: StageFailed, record: FitRecord, folder: Path) -> FitRecord:
+    log = folder / "error.log"
+    if failure.log:
+        write_whole(log, lambda new: new.write_text(failure.log, encoding="utf-8", errors="backslashreplace"))
+    return failure.sealed(record, log)
+
+
+def load(spec: FitSpec, source: ModelSource, runtime: Runtime, watcher: Watcher) -> Backbone:
+    """The base model of ``spec``."""
     watcher.on_stage("loading")
-    backbone = load_backbone(
+    return load_backbone(
         source,
         device=runtime.device,
         precision=spec.precision,
         trust_remote_code=runtime.trust_remote_code,
         paths=spec.paths,
     )
+
+
+def attach(
+    spec: FitSpec, suite: SuiteData, backbone: Backbone, folder: Path, runtime: Runtime, watcher: Watcher
+) -> Bench:
+    """The base model with the method's parameters in it; initial values come from the run's seed."""
     kind = METHODS.get(spec.method)
     method: Method = kind(kind.Settings(**spec.settings))
     torch.manual_seed(derive_seed("initial values", spec.seed))
@@ -154,55 +200,45 @@ def _answered_floor(
     watcher: Watcher,
 ) -> FitRecord:
     """The record of a floor, the one that is there or a new one, after its answers are written: they need no model."""
-    kind = METHODS.get(spec.method)
-    floor: Floor = kind(kind.Settings(**spec.settings))
     watcher.on_stage("answering")
-    if record is None:
-        write_frame(store.begin(spec) / "tasks.parquet", task_frame(suite))
+    record = record or _record(spec)
     inputs = {(task, one.id): one.input for task, pool in suite.evaluation.items() for one in pool}
-    for questions in sets:
-        answers = []
-        for one in questions.rendered:
-            asked = one.question
-            card, pool = suite.tasks[asked.task].card, suite.evaluation[asked.task]
-            prediction = floor.answer(card, inputs[asked.task, asked.instance], pool)
-            reply = {"prediction": prediction, "prompt_tokens": 0, "truncated": False, "too_long": False}
-            answers.append(_scored(spec.id, one, reply, suite))
-        store.write_answers(spec.id, questions.protocol, questions.digest, answers)
-    if record is None:
-        record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "done", versions=_versions())
-        store.seal(record)
-    return record
+    try:
+        with guarded("attach"):
+            kind = METHODS.get(spec.method)
+            floor: Floor = kind(kind.Settings(**spec.settings))
+        with guarded("answer"):
+            for questions in sets:
+                answers = []
+                for one in questions.rendered:
+                    asked = one.question
+                    card, pool = suite.tasks[asked.task].card, suite.evaluation[asked.task]
+                    prediction = floor.answer(card, inputs[asked.task, asked.instance], pool)
+                    reply = Reply(prediction, prompt_tokens=0, truncated=False, too_long=False)
+                    answers.append(_scored(spec.id, one, reply, suite))
+                store.write_answers(spec.id, questions.protocol, questions.digest, answers)
+        return record
+    except StageFailed as failure:
+        return _failed(failure, record, store.folder(spec.id))
 
 
 # ------------------------------------------------------------------------------------- tuning
 
 
-def _tuned(bench: Bench) -> FitRecord:
-    """The record of a fit that is tuned now; a failure of the method is a record too."""
-    try:
-        return _tune(bench) if bench.spec.recipe.steps else _record(bench, "done")
-    except SnibenchError:
-        raise
-    except (Diverged, FloatingPointError) as error:
-        return _record(bench, "diverged", cause=str(error))
-    except Exception as error:  # whatever a method raises must not end the others
-        log = bench.folder / "error.log"
-        log.write_text(traceback.format_exc(), encoding="utf-8")
-        first = (str(error).splitlines() or [""])[0]
-        return _record(bench, "failed", cause=f"{type(error).__name__}: {first} (see {log})")
-
-
-def _tune(bench: Bench) -> FitRecord:
+def _tune(bench: Bench, record: FitRecord) -> FitRecord:
+    """``record`` of what was tuned now, its parameters on disk."""
     spec, suite, folder = bench.spec, bench.suite, bench.folder
     tasks = spec.mixture.tasks
     trainer = trainer_of(bench, {task: suite.training[task] for task in tasks})
-    probe = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks)
     points = _CONFLICT_POINTS[bench.runtime.conflict]
+    chosen = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks) if points else {}
+    probe = {task: trainer.encode_instances(task, instances) for task, instances in chosen.items()}
 
     def measure(point: float) -> None:
         bench.watcher.on_stage("measuring the gradient conflict")
-        if (found := measure_conflict(trainer, probe)) is not None:
+        with guarded("measure"):
+            found = measure_conflict(trainer.task_losses, trainer.rule, probe, spec.seed)
+        if found is not None:
             # Kept at once: a run that is killed later does not come back to this point.
             write_frame(folder / "conflict" / f"{point}.parquet", found.pairs)
             write_json(folder / "conflict" / f"{point}.json", dict(found.summary))
@@ -222,7 +258,7 @@ def _tune(bench: Bench) -> FitRecord:
     write_frame(folder / "trace.parquet", pd.DataFrame(progress.trace))
     checkpoint.unlink(missing_ok=True)
     return replace(
-        _record(bench, "done"),
+        record,
         seconds=progress.seconds,
         peak_memory=progress.peak_memory,
         notes=tuple(dict.fromkeys(progress.notes)),
@@ -244,25 +280,33 @@ def trainer_of(bench: Bench, instances: Mapping[str, Sequence[Instance]]) -> Tra
     return Trainer(bench.backbone, bench.model, bench.method, rule, data, spec.recipe, spec.seed)
 
 
-def _record(bench: Bench, status: Status, *, cause: str = "") -> FitRecord:
-    spec, device = bench.spec, bench.backbone.device
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in bench.model.parameters()]
+def _record(spec: FitSpec, backbone: Backbone | None = None) -> FitRecord:
+    """The record of a fit before its first stage: done, unless a stage says otherwise."""
     return FitRecord(
         fit=spec.id,
         label=spec.label,
         method=spec.method,
         rule=spec.rule,
         seed=spec.seed,
-        status=status,
-        cause=cause,
+        status="done",
+        device="" if backbone is None else _device_name(backbone.device),
+        versions=_versions(),
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _sized(record: FitRecord, model: nn.Module) -> FitRecord:
+    """``record`` with the model's parameter counts."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return replace(
+        record,
         trainable_parameters=sum(size for size, trains in sizes if trains),
         total_parameters=sum(size for size, _ in sizes),
-        device=(
-            torch.cuda.get_device_name(device)
-            if device.type == "cuda"
-            else f"{platform.machine()}, {torch.get_num_threads()} threads"
-        ),
-        versions=_versions(),
     )
 
 
@@ -322,7 +366,7 @@ def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence
     """Answer every prompt once, whichever protocols ask it, and write each protocol's rows; notes for the record."""
     fit, spec = bench.spec.id, bench.spec
     bench.watcher.on_stage("answering")
-    known = store.predictions(fit)
+    known = store.replies(fit)
     ranking = any(questions.ranked for questions in sets)
 
     def lacking(one: Rendered) -> bool:
@@ -330,14 +374,14 @@ def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence
         if (reply := known.get(_key(one))) is None:
             return True
         closed = bench.suite.tasks[one.question.task].card.labels is not None
-        return ranking and closed and not reply["too_long"] and not isinstance(reply.get("ranked"), str)
+        return ranking and closed and not reply.too_long and reply.ranked is None
 
     todo = list({_key(one): one for questions in sets for one in questions.rendered if lacking(one)}.values())
     kept = 0
-    pending: list[dict[str, Any]] = []
+    pending: dict[PromptKey, Reply] = {}
 
     def keep(replies: Mapping[int, Reply]) -> None:
-        pending.extend(_prediction(todo[index], reply) for index, reply in replies.items())
+        pending.update({_key(todo[index]): reply for index, reply in replies.items()})
         if len(pending) >= _ROWS_AT_ONCE:
             flush()
         bench.watcher.on_answers(kept + len(pending), len(todo))
@@ -346,8 +390,8 @@ def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence
         nonlocal kept
         kept += len(pending)
         if pending:
-            store.add_predictions(fit, pending)
-            known.update({(row["task"], row["prompt_sha"]): row for row in pending})
+            store.add_replies(fit, pending)
+            known.update(pending)
             pending.clear()
 
     asked = [Asked(bench.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
@@ -369,18 +413,18 @@ def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence
     return answerer.notes
 
 
-def _ranked(questions: QuestionSet, known: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _ranked(questions: QuestionSet, known: Mapping[PromptKey, Reply]) -> dict[str, list[Any]]:
     """Columns: the likeliest label of every question, and its exact match; missing where there are no labels."""
-    found = [(one, known[_key(one)].get("ranked")) for one in questions.rendered]
+    found = [(one, known[_key(one)].ranked) for one in questions.rendered]
     return {
-        "ranked": [label if isinstance(label, str) else None for _, label in found],
+        "ranked": [label for _, label in found],
         "ranked_exact_match": [
-            metrics.exact_match(label, one.targets) if isinstance(label, str) else float("nan") for one, label in found
+            metrics.exact_match(label, one.targets) if label is not None else float("nan") for one, label in found
         ],
     }
 
 
-def _key(one: Rendered) -> tuple[str, str]:
+def _key(one: Rendered) -> PromptKey:
     return one.question.task, one.prompt_sha
 
 
@@ -390,12 +434,8 @@ def _group(one: Rendered) -> str:
     return "with history" if question.history else f"{question.task}|{question.format}"
 
 
-def _prediction(one: Rendered, reply: Reply) -> dict[str, Any]:
-    return {"task": one.question.task, "prompt_sha": one.prompt_sha, **asdict(reply)}
-
-
-def _scored(fit: str, one: Rendered, reply: Mapping[str, Any], suite: SuiteData) -> Answer:
-    question, prediction = one.question, reply["prediction"]
+def _scored(fit: str, one: Rendered, reply: Reply, suite: SuiteData) -> Answer:
+    question, prediction = one.question, reply.prediction
     exact_match = metrics.exact_match(prediction, one.targets)
     rouge_l = metrics.rouge_l(prediction, one.targets)
     return Answer(
@@ -416,6 +456,6 @@ def _scored(fit: str, one: Rendered, reply: Mapping[str, Any], suite: SuiteData)
         exact_match=exact_match,
         rouge_l=rouge_l,
         score=metrics.score(suite.tasks[question.task].card, exact_match, rouge_l),
-        prompt_tokens=int(reply["prompt_tokens"]),
-        truncated=bool(reply["truncated"] or reply["too_long"]),
+        prompt_tokens=reply.prompt_tokens,
+        truncated=reply.truncated or reply.too_long,
     )

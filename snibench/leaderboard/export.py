@@ -64,7 +64,7 @@ def protocol_versions(results: Results) -> dict[str, int]:
     """Version of every protocol that ``results`` has answers of, as the run noted it."""
     from snibench.base.registry import PROTOCOLS
 
-    noted = results.manifest.get("protocol_versions", {})
+    noted = results.manifest.protocol_versions
     asked = [str(name) for name in results.answers["protocol"].unique()]
     return {name: int(noted[name]) if name in noted else int(PROTOCOLS.get(name).version) for name in asked}
 

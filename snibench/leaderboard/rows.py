@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from snibench.base.errors import StoreError
+from snibench.base.types import Manifest
 from snibench.report.export import rows_as_json
 from snibench.store import ANSWER_COLUMNS, Results, write_whole
 
@@ -63,7 +64,7 @@ def read_rows(path: Path) -> Results:
     if lacking:
         raise RowsError(f"lack the column {', '.join(map(repr, lacking))}.")
     answers = table.select(COLUMNS).to_pandas()
-    return Results(folder=path.parent, answers=answers, tasks=_tasks(table), records=(), specs=(), manifest={})
+    return Results(folder=path.parent, answers=answers, tasks=_tasks(table), records=(), specs=(), manifest=Manifest())
 
 
 def _tasks(table: pa.Table) -> pd.DataFrame:

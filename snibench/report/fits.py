@@ -39,7 +39,7 @@ def floors(results: Results) -> list[str]:
 
 def shown_as(results: Results, label: str) -> str:
     """The label under which the fits of ``label`` are shown: another method's, where the two are one."""
-    return str(results.manifest.get("same", {}).get(label, label))
+    return results.manifest.same.get(label, label)
 
 
 def finished(results: Results) -> list[str]:
@@ -75,21 +75,24 @@ def on_most_tasks(results: Results) -> list[tuple[FitRecord, FitSpec]]:
 
 
 def failed_fits(results: Results) -> pd.DataFrame:
-    """Fits that are not done: method, seed, status, cause, fit."""
+    """Fits that are not done: method, seed, status, stage, cause, fit."""
     rows = [
-        (spec.label, spec.seed, record.status, record.cause or "not recorded", record.fit)
+        (spec.label, spec.seed, record.status, record.stage, record.cause or "not recorded", record.fit)
         for record, spec in zip(results.records, results.specs, strict=True)
         if record.status != "done"
     ]
-    return pd.DataFrame(rows, columns=["method", "seed", "status", "cause", "fit"])
+    return pd.DataFrame(rows, columns=["method", "seed", "status", "stage", "cause", "fit"])
 
 
 def failed_tables(failed: pd.DataFrame) -> list[Table]:
     """One table, or none if every fit is done."""
     if not len(failed):
         return []
-    columns = (Column("status", "Status"), Column("cause", "Cause"), Column("fit", "Fit"))
-    notes = ("These fits take no part in any number or test. Each one's folder is named like the fit.",)
+    columns = (Column("status", "Status"), Column("stage", "Stage"), Column("cause", "Cause"), Column("fit", "Fit"))
+    notes = (
+        "These fits take no part in any number or test. Each one's folder is named like the fit. "
+        "`snibench run` with --overwrite failed tries them again.",
+    )
     return [
         Table("failed", "Fits that are not done", failed, (METHOD, Column("seed", "Seed", "count")), columns, notes)
     ]
@@ -263,7 +266,7 @@ def run_notes(results: Results) -> tuple[str, ...]:
 def _twin_notes(results: Results) -> list[str]:
     return [
         f"{label} is the same fit as {first}: tuned once, shown under that name."
-        for label, first in results.manifest.get("same", {}).items()
+        for label, first in results.manifest.same.items()
     ]
 
 

@@ -98,7 +98,7 @@ def _anchor(title: str) -> str:
 def _provenance(report: Report, results: Results | None) -> Html:
     facts: dict[str, Any] = {"snibench": __version__, "rows_digest": report.rows_digest, **report.facts}
     if results is not None:
-        facts |= {"protocol_versions": results.manifest.get("protocol_versions", {}), "software": _software(results)}
+        facts |= {"protocol_versions": results.manifest.protocol_versions, "software": _software(results)}
     rows = [
         element("tr", element("th", key.replace("_", " "), scope="row"), element("td", _fact(value)))
         for key, value in facts.items()

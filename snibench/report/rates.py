@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -37,23 +38,23 @@ _NOTES = (
 
 def rate_tables(results: Results) -> list[Table]:
     """What was chosen for each method, and every trial; none if no rate was searched for."""
-    searches = results.manifest.get("searches", [])
+    searches = results.manifest.searches
     if not searches:
         return []
-    trials = pd.DataFrame([{"method": one["label"], **trial} for one in searches for trial in one["trials"]])
+    trials = pd.DataFrame([{"method": one.label, **asdict(trial)} for one in searches for trial in one.trials])
     rows = []
     for one in searches:
-        by_rate = {trial["rate"]: trial for trial in one["trials"]}
+        losses = {trial.rate: trial.loss for trial in one.trials}
         rows.append(
             {
-                "method": one["label"],
-                "rate": f"{one['rate']:g}",
-                "default": f"{one['default']:g}",
-                "loss": by_rate[one["rate"]]["loss"],
-                "loss_default": by_rate[one["default"]]["loss"],
-                "trials": len(one["trials"]),
-                "steps": one["trials"][0]["steps"],
-                "seconds": sum(trial["seconds"] for trial in one["trials"]),
+                "method": one.label,
+                "rate": f"{one.rate:g}",
+                "default": f"{one.default:g}",
+                "loss": losses[one.rate],
+                "loss_default": losses[one.default],
+                "trials": len(one.trials),
+                "steps": one.trials[0].steps,
+                "seconds": sum(trial.seconds for trial in one.trials),
             }
         )
     trials["rate"] = trials["rate"].map("{:g}".format)

@@ -84,7 +84,7 @@ def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]
         if asked not in there:
             raise unknown("baseline", asked, there)
         return asked, ()
-    planned = results.manifest.get("baseline")
+    planned = results.manifest.baseline
     by_method = {spec.method: spec.label for spec in reversed(results.specs) if spec.label in there}
     wishes = (planned, by_method.get(BASELINE), by_method.get("untuned"))
     found = next((str(wish) for wish in wishes if wish in there), "")

@@ -146,10 +146,8 @@ def _trainer(method: type[Method], settings: Any, folder: Path) -> Trainer:
 
 
 def _batch(trainer: Trainer, tasks: Sequence[int]) -> Batch:
-    from snibench.engine.packing import make_batch
-
     groups = trainer.encode([(_SEEN[task].name, (0, 1)) for task in tasks])
-    return make_batch(groups, trainer.backbone, pack=trainer.pack)
+    return trainer.task_losses.batch(groups)
 
 
 def _check_attached(make: Callable[[], Trainer], name: str) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from snibench.base.types import Answer, FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
+from snibench.base.types import Answer, FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.cli import main
-from snibench.store import Store, write_frame, write_json
+from snibench.store import Store, write_frame
 
 LEVELS = {"untuned": 0.2, "unified-prompt": 0.5, "ours": 0.8}
 
@@ -80,8 +80,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             asked = [(task, instance) for task in range(12) for instance in range(8)]
             store.write_answers(spec.id, "gap", "q1", [answer(spec.id, *q, rng.random() < level) for q in asked])
             write_frame(folder / "tasks.parquet", tasks)
-    manifest = {"fits": list(fits), "question_sets": fits, "protocol_versions": {"gap": 1}}
-    write_json(store.root / "manifest.json", {**manifest, "baseline": "unified-prompt"})
+    store.write_manifest(
+        Manifest(tuple(fits), question_sets=fits, protocol_versions={"gap": 1}, baseline="unified-prompt")
+    )
     return store.root
 
 

@@ -38,6 +38,7 @@ def test_without_the_extra_the_install_line_is_told(capsys, monkeypatch) -> None
         (["-m", "ours", "--per-step", "0,4"], "positive"),
         (["-m", "ours", "--steps", "0"], "--steps"),
         (["-m", "ours", "--conflict", "never"], "ends"),
+        (["-m", "ours", "--schedule", "step"], "cosine"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused(capsys, arguments, words) -> None:

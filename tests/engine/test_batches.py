@@ -40,8 +40,8 @@ def test_packed_rows_give_the_gradients_of_separate_rows(make_trainer, shake) ->
     found = []
     for pack in (True, False):
         trainer = shake(make_trainer(Lora))
-        trainer.pack = pack
-        trainer.backward(trainer.encode([("task1", (0, 1, 2)), ("task3", (4, 5, 6)), ("task0", (1, 7, 3))]))
+        trainer.task_losses.pack = pack
+        trainer.updater.backward(trainer.encode([("task1", (0, 1, 2)), ("task3", (4, 5, 6)), ("task0", (1, 7, 3))]))
         found.append([parameter.grad for parameter in trainer.named.values()])
     for packed, apart in zip(*found, strict=True):
         torch.testing.assert_close(packed, apart, rtol=1e-4, atol=1e-6)

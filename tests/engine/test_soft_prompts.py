@@ -85,7 +85,7 @@ def test_virtual_tokens_stand_before_every_prompt_and_are_not_counted(kind, make
 def test_the_loss_and_its_gradient_are_those_of_pefts_own_forward_pass(kind, make_trainer, shake, llama_folder) -> None:
     trainer = shake(attached(make_trainer, kind))
     groups = drawn(trainer)
-    losses = trainer.method.losses(trainer.model, trainer._batch(groups, range(len(groups))))
+    losses = trainer.method.losses(trainer.model, trainer.task_losses.batch(groups))
     losses.sum().backward()
     ours = [parameter.grad.clone() for parameter in trainer.named.values()]
 
@@ -234,7 +234,7 @@ def test_the_gates_do_not_read_the_answer(make_trainer, shake) -> None:
         make_batch(
             [("task0", trainer.encoder.pairs([one.prompt for one in rendered], ["red", answer]))],
             trainer.backbone,
-            pack=trainer.pack,
+            pack=trainer.task_losses.pack,
         )
         for answer in ("red", "rot")
     ]
@@ -260,5 +260,5 @@ def test_soft_tokens_start_as_words(make_trainer) -> None:
     vectors = trainer.method._prompt.P
     assert vectors.shape == (20, 32)
     assert all((table == vector).all(1).any() for vector in vectors)
-    batch = trainer._batch(drawn(trainer), range(3))
+    batch = trainer.task_losses.batch(drawn(trainer))
     assert torch.isfinite(target_nll(target_logits(trainer.model, batch), batch)).all()

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snibench.base.types import Mixture, Recipe
-from snibench.engine import tuning
-from snibench.engine.tuning import Diverged, Interrupted, learning_rate, plan_steps
+from snibench.engine.sampling import plan_steps
+from snibench.engine.tuning import Diverged, Interrupted
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
@@ -23,6 +23,7 @@ from snibench.methods.prompt_aligned import PromptAligned
 from snibench.rules.loss_weightings import Uncertainty
 from snibench.rules.mean import Mean
 from snibench.rules.pcgrad import PCGrad
+from tests.fixtures.small_models import RECIPE
 
 
 @given(
@@ -69,11 +70,6 @@ def test_a_mixture_gives_every_task_its_share_of_the_steps(a, b, weights, per_st
     assert max(sides) - min(sides) <= 1  # and its share of every step, rounded up or down
 
 
-def test_the_rate_rises_over_three_percent_of_the_steps_and_stays() -> None:
-    recipe = Recipe(steps=100, learning_rate=1.0)
-    assert [learning_rate(recipe, step) for step in (0, 1, 2, 3, 99)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
-
-
 @pytest.mark.parametrize(
     ("kind", "rule", "settings"),
     [
@@ -106,6 +102,7 @@ def test_a_run_resumed_from_a_checkpoint_ends_bit_equal(kind, rule, settings, ma
     resumed.run(tmp_path / "part.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(whole.named.values(), resumed.named.values(), strict=True))
     assert resumed.progress.trace == whole.progress.trace
+    assert whole.progress.trace[-1]["learning_rate"] == pytest.approx(RECIPE.learning_rate / RECIPE.steps)  # linear
 
 
 def test_an_interrupt_saves_the_state_after_the_step_under_way(make_trainer, tmp_path) -> None:
@@ -186,14 +183,13 @@ def test_one_instance_that_does_not_fit_is_the_end(make_trainer, tmp_path, monke
 
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tokens=st.integers(1, 4000), rows=st.none() | st.integers(1, 5), seed=st.integers(0, 99))
-def test_the_gradient_is_the_same_whatever_the_micro_batch(tokens, rows, seed, two_trainers, monkeypatch) -> None:
+def test_the_gradient_is_the_same_whatever_the_micro_batch(tokens, rows, seed, two_trainers) -> None:
     whole, parts = two_trainers
     rng = random.Random(seed)
     drawn = [(f"task{number}", tuple(rng.sample(range(40), 3))) for number in rng.sample(range(6), rng.randint(1, 5))]
     for trainer, limits in ((whole, (1 << 20, None)), (parts, (tokens, rows))):
-        monkeypatch.setitem(tuning._TOKENS_AT_ONCE, "cpu", limits[0])
-        trainer._rows = limits[1]
-        trainer.backward(trainer.encode(drawn))
+        trainer.task_losses.tokens_at_once, trainer.task_losses.rows = limits
+        trainer.updater.backward(trainer.encode(drawn))
     for a, b in zip(whole.named.values(), parts.named.values(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
 

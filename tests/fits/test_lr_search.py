@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from snibench.base.types import Instance, Recipe, SuiteRequest
+from snibench.base.types import Instance, Recipe, Search, SuiteRequest, Trial
 from snibench.cli import main
 from snibench.engine.tuning import Interrupted, Trainer
 from snibench.fits import lr_search as searching
-from snibench.fits.lr_search import SPAN, Search, Trial, draw_rates, held_back, search_rates
+from snibench.fits.lr_search import SPAN, draw_rates, held_back, search_rates
 from snibench.fits.run_one import Runtime, Watcher
 from snibench.plan.plan import plan
 from snibench.plan.request import RunRequest
@@ -182,17 +182,17 @@ def trial(rate, loss, status="done"):
         ({5e-3: 2.0}, 5e-3),
         ({5e-3: 2.0, 4e-2: 1.0}, 4e-2),
         ({5e-3: 1.0, 1e-3: 1.0}, 1e-3),  # the lower at a tie
-        ({5e-3: 2.0, 4e-2: math.inf}, 5e-3),
-        ({5e-3: math.inf, 4e-2: math.inf}, 5e-3),  # none: the default
+        ({5e-3: 2.0, 4e-2: None}, 5e-3),
+        ({5e-3: None, 4e-2: None}, 5e-3),  # none: the default
     ],
 )
 def test_the_lowest_loss_wins_and_what_diverged_never_does(outcomes, chosen, planned, search, monkeypatch) -> None:
-    results = iter(trial(rate, loss, "done" if loss < math.inf else "diverged") for rate, loss in outcomes.items())
+    results = iter(trial(rate, loss, "diverged" if loss is None else "done") for rate, loss in outcomes.items())
     monkeypatch.setattr(searching, "draw_rates", lambda default, count: list(outcomes))
     monkeypatch.setattr(searching, "_tried", lambda *arguments: next(results))
     _, searches, _ = search(planned("lora"), 2)
     assert searches[0].rate == chosen
-    ended_well = any(loss < math.inf for loss in outcomes.values())
+    ended_well = any(loss is not None for loss in outcomes.values())
     assert ("none of 2 trials ended well" in searches[0].note) is not ended_well
 
 

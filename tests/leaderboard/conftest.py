@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from snibench.base.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
+from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.leaderboard.export import export
 from snibench.store import Results
 
@@ -89,7 +89,7 @@ def results() -> Results:
         tasks=tasks,
         records=tuple(fit_record(spec) for spec in specs),
         specs=tuple(specs),
-        manifest={"protocol_versions": {"gap": 1}},
+        manifest=Manifest(protocol_versions={"gap": 1}),
     )
 
 

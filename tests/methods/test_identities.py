@@ -166,7 +166,7 @@ def test_a_diagonal_transform_is_a_full_one_without_the_rest(make_trainer, shake
             wide.A.weight.copy_(narrow.A.weight)
             wide.B.weight.copy_(narrow.B.weight)
     batches = [
-        trainer._batch(trainer.encode([("task1", (0,)), ("task4", (1,))]), range(2)) for trainer in (diagonal, full)
+        trainer.task_losses.batch(trainer.encode([("task1", (0,)), ("task4", (1,))])) for trainer in (diagonal, full)
     ]
     losses = [t.method.losses(t.model, batch) for t, batch in zip((diagonal, full), batches, strict=True)]
     torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-6)

@@ -45,7 +45,7 @@ def test_in_bfloat16_trained_weights_stay_float32_and_gradients_near_those_of_fl
     found = []
     for precision in ("float32", "bfloat16"):
         trainer = shake(make_trainer(kind, precision=precision))
-        trainer.backward(trainer.encode([("task1", (0, 1, 2)), ("task3", (4, 5, 6))]))
+        trainer.updater.backward(trainer.encode([("task1", (0, 1, 2)), ("task3", (4, 5, 6))]))
         assert {parameter.dtype for parameter in trainer.named.values()} == {torch.float32}
         found.append(torch.cat([p.grad.flatten() for p in trainer.named.values() if p.grad is not None]))
     assert torch.cosine_similarity(*found, dim=0) > 0.995
@@ -86,7 +86,7 @@ def test_every_adapter_starts_as_the_base_model(kind, make_trainer) -> None:
     trainer, base = make_trainer(kind), make_trainer(Lora)
     sizes = dict.fromkeys(trainer.data.instances, 40)
     groups = trainer.encode([(task, (0, 1)) for task in sizes])
-    batch = trainer._batch(groups, range(len(groups)))
+    batch = trainer.task_losses.batch(groups)
     plain = target_logits(base.backbone.model, batch)
     assert torch.allclose(trainer.method.losses(trainer.model, batch), base.method.losses(base.model, batch), atol=1e-5)
     assert plain.shape[0] == len(batch.target_ids)
@@ -240,9 +240,9 @@ def test_alignment_between_tasks_by_hand() -> None:
 
 def test_every_tensor_may_be_aligned_by_itself(make_trainer, shake) -> None:
     trainer = shake(make_trainer(PromptAligned, align="general", per_tensor=True))
-    found, _ = trainer.task_gradients(trainer.encode([(f"task{t}", (0, 1)) for t in range(3)]))
+    found, _ = trainer.task_losses.task_gradients(trainer.encode([(f"task{t}", (0, 1)) for t in range(3)]))
     layers = found.grams(tensor_of)
-    assert len(layers) == len(trainer.collector.named)
+    assert len(layers) == len(trainer.task_losses.collector.named)
     rows = trainer.rule.weights(TaskGradients(("a", "b", "c"), found.gram(), torch.ones(3), torch.Generator(), layers))
     found.apply(rows, list(layers), tensor_of)
     opposed = 0
@@ -251,7 +251,9 @@ def test_every_tensor_may_be_aligned_by_itself(make_trainer, shake) -> None:
         if (product := domain @ general) < 0:
             domain = domain - product / general.square().sum() * general
             opposed += 1
-        torch.testing.assert_close(trainer.collector.named[name].grad.flatten(), domain, rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(
+            trainer.task_losses.collector.named[name].grad.flatten(), domain, rtol=1e-3, atol=1e-6
+        )
     assert 0 < opposed < len(layers)
     assert trainer.rule.diagnostics()["projected"] == pytest.approx(opposed / len(layers))
 

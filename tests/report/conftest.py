@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from snibench.base.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
+from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.report import Report, build
 from snibench.store import Results
 
@@ -151,7 +151,7 @@ def make_results() -> Callable[..., Results]:
             tasks=task_table(),
             records=tuple(records),
             specs=tuple(specs),
-            manifest={"fits": [spec.id for spec in specs]},
+            manifest=Manifest(fits=tuple(spec.id for spec in specs)),
         )
 
     return make

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from snibench.base.errors import UsageError
+from snibench.base.types import Manifest
 from snibench.report import Report, build, compare
 from snibench.report.measures import _combo_means
 from snibench.store import Results
@@ -86,7 +87,7 @@ def test_without_the_usual_baseline_the_untuned_model_is_it(make_results: Make) 
 def test_a_baseline_that_was_planned_but_failed_is_replaced_and_the_report_says_so(make_results: Make) -> None:
     levels = {"untuned": 0.2, "unified-prompt": 0.5, "ours": 0.6}
     results = make_results(levels, seeds=(0,), failed=("unified-prompt",))
-    report = build(replace(results, manifest={**results.manifest, "baseline": "unified-prompt"}))
+    report = build(replace(results, manifest=replace(results.manifest, baseline="unified-prompt")))
     assert report.baseline == "untuned"
     assert any("unified-prompt" in note and "untuned" in note for note in report.notes)
 
@@ -188,7 +189,7 @@ def test_a_floor_is_no_baseline(make_results: Make) -> None:
 
 
 def test_a_method_that_is_another_one_is_told_and_found_by_its_name(make_results: Make) -> None:
-    results = replace(make_results(), manifest={"same": {"lora": "unified-prompt"}})
+    results = replace(make_results(), manifest=Manifest(same={"lora": "unified-prompt"}))
     assert "lora is the same fit as unified-prompt: tuned once, shown under that name." in build(results).notes
     assert build(results, "lora").baseline == "unified-prompt"
     assert compare(results, "ours", "lora").baseline == "unified-prompt"

@@ -352,11 +352,6 @@ CAUSES: dict[str, tuple[tuple[str, str], ...]] = {
     "sea": (("the storm grew", "the ship turned back"), ("the net tore", "the fish escaped"), ("the lighthouse went dark", "the captain lost the way"), ("the boat had a hole", "the sailors got wet"), ("the wind died", "the yacht lay still"), ("the cook was seasick", "the crew ate bread")),
     "work": (("the boss shouted", "the clerk left the office"), ("the printer jammed", "the report came late"), ("sales fell", "the firm cut jobs"), ("the alarm rang", "all workers went outside"), ("the power failed", "the screens went black"), ("she worked hard", "she got more money")),
 }  # fmt: skip
-OPPOSITES = tuple(
-    pair.split("/")
-    for pair in "hot/cold big/small old/new wet/dry open/closed early/late high/low fast/slow full/empty rich/poor "
-    "strong/weak hard/soft light/dark loud/quiet near/far clean/dirty happy/sad young/old thick/thin true/false".split()
-)
 
 # ------------------------------------------------------------------------------- entities
 

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Instance
+from snibench.contracts import Rule
 from snibench.engine.backbone import base_of
 from snibench.engine.conflict.estimate import ConflictEstimate, estimate_conflict, residual_conflict
 from snibench.engine.gradients import TaskGradients, gram_matrix
+from snibench.engine.micro_batches import TaskLosses
 from snibench.engine.tokens import Encoded
-from snibench.engine.tuning import Trainer
 
 CHUNKS = 8
 # Most passes over the probe, each for a part of the parameters: beyond that the measurement would outlast the tuning.
@@ -54,31 +55,37 @@ def probe_tasks(probe: Mapping[str, Sequence[Instance]], count: int, seed: int =
     return {able[index]: list(probe[able[index]]) for index in chosen}
 
 
-def measure_conflict(trainer: Trainer, probe: Mapping[str, Sequence[Instance]]) -> ConflictPoint | None:
+def measure_conflict(
+    task_losses: TaskLosses, rule: Rule, probe: Mapping[str, Sequence[Encoded]], seed: int
+) -> ConflictPoint | None:
     """The conflict between the tasks of ``probe`` now; None if there are not two, or their gradients are too large.
 
     Where the gradients of all tasks do not fit in memory at once, the parameters are measured part by part: inner
-    products add up. Leaves parameters, optimizer, gradients and the rule's memory as they were.
+    products add up. Leaves parameters, gradients, the token meter and the rule's memory as they were.
+
+    Args:
+        task_losses: The model's task losses and their gradients.
+        rule: The rule under which the update is formed whose residual conflict is measured.
+        probe: Every task's probe instances, in the format and length of the tuning.
+        seed: The run's seed, of the rule's draws.
     """
     tasks = list(probe)
     if len(tasks) < 2:
         return None
-    trainer.model.eval()
-    tokens = trainer.progress.tokens
-    chunks = [_chunks(trainer, task, probe[task]) for task in tasks]
-    measured = _gram(trainer, chunks)
-    if measured is None:
-        return None
-    gram, losses = measured
-    estimate = estimate_conflict(gram.numpy())
-    outputs = estimate_conflict(_output_gram(trainer, chunks).numpy())
-    trainer.optimizer.zero_grad(set_to_none=True)
-    trainer.progress.tokens = tokens  # metered apart from training
+    task_losses.model.eval()
+    chunks = [_chunks(task, probe[task]) for task in tasks]
+    with task_losses.unmetered():
+        measured = _gram(task_losses, chunks)
+        if measured is None:
+            return None
+        gram, losses = measured
+        estimate = estimate_conflict(gram.numpy())
+        outputs = estimate_conflict(_output_gram(task_losses, chunks).numpy())
     summary: dict[str, Any] = {
         **{name: getattr(estimate, name) for name in _REPORTED},
-        "residual": _residual(trainer, tuple(tasks), gram.mean(dim=(1, 3)), losses, estimate),
+        "residual": _residual(rule, seed, tuple(tasks), gram.mean(dim=(1, 3)), losses, estimate),
         **{f"output_{name}": getattr(outputs, name) for name in _REPORTED},
-        "parameters": trainer.collector.size,
+        "parameters": task_losses.collector.size,
         "tasks": len(tasks),
     }
     first, second = np.triu_indices(len(tasks), 1)
@@ -95,30 +102,29 @@ def measure_conflict(trainer: Trainer, probe: Mapping[str, Sequence[Instance]]) 
     return ConflictPoint({key: float(value) for key, value in summary.items() if np.isfinite(value)}, pairs)
 
 
-def _chunks(trainer: Trainer, task: str, instances: Sequence[Instance]) -> Chunks:
+def _chunks(task: str, instances: Sequence[Encoded]) -> Chunks:
     size = len(instances) // CHUNKS
-    encoded = trainer.encode_instances(task, instances[: size * CHUNKS])
-    return [(task, encoded[start : start + size]) for start in range(0, len(encoded), size)]
+    return [(task, list(instances[start : start + size])) for start in range(0, size * CHUNKS, size)]
 
 
-def _gram(trainer: Trainer, chunks: Sequence[Chunks]) -> tuple[Tensor, Tensor] | None:
+def _gram(task_losses: TaskLosses, chunks: Sequence[Chunks]) -> tuple[Tensor, Tensor] | None:
     """``[T, S, T, S]`` inner products of the chunks' gradients, and the ``[T]`` losses."""
     count = len(chunks)
-    parts = trainer.collector.parts(count * CHUNKS)
+    parts = task_losses.collector.parts(count * CHUNKS)
     if len(parts) > _MOST_PASSES:
         return None
     gram, losses = torch.zeros(count * CHUNKS, count * CHUNKS, dtype=torch.float64), torch.zeros(count).double()
     for part in parts:
         rows = []
         for index, own in enumerate(chunks):
-            collected, each = trainer.task_gradients(own, references=False, collector=part)
+            collected, each = task_losses.task_gradients(own, references=False, collector=part)
             rows.append(collected.matrix().clone())  # [S, size]
             losses[index] = each.mean()
         gram += gram_matrix(torch.cat(rows))
     return gram.reshape(count, CHUNKS, count, CHUNKS), losses
 
 
-def _output_gram(trainer: Trainer, chunks: Sequence[Chunks]) -> Tensor:
+def _output_gram(task_losses: TaskLosses, chunks: Sequence[Chunks]) -> Tensor:
     """``[T, S, T, S]`` inner products of the gradients of a vector added to the last block's output.
 
     The sum of dL/dh over tokens, ``[H]`` numbers for every method: tokens differ between tasks, directions do not.
@@ -126,9 +132,9 @@ def _output_gram(trainer: Trainer, chunks: Sequence[Chunks]) -> Tensor:
     rows = []
     for own in chunks:
         sums = torch.zeros(len(own), 0)
-        for piece, batch in trainer.batches(own):
-            with _last_output(trainer) as outputs:
-                trainer.method.losses(trainer.model, batch).sum().backward()
+        for piece, batch in task_losses.batches(own):
+            with _last_output(task_losses) as outputs:
+                task_losses.method.losses(task_losses.model, batch).sum().backward()
             found = torch.stack([leaf.grad.reshape(len(piece), -1, leaf.shape[-1]).sum(1) for leaf in outputs]).sum(0)
             if not sums.shape[1]:
                 sums = found.new_zeros(len(own), found.shape[1], dtype=torch.float32)
@@ -139,7 +145,7 @@ def _output_gram(trainer: Trainer, chunks: Sequence[Chunks]) -> Tensor:
 
 
 @contextmanager
-def _last_output(trainer: Trainer) -> Iterator[list[Any]]:
+def _last_output(task_losses: TaskLosses) -> Iterator[list[Any]]:
     """Collects the last block's outputs inside, as leaves whose ``grad`` a backward fills and behind which it ends."""
     outputs: list[Any] = []
 
@@ -151,14 +157,14 @@ def _last_output(trainer: Trainer) -> Iterator[list[Any]]:
         outputs.append(leaf)
         return (leaf.clone(), *output[1:]) if isinstance(output, tuple) else leaf.clone()
 
-    handle = last_block(trainer.model).register_forward_hook(cut)
-    for parameter in trainer.named.values():
+    handle = last_block(task_losses.model).register_forward_hook(cut)
+    for parameter in task_losses.named.values():
         parameter.requires_grad_(False)
     try:
         yield outputs
     finally:
         handle.remove()
-        for parameter in trainer.named.values():
+        for parameter in task_losses.named.values():
             parameter.requires_grad_(True)
 
 
@@ -171,15 +177,14 @@ def last_block(model: nn.Module) -> nn.Module:
 
 
 def _residual(
-    trainer: Trainer, tasks: tuple[str, ...], gram: Tensor, losses: Tensor, estimate: ConflictEstimate
+    rule: Rule, seed: int, tasks: tuple[str, ...], gram: Tensor, losses: Tensor, estimate: ConflictEstimate
 ) -> float:
     """How much of the conflict the update that the rule makes of the probe's gradients has; NaN where it needs more."""
-    rule = trainer.rule
     if not rule.needs <= {"gram", "generator", "losses", "losses_after"}:
         return float("nan")
     # Through JSON: a state may hold the rule's own dictionaries, which its weights then change.
     before = json.loads(json.dumps(rule.state()))
-    generator = torch.Generator().manual_seed(derive_seed("conflict", trainer.seed))
+    generator = torch.Generator().manual_seed(derive_seed("conflict", seed))
     weights = rule.weights(TaskGradients(tasks, gram, losses, generator))[: len(tasks)]
     rule.restore(before)
     return residual_conflict(gram.numpy(), weights.cpu().numpy(), squares=estimate.squares)

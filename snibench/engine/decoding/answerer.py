@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snibench.base.types import Prompt, TaskCard
+from snibench.base.types import Prompt, Reply, TaskCard
 from snibench.contracts import Method
 from snibench.engine.backbone import Backbone
 from snibench.engine.decoding.lean import LeanModel, why_not_lean
@@ -39,20 +39,6 @@ class Asked:
     card: TaskCard
     prompt: Prompt
     group: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """``prediction``: stripped. A prompt that does not fit the input limit is not answered: ``too_long``.
-
-    ``ranked``: the likeliest of a closed task's labels (``ranking``), None where none was asked for.
-    """
-
-    prediction: str
-    prompt_tokens: int
-    truncated: bool
-    too_long: bool
-    ranked: str | None = None
 
 
 # What a row said, and its likeliest label.

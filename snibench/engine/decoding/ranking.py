@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from snibench.base.errors import Diverged
 from snibench.base.types import Prompt, TaskCard
 from snibench.engine.tokens import Encoder
 
@@ -39,6 +40,18 @@ class Labels:
     def best(self, scores: Sequence[float]) -> str:
         """The label of the highest score, the first of equal ones."""
         return self.texts[max(range(len(scores)), key=lambda index: scores[index])]
+
+
+def likeliest(logits: Tensor) -> Tensor:
+    """``[B]`` the likeliest token of every row of ``[B, V]``.
+
+    Raises:
+        Diverged: If a row has no finite maximum: what it would say is no answer.
+    """
+    highest, tokens = logits.max(-1)  # a NaN anywhere in a row is its maximum
+    if not torch.isfinite(highest).all():
+        raise Diverged("the model's logits are not finite: its weights hold NaN or infinite values, or it overflows")
+    return tokens
 
 
 def labels_after(prompt: Prompt, card: TaskCard, encoder: Encoder) -> Labels | None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from snibench.engine.decoding.attention import Part, attend, merged
 from snibench.engine.decoding.lean import LeanModel
-from snibench.engine.decoding.ranking import Branch
+from snibench.engine.decoding.ranking import Branch, likeliest
 from snibench.engine.tokens import common_prefix
 
 # A shared prefix shorter than this is not worth a place of its own.
@@ -147,7 +147,7 @@ class Reading:
                     last=block.lengths - 1,
                 )
             on_block(members, logits, partial(self._branch, block))
-            first |= zip(members, logits.argmax(-1).tolist(), strict=True)
+            first |= zip(members, likeliest(logits).tolist(), strict=True)
             self._blocks.append(block)
         return first
 
@@ -267,7 +267,7 @@ class Reading:
         with self._routed(present):
             logits = self._model.read(ids, torch.tensor(places, device=self._device)[:, None], attention)
         self._tail.advance()
-        found: list[int] = logits.argmax(-1).tolist()
+        found: list[int] = likeliest(logits).tolist()
         return found
 
 

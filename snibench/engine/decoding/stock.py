@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from snibench.base.types import TaskCard
 from snibench.contracts import Method
 from snibench.engine.backbone import Backbone, base_of
-from snibench.engine.decoding.ranking import Labels
+from snibench.engine.decoding.ranking import Labels, likeliest
 from snibench.engine.decoding.reading import LEAST_PREFIX
 from snibench.engine.losses import logits_at
 from snibench.engine.tokens import Encoded, common_prefix
@@ -94,7 +94,7 @@ class StockDecoder:
                 position_ids=positions,
                 **{self._cache_name: cache},
             )
-            tokens = logits.argmax(-1)
+            tokens = likeliest(logits)
             open_places = []
             for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
                 answers[row].append(token)
@@ -122,6 +122,7 @@ class StockDecoder:
                 max_new_tokens=self._most,
                 do_sample=False,
                 num_beams=1,
+                logits_processor=[_finite],
             )
         return [row[1:] for row in output.tolist()]  # the first is the decoder's start
 
@@ -205,3 +206,9 @@ class StockDecoder:
 def _stacked(rows: Sequence[Sequence[int]]) -> Tensor:
     """Rows of ids, padded with -1 behind."""
     return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=-1)
+
+
+def _finite(_: Tensor, logits: Tensor) -> Tensor:
+    """``logits`` as they are; Diverged if none of a row can be the likeliest."""
+    likeliest(logits)
+    return logits

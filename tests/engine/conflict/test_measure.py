@@ -27,12 +27,17 @@ def probe(tasks):
     return probe_tasks({name: task.instances[:CHUNKS] for name, task in list(tasks.items())[:3]}, 3)
 
 
+def measured(trainer, probe):
+    encoded = {task: trainer.encode_instances(task, instances) for task, instances in probe.items()}
+    return measure_conflict(trainer.task_losses, trainer.rule, encoded, trainer.seed)
+
+
 def test_measuring_changes_nothing(make_trainer, shake, probe, tmp_path) -> None:
     trainer = shake(make_trainer(Ours))
     trainer.run(tmp_path / "checkpoint")
     before = [parameter.detach().clone() for parameter in trainer.named.values()]
     state, tokens = json.dumps(trainer.rule.state()), trainer.progress.tokens
-    assert measure_conflict(trainer, probe) is not None
+    assert measured(trainer, probe) is not None
     # Ours remembers the norms of a task's last visit: the probe is none.
     assert json.dumps(trainer.rule.state()) == state
     assert trainer.progress.tokens == tokens
@@ -41,7 +46,7 @@ def test_measuring_changes_nothing(make_trainer, shake, probe, tmp_path) -> None
 
 
 def test_the_pairs_hold_the_whole_matrix_with_its_errors(make_trainer, shake, probe) -> None:
-    found = measure_conflict(shake(make_trainer(Lora)), probe)
+    found = measured(shake(make_trainer(Lora)), probe)
     assert list(found.pairs.columns) == [
         "first", "second", "cosine", "standard_error", "output_cosine", "output_standard_error",
     ]  # fmt: skip
@@ -56,22 +61,22 @@ def test_the_pairs_hold_the_whole_matrix_with_its_errors(make_trainer, shake, pr
 
 def test_parameters_measured_part_by_part_give_the_same(make_trainer, shake, probe) -> None:
     trainer = shake(make_trainer(Lora))
-    whole = measure_conflict(trainer, probe)
-    trainer.collector._budget = trainer.collector.bytes_of(3 * CHUNKS) // 5
-    assert len(trainer.collector.parts(3 * CHUNKS)) > 3
-    parts = measure_conflict(trainer, probe)
+    whole = measured(trainer, probe)
+    trainer.task_losses.collector._budget = trainer.task_losses.collector.bytes_of(3 * CHUNKS) // 5
+    assert len(trainer.task_losses.collector.parts(3 * CHUNKS)) > 3
+    parts = measured(trainer, probe)
     assert parts.summary == pytest.approx(whole.summary, rel=1e-4, abs=1e-6)
     assert parts.pairs["cosine"].tolist() == pytest.approx(whole.pairs["cosine"].tolist(), rel=1e-4, abs=1e-6)
 
 
 def test_gradients_far_too_large_for_the_memory_are_not_measured(make_trainer, probe) -> None:
     trainer = make_trainer(Lora)
-    trainer.collector._budget = trainer.collector.bytes_of(3 * CHUNKS) // 100
-    assert measure_conflict(trainer, probe) is None
+    trainer.task_losses.collector._budget = trainer.task_losses.collector.bytes_of(3 * CHUNKS) // 100
+    assert measured(trainer, probe) is None
 
 
 def test_on_the_last_blocks_output_methods_of_any_size_start_alike(make_trainer, probe) -> None:
-    lora, full = (measure_conflict(make_trainer(kind), probe).summary for kind in (Lora, Full))
+    lora, full = (measured(make_trainer(kind), probe).summary for kind in (Lora, Full))
     assert full["parameters"] > 3 * lora["parameters"]
     assert full["mean_cosine"] != pytest.approx(lora["mean_cosine"], rel=1e-3)
     for name in ("output_score", "output_score_raw", "output_mean_cosine", "output_standard_error"):
@@ -96,23 +101,23 @@ def test_output_gradients_are_those_of_a_vector_added_to_the_last_blocks_output(
             )
         )
         with torch.no_grad():
-            found = trainer.losses_of(own)
+            found = trainer.task_losses.of(own)
         handle.remove()
         return found
 
     slope = (losses(1e-2) - losses(-1e-2)) / 2e-2
-    ((piece, batch),) = trainer.batches(own)
-    with _last_output(trainer) as outputs:
+    ((piece, batch),) = trainer.task_losses.batches(own)
+    with _last_output(trainer.task_losses) as outputs:
         trainer.method.losses(trainer.model, batch).sum().backward()
     (leaf,) = outputs
     sums = leaf.grad.reshape(2, -1, width).sum(1)[np.argsort(piece)]
     torch.testing.assert_close((sums @ direction).double(), slope, rtol=5e-3, atol=5e-4)
-    assert _output_gram(trainer, [[one] * CHUNKS for one in own]).shape == (2, CHUNKS, 2, CHUNKS)
+    assert _output_gram(trainer.task_losses, [[one] * CHUNKS for one in own]).shape == (2, CHUNKS, 2, CHUNKS)
 
 
 @pytest.mark.parametrize("name", ["mean", "upgrad", "db-mtl", "gradnorm", "uncertainty", "famo"])
 def test_the_residual_is_that_of_any_rule_s_update(name, make_trainer, shake, probe) -> None:
-    found = measure_conflict(shake(make_trainer(Lora, rule=RULES.get(name)())), probe)
+    found = measured(shake(make_trainer(Lora, rule=RULES.get(name)())), probe)
     assert 0 <= found.summary["residual"] <= 1
 
 

@@ -7,8 +7,8 @@ import random
 import pytest
 import torch
 
-from snibench.base.types import Example, Prompt, Segment, TaskCard
-from snibench.engine.decoding import Answerer, Asked, Reply
+from snibench.base.types import Example, Prompt, Reply, Segment, TaskCard
+from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.tokens import Encoder
 from snibench.formats.catalogue import Abstract, Definition
 from snibench.methods.lora import Lora

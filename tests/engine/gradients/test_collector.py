@@ -8,7 +8,7 @@ import torch
 from snibench.engine.backbone import base_of
 from snibench.engine.gradients import GradientCollector, gram_matrix
 from snibench.engine.losses import target_logits, target_nll
-from snibench.engine.tuning import plan_steps
+from snibench.engine.sampling import plan_steps
 from snibench.methods.base import BaseMethod
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
@@ -22,12 +22,14 @@ from snibench.testing.models import save_byte_tokenizer
 
 
 def gradients(trainer, *, pack: bool, by_task: bool, rows: int | None = None):
-    trainer.pack, trainer._rows = pack, rows
-    trainer.collector = GradientCollector(trainer.model, trainer.collector.named, way="loop" if by_task else "hooks")
+    trainer.task_losses.pack, trainer.task_losses.rows = pack, rows
+    trainer.task_losses.collector = GradientCollector(
+        trainer.model, trainer.task_losses.collector.named, way="loop" if by_task else "hooks"
+    )
     sizes = {task: len(instances) for task, instances in trainer.data.instances.items()}
     drawn = plan_steps(trainer.data.mixture, sizes, trainer.recipe, 0)[0]
-    collected, losses = trainer.task_gradients(trainer.encode(drawn))
-    return collected.matrix(), losses, [parameter.grad.clone() for parameter in trainer.task_parameters]
+    collected, losses = trainer.task_losses.task_gradients(trainer.encode(drawn))
+    return collected.matrix(), losses, [parameter.grad.clone() for parameter in trainer.task_losses.task_parameters]
 
 
 @pytest.mark.parametrize("kind", [HydraLora, Lora, MtlLora, Ours, PromptAligned])
@@ -56,9 +58,9 @@ def test_gradients_agree_with_differences_of_losses_along_a_direction(kind, make
     trainer = shake(make_trainer(kind))
     sizes = {task: len(instances) for task, instances in trainer.data.instances.items()}
     groups = trainer.encode(plan_steps(trainer.data.mixture, sizes, trainer.recipe, 0)[0])
-    matrix = trainer.task_gradients(groups)[0].matrix()
+    matrix = trainer.task_losses.task_gradients(groups)[0].matrix()
     direction = matrix[0] / matrix[0].norm()
-    shared = list(trainer.collector.named.values())
+    shared = list(trainer.task_losses.collector.named.values())
     start = [parameter.detach().clone() for parameter in shared]
     losses = []
     for length in (1e-2, -1e-2):
@@ -66,7 +68,7 @@ def test_gradients_agree_with_differences_of_losses_along_a_direction(kind, make
             moves = direction.split([parameter.numel() for parameter in shared])
             for parameter, before, move in zip(shared, start, moves, strict=True):
                 parameter.copy_(before + length * move.view_as(parameter))
-            losses.append(trainer.losses_of(groups))
+            losses.append(trainer.task_losses.of(groups))
     slope = (losses[0] - losses[1]) / 2e-2
     torch.testing.assert_close((matrix @ direction).double(), slope, rtol=5e-3, atol=5e-4)
 
@@ -197,8 +199,10 @@ def groups_of(trainer):
 
 def collect(trainer, way, **options):
     """Gradients ``[K, P]`` of the first step's tasks, and what they were collected in."""
-    trainer.collector = GradientCollector(trainer.model, trainer.collector.named, way=way, **options)
-    collected, _ = trainer.task_gradients(groups_of(trainer))
+    trainer.task_losses.collector = GradientCollector(
+        trainer.model, trainer.task_losses.collector.named, way=way, **options
+    )
+    collected, _ = trainer.task_losses.task_gradients(groups_of(trainer))
     return collected.matrix().clone(), collected
 
 
@@ -220,7 +224,7 @@ def test_the_cheapest_way_that_is_exact_is_taken(make, way, make_trainer, shake)
     trainer = shake(make_trainer(make))
     before = [parameter.detach().clone() for parameter in trainer.named.values()]
     found, _ = collect(trainer, None)
-    assert trainer.collector.way == way
+    assert trainer.task_losses.collector.way == way
     assert all(torch.equal(one, other) for one, other in zip(before, trainer.named.values(), strict=True))
     expected, _ = collect(trainer, "loop")
     assert expected.abs().max() > 1e-3
@@ -242,13 +246,13 @@ def test_gradients_of_a_whole_model_layer_by_layer_are_the_loops(tied, rows, mak
     if not tied:
         head = trainer.model.lm_head
         head.weight = torch.nn.Parameter(head.weight.detach() + 0.01)
-        trainer.collector.named["lm_head.weight"] = head.weight
-    trainer._rows = rows
+        trainer.task_losses.collector.named["lm_head.weight"] = head.weight
+    trainer.task_losses.rows = rows
     expected, looped = collect(trainer, "loop")
     found, whole = collect(trainer, "hooks")
     layered_rows, layered = collect(trainer, "hooks", budget=0)
-    assert trainer.collector.layered
-    assert "layer by layer, since 4 x" in trainer.collector.describe(4)
+    assert trainer.task_losses.collector.layered
+    assert "layer by layer, since 4 x" in trainer.task_losses.collector.describe(4)
     assert any("embed" in name for name, _ in layered.pieces())
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(layered_rows, expected, rtol=1e-4, atol=1e-5)
@@ -257,7 +261,7 @@ def test_gradients_of_a_whole_model_layer_by_layer_are_the_loops(tied, rows, mak
     weights = torch.tensor([0.1, -0.5, 2.0, 0.3], dtype=torch.float64)
     for one in (looped, whole, layered):
         one.apply(weights)
-        update = torch.cat([parameter.grad.flatten() for parameter in trainer.collector.named.values()])
+        update = torch.cat([parameter.grad.flatten() for parameter in trainer.task_losses.collector.named.values()])
         torch.testing.assert_close(update, weights.float() @ expected, rtol=1e-4, atol=1e-5)
 
 
@@ -279,9 +283,9 @@ def test_tasks_that_hooks_cannot_tell_apart_go_one_by_one(make_trainer, shake) -
     trainer = shake(make_trainer(ByTheRow))
     groups = sorted(groups_of(trainer))
     assert "task3" in [name for name, _ in groups]
-    trainer.collector.way = "hooks"
-    found = trainer.task_gradients(groups)[0].matrix().clone()
-    assert trainer.collector.way == "loop"
+    trainer.task_losses.collector.way = "hooks"
+    found = trainer.task_losses.task_gradients(groups)[0].matrix().clone()
+    assert trainer.task_losses.collector.way == "loop"
     expected, _ = collect(trainer, "loop")
     order = [[name for name, _ in groups].index(name) for name, _ in groups_of(trainer)]
     torch.testing.assert_close(found[order], expected, rtol=1e-4, atol=1e-5)
@@ -299,7 +303,7 @@ def test_references_are_kept_layer_by_layer_too(make_trainer, shake) -> None:
 @pytest.mark.parametrize("budget", [None, 0])
 def test_a_fit_says_how_its_gradients_were_collected(budget, make_trainer, tmp_path) -> None:
     trainer = make_trainer(full, rule=PCGrad())
-    trainer.collector._budget = budget
+    trainer.task_losses.collector._budget = budget
     trainer.run(tmp_path / "checkpoint")
     said = [note for note in trainer.progress.notes if note.startswith("task gradients")]
     assert (len(said) == 1 and "layer by layer" in said[0]) if budget == 0 else said == []
@@ -312,7 +316,7 @@ def test_the_update_is_the_same_layer_by_layer(make_trainer, tmp_path) -> None:
     ends = []
     for budget in (None, 0):
         trainer = make_trainer(full, rule=PCGrad())
-        trainer.collector._budget = budget
+        trainer.task_losses.collector._budget = budget
         trainer.run(tmp_path / f"checkpoint{budget}")
         ends.append(torch.cat([parameter.detach().flatten() for parameter in trainer.named.values()]))
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-3, atol=2e-3)
@@ -320,12 +324,12 @@ def test_the_update_is_the_same_layer_by_layer(make_trainer, tmp_path) -> None:
 
 def test_parts_of_the_parameters_add_up(make_trainer, shake) -> None:
     trainer = shake(make_trainer(Lora))
-    whole, collected = collect(trainer, "hooks", budget=trainer.collector.size)
-    parts = trainer.collector.parts(4)
+    whole, collected = collect(trainer, "hooks", budget=trainer.task_losses.collector.size)
+    parts = trainer.task_losses.collector.parts(4)
     assert len(parts) > 2
     grams, matrices = [], []
     for part in parts:
-        found, _ = trainer.task_gradients(groups_of(trainer), collector=part)
+        found, _ = trainer.task_losses.task_gradients(groups_of(trainer), collector=part)
         grams.append(found.gram())
         matrices.append(found.matrix().clone())
     torch.testing.assert_close(torch.cat(matrices, dim=1), whole, rtol=1e-4, atol=1e-6)
@@ -342,7 +346,7 @@ def test_gram_matrices_of_layers_add_up_and_take_weights_of_their_own(make_train
     first[0, 2] = 1.0  # task 2's gradient in the first layer, nothing elsewhere
     collected.apply(first, list(grams))
     start = 0
-    for name, parameter in trainer.collector.named.items():
+    for name, parameter in trainer.task_losses.collector.named.items():
         own = matrix[2, start : start + parameter.numel()].view_as(parameter)
         expected = own if name.startswith(next(iter(grams))) else torch.zeros_like(own)
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-6, atol=1e-12)
@@ -378,7 +382,7 @@ def test_gradients_agree_with_finite_differences_in_float64(make, way, make_trai
     trainer.method.losses = losses
     matrix, _ = collect(trainer, way)
     assert matrix.dtype == torch.float64
-    groups, named = groups_of(trainer), trainer.collector.named
+    groups, named = groups_of(trainer), trainer.task_losses.collector.named
     generator = torch.Generator().manual_seed(5)
     moves = {name: torch.randn(one.shape, generator=generator).double() for name, one in named.items()}
     found = []
@@ -386,7 +390,7 @@ def test_gradients_agree_with_finite_differences_in_float64(make, way, make_trai
         for length in (1e-6, -2e-6):
             for name, parameter in named.items():
                 parameter += length * moves[name]
-            found.append(trainer.losses_of(groups))
+            found.append(trainer.task_losses.of(groups))
     slope = (found[0] - found[1]) / 2e-6
     direction = torch.cat([move.flatten() for move in moves.values()])
     torch.testing.assert_close(matrix @ direction, slope, rtol=1e-6, atol=1e-6)
@@ -396,7 +400,7 @@ def test_a_rule_with_weights_of_one_task_takes_that_tasks_step(make_trainer, sha
     trainer = shake(make_trainer(full))
     matrix, collected = collect(trainer, "hooks")
     collected.apply(torch.tensor([0.0, 0.0, 1.0, 0.0], dtype=torch.float64))
-    update = torch.cat([parameter.grad.flatten() for parameter in trainer.collector.named.values()])
+    update = torch.cat([parameter.grad.flatten() for parameter in trainer.task_losses.collector.named.values()])
     torch.testing.assert_close(update, matrix[2])
 
 
@@ -404,9 +408,9 @@ def test_a_rule_with_weights_of_one_task_takes_that_tasks_step(make_trainer, sha
 def test_the_mean_of_task_gradients_is_the_gradient_of_the_mean(budget, make_trainer, shake) -> None:
     trainer = shake(make_trainer(full, rule=Mean()))
     groups = groups_of(trainer)
-    trainer.backward(groups)
+    trainer.updater.backward(groups)
     expected = [parameter.grad.clone() for parameter in trainer.named.values()]
-    trainer.optimizer.zero_grad(set_to_none=True)
+    trainer.updater.optimizer.zero_grad(set_to_none=True)
     _, collected = collect(trainer, "hooks", budget=budget)
     collected.apply(torch.full((4,), 0.25, dtype=torch.float64))
     for one, parameter in zip(expected, trainer.named.values(), strict=True):

@@ -1,0 +1,53 @@
+"""Frozen values that travel between rooms. No behaviour beyond views of their own fields."""
+
+from snibench.base.types.data import Combo, Example, Instance, Metric, SuiteData, SuiteRequest, Task, TaskCard
+from snibench.base.types.fits import (
+    Checked,
+    FitRecord,
+    FitSpec,
+    Json,
+    ModelRef,
+    Paths,
+    RateSchedule,
+    Recipe,
+    Stage,
+    Status,
+)
+from snibench.base.types.prompts import Prompt, Segment, SegmentKind
+from snibench.base.types.questions import Answer, Ask, Mixture, PromptKey, Question, Reply, Turn
+from snibench.base.types.runs import Manifest, Search, SuiteRef, Trial
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "Checked",
+    "Combo",
+    "Example",
+    "FitRecord",
+    "FitSpec",
+    "Instance",
+    "Json",
+    "Manifest",
+    "Metric",
+    "Mixture",
+    "ModelRef",
+    "Paths",
+    "Prompt",
+    "PromptKey",
+    "Question",
+    "RateSchedule",
+    "Recipe",
+    "Reply",
+    "Search",
+    "Segment",
+    "SegmentKind",
+    "Stage",
+    "Status",
+    "SuiteData",
+    "SuiteRef",
+    "SuiteRequest",
+    "Task",
+    "TaskCard",
+    "Trial",
+    "Turn",
+]

@@ -1,0 +1,125 @@
+"""One tuning: its spec, its recipe and the record that seals it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from snibench.base.hashing import digest
+from snibench.base.types.data import SuiteRequest
+from snibench.base.types.questions import Mixture
+
+Json = Any  # what json.dumps takes; checked where it is written
+RateSchedule = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How every method is tuned; the same for all but ``learning_rate``, and recorded."""
+
+    steps: int
+    tasks_per_step: int = 8  # K
+    instances_per_task: int = 4  # m
+    learning_rate: float = 0.0
+    warmup: float = 0.03
+    schedule: RateSchedule = "linear"  # of the learning rate after the warm-up
+    clip: float = 1.0
+    max_input: int = 1024
+    max_output: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A base model by what it is, not where it lies."""
+
+    spec: str
+    digest: str  # of the weights
+    tokenizer_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """How a base model is read: a fast path only where it gives what the model's own forward pass gives.
+
+    ``attention``: the implementation of transformers. ``rows``: a task's instances behind their common prefix in one
+    row, or each in a row of its own. ``decoding``: the fast path, padded batches through the model's own forward pass,
+    or rows without padding through its own ``generate``.
+    """
+
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    rows: Literal["packed", "single"] = "packed"
+    decoding: Literal["fast", "batched", "generate"] = "fast"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was decided for a model. ``notes``: one sentence each, for plan and record."""
+
+    paths: Paths = Paths()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FitSpec:
+    """Everything that decides the weights of one fit."""
+
+    method: str
+    rule: str  # "" = the method's own
+    settings: Mapping[str, Json]  # every setting, resolved
+    source: Mapping[str, str]  # distribution, version and file digest of the method's and rule's code
+    model: ModelRef
+    suite: SuiteRequest
+    suite_digest: str
+    mixture: Mixture
+    train_format: str
+    recipe: Recipe
+    seed: int
+    precision: str  # "float32" or "bfloat16"
+    label: str  # what tables call it
+    floor: bool = False  # answers without a model: shown, but no part of tests and ranks
+    twin: Mapping[str, Json] | None = (
+        None  # method, settings and source of the method that this one is under its settings
+    )
+    rule_settings: Mapping[str, Json] = field(default_factory=dict)  # every setting of a rule that is named, resolved
+    paths: Paths = Paths()  # decided once for the model, before any fit
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits over all that decides the weights; names and places do not count."""
+        from dataclasses import asdict
+
+        fields = asdict(self)
+        for name in ("suite", "label", "floor"):
+            fields.pop(name)
+        fields |= fields.pop("twin") or {}
+        if not fields["rule_settings"]:
+            fields.pop("rule_settings")
+        fields["model"].pop("spec")
+        return digest(fields)[:16]
+
+
+Status = Literal["done", "failed", "diverged", "interrupted"]
+Stage = Literal["attach", "tune", "measure", "answer"]  # measure: the gradient conflict
+
+
+@dataclass(frozen=True, slots=True)
+class FitRecord:
+    """What seals a fit: ``record.json``."""
+
+    fit: str
+    label: str
+    method: str
+    rule: str
+    seed: int
+    status: Status
+    cause: str = ""  # of a failure, one line
+    stage: Stage | Literal[""] = ""  # in which it failed
+    seconds: float = 0.0  # of tuning alone, conflict measurement apart
+    peak_memory: int = 0  # bytes
+    trainable_parameters: int = 0
+    total_parameters: int = 0
+    device: str = ""
+    notes: tuple[str, ...] = ()  # fall-backs, back-offs
+    conflict: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # "0.0" -> score, raw, ...
+    versions: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,338 @@
+"""Mode ``switch`` of protocol ``combos``: streams that switch between two families, with and without history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby, permutations
+from math import nan
+from random import Random
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from snibench.base.hashing import canonical_json
+from snibench.base.types import Combo, Instance, Question, SuiteData, Turn
+from snibench.data.leakage import input_key
+from snibench.protocols.combos.settings import HISTORIES, Settings
+from snibench.protocols.panel import (
+    ABOVE_CHANCE,
+    FEWEST_SOURCES,
+    Floats,
+    above_chance,
+    box,
+    comparable,
+    group_means,
+    mean,
+    panel,
+    resampling,
+    with_facts,
+)
+from snibench.stats.estimates import Estimate
+from snibench.stats.intervals import mean_interval
+from snibench.stats.resampling import excess_sd, iqr
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    side: Literal["A", "B"]
+    rank: int  # among the queries of its side
+    task: str
+    instance: Instance
+
+
+Contexts = Mapping[str, Sequence[tuple[str, str]]]  # task -> (instance id, normalised input), inputs distinct
+
+
+def stream_questions(
+    suite: SuiteData, combos: Sequence[Combo], settings: Settings, limit: int | None
+) -> list[Question]:
+    """Every question of every stream; the same queries under every schedule and history.
+
+    ``limit`` bounds how often one task is asked in one combo, schedule and history: streams get shorter, then fewer.
+    """
+    contexts = _contexts(suite, combos)
+    return [
+        question
+        for combo in combos
+        for question in _combo_questions(suite, _usable(combo, suite, contexts, settings), settings, contexts, limit)
+    ]
+
+
+def skipped(suite: SuiteData, combos: Sequence[Combo], settings: Settings) -> tuple[str, ...]:
+    """One sentence for each combo that has no stream because a side has no task that can be asked."""
+    contexts = _contexts(suite, combos)
+    return tuple(
+        f"Combo '{combo.name}' is skipped: no task of side {side} is in the suite "
+        f"with more than {settings.turns} different context inputs."
+        for combo in combos
+        for side, names in zip("AB", _sides(_usable(combo, suite, contexts, settings)), strict=True)
+        if not names
+    )
+
+
+def _contexts(suite: SuiteData, combos: Sequence[Combo]) -> Contexts:
+    """The context instances of every task that a combo names, the first of those with the same input."""
+    named = sorted({task for combo in combos for side in _sides(combo) for task in side})
+    firsts = {task: {input_key(i): i.id for i in reversed(suite.context.get(task, ()))} for task in named}
+    return {task: [(name, text) for text, name in known.items()] for task, known in firsts.items()}
+
+
+def _sides(combo: Combo) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return combo.a, combo.b
+
+
+def _usable(combo: Combo, suite: SuiteData, contexts: Contexts, settings: Settings) -> Combo:
+    """``combo`` without the tasks that lack questions or context.
+
+    One context input more than there are turns is enough: at most one equals the question's.
+    """
+    a, b = (
+        tuple(t for t in side if suite.evaluation.get(t) and len(contexts.get(t, ())) > settings.turns)
+        for side in _sides(combo)
+    )
+    return Combo(combo.name, a, b)
+
+
+def _combo_questions(
+    suite: SuiteData, combo: Combo, settings: Settings, contexts: Contexts, limit: int | None
+) -> Iterator[Question]:
+    if not (combo.a and combo.b):
+        return
+    seen = frozenset(suite.seen)
+    streams = _streams(suite, combo, settings, limit)
+    for schedule in settings.schedules:
+        for history in settings.histories:
+            variant = canonical_json({"combo": combo.name, "schedule": schedule, "history": history})
+            for index, sides in enumerate(streams):
+                key = f"{settings.seed}|{combo.name}|{index}"
+                stream = _arranged(sides, schedule, Random(f"{key}|{schedule}"))
+                for position, query in enumerate(stream):
+                    rng = Random(f"{key}|{query.side}{query.rank}|{history}")
+                    told = {"none": None, "same": query.task, "other": _left_task(stream, position)}[history]
+                    yield Question(
+                        protocol="combos",
+                        task=query.task,
+                        instance=query.instance.id,
+                        format=settings.format,
+                        split="held_out" if query.task in seen else "unseen",
+                        seen=query.task in seen,
+                        history=_turns(told, query.instance, contexts, settings.turns, rng) if told else (),
+                        variant=variant,
+                        stream=index,
+                        position=position,
+                        side=query.side,
+                    )
+
+
+def _streams(
+    suite: SuiteData, combo: Combo, settings: Settings, limit: int | None
+) -> list[tuple[list[_Query], list[_Query]]]:
+    """The queries of every stream, side A and side B."""
+    per_side = settings.length // 2
+    if limit is not None:
+        per_side = min(per_side, limit * min(len(combo.a), len(combo.b)))
+    streams: list[tuple[list[_Query], list[_Query]]] = []
+    asked: Counter[str] = Counter()
+    for index in range(settings.streams):
+        rng = Random(f"{settings.seed}|{combo.name}|{index}")
+        a, b = _queries(suite, "A", combo.a, per_side, rng), _queries(suite, "B", combo.b, per_side, rng)
+        asked.update(query.task for query in (*a, *b))
+        if streams and limit is not None and max(asked.values()) > limit:
+            break
+        streams.append((a, b))
+    return streams
+
+
+def _queries(suite: SuiteData, side: Literal["A", "B"], tasks: Sequence[str], count: int, rng: Random) -> list[_Query]:
+    """``count`` queries: tasks without replacement, in cycles if there are too few; instances likewise."""
+    order = rng.sample(tasks, len(tasks))
+    laps = -(-count // len(order))
+    pools = {task: rng.sample(suite.evaluation[task], min(laps, len(suite.evaluation[task]))) for task in order}
+    queries = []
+    for rank in range(count):
+        lap, place = divmod(rank, len(order))
+        task = order[place]
+        queries.append(_Query(side, rank, task, pools[task][lap % len(pools[task])]))
+    return queries
+
+
+def _arranged(sides: tuple[list[_Query], list[_Query]], schedule: str, rng: Random) -> list[_Query]:
+    """The queries of one stream in the order of ``schedule``."""
+    a, b = sides
+    if schedule == "alternate":
+        return [query for pair in zip(a, b, strict=True) for query in pair]
+    return [*a, *b] if schedule == "blocked" else rng.sample([*a, *b], len(a) + len(b))
+
+
+def _left_task(stream: Sequence[_Query], position: int) -> str:
+    """The task that a switch to ``position`` comes from: of the other side, last asked before, else first after."""
+    side = stream[position].side
+    before = [query.task for query in stream[:position] if query.side != side]
+    return before[-1] if before else next(query.task for query in stream[position:] if query.side != side)
+
+
+def _turns(task: str, asked: Instance, contexts: Contexts, count: int, rng: Random) -> tuple[Turn, ...]:
+    """``count`` solved instances of ``task``, no input twice and none equal to the asked one."""
+    text = input_key(asked)
+    return tuple(Turn(task, name) for name in rng.sample([n for n, other in contexts[task] if other != text], count))
+
+
+# ------------------------------------------------------------------------------------ measures
+
+_DRAWS = 2_000  # resamples of streams
+
+
+def stream_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """``combos``, ``combo_streams``, ``combo_differences``, ``switch_cost``, the variant being columns of its own."""
+    shared = panel(answers, questions=("combo", "schedule", "history", "stream", "position"), facts=("task", "side"))
+    asked = with_facts(shared.questions, tasks)
+    scores = {method: shared.values("score", method=method) for method in shared.methods}
+    seeds = shared.fits.groupby("method")["seed"].agg(list)
+    boxes = [
+        _Box(method, tuple(map(str, key)), metric, _values(scores[method], part), part)
+        for _, combo in asked.groupby("combo")
+        for metric, fair in [comparable(combo)]
+        for key, part in fair.groupby(["combo", "schedule", "history"])
+        for method in scores
+    ]
+    return {
+        "combos": pd.DataFrame(box.row for box in boxes),
+        "combo_streams": pd.DataFrame(row for box in boxes for row in box.data(seeds[box.method])),
+        "combo_differences": pd.DataFrame(_differences(boxes)),
+        "switch_cost": pd.DataFrame(_switch_costs(asked, scores)),
+    }
+
+
+def _values(scores: Floats, asked: pd.DataFrame) -> Floats:
+    """``[S, len(asked)]`` comparable scores."""
+    return above_chance(scores[:, asked.index], asked["zero"].to_numpy(dtype=np.float64))
+
+
+def _level(values: Floats, asked: pd.DataFrame) -> tuple[Estimate, str]:
+    """The interval of the mean of ``values`` [S, Q], and its unit: the source, or with too few of them the stream.
+
+    By streams it holds for these very tasks only, as the box does.
+    """
+    unit = "source" if asked["source"].nunique() >= FEWEST_SOURCES else "stream"
+    return mean_interval(values, clusters=asked[unit].astype(str).tolist()), unit
+
+
+@dataclass(frozen=True)
+class _Box:
+    """The streams of one method under one combo, schedule and history."""
+
+    method: str
+    variant: tuple[str, ...]  # combo, schedule, history
+    metric: str
+    values: Floats  # [S, Q]
+    asked: pd.DataFrame  # [Q]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The columns that name the box."""
+        combo, schedule, history = self.variant
+        return {"method": self.method, "combo": combo, "schedule": schedule, "history": history, "metric": self.metric}
+
+    @cached_property
+    def accuracy(self) -> Floats:
+        """``[S, n]`` mean of each stream: the data of the box."""
+        return group_means(self.values, self.asked["stream"])
+
+    @cached_property
+    def noise(self) -> Floats:
+        """``[n]`` variance of each stream's mean if answers varied only within their tasks.
+
+        For right and wrong that is sum p(1 - p) / L^2, p the accuracy of each question's task over all streams and
+        seeds; other scores vary less than that, and their own variance within the task stands in its place.
+        """
+        task = self.asked["task"]
+        level, square = (group_means(values, task).mean(axis=0) for values in (self.values, self.values**2))
+        within = np.maximum(0.0, square - level**2)[pd.factorize(task, sort=True)[0]]  # [Q]
+        streams = self.asked["stream"]
+        length = streams.groupby(streams).transform("size").to_numpy()  # [Q]
+        noise: Floats = group_means((within / length)[None], streams)[0]
+        return noise
+
+    @cached_property
+    def row(self) -> dict[str, Any]:
+        """The statistics of the box, quartiles of type 7."""
+        data = self.accuracy.reshape(-1)
+        level, unit = _level(self.values, self.asked)
+        return {
+            **self.names,
+            **box(data),
+            "mean": level.value,
+            "low": level.low,
+            "high": level.high,
+            "noise_sd": np.sqrt(self.noise.mean()),
+            "excess_sd": float(excess_sd(data, self.noise)) if len(data) > 1 else nan,
+            "unit": unit,
+            "n_streams": self.accuracy.shape[1],
+            "n": len(data),
+        }
+
+    def data(self, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """One row per stream and seed."""
+        streams = sorted(self.asked["stream"].unique())
+        for (row, column), accuracy in np.ndenumerate(self.accuracy):
+            yield {**self.names, "stream": streams[column], "seed": seeds[row], "accuracy": accuracy}
+
+    def resampled(self) -> dict[str, Floats]:
+        """``[B]`` values of IQR and excess SD; the same streams are drawn in every box of as many streams."""
+        streams = self.accuracy.shape[1]
+        picks = resampling("streams").integers(streams, size=(_DRAWS, streams))
+        data = self.accuracy.T[picks].reshape(_DRAWS, -1)  # [B, n S]
+        return {"iqr": iqr(data), "excess_sd": excess_sd(data, self.noise[picks])}
+
+
+def _differences(boxes: Sequence[_Box]) -> Iterator[dict[str, Any]]:
+    """How much wider one method's box is than another's, streams resampled in pairs."""
+    for _, group in groupby(boxes, key=lambda box: box.variant):
+        drawn = [(box, box.resampled()) for box in group if box.accuracy.shape[1] > 1]
+        for (ours, first), (theirs, second) in permutations(drawn, 2):
+            row: dict[str, Any] = {**ours.names, "versus": theirs.method}
+            for name in ("iqr", "excess_sd"):
+                low, high = np.quantile(first[name] - second[name], (0.025, 0.975))
+                row |= {f"{name}_difference": ours.row[name] - theirs.row[name]}
+                row |= {f"{name}_difference_low": low, f"{name}_difference_high": high}
+            yield row
+
+
+def _switch_costs(asked: pd.DataFrame, scores: Mapping[str, Floats]) -> Iterator[dict[str, Any]]:
+    """Per side, the score after history of the same task minus the score after history of the other side.
+
+    The same queries on both sides of the minus. ``relative_change`` is from no history to the other side's; it has
+    no meaning above chance, where zero is not the bottom.
+    """
+    for (combo, side), part in asked.groupby(["combo", "side"]):
+        metric, fair = comparable(part)
+        columns = fair.reset_index(names="column").pivot(
+            index=["schedule", "stream", "position"], columns="history", values="column"
+        )
+        columns = columns.reindex(columns=list(HISTORIES)).dropna(subset=["same", "other"])
+        for schedule, queries in columns.groupby(level="schedule"):
+            told = {name: fair.loc[queries[name].dropna().astype(int)] for name in HISTORIES}
+            for method, answered in scores.items():
+                none, same, other = (_values(answered, told[name]) for name in HISTORIES)
+                cost, unit = _level(same - other, told["same"])
+                alone = mean(none)
+                yield {
+                    "method": method,
+                    "combo": combo,
+                    "schedule": schedule,
+                    "side": side,
+                    "metric": metric,
+                    "none": alone,
+                    "same": mean(same),
+                    "other": mean(other),
+                    "cost": cost.value,
+                    "low": cost.low,
+                    "high": cost.high,
+                    "relative_change": mean(other) / alone - 1.0 if alone and metric != ABOVE_CHANCE else nan,
+                    "unit": unit,
+                    "n": len(queries),
+                }

@@ -1,0 +1,50 @@
+"""Protocol ``formats``: the same instances in several formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from snibench.base.types import Ask, Mixture, SuiteData
+from snibench.contracts import Protocol
+from snibench.protocols.choice import chosen_tasks, held_out_questions
+from snibench.protocols.formats.measures import REFERENCE, format_frames
+from snibench.protocols.formats.settings import PAPER, QUICK, Settings
+
+__all__ = ["PAPER", "QUICK", "REFERENCE", "Formats", "Settings"]
+
+
+class Formats(Protocol):
+    """Accuracy per format, and how far the formats lie apart.
+
+    Source:
+        PROTOCOLS.md, section A.6.
+    """
+
+    Settings: ClassVar[type] = Settings
+    quick: ClassVar[Any] = QUICK
+    version: ClassVar[int] = 1
+
+    def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
+        """One fit on all seen tasks; the head of every chosen task's pool in every format."""
+        settings: Settings = self.settings
+        questions = [
+            question
+            for task in chosen_tasks(suite, settings.tasks, settings.seed)
+            for format in settings.formats
+            for question in held_out_questions(suite, "formats", task, format, settings.instances, limit)
+        ]
+        return [Ask(Mixture(suite.seen), tuple(questions))]
+
+    def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+        """The frames ``formats``, ``format_spread``, ``format_groups``, ``format_ranks`` and ``format_agreement``.
+
+        docs/protocols.md describes every column.
+
+        Spread, ranks and agreement are over the formats that every fit answered, controls left out, and ranks and
+        agreement over the methods that are no floors. Without a column ``train_format`` it is not known which formats
+        were seen in training, and that column is empty.
+        """
+        return format_frames(answers, tasks)

@@ -1,0 +1,32 @@
+"""Settings of protocol ``formats``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is asked. Every format sees the same tasks and instances."""
+
+    formats: tuple[str, ...] = (
+        "definition",
+        "instruction_example",
+        "template",
+        "imperative",
+        "question",
+        "declarative",
+        "keyword",
+        "abstract",
+        "examples_only",
+        "full_examples",
+    )
+    tasks: int | None = 20  # half seen, half unseen; None = all
+    instances: int | None = 50  # per task; None = all that the suite evaluates
+    seed: int = 0  # of the choice of tasks
+
+
+PAPER = Settings()
+QUICK = Settings(
+    formats=("definition", "instruction_example", "template", "abstract", "declarative"), tasks=10, instances=20
+)

@@ -1,0 +1,33 @@
+"""Settings of protocol ``gap``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snibench.base.errors import unknown
+
+MODES = ("split", "crossfit")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is asked. ``None`` = everything that the suite evaluates.
+
+    Mode ``split``: seen tasks against unseen ones. Mode ``crossfit``: two more fits, each on one half of the seen
+    tasks, so that every task is asked of a fit that saw it and of one that did not.
+    """
+
+    modes: tuple[str, ...] = ("split",)
+    format: str = "definition"
+    tasks: int | None = None  # half seen, half unseen; in mode crossfit as many, all seen
+    instances: int | None = 100  # per task
+    seed: int = 0  # of the choice of tasks and of the folds
+
+    def __post_init__(self) -> None:
+        for name in self.modes:
+            if name not in MODES:
+                raise unknown("mode of gap", name, MODES)
+
+
+PAPER = Settings()
+QUICK = Settings(tasks=24, instances=20)

@@ -1,0 +1,189 @@
+"""Mode ``split`` of protocol ``gap``: seen tasks against unseen ones, after one fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from math import nan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from snibench.base.types import Ask, Mixture, SuiteData
+from snibench.protocols.choice import chosen_tasks, held_out_questions
+from snibench.protocols.gap.settings import Settings
+from snibench.protocols.panel import (
+    FEWEST_SOURCES,
+    Floats,
+    above_chance,
+    by_task,
+    informative,
+    mean,
+    panel,
+    resampling,
+    source_clusters,
+    task_means,
+)
+from snibench.stats.gaps import gap_difference_interval, gap_interval
+from snibench.stats.intervals import mean_interval
+
+Members = npt.NDArray[np.intp]  # numbers of tasks
+
+
+def split_ask(suite: SuiteData, settings: Settings, limit: int | None) -> Ask:
+    """One fit on all seen tasks, asked the head of every chosen task's pool."""
+    questions = [
+        question
+        for task in chosen_tasks(suite, settings.tasks, settings.seed)
+        for question in held_out_questions(suite, "gap", task, settings.format, settings.instances, limit)
+    ]
+    return Ask(Mixture(suite.seen), tuple(questions))
+
+
+# ------------------------------------------------------------------------------------ measures
+
+
+def split_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """``gap``, ``gap_categories`` and ``gap_differences``, over the questions of both sides."""
+    shared = panel(answers, questions=("task", "instance", "format"), facts=("seen",))
+    about = _about(shared.questions, tasks)
+    scores = {
+        method: _Scores.of(shared.values("score", method=method), shared.questions["task"]) for method in shared.methods
+    }
+    groups = about.assign(member=np.arange(len(about))).groupby(["category", "metric"])["member"]
+    rows = [
+        {"method": method, **_gap_row(one, about), **_ranked(answers[answers["method"] == method])}
+        for method, one in scores.items()
+    ]
+    return {
+        "gap": pd.DataFrame(rows),
+        "gap_categories": pd.DataFrame(
+            {"method": method, **_category_row(one, about, members.to_numpy())}
+            for _, members in groups
+            for method, one in scores.items()
+        ),
+        "gap_differences": pd.DataFrame(
+            _differences(scores, about), columns=["method", "versus", "difference", "low", "high"]
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What one method scored, tasks sorted by name."""
+
+    instances: tuple[Floats, ...]  # per task [S, n]
+    means: Floats  # [S, T]
+
+    @classmethod
+    def of(cls, values: Floats, tasks: pd.Series[str]) -> _Scores:
+        """``values`` [S, Q] of questions that are sorted by task."""
+        return cls(tuple(by_task(values, tasks)), task_means(values, tasks))
+
+    def side(self, members: Members) -> list[Floats]:
+        """Arrays ``[S, n]`` of some tasks."""
+        return [self.instances[member] for member in members]
+
+
+def _about(questions: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+    """``[T]`` rows, sorted by task: what ``tasks`` says of each, its source, and whether it was asked as seen."""
+    known = tasks.assign(source=source_clusters(tasks).to_numpy(), informative=informative(tasks))
+    asked = questions.groupby("task")[["seen"]].first()
+    return asked.join(known.drop(columns="seen", errors="ignore").set_index("task"))
+
+
+def _gap_row(scores: _Scores, about: pd.DataFrame) -> dict[str, float]:
+    sides = _sides(about, np.arange(len(about)))
+    row = _levels(scores, about, sides, fewest=2)
+    return {
+        **row,
+        "relative_gap": row["gap"] / row["seen"] if row["seen"] else nan,
+        **_normalised(scores, about, sides),
+        "unseen_clean": mean(scores.means[:, [member for member in sides[1] if not _leaks(about, member)]]),
+        "seen_pooled": mean(*scores.side(sides[0])),
+        "unseen_pooled": mean(*scores.side(sides[1])),
+        "n_seeds": len(scores.means),
+    }
+
+
+def _category_row(scores: _Scores, about: pd.DataFrame, members: Members) -> dict[str, Any]:
+    sides = _sides(about, members)
+    shown = about.iloc[sides[1] if len(sides[1]) else sides[0]]
+    return {
+        **shown[["category", "metric"]].iloc[0],
+        **_levels(scores, about, sides, fewest=FEWEST_SOURCES),
+        **_normalised(scores, about, sides),
+        "n_sources": shown["source"].nunique(),
+        "chance": shown["chance"].mean(),
+        "majority": shown["majority"].mean(),
+    }
+
+
+def _ranked(answers: pd.DataFrame) -> dict[str, float]:
+    """Exact match of the likeliest label on the closed tasks of both sides, and of the greedy answer there.
+
+    Nothing where no label was ranked.
+    """
+    if "ranked_exact_match" not in answers:
+        return {}
+    ranked = answers.dropna(subset=["ranked_exact_match"])
+    row: dict[str, float] = {}
+    for side, wanted in (("seen", True), ("unseen", False)):
+        tasks = ranked[ranked["seen"] == wanted].groupby("task")[["ranked_exact_match", "exact_match"]].mean()
+        row |= {f"{side}_closed": tasks["exact_match"].mean(), f"{side}_ranked": tasks["ranked_exact_match"].mean()}
+    return row
+
+
+def _sides(about: pd.DataFrame, members: Members) -> tuple[Members, Members]:
+    """The seen and the unseen ones of ``members``."""
+    seen = about["seen"].to_numpy(dtype=bool)[members]
+    return members[seen], members[~seen]
+
+
+def _leaks(about: pd.DataFrame, member: int) -> bool:
+    return "flags" in about and "alias-leak" in about["flags"].iloc[member]
+
+
+def _levels(scores: _Scores, about: pd.DataFrame, sides: tuple[Members, Members], fewest: int) -> dict[str, float]:
+    """Both sides and the gap with their intervals, NaN for a side with fewer than ``fewest`` sources."""
+    sources = [about["source"].iloc[side].tolist() for side in sides]
+    known = [len(set(side)) >= fewest for side in sources]
+    row: dict[str, float] = {}
+    for name, side, clusters, enough in zip(("seen", "unseen"), sides, sources, known, strict=True):
+        row |= {name: nan, f"{name}_low": nan, f"{name}_high": nan, f"n_{name}": len(side)}
+        if len(side):
+            row[name] = mean(scores.means[:, side])
+        if enough:
+            level = mean_interval(scores.means[:, side], clusters=clusters)
+            row |= {f"{name}_low": level.low, f"{name}_high": level.high}
+    row |= {"gap": row["seen"] - row["unseen"], "gap_low": nan, "gap_high": nan}
+    if all(known):
+        seen, unseen = (scores.side(side) for side in sides)
+        gap = gap_interval(seen, unseen, rng=resampling("gap"), clusters=(sources[0], sources[1]))
+        row |= {"gap_low": gap.low, "gap_high": gap.high}
+    return row
+
+
+def _normalised(scores: _Scores, about: pd.DataFrame, sides: tuple[Members, Members]) -> dict[str, float]:
+    """Both sides and the gap above chance, over the tasks for which that has a meaning."""
+    fair = about["informative"].to_numpy()
+    kept = [side[fair[side]] for side in sides]
+    chance = about["chance"].to_numpy(dtype=np.float64)
+    seen, unseen = (mean(above_chance(scores.means[:, side], chance[side])) for side in kept)
+    return {"seen_normalised": seen, "unseen_normalised": unseen, "gap_normalised": seen - unseen}
+
+
+def _differences(scores: Mapping[str, _Scores], about: pd.DataFrame) -> Iterator[tuple[str, str, float, float, float]]:
+    """The gap of each method minus that of each other, on the same resampled tasks."""
+    sides = _sides(about, np.arange(len(about)))
+    if not all(len(side) for side in sides):
+        return
+    clusters = (about["source"].iloc[sides[0]].tolist(), about["source"].iloc[sides[1]].tolist())
+    levels = {method: (one.side(sides[0]), one.side(sides[1])) for method, one in scores.items()}
+    for first, second in combinations(levels, 2):
+        found = gap_difference_interval(levels[first], levels[second], rng=resampling("gap"), clusters=clusters)
+        yield first, second, found.value, found.low, found.high
+        yield second, first, -found.value, -found.high, -found.low

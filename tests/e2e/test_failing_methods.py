@@ -1,0 +1,166 @@
+"""Methods that raise in whichever stage: a record with stage and cause, and every other method goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from safetensors.torch import load_file, save_file
+
+from snibench.models.find import EMBEDDED
+from snibench.store import Store, load_results
+
+METHODS = '''
+from pathlib import Path
+
+from snibench.base.errors import ModelError
+from snibench.contracts import Floor
+from snibench.methods.lora import Lora
+
+
+class Speechless(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+class Attaching(Lora):
+    """Fails while it is attached."""
+
+    def attach(self, *arguments, **named):
+        raise ValueError("no such layer\\nsecond line")
+
+
+class Unfit(Lora):
+    """Says in a sentence why it cannot be attached."""
+
+    def attach(self, *arguments, **named):
+        raise ModelError("This model has no place for it. Take another.")
+
+
+class Leaving(Lora):
+    """Leaves the process."""
+
+    def losses(self, model, batch):
+        if model.training:
+            raise SystemExit(3)
+        return super().losses(model, batch)
+
+
+class Silent(Lora):
+    """Fails with an exception that cannot be printed."""
+
+    def losses(self, model, batch):
+        if model.training:
+            raise Speechless
+        return super().losses(model, batch)
+
+
+class Measuring(Lora):
+    """Fails outside of training mode, where the gradient conflict is measured."""
+
+    def losses(self, model, batch):
+        if not model.training:
+            raise KeyError("only in training")
+        return super().losses(model, batch)
+
+
+class Answering(Lora):
+    """Fails while answering as long as a file lies beside this one."""
+
+    def for_prompts(self, model, cards, instructions):
+        if Path(__file__).with_name("broken").exists():
+            raise AssertionError("no answer")
+        return super().for_prompts(model, cards, instructions)
+
+
+class Guessing(Floor):
+    """Answers what is no text."""
+
+    def answer(self, card, input, pool):
+        return None
+'''
+FAILING = {
+    "Attaching": ("failed", "attach", "ValueError: no such layer"),
+    "Unfit": ("failed", "attach", "This model has no place for it. Take another."),
+    "Leaving": ("failed", "tune", "SystemExit: 3"),
+    "Silent": ("failed", "tune", "Speechless"),
+    "Measuring": ("failed", "measure", "KeyError: 'only in training'"),
+    "Answering": ("failed", "answer", "AssertionError: no answer"),
+    "Guessing": ("failed", "answer", ""),
+}
+OPTIONS = ["--no-baseline", "--protocol", "gap", "--seeds", "0"]
+
+
+@pytest.fixture
+def methods(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(METHODS, encoding="utf-8")
+    (tmp_path / "broken").touch()
+    return tmp_path / "mine.py"
+
+
+@pytest.mark.slow
+def test_whatever_a_method_raises_is_its_record_and_the_others_go_on(snibench, methods, tmp_path, small) -> None:
+    named = [word for name in FAILING for word in ("-m", f"{methods}:{name}")]
+    command = ["run", *named, "-m", "lora", *OPTIONS, *small, "-o", tmp_path / "runs"]
+    ended = snibench(*command)
+    assert ended.code == 1, ended.err
+    records = {spec.label: record for spec, record in _fits(tmp_path / "runs")}
+    assert records.pop("lora").status == "done"
+    assert set(records) == set(FAILING)
+    for name, (status, stage, cause) in FAILING.items():
+        assert (records[name].status, records[name].stage) == (status, stage), name
+        assert records[name].cause.startswith(cause), name
+        assert name in ended.out, name
+    assert records["Answering"].trainable_parameters > 0
+    assert records["Answering"].seconds > 0
+    log = tmp_path / "runs" / records["Silent"].fit / "error.log"
+    assert "Traceback" in log.read_text(encoding="utf-8")
+    assert str(log) in records["Silent"].cause
+
+    again = snibench(*command)  # explains, and tries nothing
+    assert (again.code, again.err) == (1, "")
+    assert "no such layer" in again.out
+    assert "--overwrite failed" in again.out
+
+
+@pytest.mark.slow
+def test_answers_that_failed_are_tried_again_without_tuning_again(snibench, methods, tmp_path, small) -> None:
+    command = ["run", "-m", f"{methods}:Answering", *OPTIONS, *small, "-o", tmp_path / "runs"]
+    ended = snibench(*command)
+    assert ended.code == 1
+    assert ended.err.count("\n") == 1
+    for words in ("Answering: AssertionError: no answer", "answer", "--overwrite failed"):
+        assert words in ended.err
+    (trace,) = (tmp_path / "runs").glob("*/trace.parquet")
+    tuned = trace.stat().st_mtime_ns
+    methods.with_name("broken").unlink()
+    assert snibench(*command).code == 1  # kept as it was
+    assert snibench(*command, "--overwrite", "failed").code == 0
+    assert trace.stat().st_mtime_ns == tuned
+    assert [record.status for record in load_results(tmp_path / "runs").records] == ["done"]
+
+
+def test_weights_that_are_not_numbers_are_no_answers(snibench, tmp_path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(EMBEDDED["tiny"], model)
+    for file in model.glob("*.safetensors"):
+        tensors = load_file(file)
+        tensors[max(tensors)][...] = float("nan")
+        save_file(tensors, file, {"format": "pt"})
+    shown = ["--tasks", "2", "--instances", "1", "--limit", "1", "--max-output", "2"]
+    ended = snibench("run", "-m", "untuned", "--model", model, *OPTIONS, *shown, "-o", tmp_path / "runs")
+    assert ended.code == 1
+    assert "not finite" in ended.err
+    (record,) = [record for _, record in _fits(tmp_path / "runs")]
+    assert (record.status, record.stage) == ("diverged", "answer")
+
+
+def _fits(folder: Path):
+    store = Store(folder)
+    fits = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["fits"]
+    return [(store.spec(fit), store.record(fit)) for fit in fits]
