@@ -17,16 +17,13 @@ from typing import Any
 
 from snibench.base.types import SuiteRequest
 from snibench.plan.plan import plan
-from snibench.plan.request import RunRequest
+from snibench.plan.request import PROFILES, RunRequest
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "questions.json"
 SNI = Path(__file__).parents[2] / "shared" / "sni"
 
 # Every mode of every protocol; one fit that is not tuned answers what all fits are asked.
-_MODES: Mapping[str, Mapping[str, Any]] = {
-    "gap": {"modes": ("split", "crossfit")},
-    "combos": {"modes": ("switch", "train")},
-}
+_MODES: Mapping[str, Any] = {"gap.modes": ("split", "crossfit"), "combos.modes": ("switch", "train")}
 _SNI = SuiteRequest("sni", data=str(SNI), partial=True, tasks=40)
 
 REQUESTS: Mapping[str, tuple[str, SuiteRequest]] = {
@@ -40,7 +37,7 @@ REQUESTS: Mapping[str, tuple[str, SuiteRequest]] = {
 def questions(name: str) -> dict[str, Any]:
     """The digests of one request: of its suite, and of each protocol with its version and number of questions."""
     profile, suite = REQUESTS[name]
-    made = plan(RunRequest(("untuned",), suite, "tiny", baseline=None, profile=profile, protocol_settings=_MODES))
+    made = plan(RunRequest(("untuned",), suite, "tiny", baseline=None, profile=PROFILES[profile], settings=_MODES))
     (fit,) = made.fits
     return {
         "suite": made.suite.digest,

@@ -18,16 +18,12 @@ from pathlib import Path
 from rich.console import Console
 
 from snibench.base.registry import METHODS
-from snibench.base.types import Recipe, SuiteRequest
 from snibench.cli.progress import search_work, watching
 from snibench.contracts import Floor
-from snibench.engine.backbone import choose_device, choose_precision
-from snibench.fits.lr_search import search_rates
-from snibench.fits.run_one import Runtime
-from snibench.models.find import parameter_count
-from snibench.plan.learning_rates import TABLE, rate_name
-from snibench.plan.plan import plan
-from snibench.plan.request import QUICK_STEPS, RunRequest
+from snibench.fits.run import RunWatcher, planned_with_rates, runtime_from
+from snibench.plan.learning_rates import TABLE
+from snibench.plan.options import request_from
+from snibench.plan.request import QUICK
 from snibench.store import Store, write_whole
 
 # A template, and what is another method by default; the baseline is "lora" in the table.
@@ -43,36 +39,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--trials", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=QUICK_STEPS)
+    parser.add_argument("--steps", type=int, default=QUICK.steps)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--table", type=Path, default=TABLE, help="default: the one that ships")
     given = parser.parse_args(arguments)
-    device = choose_device(given.device)
     kinds = {name: METHODS.get(name) for name in given.method or METHODS.names() if name not in LEFT_OUT}
-    request = RunRequest(
-        methods=tuple(name for name, kind in kinds.items() if kind.trains and not issubclass(kind, Floor)),
-        suite=SuiteRequest(given.suite, data=given.data),
-        model=given.model,
-        baseline=None,
-        protocols=("gap",),
-        seeds=(0,),
-        limit=1,
-        recipe=Recipe(steps=given.steps),
-        precision=choose_precision("auto", device, given.model),
+    request = request_from(
+        [name for name, kind in kinds.items() if kind.trains and not issubclass(kind, Floor)],
+        {
+            "suite": given.suite,
+            "data": given.data,
+            "model": given.model,
+            "baseline": None,
+            "protocols": ["gap"],
+            "seeds": [0],
+            "limit": 1,
+            "profile": "quick",
+            "steps": given.steps,
+            "tune_budget": given.trials,
+        },
     )
-    made, store = plan(request), Store(given.output_dir)
-    store.prepare()
-    with watching(Console(), search_work(made.fits, given.trials, None)) as watch:
-        searched, searches = search_rates(made, given.trials, store, Runtime(device=device), watch)
-    rates = {
-        rate_name(fit.spec.method, fit.spec.settings): fit.spec.recipe.learning_rate
-        for fit in searched.fits
-        if fit.spec.recipe.steps
-    }
+    watcher = RunWatcher(searching=lambda made: watching(Console(), search_work(made.fits, given.trials, None)))
+    runtime = runtime_from({"device": given.device}, request.profile)
+    made, searches = planned_with_rates(request, Store(given.output_dir), runtime, watcher)
+    rates = {fit.spec.method: fit.spec.recipe.learning_rate for fit in made.fits if fit.spec.recipe.steps}
     how = f"suite {made.suite.name}, model {made.model.ref.digest[:12]}, {given.trials} trials of {given.steps} steps"
-    _write(
-        given.table, rates, parameter_count(made.model.folder), f"{how} ({', '.join(kinds)})" if given.method else how
-    )
+    _write(given.table, rates, made.model.info.parameters, f"{how} ({', '.join(kinds)})" if given.method else how)
     print(f"{how}\n\n| method | rate | loss | at the default | |\n| --- | --- | --- | --- | --- |")
     for search in searches:
         losses = {trial.rate: f"{trial.loss:.3f}" for trial in search.trials}

@@ -18,8 +18,8 @@ from snibench.base import registry
 
 # Without torch these are left out, and all others must pass.
 collect_ignore = [] if find_spec("torch") else ["engine", "fits", "methods", "plan", "rules"]
-# Fixtures of small random models, for every room (`pythonpath` in pyproject.toml).
-pytest_plugins = ["small_models"] if find_spec("torch") else []
+# Fixtures for every room: tasks in the official layout, and small random models (`pythonpath` in pyproject.toml).
+pytest_plugins = ["official", *(["small_models"] if find_spec("torch") else [])]
 
 # A busy machine is slow, not wrong.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

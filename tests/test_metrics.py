@@ -1,15 +1,14 @@
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from official import OFFICIAL, needs_official
 
 from snibench.base.types import Instance, TaskCard
 from snibench.metrics import Scored, byte_pair_tokens, chance, exact_match, majority, official_scores, rouge_l, score
 
-SNI = Path(__file__).parents[2] / "shared" / "sni"
 WORDS = st.lists(st.sampled_from(["the", "cats", "cat", "running", "run", "Über", "a1", ".", "x-y"]), max_size=12)
 
 
@@ -94,13 +93,13 @@ def test_scoring_nothing_is_refused() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SNI.is_dir(), reason="needs the SNI sample beside the repository")
+@needs_official
 @pytest.mark.parametrize("heuristic", ["copy_demo", "copy_input"])
 def test_the_official_evaluation_of_both_heuristics_is_reproduced_to_four_decimals(heuristic: str) -> None:
     from snibench.data.natural_instructions import load_folder
 
-    expected = json.loads((SNI / "reference_scores.json").read_text())[heuristic]
-    tasks = load_folder(SNI, (SNI / "splits/available/test_tasks.txt").read_text().split())
+    expected = json.loads((OFFICIAL / "reference_scores.json").read_text())[heuristic]
+    tasks = load_folder(OFFICIAL, (OFFICIAL / "splits/available/test_tasks.txt").read_text().split())
     rows = [
         Scored(name, task.card.category, exact_match(answer, instance.outputs), rouge_l(answer, instance.outputs))
         for name, task in tasks.items()

@@ -43,7 +43,13 @@ from snibench.base.registry import (
     SUITES as SUITES,
 )
 from snibench.base.types import (
+    METHOD as METHOD,
+)
+from snibench.base.types import (
     Ask as Ask,
+)
+from snibench.base.types import (
+    Column as Column,
 )
 from snibench.base.types import (
     Combo as Combo,
@@ -52,10 +58,16 @@ from snibench.base.types import (
     Example as Example,
 )
 from snibench.base.types import (
+    Frame as Frame,
+)
+from snibench.base.types import (
     Instance as Instance,
 )
 from snibench.base.types import (
     Mixture as Mixture,
+)
+from snibench.base.types import (
+    ModelInfo as ModelInfo,
 )
 from snibench.base.types import (
     Prompt as Prompt,
@@ -164,6 +176,12 @@ from snibench.engine.soft_prompts import (
 )
 from snibench.engine.soft_prompts import (
     insert_prompt as insert_prompt,
+)
+from snibench.engine.soft_prompts import (
+    no_place_for_prefix as no_place_for_prefix,
+)
+from snibench.engine.soft_prompts import (
+    no_place_for_prompt as no_place_for_prompt,
 )
 from snibench.formats.base import (
     cue as cue,

@@ -84,6 +84,13 @@ class Registry:
             raise PluginError(f"The {self.kind} '{name}' is claimed by {owners}. Uninstall one of them.")
         return entries[0]
 
+    def aliases(self, name: str) -> list[str]:
+        """Every installed name of the object called ``name``, itself included, sorted."""
+        if ".py:" in name:
+            return [name]
+        value = self.entry(name).point.value
+        return [one.name for one in self.entries() if one.point.value == value]
+
     def get(self, name: str) -> Any:
         """The object called ``name``, or ``Class`` of ``path/to/file.py:Class``."""
         if ".py:" in name:

@@ -7,6 +7,8 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import msgspec
+
 from snibench.base.errors import UsageError, unknown
 
 
@@ -25,20 +27,43 @@ def parse_assignments(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def make_settings(kind: type, owner: str, given: Mapping[str, str]) -> Any:
-    """An instance of the settings dataclass ``kind`` with ``given`` texts read as its fields' types.
+def make_settings(kind: type, owner: str, given: Mapping[str, Any]) -> Any:
+    """An instance of the settings dataclass ``kind``: ``given`` texts are read as its fields' types.
 
     Raises:
-        UsageError: If a key is not a field (suggests the closest), or a text is not of the field's type.
+        UsageError: If a key is not a field (suggests the closest), or a value is not of the field's type.
     """
-    hints = get_type_hints(kind)
-    fields = [field.name for field in dataclasses.fields(kind)]
-    values = {}
-    for key, text in given.items():
+    return kind(**_values(kind, owner, given))
+
+
+def with_texts(settings: Any, owner: str, given: Mapping[str, Any]) -> Any:
+    """``settings`` with other values for some fields; a text is read as its field's type.
+
+    Raises:
+        UsageError: If a key is not a field (suggests the closest), or a value is not of the field's type.
+    """
+    return dataclasses.replace(settings, **_values(type(settings), owner, given))
+
+
+def _values(settings_type: type, owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    hints = get_type_hints(settings_type)
+    fields = [field.name for field in dataclasses.fields(settings_type)]
+    for key in given:
         if key not in fields:
             raise unknown(f"setting of {owner}", key, fields)
-        values[key] = _read(text, hints[key], f"{owner}: {key}")
-    return kind(**values)
+    return {
+        key: (_read if isinstance(value, str) else _checked)(value, hints[key], f"{owner}: {key}")
+        for key, value in given.items()
+    }
+
+
+def _checked(value: Any, kind: Any, name: str) -> Any:
+    """``value``, which is no text of a command line, as the type of its field."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        fault = str(error).replace("`", "")
+        raise UsageError(f"{name} cannot be {value!r}: {fault[:1].lower()}{fault[1:]}.") from error
 
 
 def _read(text: str, kind: Any, name: str) -> Any:
@@ -51,6 +76,11 @@ def _read(text: str, kind: Any, name: str) -> Any:
         if text.lower() == "none" and type(None) in get_args(kind):
             return None
         kind = next(one for one in get_args(kind) if one is not type(None))
+        origin = get_origin(kind)
+    if origin is tuple:
+        # Items with a comma in them are told apart by semicolons.
+        items = (item.strip() for item in text.split(";" if ";" in text else ","))
+        return tuple(_read(item, get_args(kind)[0], name) for item in items if item)
     if kind is bool:
         words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         if text.lower() not in words:

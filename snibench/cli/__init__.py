@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from snibench import __version__
 from snibench.base.errors import SnibenchError
+from snibench.base.version import __version__
 from snibench.cli.heap import with_compact_heap
 
 # command -> (module:attribute, one line of help): `--help` imports none of the modules

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snibench.base.errors import UsageError
+from snibench.cli.places import NewFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ FORMATS = ("table", "csv", "json", "md", "latex")
 )
 @click.option("-m", "--method", "methods", multiple=True, metavar="NAME", help="Only this method; repeat for several.")
 @click.option("--as", "kind", type=click.Choice(FORMATS), default="table", show_default=True, help="What to write.")
-@click.option("--figure", type=click.Path(path_type=Path), help="Draw the heat map into this .svg or .png file.")
+@click.option("--figure", type=NewFile(), help="Draw the heat map into this .svg or .png file.")
 def conflicts(folder: Path, methods: tuple[str, ...], kind: str, figure: Path | None) -> None:
     """Show how much the tasks' gradients conflict, and which tasks pull apart most.
 

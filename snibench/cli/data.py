@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from snibench.cli.places import NewFolder
+
 if TYPE_CHECKING:
     from snibench.data.overview import Overview
     from snibench.metrics import Tokenize
@@ -27,7 +29,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("suite", type=click.Choice(["sni"]))
-@click.argument("folder", type=_path, default=Path("natural-instructions"))
+@click.argument("folder", type=NewFolder(), default=Path("natural-instructions"))
 @click.option(
     "--from",
     "source",
@@ -128,7 +130,7 @@ def info(source: str, as_json: bool) -> None:
 
 @data.command()
 @click.argument("suite")
-@click.argument("folder", type=_path)
+@click.argument("folder", type=NewFolder())
 @_data
 @click.option("--split", metavar="NAME|PATH", help="Split of the suite.")
 @click.option("--tasks", type=int, metavar="N", help="At most so many seen tasks.")
@@ -137,9 +139,10 @@ def export(suite: str, folder: Path, data: Path | None, split: str | None, tasks
     """Write SUITE to the new FOLDER in the official layout, seen tasks as train and unseen ones as test."""
     from snibench.base.registry import SUITES
     from snibench.base.types import SuiteRequest
-    from snibench.data.export import export_suite
+    from snibench.data.export import export_suite, require_new_folder
     from snibench.data.natural_instructions import task_files
 
+    require_new_folder(folder)
     made = SUITES.get(suite)()
     request = SuiteRequest(suite, data=None if data is None else str(data), split=split, tasks=tasks, partial=partial)
     loaded = made.load(request)

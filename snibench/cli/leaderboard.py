@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from snibench.cli.places import NewBoard, NewFile
+
 if TYPE_CHECKING:
     from snibench.leaderboard.validate import Fault
 
@@ -21,7 +23,7 @@ def leaderboard() -> None:
 
 @leaderboard.command()
 @click.argument("folder", type=click.Path(path_type=Path), default="runs")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default="leaderboards", show_default=True)
+@click.option("-o", "--output", type=NewBoard(), default="leaderboards", show_default=True)
 @click.option("--author", "authors", multiple=True, help="Who stands behind the entries; repeatable.")
 def export(folder: Path, output: Path, authors: tuple[str, ...]) -> None:
     """Write a run as a board with its rows.
@@ -39,7 +41,7 @@ def export(folder: Path, output: Path, authors: tuple[str, ...]) -> None:
 @leaderboard.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--as", "kind", type=click.Choice(("table", "md", "latex", "csv", "json")), default="table")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write there instead of to the terminal.")
+@click.option("-o", "--output", type=NewFile(), help="Write there instead of to the terminal.")
 def show(file: Path, kind: str, output: Path | None) -> None:
     """Show the board in FILE as a table."""
     from snibench.cli.report import deliver

@@ -225,7 +225,7 @@ def _print_entry(console: Console, kind: str, entry: Entry) -> None:
         _print_imported(console, entry)
         return
     console.print(_prose(about.doc or "No docstring."))
-    _print_settings(console, about)
+    _print_settings(console, about, f"{entry.name}." if kind == "protocol" else "")
     console.print(_text(f"\nCode: {about.path}:{about.line}", "dim"), soft_wrap=True)
 
 
@@ -237,12 +237,12 @@ def _print_imported(console: Console, entry: Entry) -> None:
     console.print(_text(f"\nCode: {entry.point.value}", "dim"), soft_wrap=True)
 
 
-def _print_settings(console: Console, about: Outline) -> None:
+def _print_settings(console: Console, about: Outline, prefix: str) -> None:
     from rich.table import Table
 
     if not about.settings:
         return
-    console.print(_text("\nSettings (--set NAME=VALUE)", "bold"))
+    console.print(_text(f"\nSettings (--set {prefix}NAME=VALUE)", "bold"))
     table = Table.grid(padding=(0, 2))
     for setting in about.settings:
         table.add_row(_text(f"  {setting.name}"), _text(setting.default or "required"), _text(setting.type, "dim"))

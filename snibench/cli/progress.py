@@ -35,19 +35,19 @@ def work_left(fits: Sequence[FitPlan], store: Store) -> list[Work]:
 
 def search_work(fits: Sequence[FitPlan], trials: int, steps: int | None) -> list[Work]:
     """What a search for learning rates does: ``trials`` trainings of each tuned method, of ``steps`` or its own."""
-    lengths = {fit.spec.label: fit.spec.recipe.steps for fit in fits if fit.spec.recipe.steps}
+    lengths = {fit.spec.label: fit.spec.recipe.steps for fit in fits if fit.spec.recipe.steps and not fit.unfit}
     return [Work(steps or length, 0) for length in lengths.values() for _ in range(trials)]
 
 
 def _work(fit: FitPlan, store: Store) -> Work:
     record = store.record(fit.spec.id)
-    if record is not None and record.status != "done":
+    if fit.unfit or (record is not None and record.status not in {"done", "unfit"}):
         return Work(0, 0)  # kept as it is; one that is repeated after all is counted once it begins
     missing = [
         part for part in fit.questions if not store.answers_path(fit.spec.id, part.protocol, part.digest).exists()
     ]
     prompts = {(one.question.task, one.prompt_sha) for part in missing for one in part.rendered}
-    tuned = record is not None or store.tuned(fit.spec.id) is not None
+    tuned = (record is not None and record.status == "done") or store.tuned(fit.spec.id) is not None
     return Work(0 if tuned else fit.spec.recipe.steps, len(prompts))
 
 

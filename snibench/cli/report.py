@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snibench.base.errors import MissingExtra
+from snibench.cli.places import NewFile, NewFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,10 +29,10 @@ as_ = click.option(
     show_default=True,
     help="What to write. html: one page with the figures, FOLDER/report.html unless -o names another.",
 )
-output = click.option("-o", "--output", type=click.Path(path_type=Path), help="Write there instead of to the terminal.")
-json_file = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write everything as JSON, too.")
+output = click.option("-o", "--output", type=NewFile(), help="Write there instead of to the terminal.")
+json_file = click.option("--json", "json_path", type=NewFile(), help="Write everything as JSON, too.")
 figures_ = click.option(
-    "--figures", type=click.Path(path_type=Path), metavar="DIR", help="Also write figures there: SVG, PNG and CSV."
+    "--figures", type=NewFolder(), metavar="DIR", help="Also write figures there: SVG, PNG and CSV."
 )
 
 
@@ -175,7 +176,7 @@ def deliver(
         write_text(json_path, WRITERS["json"](report))
     if output is not None:
         write_text(output, text())
-        click.echo(f"Wrote {output}")
+        click.echo(f"Wrote {output}", err=not output.is_file())  # nothing of ours between what a pipe is given
     elif kind == "table":
         show_on_terminal(report)
     else:

@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snibench.base.errors import MissingExtra, UsageError, unknown
+from snibench.cli.places import NewFile
 from snibench.cli.report import show_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import Console
-
-    from snibench.base.types import Checked, FitRecord, Search
-    from snibench.fits.run_one import Runtime
-    from snibench.models.find import ModelSource
+    from snibench.base.types import Search
+    from snibench.fits.run import RunWatcher
     from snibench.plan.plan import Plan
     from snibench.plan.request import RunRequest
     from snibench.store import Store
@@ -134,6 +130,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     metavar="SPEC",
     help="tiny, a model folder, a .gguf file, or a hub id.",
 )
+@click.option("--revision", default="", metavar="NAME", help="Branch, tag or commit of a hub model.")
 @click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="Default: gap, formats and combos.")
 @click.option(
     "--train-format", default="definition", show_default=True, metavar="NAME", help="Format of the training prompts."
@@ -143,7 +140,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
 )
 @click.option(
     "--gap",
-    "gap_modes",
+    "gap",
     type=CommaList(),
     default=None,
     metavar="MODE,...",
@@ -151,7 +148,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
 )
 @click.option(
     "--combos",
-    "combo_modes",
+    "combos",
     type=CommaList(),
     default=None,
     metavar="MODE,...",
@@ -240,49 +237,30 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     help="Where results lie.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), default=None, help="Also write every number here."
-)
+@click.option("--json", "json_file", type=NewFile(), default=None, help="Also write every number here.")
 def run(**options: Any) -> int:
     """Tune with a method, run the protocols, and compare with the baseline.
 
     The same command again goes on where it stopped and recomputes nothing.
     """
-    from rich.console import Console
-
-    console = Console()
     _require_train()
-    from snibench.plan.plan import plan
     from snibench.plan.request import check_names
-    from snibench.store import Store
 
     request = _request(options)
-    check_names(request)
-    trials = options["tune_budget"]
-    if trials > 1 and options["learning_rate"]:
-        raise UsageError("--tune-budget chooses the learning rate that --learning-rate sets. Name one of them.")
-    store = Store(options["output_dir"])
-    if not options["dry_run"]:
-        store.prepare()
-    made = plan(request, check=_check(options))
-    _show_plan(console, made, request, trials)
+    check_names(request)  # before torch is asked for the device: a typo costs no time
+
+    from snibench.fits.run import planned, runtime_from
+    from snibench.fits.run import run as run_all
+    from snibench.store import Store
+
+    runtime = runtime_from(options, request.profile, trust_remote_code=request.trust_remote_code)  # type: ignore[arg-type]
     if options["dry_run"]:
+        _show_plan(planned(request, runtime.device), request)
         return 0
-    runtime = _runtime(options, request.profile)
-    made, searches = _search(console, made, store, runtime, trials, options["tune_steps"])
-    records = _execute(console, made, store, runtime, searches)
-    show_run(store.root, made.baseline, json_path=options["json_file"])
-    return 0 if all(record.status == "done" for record in records) else 1
-
-
-def _check(options: dict[str, Any]) -> Callable[[ModelSource], Checked]:
-    """What decides how the model is read."""
-    from functools import partial
-
-    from snibench.engine.backbone import choose_device
-    from snibench.engine.check import check_model
-
-    return partial(check_model, device=choose_device(options["device"]), trust_remote_code=options["trust_remote_code"])
+    store = Store(options["output_dir"])
+    results = run_all(request, store, runtime, _watcher(request, store))
+    show_run(store.root, results.manifest.baseline, json_path=options["json_file"])
+    return 0 if all(record.status == "done" for record in results.records) else 1
 
 
 def _require_train() -> None:
@@ -296,88 +274,40 @@ def _require_train() -> None:
 def _request(options: dict[str, Any]) -> RunRequest:
     """The run that the options ask for."""
     from snibench.base.settings import parse_assignments
-    from snibench.base.types import Recipe, SuiteRequest
-    from snibench.engine.backbone import choose_device, choose_precision
-    from snibench.plan.request import PAPER_STEPS, QUICK_STEPS, RunRequest
+    from snibench.plan.options import request_from
 
-    suite = options["suite"] or ("sni" if options["data"] else "mini")
-    profile = options["profile"] or ("quick" if suite == "mini" else "paper")
-    data = options["data"]
-    return RunRequest(
-        methods=options["methods"],
-        suite=SuiteRequest(
-            name=suite,
-            data=None if data is None else str(data),
-            split=options["split"],
-            tasks=options["tasks"],
-            instances=options["instances"],
-            categories=options["categories"],
-            partial=options["partial"],
-            allow_leak=options["allow_leak"],
-        ),
-        model=options["model"],
-        rule=options["rule"],
-        settings=parse_assignments(options["assignments"]),
-        baseline=None if options["no_baseline"] else options["baseline"],
-        protocols=options["protocols"] or ("gap", "formats", "combos"),
-        protocol_settings=_protocol_settings(options),
-        profile=profile,
-        train_format=options["train_format"],
-        seeds=options["seeds"],
-        recipe=Recipe(
-            steps=options["steps"] or (QUICK_STEPS if profile == "quick" else PAPER_STEPS),
-            tasks_per_step=options["per_step"][0],
-            instances_per_task=options["per_step"][1],
-            learning_rate=options["learning_rate"] or 0.0,
-            schedule=options["schedule"],
-            max_input=options["max_input"],
-            max_output=options["max_output"],
-        ),
-        limit=options["limit"],
-        rank_labels=options["rank_labels"],
-        precision=choose_precision(options["precision"], choose_device(options["device"]), options["model"]),
-        trust_remote_code=options["trust_remote_code"],
+    baseline = None if options["no_baseline"] else options["baseline"]
+    settings = parse_assignments(options["assignments"])
+    return request_from(options["methods"], {**options, "baseline": baseline, "settings": settings})  # type: ignore[typeddict-item]
+
+
+def _watcher(request: RunRequest, store: Store) -> RunWatcher:
+    """Shows a run on the terminal as it goes on."""
+    from rich.console import Console
+
+    from snibench.cli.progress import search_work, watching, work_left
+    from snibench.fits.run import RunWatcher
+
+    console = Console()
+
+    def searched(search: Search) -> None:
+        if search.trials:
+            console.print(f"{search.label}: {search.note}.", markup=False, highlight=False, soft_wrap=True)
+
+    return RunWatcher(
+        planned=lambda made: _show_plan(made, request),
+        searching=lambda made: watching(console, search_work(made.fits, request.trials, request.trial_steps)),
+        searched=searched,
+        fitting=lambda made: watching(console, work_left(made.fits, store)),
     )
 
 
-def _protocol_settings(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the options change about a protocol, by its name."""
-    from fnmatch import filter as matching
-
-    from snibench.base.registry import FORMATS
-
-    patterns = options["formats"] or ()
-    formats = dict.fromkeys(name for text in patterns for name in (matching(FORMATS.names(), text) or [text]))
-    changes = {
-        "formats": {"formats": tuple(formats)},
-        "gap": {"modes": options["gap_modes"]},
-        "combos": {"modes": options["combo_modes"], "pairs": tuple(options["pairs"])},
-    }
-    return {name: {key: value for key, value in given.items() if value} for name, given in changes.items()}
-
-
-def _runtime(options: dict[str, Any], profile: str) -> Runtime:
-    """Where and how the fits run."""
-    from snibench.engine.backbone import choose_device
-    from snibench.fits.run_one import Runtime
-
-    size = str(options["batch_size"])
-    if size != "auto" and (not size.isdigit() or int(size) < 1):
-        raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{size}'.")
-    return Runtime(
-        device=choose_device(options["device"]),
-        batch_size=None if size == "auto" else int(size),
-        conflict=options["conflict"],
-        conflict_tasks=8 if profile == "quick" else 16,
-        overwrite=options["overwrite"],
-        trust_remote_code=options["trust_remote_code"],
-    )
-
-
-def _show_plan(console: Console, made: Plan, request: RunRequest, trials: int) -> None:
+def _show_plan(made: Plan, request: RunRequest) -> None:
     """What will be done, in a few lines."""
+    from rich.console import Console
     from rich.markup import escape
 
+    console, trials = Console(), request.trials
     suite, spec = made.suite, max((fit.spec for fit in made.fits), key=lambda spec: spec.recipe.steps)
     prompts = [len({one.prompt_sha for part in fit.questions for one in part.rendered}) for fit in made.fits]
     most = max(made.fits, key=lambda fit: sum(len(part.rendered) for part in fit.questions))
@@ -395,7 +325,7 @@ def _show_plan(console: Console, made: Plan, request: RunRequest, trials: int) -
     )
     lines = [
         f"Suite {suite.name}: {len(suite.seen)} seen tasks, {len(suite.unseen)} unseen. Model {request.model}, "
-        f"{spec.precision}. Profile {request.profile}.",
+        f"{spec.precision}. Profile {request.profile.name}.",
         f"{len(made.fits)} fits: "
         + ", ".join(dict.fromkeys(fit.spec.label for fit in made.fits))
         + f"; seeds {', '.join(map(str, request.seeds))}"
@@ -406,41 +336,3 @@ def _show_plan(console: Console, made: Plan, request: RunRequest, trials: int) -
     ]
     for line in lines:
         console.print(escape(line), highlight=False, soft_wrap=True)
-
-
-def _search(
-    console: Console, made: Plan, store: Store, runtime: Runtime, trials: int, steps: int | None
-) -> tuple[Plan, tuple[Search, ...]]:
-    """The plan with the rates that were found, and what was tried for them."""
-    from snibench.cli.progress import search_work, watching
-    from snibench.fits.lr_search import search_rates
-
-    with watching(console, search_work(made.fits, trials, steps)) as watch:
-        made, searches = search_rates(made, trials, store, runtime, watch, steps=steps)
-    for search in searches if trials > 1 else ():
-        console.print(f"{search.label}: {search.note}.", markup=False, highlight=False, soft_wrap=True)
-    return made, searches
-
-
-def _execute(
-    console: Console, made: Plan, store: Store, runtime: Runtime, searches: tuple[Search, ...]
-) -> list[FitRecord]:
-    """Run every fit that is not done, and leave the manifest that reports read."""
-    from snibench.base.types import Manifest, SuiteRef
-    from snibench.cli.progress import watching, work_left
-    from snibench.fits.inline import run_all
-
-    store.write_manifest(
-        Manifest(
-            fits=tuple(fit.spec.id for fit in made.fits),
-            labels={fit.spec.id: fit.spec.label for fit in made.fits},
-            same=made.same,
-            question_sets={fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
-            protocol_versions={part.protocol: part.version for fit in made.fits for part in fit.questions},
-            suite=SuiteRef(made.suite.name, made.suite.digest, made.suite.notes),
-            baseline=made.baseline,
-            searches=tuple(search for search in searches if search.trials),
-        )
-    )
-    with watching(console, work_left(made.fits, store)) as watch:
-        return run_all(made, store, runtime, watch)

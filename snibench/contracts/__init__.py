@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from snibench.base.types import Ask, Instance, Prompt, SuiteData, SuiteRequest, TaskCard
+from snibench.base.types import Ask, Frame, Instance, ModelInfo, Prompt, SuiteData, SuiteRequest, TaskCard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,16 +122,19 @@ class Method(ABC):
 
     Settings: ClassVar[type] = NoSettings  # a frozen dataclass; every field is a --set key and part of the fit id
     trains: ClassVar[bool] = True  # False: the base model as it is, answered once for all seeds
-    shares_prefixes: bool = True  # False: one row per instance, where packing would change the result
+    shares_prefixes: ClassVar[bool] = True  # False: one row per instance, where packing would change the result
 
     shots: int = 0  # positive examples put into every prompt that is answered (`formats.base.with_shots`)
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
 
-    @classmethod
-    def same_as(cls, settings: Any) -> tuple[str, Mapping[str, Any]] | None:
-        """Name and settings of the registered method that this one is under ``settings``: the two share their fits."""
+    def unfit(self, info: ModelInfo) -> str | None:
+        """Why this method has no place in the model, as one sentence; None where it has.
+
+        Asked while a run is planned, before anything is loaded: ``info`` is what the model's headers say. The method's
+        fits are then skipped with the sentence, and all others go on.
+        """
         return None
 
     @abstractmethod
@@ -211,15 +214,25 @@ class Suite(ABC):
 class Protocol(ABC):
     """Which fits to make, which questions each must answer, and how the answers are summarised.
 
-    ``version`` changes whenever a question or a number does.
+    ``version`` changes whenever a question or a number does. ``title`` heads its tables. ``frames`` describes the
+    frames of ``measure`` in the order in which they are shown; one that it does not describe gets a plain table.
     """
 
     Settings: ClassVar[type] = NoSettings  # its defaults are the full budget
     quick: ClassVar[Any] = NoSettings()
     version: ClassVar[int]
+    title: ClassVar[str] = ""
+    frames: ClassVar[Mapping[str, Frame]] = {}
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.Settings() if settings is None else settings
+
+    def check(self) -> None:  # noqa: B027 (optional hook)
+        """Called before anything is loaded.
+
+        Raises:
+            UsageError: If the settings name what is not installed.
+        """
 
     @abstractmethod
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
@@ -234,7 +247,7 @@ class Protocol(ABC):
 
     @abstractmethod
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-        """Tidy frames by name, from this protocol's answer rows.
+        """Tidy frames of fractions by name, from this protocol's answer rows, under the settings that planned them.
 
         ``answers``: the columns of ``types.Answer`` plus ``method`` (label), ``seed`` and, where it is known, ``floor``
         (bool: shown, but not ranked). ``tasks``: one row per

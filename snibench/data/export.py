@@ -35,8 +35,7 @@ def export_suite(
         if name.strip(". ") == "" or not name.isprintable() or set(name) & set("/\\"):
             raise DataError(f"The task name {name!r} cannot be a file's name. Rename the task.")
     try:
-        if folder.exists() and any(folder.iterdir()):
-            raise UsageError(f"{folder} is not empty. Choose a new folder.")
+        require_new_folder(folder)
         (folder / "tasks").mkdir(parents=True, exist_ok=True)
         (folder / "splits/default").mkdir(parents=True, exist_ok=True)
         for name, task in suite.tasks.items():
@@ -50,6 +49,12 @@ def export_suite(
             path.write_text("".join(f"{name}\n" for name in names), "utf-8")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}. Choose another folder.") from None
+
+
+def require_new_folder(folder: Path) -> None:
+    """Raises UsageError if ``folder`` holds something or is a file."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty. Choose a new folder.")
 
 
 def official_json(task: Task, licence: str = "Unknown") -> dict[str, Any]:

@@ -11,7 +11,9 @@ Source:
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +103,7 @@ def match_predictions(
         raise UsageError(f"{predictions} brings no references. Pass --references FILE or --data DIR.")
     answers: dict[str, str] = {}
     for line in lines:
-        identity = line.text("id") if "id" in line.values else line.text("Instance", "id")
+        identity = _identity(line)
         answers[identity] = _prediction(line)
     if repeated := len(lines) - len(answers):
         notes.append(f"{repeated} predictions repeat an id; the last of each counts.")
@@ -177,13 +179,41 @@ def _questions_of(folder: Path, track: Track) -> tuple[_Questions, list[str]]:
     return questions, [f"{missing} of {len(names)} test tasks have no file and do not count."] if missing else []
 
 
+def _identity(line: _Line) -> str:
+    if "id" not in line.values and not isinstance(line.values.get("Instance"), Mapping):
+        keys = ", ".join(map(repr, list(line.values)[:5])) or "nothing"
+        raise DataError(
+            f"{line.where} does not say which instance it answers: it has {keys}. Every line needs "
+            'both: {"id": ..., "prediction": ...}.'
+        )
+    return line.text("id") if "id" in line.values else line.text("Instance", "id")
+
+
 def _prediction(line: _Line) -> str:
-    return line.text("prediction" if "prediction" in line.values else "Prediction")
+    return line.text("Prediction" if "Prediction" in line.values else "prediction")
+
+
+# The first bytes of compressed files that are not read.
+_PACKED = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+def _unpacked(path: Path) -> bytes:
+    """The bytes of ``path``, of a gzip file those inside."""
+    content = path.read_bytes()
+    for start, name in _PACKED.items():
+        if content.startswith(start):
+            raise DataError(f"{path} is compressed ({name}). Unpack it first; of compressed files only .gz is read.")
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise DataError(f"{path} is a gzip file that is cut off or damaged. Fetch or write it again.") from None
 
 
 def _lines(path: Path) -> Iterator[_Line]:
     try:
-        content = path.read_bytes().decode("utf-8-sig")
+        content = _unpacked(path).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}. Check the path.") from None
     except UnicodeDecodeError as error:

@@ -13,7 +13,8 @@ from snibench.base.types import Paths
 
 if TYPE_CHECKING:
     import torch
-from snibench.models.find import EMBEDDED, ModelSource, quiet_transformers
+    from transformers import GenerationConfig
+from snibench.models.find import EMBEDDED, ModelSource, first_line, quiet_transformers
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Backbone:
     """A loaded base model, frozen, on its device.
 
     ``encoder_decoder``: answers come from a decoder of their own, so no prefix can be shared.
+    ``ends``: tokens that end an answer, the tokenizer's end of sequence and those of ``generation_config.json``.
     ``paths``: how it is read (``check``). ``unexpected``: tensors in its files for which the model has no place.
     """
 
@@ -30,6 +32,7 @@ class Backbone:
     device: torch.device
     precision: str
     encoder_decoder: bool
+    ends: frozenset[int]
     paths: Paths
     unexpected: tuple[str, ...] = ()
 
@@ -116,12 +119,13 @@ def load_backbone(
             **options,
         )
         model, loading = loaded
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError) as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"The model in '{source.folder}' cannot be loaded: {cause}") from error
+    except Exception as error:  # a config may be wrong in any way that its model trips over
+        raise ModelError(f"The model in '{source.folder}' cannot be loaded ({first_line(error)})") from error
     _refuse_incomplete(source, loading)
     if tokenizer.eos_token_id is None:
         raise ModelError(f"The tokenizer in '{source.folder}' has no end-of-sequence token. Add one and save it.")
+    ends = _ends(model, tokenizer)
+    model.generation_config = _greedy(model, tokenizer, ends)
     if paths.rows == "packed" and device == "cpu":
         install(model)
     placed: torch.nn.Module = model
@@ -132,6 +136,7 @@ def load_backbone(
         device=torch.device(device),
         precision=precision,
         encoder_decoder=encoder_decoder,
+        ends=ends,
         paths=paths,
         unexpected=tuple(sorted(loading["unexpected_keys"])),
     )
@@ -154,6 +159,30 @@ def _refuse_incomplete(source: ModelSource, loading: dict[str, Any]) -> None:
             f"The tensor '{name}' in '{source.folder}' has shape {stored}, but its config.json asks for {wanted}. "
             "Mend config.json, or save the model again."
         )
+
+
+def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokenizer's end of sequence, and every other that ``generate`` would stop at."""
+    named = model.generation_config.eos_token_id
+    others = named if isinstance(named, list) else [named]
+    return frozenset({tokenizer.eos_token_id, *(token for token in others if token is not None)})
+
+
+def _greedy(model: Any, tokenizer: Any, ends: frozenset[int]) -> GenerationConfig:
+    """Plain greedy decoding: of the model's own generation config only the special tokens are kept.
+
+    Beams, penalties, least lengths and forced tokens are tuned for one use of a model, and a method is to be measured.
+    """
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    pad = next((one for one in (own.pad_token_id, tokenizer.pad_token_id) if one is not None), min(ends))
+    return GenerationConfig(
+        bos_token_id=own.bos_token_id,
+        eos_token_id=sorted(ends),
+        pad_token_id=pad,
+        decoder_start_token_id=own.decoder_start_token_id,
+    )
 
 
 def base_of(model: torch.nn.Module) -> Any:

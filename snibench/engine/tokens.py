@@ -56,9 +56,16 @@ class Encoder:
 
     def prompt_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of whole prompts. An encoder's ends in the end-of-sequence token, a decoder's must not."""
-        ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False).input_ids
         end = [self.tokenizer.eos_token_id] if self.encoder_decoder else []
-        return [[*self._start, *one, *end] for one in ids]
+        return [[*self._start_of(one), *one, *end] for one in self._plain(texts)]
+
+    def _start_of(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """What is put in front of ``ids``: nothing where the text begins so itself, as chat templates write it."""
+        return () if tuple(ids[: len(self._start)]) == self._start else self._start
+
+    def _plain(self, texts: Sequence[str]) -> list[list[int]]:
+        ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False).input_ids
+        return ids
 
     def prompts(self, prompts: Sequence[Prompt]) -> list[Encoded]:
         """Each prompt encoded, demonstrations dropped from the last until it fits in ``max_input`` tokens.
@@ -77,20 +84,44 @@ class Encoder:
         return encoded
 
     def pairs(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> list[Encoded]:
-        """Each prompt with its answer, which is tokenized apart and ends with the end-of-sequence token.
+        """Each prompt with its answer, as it stands behind the prompt in one text, and the end-of-sequence token.
 
         The answer is preceded by a blank unless the prompt ends in white space (a decoder continues the
         prompt; an encoder-decoder's answer starts anew).
         """
-        texts = [
-            target if self.encoder_decoder or prompt.text[-1:].isspace() else f" {target}"
-            for prompt, target in zip(prompts, targets, strict=True)
-        ]
-        answers = self.tokenizer(texts, add_special_tokens=False).input_ids
+        if self.encoder_decoder:
+            answers = self._plain(targets)
+        else:
+            texts = [
+                target if prompt.text[-1:].isspace() else f" {target}"
+                for prompt, target in zip(prompts, targets, strict=True)
+            ]
+            answers = self._continued([last_word(prompt.text) for prompt in prompts], texts)
         return [
             replace(one, target_ids=(*answer[: self.max_output - 1], self.tokenizer.eos_token_id))
             for one, answer in zip(self.prompts(prompts), answers, strict=True)
         ]
+
+    def _continued(self, before: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text as they stand behind another one: a tokenizer may put a blank in front of a text alone."""
+        heads = self._plain(before)
+        wholes = self._plain([head + text for head, text in zip(before, texts, strict=True)])
+        return [
+            whole[len(head) :] if whole[: len(head)] == head else self._at_line_start(text)
+            for head, whole, text in zip(heads, wholes, texts, strict=True)
+        ]
+
+    def _at_line_start(self, text: str) -> list[int]:
+        """Ids of a text of which no token reaches back into the prompt, as one would that ends in a blank."""
+        head, whole, alone = self._plain(["\n", f"\n{text}", text])
+        return whole[len(head) :] if whole[: len(head)] == head else alone
+
+
+def last_word(text: str) -> str:
+    """The last word of a prompt and what white space follows it: all that the tokens of its answer depend on."""
+    body = text.rstrip()
+    word = body.rsplit(None, 1)[-1] if body else ""
+    return text[len(body) - len(word) :]
 
 
 def _without_last_demonstration(prompt: Prompt) -> Prompt | None:

@@ -87,7 +87,7 @@ def search_rates(
     searches: dict[str, Search] = {}
     fits = []
     for fit in made.fits:
-        if fit.spec.floor or not fit.spec.recipe.steps:
+        if fit.spec.floor or fit.unfit or not fit.spec.recipe.steps:
             fits.append(fit)
             continue
         base = _base(fit.spec, made.suite, steps)

@@ -96,6 +96,10 @@ def run_one(
     spec = fit.spec
     with store.locked(spec.id):
         sealed = _kept_record(store, spec.id, runtime)
+        if fit.unfit:
+            return sealed if sealed and sealed.status == "done" else _unfit(fit, store)
+        if sealed and sealed.status == "unfit":
+            sealed = None  # by what the method says now, it has a place
         missing = [one for one in fit.questions if not store.answers_path(spec.id, one.protocol, one.digest).exists()]
         if sealed and (sealed.status != "done" or not missing):
             return sealed
@@ -109,6 +113,15 @@ def run_one(
         if record != sealed:
             store.seal(record)
         return record
+
+
+def _unfit(fit: FitPlan, store: Store) -> FitRecord:
+    """The record of a fit that has no place in its model; nothing is loaded for it."""
+    spec = fit.spec
+    store.begin(spec)
+    record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "unfit", fit.unfit, versions=_versions())
+    store.seal(record)
+    return record
 
 
 def _kept_record(store: Store, fit: str, runtime: Runtime) -> FitRecord | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from snibench import __version__
+from snibench.base.version import __version__
 from snibench.report.cells import missing
 from snibench.report.fits import conflict, costs, done
 from snibench.report.measures import measured, protocol_tables
@@ -67,10 +67,10 @@ def _common(values: list[Any]) -> Any:
 def metrics(results: Results) -> dict[str, Any]:
     """Per protocol what its tables say of the one method in ``results``: overall, and by each key of a table.
 
-    A measure is a column of fractions that knows how many units are behind it.
+    A measure is a column of fractions that knows how many units are behind it; a protocol without any is left out.
     """
     frames, _ = measured(results)
-    found: dict[str, Any] = {protocol: {"overall": {}, "by": {}} for protocol, _ in frames}
+    found: dict[str, Any] = {own.protocol: {"overall": {}, "by": {}} for own in frames}
     for table in protocol_tables(frames):
         keys = [key.field for key in table.keys if key.field != "method" and not key.about]
         into = found[table.protocol]
@@ -87,7 +87,7 @@ def metrics(results: Results) -> dict[str, Any]:
                 into["by"].setdefault(", ".join(keys), {}).setdefault(group, {}).update(measures)
             else:
                 into["overall"].update(measures)
-    return found
+    return {protocol: of for protocol, of in found.items() if of["overall"] or of["by"]}
 
 
 def _measure(row: Any, column: Column) -> dict[str, Any] | None:

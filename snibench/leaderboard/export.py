@@ -35,12 +35,14 @@ def export(results: Results, place: Path, authors: Sequence[str] = ()) -> Path:
     measured = [label for label in finished(results) if label not in floors(results)]
     _check_questions(results, measured)
     _check_overwrite(path, measured)
+    entries = [_entry(label, only(results, (label,)), path, authors) for label in measured]
+    shown = {protocol for one in entries for protocol in one["metrics"]}
     board = {
         "schema_version": 1,
         "suite": suite,
         "model": model,
-        "protocols": protocol_versions(results),
-        "entries": [_entry(label, only(results, (label,)), path, authors) for label in measured],
+        "protocols": {name: version for name, version in protocol_versions(results).items() if name in shown},
+        "entries": entries,
     }
     text = json.dumps(board, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_text(path, text)
@@ -94,7 +96,7 @@ def _check_questions(results: Results, measured: Sequence[str]) -> None:
 
 
 def _check_overwrite(path: Path, measured: Sequence[str]) -> None:
-    if not path.exists():
+    if not path.is_file():
         return
     lost = [one["label"] for one in read_board(path)["entries"] if one["label"] not in measured]
     if lost:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from snibench.base.codec import to_json
 from snibench.base.errors import StoreError
 from snibench.base.types import Manifest
 from snibench.report.export import rows_as_json
@@ -38,7 +39,8 @@ def write_rows(path: Path, results: Results) -> None:
 
     answers = results.answers[COLUMNS].sort_values([*QUESTION, "method", "seed"], kind="stable")
     asked = results.tasks[results.tasks["task"].isin(answers["task"].unique())].sort_values("task")
-    about = {"tasks": rows_as_json(asked[[name for name in TASK_COLUMNS if name in asked]])}
+    about: dict[str, Any] = {"tasks": rows_as_json(asked[[name for name in TASK_COLUMNS if name in asked]])}
+    about["protocol_settings"] = to_json(results.manifest.protocol_settings)
     table = pa.Table.from_pandas(answers, preserve_index=False)
     table = table.replace_schema_metadata({_KEY: json.dumps(about, ensure_ascii=False, sort_keys=True).encode()})
     try:
@@ -64,19 +66,23 @@ def read_rows(path: Path) -> Results:
     if lacking:
         raise RowsError(f"lack the column {', '.join(map(repr, lacking))}.")
     answers = table.select(COLUMNS).to_pandas()
-    return Results(folder=path.parent, answers=answers, tasks=_tasks(table), records=(), specs=(), manifest=Manifest())
+    tasks, settings = _metadata(table)
+    manifest = Manifest(protocol_settings=settings)
+    return Results(folder=path.parent, answers=answers, tasks=tasks, records=(), specs=(), manifest=manifest)
 
 
-def _tasks(table: pa.Table) -> pd.DataFrame:
+def _metadata(table: pa.Table) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The tasks of the rows, and the settings that their protocols are measured with."""
     try:
-        rows = json.loads((table.schema.metadata or {})[_KEY])["tasks"]
-        tasks = pd.DataFrame(rows, columns=TASK_COLUMNS)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        about = json.loads((table.schema.metadata or {})[_KEY])
+        tasks = pd.DataFrame(about["tasks"], columns=TASK_COLUMNS)
+        settings = {str(name): dict(values) for name, values in about.get("protocol_settings", {}).items()}
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise RowsError("do not say what their tasks are (metadata 'snibench').") from error
     unknown = sorted(set(table["task"].to_pylist()) - set(tasks["task"]))
     if unknown:
         raise RowsError(f"answer the task {str(unknown[0])[:80]!r}, which their metadata does not describe.")
-    return tasks
+    return tasks, settings
 
 
 def questions_digest(answers: pd.DataFrame) -> str:

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from snibench.report.layouts import METHOD, present
-from snibench.report.tables import SUMMARY
+from snibench.base.errors import SnibenchError
+from snibench.base.registry import PROTOCOLS
+from snibench.report.layouts import METHOD, present, summary_columns
+from snibench.report.tables import OF_RECORDS
 from snibench.report.values import Column, Report, Table
 
-# column of the summary -> protocol and measure
-_MEASURES = {
-    "seen": ("gap", "seen"),
-    "unseen": ("gap", "unseen"),
-    "gap": ("gap", "gap"),
-    "formats": ("formats", "mean"),
-    "spread": ("formats", "spread_mean"),
-    "combos": ("combos", "median"),
-}
 _DETAILS = (Column("seeds", "Seeds", "count"), Column("version", "Version"), Column("source", "Source"))
-_NOTE = "Sorted by the mean on unseen tasks; where intervals overlap, the order may be chance."
+_NOTE = "Sorted by {}; where intervals overlap, the order may be chance."
+
+
+@dataclass(frozen=True, slots=True)
+class _Measures:
+    """The measures of a board that stand in its tables: (protocol, field) -> column; ``headline``: to sort by."""
+
+    columns: dict[tuple[str, str], Column]
+    headline: Column | None
 
 
 def board_report(board: dict[str, Any], path: Path) -> Report:
     """The valid board read from ``path`` as a report."""
     titles = {"measured": "Measured", "reported": "Reported elsewhere, not measured here"}
+    measures = _summary_measures(board["protocols"])
     tables = tuple(
-        _table(status, title, [entry for entry in board["entries"] if entry["status"] == status])
+        _table(status, title, measures, [entry for entry in board["entries"] if entry["status"] == status])
         for status, title in titles.items()
         if any(entry["status"] == status for entry in board["entries"])
     )
@@ -45,18 +48,37 @@ def board_report(board: dict[str, Any], path: Path) -> Report:
     )
 
 
-def _table(name: str, title: str, entries: list[dict[str, Any]]) -> Table:
-    frame = pd.DataFrame([_row(entry) for entry in entries])
-    frame = frame.sort_values("unseen", ascending=False, na_position="last", ignore_index=True)
-    columns = tuple(column for column in SUMMARY if column.field != "fits") + _DETAILS
-    return Table(name, title, frame, (replace(METHOD, field="label"),), present(columns, frame), (_NOTE,))
+def _summary_measures(protocols: Iterable[str]) -> _Measures:
+    """What the installed ones of ``protocols`` put into a summary."""
+    columns: dict[tuple[str, str], Column] = {}
+    headlines = []
+    for protocol in protocols:
+        try:
+            frames = PROTOCOLS.get(protocol).frames.values()
+        except SnibenchError:
+            continue
+        for frame in frames:
+            columns |= {(protocol, field): column for field, column in summary_columns(frame).items()}
+            headlines += [columns[protocol, frame.headline]] if frame.headline else []
+    return _Measures(columns, headlines[0] if headlines else None)
 
 
-def _row(entry: dict[str, Any]) -> dict[str, Any]:
+def _table(name: str, title: str, measures: _Measures, entries: list[dict[str, Any]]) -> Table:
+    frame = pd.DataFrame([_row(entry, measures) for entry in entries])
+    notes: tuple[str, ...] = ()
+    if (headline := measures.headline) is not None:
+        down = headline.better != "lower"
+        frame = frame.sort_values(headline.field, ascending=not down, na_position="last", ignore_index=True)
+        notes = (_NOTE.format(headline.title),)
+    columns = (*measures.columns.values(), *(column for column in OF_RECORDS if column.field != "fits"), *_DETAILS)
+    return Table(name, title, frame, (replace(METHOD, field="label"),), present(columns, frame), notes)
+
+
+def _row(entry: dict[str, Any], measures: _Measures) -> dict[str, Any]:
     row: dict[str, Any] = {"label": entry["label"]}
-    for name, (protocol, measure) in _MEASURES.items():
+    for (protocol, measure), column in measures.columns.items():
         found = entry["metrics"].get(protocol, {}).get("overall", {}).get(measure, {})
-        for field, key in ((name, "mean"), (f"{name}_low", "ci_low"), (f"{name}_high", "ci_high")):
+        for field, key in ((column.field, "mean"), (column.low, "ci_low"), (column.high, "ci_high")):
             value = found.get(key)
             row[field] = float("nan") if value is None else float(value)
     end = (entry["conflict"] or {}).get("1", {})

@@ -274,8 +274,8 @@ def _metric_gaps(board: Any, entry: Any, at: str) -> Found:
         for protocol in board["protocols"]:
             if protocol not in entry["metrics"]:
                 yield f"{at}/metrics", f"lacks the protocol {_quoted(protocol)}."
-            elif not entry["metrics"][protocol]["overall"]:
-                yield inside(f"{at}/metrics", protocol) + "/overall", "must not be empty."
+            elif not any(entry["metrics"][protocol].values()):
+                yield inside(f"{at}/metrics", protocol), "must not be empty."
     for pointer, measure in measures(entry, at):
         mean, low, high = measure["mean"], measure["ci_low"], measure["ci_high"]
         if (low is None) != (high is None):

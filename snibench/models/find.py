@@ -11,17 +11,14 @@ import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from platformdirs import user_cache_path
 
 from snibench.base.errors import ModelError
 from snibench.base.hashing import digest, file_digest
-from snibench.base.types import ModelRef
-
-if TYPE_CHECKING:
-    pass
-
+from snibench.base.types import ModelInfo, ModelRef
+from snibench.models.headers import read_headers, read_object
 
 EMBEDDED = {"tiny": Path(__file__).parent / "tiny"}
 _TOKENIZER_FILES = (
@@ -39,10 +36,11 @@ _HUB_PATTERNS = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A base model on this machine: the folder transformers reads, and what it is."""
+    """A base model on this machine: the folder transformers reads, what it is, and what its headers say."""
 
     folder: Path
     ref: ModelRef
+    info: ModelInfo
 
 
 def home() -> Path:
@@ -50,16 +48,18 @@ def home() -> Path:
     return Path(os.environ.get("SNIBENCH_HOME") or user_cache_path("snibench"))
 
 
-def find_model(spec: str, *, trust_remote_code: bool = False) -> ModelSource:
+def find_model(spec: str, *, revision: str = "", trust_remote_code: bool = False) -> ModelSource:
     """The model that ``spec`` names, with the digests of its weights and tokenizer; loads nothing.
 
     A GGUF file is converted once (its weights copied into a model built from the plain config) and cached.
-    A hub id is fetched, or taken from the hub's cache.
+    A hub id is fetched, or taken from the hub's cache, at ``revision`` (a branch, tag or commit; "" = its main branch).
 
     Raises:
-        ModelError: If there is no such model, or it lacks weights, a config or a tokenizer.
+        ModelError: If there is no such model, or it lacks weights, a config or a tokenizer, or is broken.
     """
     path = Path(spec)
+    if revision and (spec in EMBEDDED or path.exists()):
+        raise ModelError(f"--revision names a state of a hub model, but '{spec}' lies on this machine. Leave it out.")
     if spec in EMBEDDED:
         folder = EMBEDDED[spec]
     elif path.is_file():
@@ -69,23 +69,9 @@ def find_model(spec: str, *, trust_remote_code: bool = False) -> ModelSource:
     elif path.is_dir():
         folder = path
     else:
-        folder = _fetched(spec, trust_remote_code)
-    return ModelSource(folder, _identity(spec, folder))
-
-
-def parameter_count(folder: Path) -> int:
-    """How many numbers the weight files of a model hold, read from their headers alone."""
-    from safetensors import safe_open
-
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, framework="np") as file:
-            for name in file.keys():  # noqa: SIM118 (not a mapping)
-                size = 1
-                for length in file.get_slice(name).get_shape():
-                    size *= length
-                total += size
-    return total
+        folder = _fetched(spec, revision, trust_remote_code)
+    ref = _identity(f"{spec}@{revision}" if revision else spec, folder)
+    return ModelSource(folder, ref, read_headers(folder))
 
 
 def _identity(spec: str, folder: Path) -> ModelRef:
@@ -101,12 +87,22 @@ def _identity(spec: str, folder: Path) -> ModelRef:
     if not any(file.suffix in {".json", ".model"} and "config" not in file.name for file in tokenizer):
         raise ModelError(f"The model folder '{folder}' has no tokenizer. Save one into it: tokenizer.save_pretrained()")
     named = [[file.name, file_digest(file)] for file in [*weights, folder / "config.json"]]
+    if (ends := _ends(folder)) is not None:
+        named.append(["eos_token_id", ends])
     return ModelRef(spec, digest(named), digest([[file.name, file_digest(file)] for file in tokenizer]))
 
 
-def _fetched(spec: str, trust_remote_code: bool) -> Path:
+def _ends(folder: Path) -> Any:
+    """The end tokens of ``generation_config.json``, all that is honoured of it; None where it names no others."""
+    file = folder / "generation_config.json"
+    if not file.is_file():
+        return None
+    ends = read_object(file).get("eos_token_id")
+    return None if ends is None or ends == read_object(folder / "config.json").get("eos_token_id") else ends
+
+
+def _fetched(spec: str, revision: str, trust_remote_code: bool) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
 
     from snibench.base.errors import unknown
 
@@ -115,11 +111,12 @@ def _fetched(spec: str, trust_remote_code: bool) -> Path:
         raise ModelError(f"{hint} Or name a model folder, a .gguf file, or a hub id such as owner/name.")
     patterns = [*_HUB_PATTERNS, "*.py"] if trust_remote_code else _HUB_PATTERNS
     try:
-        return Path(snapshot_download(spec, allow_patterns=patterns))
-    except (HFValidationError, OSError, ValueError) as error:
-        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return Path(snapshot_download(spec, revision=revision or None, allow_patterns=patterns))
+    except Exception as error:  # the hub's client and what it stands on raise a dozen classes
+        cause = first_line(error)
+        at = f" at revision '{revision}'" if revision else ""
         raise ModelError(
-            f"There is no folder or file '{spec}', and the hub does not give a model of that name ({cause})"
+            f"There is no folder or file '{spec}', and the hub does not give a model of that name{at} ({cause})"
         ) from error
 
 
@@ -138,12 +135,12 @@ def _converted(gguf: Path) -> Path:
     try:
         loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        config = loaded.config.to_dict()
+        config.pop("quantization_config", None)
+        plain = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+        plain.load_state_dict(loaded.state_dict())
     except Exception as error:  # the reader raises whatever the file provokes
-        raise ModelError(f"'{gguf}' cannot be read as a GGUF model: {type(error).__name__}: {error}") from error
-    config = loaded.config.to_dict()
-    config.pop("quantization_config", None)
-    plain = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
-    plain.load_state_dict(loaded.state_dict())
+        raise ModelError(f"'{gguf}' cannot be read as a GGUF model ({first_line(error)})") from error
     partial = folder.with_name(f"{folder.name}.{os.getpid()}")
     plain.to(torch.float32).save_pretrained(partial)
     tokenizer.save_pretrained(partial)
@@ -152,6 +149,16 @@ def _converted(gguf: Path) -> Path:
     except OSError:  # another process was first
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, on one line; a line that ends in a colon goes on with the next."""
+    said = ""
+    for line in filter(None, map(str.strip, str(error).splitlines())):
+        said = f"{said} {line}".strip()
+        if not said.endswith(":"):
+            break
+    return said or type(error).__name__
 
 
 def quiet_transformers() -> None:

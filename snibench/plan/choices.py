@@ -13,7 +13,9 @@ from snibench.base.errors import UsageError, unknown
 from snibench.base.hashing import file_digest
 from snibench.base.registry import METHODS, RULES, Registry
 from snibench.base.settings import changed_settings, make_settings
+from snibench.base.types import ModelInfo
 from snibench.contracts import Floor, NoSettings
+from snibench.plan.protocols import settings_of_methods
 from snibench.plan.request import RunRequest, split_rule
 
 # What stands in every table before the baseline.
@@ -33,13 +35,13 @@ class Choice:
     shots: int
     label: str
     source: Mapping[str, str]
-    twin: Mapping[str, Any] | None
 
 
 def method_choices(request: RunRequest) -> list[Choice]:
     """Row 0, the floors, the baseline, and the methods asked for; equal ones once, in this order."""
-    asked = [_choice(name, request.settings, request.rule) for name in request.methods]
-    _check_settings(request.settings, asked)
+    settings = settings_of_methods(request)
+    asked = [_choice(name, settings, request.rule) for name in request.methods]
+    _check_settings(settings, asked)
     around = [] if request.baseline is None else [_choice(name, {}, "") for name in (*BESIDE, request.baseline)]
     if request.baseline is not None and around[-1].floor:
         raise UsageError(
@@ -49,6 +51,14 @@ def method_choices(request: RunRequest) -> list[Choice]:
     for choice in [*around, *asked]:
         found.setdefault(choice.label, choice)
     return list(found.values())
+
+
+def why_unfit(choice: Choice, info: ModelInfo) -> str:
+    """The method's own sentence why it has no place in the model; empty where it has, and for floors."""
+    if choice.floor:
+        return ""
+    kind = METHODS.get(choice.name)
+    return kind(kind.Settings(**choice.settings)).unfit(info) or ""
 
 
 def _check_settings(given: Mapping[str, str], choices: Sequence[Choice]) -> None:
@@ -70,7 +80,6 @@ def _choice(name: str, given: Mapping[str, str], rule: str) -> Choice:
     settings = make_settings(method.Settings, name, {key: text for key, text in given.items() if key in fields})
     source = _code(METHODS, name)
     floor = issubclass(method, Floor)
-    twin = None if floor else method.same_as(settings)
     rule = (own_rule or rule) if method.trains else ""
     rule_settings: Any = NoSettings()
     if rule:
@@ -92,9 +101,6 @@ def _choice(name: str, given: Mapping[str, str], rule: str) -> Choice:
         shots=0 if floor else method(settings).shots,
         label=short + _changed(settings) + (f"+{rule}{_changed(rule_settings)}" if rule else ""),
         source=source,
-        twin=None
-        if twin is None
-        else {"method": twin[0], "settings": dict(twin[1]), "source": _code(METHODS, twin[0])},
     )
 
 
@@ -108,13 +114,15 @@ def _plain(value: Any) -> str:
 
 
 def _code(registry: Registry, name: str) -> dict[str, str]:
-    """Whose code a name runs: distribution, version, and the digest of its file."""
+    """Whose code a name runs: object, distribution, version, and the digest of its file."""
     if ".py:" in name:
-        return {"distribution": "file", "version": "", "file": file_digest(Path(name.rpartition(":")[0]))}
+        path, _, attribute = name.rpartition(":")
+        return {"object": attribute, "distribution": "file", "version": "", "file": file_digest(Path(path))}
     entry = registry.entry(name)
     module = importlib.util.find_spec(entry.point.module)
     origin = module.origin if module else None
     return {
+        "object": entry.point.value,
         "distribution": entry.distribution,
         "version": entry.version,
         "file": file_digest(Path(origin)) if origin else "",

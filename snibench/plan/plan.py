@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from snibench import __version__
-from snibench.base.registry import FORMATS, PROTOCOLS, SUITES
-from snibench.base.types import Checked, FitSpec, Mixture, Paths, Question, Recipe, SuiteData
-from snibench.contracts import Protocol
-from snibench.models.find import ModelSource, find_model, parameter_count
-from snibench.plan.choices import Choice, method_choices
+from snibench.base.registry import FORMATS, SUITES
+from snibench.base.types import Checked, FitSpec, Json, Mixture, Paths, Question, Recipe, SuiteData
+from snibench.base.version import __version__
+from snibench.models.find import ModelSource, find_model
+from snibench.plan.choices import Choice, method_choices, why_unfit
 from snibench.plan.learning_rates import default_learning_rate
+from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest, split_rule
 
@@ -28,6 +28,7 @@ class FitPlan:
     spec: FitSpec
     questions: tuple[QuestionSet, ...]
     notes: tuple[str, ...] = ()  # for the record
+    unfit: str = ""  # why the method has no place in the model: then nothing is tuned and nothing answered
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Plan:
     model: ModelSource
     baseline: str | None  # label
     notes: tuple[str, ...]
-    same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
+    aliases: tuple[str, ...] = ()  # one sentence for each further name of a method that is asked for
+    # Of every protocol, resolved: what planned its questions also measures their answers.
+    protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
 def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambda source: Checked()) -> Plan:
@@ -50,10 +53,10 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     Raises:
         SnibenchError: If a name, setting, file or model cannot be used.
     """
-    protocols = {name: _protocol(name, request) for name in request.protocols}
+    protocols = protocols_of(request)
     choices = method_choices(request)
     train_format = FORMATS.get(request.train_format)()
-    source = find_model(request.model, trust_remote_code=request.trust_remote_code)
+    source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
     checked = check(source) if any(not choice.floor for choice in choices) else Checked()
     render = QuestionRenderer(suite, source)
@@ -63,9 +66,11 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     for name, protocol in protocols.items():
         for ask in protocol.plan(suite, request.limit):
             asks.setdefault(ask.mixture, {}).setdefault(name, []).extend(ask.questions)
+    reasons = {choice.label: why_unfit(choice, source.info) for choice in choices}
     specs: dict[str, FitSpec] = {}
     shots: dict[str, int] = {}
     same: dict[str, str] = {}
+    unfit: dict[str, str] = {}
     told: dict[str, dict[Mixture, None]] = {}  # fit -> the asks that it answers, each once
     for mixture in asks:
         for choice in choices:
@@ -75,6 +80,7 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
                 if first.label != choice.label:
                     same[choice.label] = first.label
                 shots[spec.id] = choice.shots
+                unfit[spec.id] = reasons[choice.label]
                 told.setdefault(spec.id, {})[mixture] = None
 
     @cache
@@ -86,16 +92,23 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
         )
 
     fits = tuple(
-        FitPlan(spec, question_sets(tuple(told[fit]), shots[fit]), () if spec.floor else checked.notes)
+        FitPlan(
+            spec,
+            question_sets(tuple(told[fit]), shots[fit]),
+            () if spec.floor else checked.notes,
+            unfit=unfit[fit],
+        )
         for fit, spec in specs.items()
     )
     wanted = split_rule(request.baseline or "")
     baseline = next((choice.label for choice in choices if (choice.name, choice.rule) == wanted), None)
     baseline = same.get(baseline, baseline) if baseline else None
-    twins = (f"{label} is the same fit as {first}: tuned once, shown under that name." for label, first in same.items())
+    aliases = tuple(f"{label} is {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
-    notes = dict.fromkeys([*suite.notes, *checked.notes, *left_out, *render.notes(), *twins])
-    return Plan(fits, suite, source, baseline, tuple(notes), same)
+    skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
+    settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
+    notes = dict.fromkeys([*suite.notes, *checked.notes, *left_out, *render.notes(), *aliases, *skipped])
+    return Plan(fits, suite, source, baseline, tuple(notes), aliases, settings)
 
 
 def _spec(
@@ -112,13 +125,9 @@ def _spec(
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        # Of the method that it is: two names of one fit have one rate.
-        name, settings = (twin["method"], twin["settings"]) if (twin := choice.twin) else (choice.name, choice.settings)
-        rate = default_learning_rate(name, settings, parameter_count(source.folder))
+        rate = default_learning_rate(choice.name, source.info.parameters)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
-    rules = {key: value for key, value in choice.source.items() if key.startswith("rule_")}
-    twin = choice.twin and {**choice.twin, "source": {**choice.twin["source"], **rules, **engine}}
     return FitSpec(
         method=choice.name,
         rule=choice.rule,
@@ -136,13 +145,4 @@ def _spec(
         label=choice.label,
         floor=choice.floor,
         paths=Paths() if choice.floor else checked.paths,
-        twin=twin,
     )
-
-
-def _protocol(name: str, request: RunRequest) -> Protocol:
-    kind = PROTOCOLS.get(name)
-    settings = kind.quick if request.profile == "quick" else kind.Settings()
-    changes = request.protocol_settings.get(name, {})
-    protocol: Protocol = kind(dataclasses.replace(settings, **changes))
-    return protocol

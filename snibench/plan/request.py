@@ -10,9 +10,21 @@ from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
 from snibench.base.types import Recipe, SuiteRequest
 
-QUICK_STEPS = 90
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Budgets that belong together. ``full``: protocols take their full budget, not their quick one."""
+
+    name: str
+    steps: int
+    conflict_tasks: int
+    full: bool
+
+
+QUICK = Profile("quick", steps=90, conflict_tasks=8, full=False)
 # Two epochs over 100 instances of each of the 756 official training tasks, 32 instances a step.
-PAPER_STEPS = 4725
+PAPER = Profile("paper", steps=4725, conflict_tasks=16, full=True)
+PROFILES: Mapping[str, Profile] = {one.name: one for one in (QUICK, PAPER)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +34,22 @@ class RunRequest:
     methods: tuple[str, ...]
     suite: SuiteRequest
     model: str
+    revision: str = ""  # of a hub model: branch, tag or commit
     rule: str = ""
-    settings: Mapping[str, str] = field(default_factory=dict)  # for the methods asked for, not the baseline
+    # For the methods asked for, not the baseline; PROTOCOL.KEY for a protocol.
+    settings: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = "unified-prompt"
     protocols: tuple[str, ...] = ("gap", "formats", "combos")
-    protocol_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    profile: str = "quick"
+    profile: Profile = QUICK
     train_format: str = "definition"
     seeds: tuple[int, ...] = (0, 1, 2)
-    recipe: Recipe = Recipe(steps=QUICK_STEPS)  # noqa: RUF009 (frozen); learning_rate 0 = the method's own
+    recipe: Recipe = Recipe(steps=QUICK.steps)  # noqa: RUF009 (frozen); learning_rate 0 = the method's own
     limit: int | None = None
     rank_labels: bool = False  # store the likeliest label of closed tasks beside what is said
-    precision: str = "float32"
+    precision: str = "float32"  # or "bfloat16", or "auto": as the device can
     trust_remote_code: bool = False
+    trials: int = 1  # learning rates tried for each method; 1 = the default, nothing is tried
+    trial_steps: int | None = None  # None = as many as a fit's
 
 
 def split_rule(name: str) -> tuple[str, str]:
@@ -55,7 +70,7 @@ def check_names(request: RunRequest) -> None:
         (METHODS, [method for method, _ in asked if method]),
         (RULES, [rule for rule in (*(rule for _, rule in asked), request.rule) if rule]),
         (PROTOCOLS, request.protocols),
-        (FORMATS, [request.train_format, *request.protocol_settings.get("formats", {}).get("formats", ())]),
+        (FORMATS, [request.train_format]),
         (SUITES, [request.suite.name]),
     ):
         for name in names:

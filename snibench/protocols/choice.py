@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from random import Random
 
+from snibench.base.registry import FORMATS
 from snibench.base.types import Question, SuiteData
 
 
@@ -25,6 +26,17 @@ def chosen_tasks(suite: SuiteData, count: int | None, seed: int) -> tuple[str, .
 def chosen_seen(suite: SuiteData, count: int | None, seed: int) -> tuple[str, ...]:
     """At most ``count`` seen tasks, taken from the categories in turn; ``None`` chooses every one."""
     return suite.seen if count is None else tuple(_spread(suite, suite.seen, seed)[:count])
+
+
+def check_formats(names: Sequence[str]) -> None:
+    """Look every format up and import none.
+
+    Raises:
+        UsageError: If one is not installed; suggests the closest name.
+    """
+    for name in names:
+        if ".py:" not in name:
+            FORMATS.entry(name)
 
 
 def _spread(suite: SuiteData, side: Sequence[str], seed: int) -> list[str]:

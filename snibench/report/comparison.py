@@ -11,7 +11,7 @@ import pandas as pd
 
 from snibench.base.errors import UsageError, unknown
 from snibench.protocols.panel import panel, source_clusters, task_means
-from snibench.report.fits import controls, facts, failed_fits, finished, floors, only, run_notes, shown_as
+from snibench.report.fits import controls, facts, failed_fits, finished, floors, label_of, only, run_notes
 from snibench.report.layouts import METHOD, ordered
 from snibench.report.measures import against, measured, protocol_tables
 from snibench.report.values import Column, Report, Table, rows_digest
@@ -143,7 +143,7 @@ def compare(results: Results, first: str, second: str) -> Report:
         UsageError: If one of the two has no finished fit, the two are one, or protocol ``gap`` was not asked.
     """
     there = finished(results)
-    first, second = shown_as(results, first), shown_as(results, second)
+    first, second = label_of(results, first), label_of(results, second)
     for label in (first, second):
         if label not in there:
             raise unknown("method", label, there)

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from snibench.base.errors import StoreError, unknown
 from snibench.report.cells import number, printable
-from snibench.report.fits import conflict, facts, on_most_tasks, run_notes, title
+from snibench.report.fits import conflict, facts, run_notes, title
 from snibench.report.layouts import METHOD, present
+from snibench.report.traces import conflict_pairs
 from snibench.report.values import Column, Report, Table, rows_digest
-from snibench.store import read_frame
 
 if TYPE_CHECKING:
     from snibench.store import Results
@@ -105,14 +105,10 @@ def pair_frame(results: Results) -> pd.DataFrame:
     Standard errors are averaged too: seeds share the probe, so their noise is the same. ``conflicting``: the cosine is
     negative at the one-sided 5 % level.
     """
-    frames = [
-        read_frame(path).assign(method=spec.label, share=float(path.stem), seed=spec.seed)
-        for record, spec in on_most_tasks(results)
-        for path in sorted((results.folder / record.fit / "conflict").glob("*.parquet"))
-    ]
-    if not frames:
-        return pd.DataFrame(columns=["method", "share", "first", "second", "cosine"])
-    groups = pd.concat(frames, ignore_index=True).groupby(["method", "share", "first", "second"], sort=False)
+    seeds = conflict_pairs(results)
+    if not len(seeds):
+        return seeds.drop(columns="seed")
+    groups = seeds.groupby(["method", "share", "first", "second"], sort=False)
     pairs = groups.mean().drop(columns="seed").assign(n_seeds=groups.size()).reset_index()
     for side in ("first", "second"):
         pairs[f"{side}_category"] = pairs[side].map(categories(results)).fillna("")

@@ -10,10 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from snibench import __version__
-from snibench.base.errors import UsageError
+from snibench.base.version import __version__
 from snibench.report.cells import grid, missing, printable
-from snibench.store import write_whole
+from snibench.store import require_file_place, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,11 +28,9 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` to the file ``path``, all or nothing.
 
     Raises:
-        UsageError: If ``path`` is a folder.
-        StoreError: If the disk does not take it.
+        StoreError: If ``path`` is a folder, or the disk does not take it.
     """
-    if path.is_dir():
-        raise UsageError(f"'{path}' is a folder. Name a file: -o FILE")
+    require_file_place(path)
     write_whole(path, lambda new: new.write_text(text, encoding="utf-8"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from math import nan
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from snibench.base.registry import METHODS
 from snibench.report.layouts import CONTROLS, METHOD, ordered, present
 from snibench.report.values import Column, Table
 from snibench.stats.arrays import Floats
@@ -37,9 +39,19 @@ def floors(results: Results) -> list[str]:
     return list(dict.fromkeys(spec.label for spec in results.specs if spec.floor))
 
 
-def shown_as(results: Results, label: str) -> str:
-    """The label under which the fits of ``label`` are shown: another method's, where the two are one."""
-    return results.manifest.same.get(label, label)
+def label_of(results: Results, asked: str) -> str:
+    """The label under which ``asked`` is shown: another one where the two are names of one method."""
+    known = labels(results)
+    name, rest = _head(asked), asked[len(_head(asked)) :]
+    if asked in known or name not in METHODS.names():
+        return asked
+    same = {alias + rest for alias in METHODS.aliases(name)}
+    return next((label for label in known if label in same), asked)
+
+
+def _head(label: str) -> str:
+    """The method's name in a label, without settings and rule."""
+    return re.split(r"[(+]", label, maxsplit=1)[0]
 
 
 def finished(results: Results) -> list[str]:
@@ -65,10 +77,11 @@ def done(results: Results) -> list[tuple[FitRecord, FitSpec]]:
 
 
 def on_most_tasks(results: Results) -> list[tuple[FitRecord, FitSpec]]:
-    """Finished fits on the largest set of tasks: not those on folds or on combos, where there are others."""
+    """Finished fits on the largest set of tasks, equally weighted: none on folds or on mixtures of two families."""
     fits = done(results)
-    largest = max((frozenset(spec.mixture.tasks) for _, spec in fits), key=len, default=frozenset())
-    return [pair for pair in fits if frozenset(pair[1].mixture.tasks) == largest]
+    mixtures = [spec.mixture for _, spec in fits]
+    largest = max(mixtures, key=lambda mixture: (len(mixture.tasks), not mixture.weights), default=None)
+    return [pair for pair in fits if pair[1].mixture == largest]
 
 
 # ------------------------------------------------------------------------------------- failures
@@ -255,19 +268,12 @@ def run_notes(results: Results) -> tuple[str, ...]:
     trained = [spec.recipe.steps for record, spec in done(results) if record.trainable_parameters]
     budgets = [f"Budgets differ between fits: {', '.join(map(str, sorted(set(trained))))} steps."]
     return (
-        *_twin_notes(results),
+        *results.manifest.notes,
         *_question_notes(results.answers),
         *(budgets if len(set(trained)) > 1 else ()),
         *_version_notes(results),
         *_record_notes(results),
     )
-
-
-def _twin_notes(results: Results) -> list[str]:
-    return [
-        f"{label} is the same fit as {first}: tuned once, shown under that name."
-        for label, first in results.manifest.same.items()
-    ]
 
 
 def _question_notes(answers: pd.DataFrame) -> list[str]:

@@ -2,53 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from snibench.base.errors import PluginError, UsageError
+from snibench.base.codec import from_json
+from snibench.base.errors import SnibenchError
 from snibench.base.registry import PROTOCOLS
-from snibench.report.layouts import LAYOUTS, laid_out
-from snibench.report.values import Table
+from snibench.report.layouts import laid_out, plain_frame
+from snibench.report.values import Frame, Table
 
 if TYPE_CHECKING:
+    from snibench.contracts import Protocol
     from snibench.store import Results
 
-Measures = Mapping[tuple[str, str], pd.DataFrame]  # (protocol, name of the frame) -> frame
+
+@dataclass(frozen=True)
+class Measured:
+    """The frames of one protocol, and how it describes them."""
+
+    protocol: str
+    title: str
+    frames: Mapping[str, pd.DataFrame]
+    layouts: Mapping[str, Frame]
 
 
-def measured(results: Results) -> tuple[Measures, tuple[str, ...]]:
-    """The frames of every protocol, and a sentence for each protocol that cannot be shown.
-
-    Beside a protocol's own frames: ``combo_means``, and ``gap_categories`` cut into its two sides.
-    """
-    frames: dict[tuple[str, str], pd.DataFrame] = {}
+def measured(results: Results) -> tuple[tuple[Measured, ...], tuple[str, ...]]:
+    """The frames of every protocol that was asked, and a sentence for each protocol that cannot be shown."""
+    found: list[Measured] = []
     faults = []
     names = results.answers["protocol"]
-    for protocol in map(str, names.unique()):
+    asked_in_order = [*results.manifest.protocol_versions, *sorted(map(str, names.unique()))]
+    for name in (one for one in dict.fromkeys(asked_in_order) if one in set(names)):
         try:
-            made = PROTOCOLS.get(protocol)()
-        except (UsageError, PluginError) as error:
-            faults.append(f"Answers to protocol '{protocol}' are not shown. {error}")
+            protocol = _as_planned(name, results)
+        except SnibenchError as error:
+            faults.append(f"Answers to protocol '{name}' are not shown. {error}")
             continue
-        asked = (names == protocol).to_numpy()
+        asked = (names == name).to_numpy()
         rows = results.answers if asked.all() else results.answers[asked].reset_index(drop=True)
-        found = made.measure(rows, results.tasks)
-        frames |= {(protocol, frame): found[frame] for frame in found}
-    if (combos := frames.get(("combos", "combos"))) is not None:
-        frames["combos", "combo_means"] = _combo_means(combos)
-    if (categories := frames.pop(("gap", "gap_categories"), None)) is not None:
-        for side in ("unseen", "seen"):
-            frames["gap", f"gap_categories_{side}"] = categories[categories[f"n_{side}"] > 0].reset_index(drop=True)
-    return frames, tuple(faults)
+        frames = protocol.measure(rows, results.tasks)
+        found.append(Measured(name, protocol.title or f"Protocol {name}", frames, protocol.frames))
+    return tuple(found), tuple(faults)
 
 
-def protocol_tables(measures: Measures) -> list[Table]:
-    """One table for each frame that has rows, in the order of ``LAYOUTS``; frames of plugins stand at the end."""
-    places = dict.fromkeys((*LAYOUTS, *measures))
-    return [laid_out(*place, measures[place]) for place in places if place in measures and len(measures[place])]
+def _as_planned(name: str, results: Results) -> Protocol:
+    """The protocol with the settings that planned the run, its defaults where the run did not note them."""
+    protocol_type = PROTOCOLS.get(name)
+    noted = results.manifest.protocol_settings.get(name, {})
+    settings = from_json(protocol_type.Settings, noted, results.folder / "manifest.json", remedy="Repeat the run.")
+    protocol: Protocol = protocol_type(settings)
+    return protocol
+
+
+def protocol_tables(measures: Sequence[Measured]) -> list[Table]:
+    """One table for each frame that has rows, in the order of ``Protocol.frames``; undescribed frames last."""
+    return [
+        laid_out(
+            name,
+            own.frames[name],
+            own.layouts.get(name) or plain_frame(own.protocol, name, own.frames[name]),
+            own.protocol,
+            own.title,
+        )
+        for own in measures
+        for name in dict.fromkeys((*own.layouts, *own.frames))
+        if name in own.frames and len(own.frames[name])
+    ]
 
 
 def against(table: Table, baseline: str) -> Table:
@@ -56,13 +78,3 @@ def against(table: Table, baseline: str) -> Table:
     if "versus" not in table.frame or not baseline:
         return table
     return replace(table, frame=table.frame[table.frame["versus"] == baseline].reset_index(drop=True))
-
-
-def _combo_means(combos: pd.DataFrame) -> pd.DataFrame:
-    """One row per method: means over boxes with the metric that most have; different metrics make no mean."""
-    if not len(combos):
-        return combos
-    metric = str(combos["metric"].value_counts(sort=False).idxmax())
-    boxes = combos[combos["metric"] == metric].groupby("method", sort=False)
-    means = boxes[["median", "iqr", "p5", "noise_sd", "excess_sd"]].mean()
-    return means.assign(min=boxes["min"].min(), n_boxes=boxes.size(), metric=metric).reset_index()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from snibench import __version__
+from snibench.base.version import __version__
 from snibench.report.cells import grid, number
 from snibench.report.html import Html, document, drawing, element, joined, notes, sortable
 
@@ -15,26 +15,34 @@ if TYPE_CHECKING:
     from snibench.report.values import Report, Table
     from snibench.store import Results
 
-# Heading, the tables below it by name or protocol, its figures.
-_SECTIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("Summary", ("summary", "failed"), ()),
+# Heading, and the tables below it by name.
+_BEFORE: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Summary", ("summary", "failed")),
     (
         "Better than the baseline?",
         ("comparison", "comparison_unseen", "comparison_held_out", "categories_unseen", "categories_held_out",
          "tasks_unseen", "tasks_held_out"),
-        ("forest", "ranks"),
-    ),
-    ("Seen and unseen tasks", ("gap",), ("gap", "figure3-categories")),
-    ("Instruction formats", ("formats",), ("figure2-formats",)),
-    ("Task combinations", ("combos",), ("figure4-combos",)),
-    ("Gradient conflict", ("conflict",), ("conflict",)),
-    ("Cost and tuning", ("cost",), ("cost", "learning-curves")),
-    (
-        "Task similarity",
-        ("similarity", "similarity_combos", "similarity_unseen"),
-        ("similarity-unseen", "similarity-combos"),
     ),
 )  # fmt: skip
+_AFTER: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Gradient conflict", ("conflict",)),
+    ("Cost and tuning", ("cost",)),
+    ("Task similarity", ("similarity", "similarity_combos", "similarity_unseen")),
+)
+# Figure -> the table whose section it stands in.
+_FIGURES = {
+    "forest": "comparison_unseen",
+    "ranks": "comparison_unseen",
+    "gap": "gap",
+    "figure3-categories": "gap_categories_unseen",
+    "figure2-formats": "formats",
+    "figure4-combos": "combos",
+    "conflict": "conflict",
+    "cost": "cost",
+    "learning-curves": "cost",
+    "similarity-unseen": "similarity",
+    "similarity-combos": "similarity",
+}
 
 
 def page_html(report: Report, results: Results | None = None, figures: Sequence[Figure] = ()) -> str:
@@ -64,13 +72,19 @@ def page_html(report: Report, results: Results | None = None, figures: Sequence[
     )
 
 
+def fragment_html(report: Report) -> str:
+    """The tables and notes of ``report`` as markup that stands inside another document, such as a notebook."""
+    tables = [_table(table) for table in report.shown]
+    return joined(element("h3", report.title), notes(report.notes), tables)
+
+
 def _sections(report: Report, figures: Sequence[Figure]) -> Iterable[tuple[str, Html]]:
     """Headings with what stands below them; what no section asks for comes last."""
     tables = list(report.shown)
     drawn = list(figures)
-    for title, names, pictures in _SECTIONS:
-        mine = [one for one in tables if one.name in names] or []
-        mine += [one for one in tables if one.protocol in names and one not in mine and not _claimed(one)]
+    for title, names in (*_BEFORE, *_of_protocols(tables), *_AFTER):
+        mine = [one for one in tables if one.name in names]
+        pictures = [name for name, table in _FIGURES.items() if table in names]
         shown = [one for name in pictures for one in drawn if one.name == name]
         tables = [one for one in tables if one not in mine]
         drawn = [one for one in drawn if one not in shown]
@@ -80,8 +94,10 @@ def _sections(report: Report, figures: Sequence[Figure]) -> Iterable[tuple[str, 
         yield "More", joined(map(drawing, drawn), map(_table, tables))
 
 
-def _claimed(table: Table) -> bool:
-    return any(table.name in names for _, names, _ in _SECTIONS)
+def _of_protocols(tables: Sequence[Table]) -> list[tuple[str, tuple[str, ...]]]:
+    """One heading for each protocol with the names of its tables."""
+    titles = dict.fromkeys(one.section for one in tables if one.section)
+    return [(title, tuple(one.name for one in tables if one.section == title)) for title in titles]
 
 
 def _table(table: Table) -> Html:

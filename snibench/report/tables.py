@@ -20,15 +20,15 @@ from snibench.report.fits import (
     failed_tables,
     finished,
     floors,
+    label_of,
     labels,
     run_notes,
-    shown_as,
     title,
 )
-from snibench.report.layouts import METHOD, ordered, present
-from snibench.report.measures import Measures, against, measured, protocol_tables
+from snibench.report.layouts import METHOD, ordered, present, summary_columns
+from snibench.report.measures import Measured, against, measured, protocol_tables
 from snibench.report.rates import rate_tables
-from snibench.report.values import Column, Report, Table, rows_digest
+from snibench.report.values import Column, Frame, Report, Table, rows_digest
 
 if TYPE_CHECKING:
     from snibench.store import Results
@@ -80,7 +80,7 @@ def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]
     """The baseline's label, empty if there is none, and a note if it is not the one that the run asked for."""
     there = [label for label in finished(results) if label not in floors(results)]
     if asked is not None:
-        asked = shown_as(results, asked)
+        asked = label_of(results, asked)
         if asked not in there:
             raise unknown("baseline", asked, there)
         return asked, ()
@@ -100,13 +100,7 @@ def _order(results: Results, baseline: str) -> list[str]:
 
 # -------------------------------------------------------------------------------------- summary
 
-SUMMARY = (
-    Column("seen", "Seen", "percent", "higher", "seen_low", "seen_high"),
-    Column("unseen", "Unseen", "percent", "higher", "unseen_low", "unseen_high"),
-    Column("gap", "Gap", "difference", "lower", "gap_low", "gap_high"),
-    Column("formats", "Formats", "percent", "higher", "formats_low", "formats_high"),
-    Column("spread", "Spread", "points", "lower", "spread_low", "spread_high"),
-    Column("combos", "Combos", "percent", "higher", "combos_low", "combos_high"),
+OF_RECORDS = (
     Column("conflict", "Conflict", "number", "lower", "conflict_low", "conflict_high"),
     Column("conflict_raw", "Raw conflict", "number", "lower"),
     Column("trainable_parameters", "Trainable", "count", "lower"),
@@ -115,16 +109,10 @@ SUMMARY = (
     Column("fits", "Fits done"),
 )
 _NOTES = {
-    "seen": "Seen: held-out instances of tasks that were tuned on; unseen: other tasks; gap: seen - unseen. Means over "
-    "tasks of exact match or ROUGE-L, whichever is the task's own.",
-    "spread": "Formats: mean over formats; spread: best minus worst format of a task, mean over tasks.",
-    "combos": "Combos: median score of streams that switch between two families of tasks, mean over those combos and "
-    "histories that are scored by the metric that most have.",
     "conflict": "Conflict: between the tasks' gradients at the end of tuning; cross-fitted, so that it is unbiased and "
     "may leave [0, 1] a little. Raw: the plain formula, biased.",
     "seconds": "Time: tuning one fit, mean over seeds. Memory: the highest peak.",
 }
-_OF_FORMATS = {"mean": "formats", "mean_low": "formats_low", "mean_high": "formats_high", "spread_mean": "spread"}
 _OF_CONFLICT = {
     "score": "conflict",
     "score_low": "conflict_low",
@@ -133,23 +121,44 @@ _OF_CONFLICT = {
 }
 
 
-def _summary(results: Results, measures: Measures, order: Sequence[str]) -> Table:
+def _summary(results: Results, measures: Sequence[Measured], order: Sequence[str]) -> Table:
     """One row per method, also where none of its fits is done."""
     parts = [
-        _frame(measures, ("gap", "gap")),
-        _frame(measures, ("formats", "format_spread")).rename(columns=_OF_FORMATS),
-        _frame(measures, ("combos", "combo_means")).rename(columns={"median": "combos"}),
+        *(_summarised(own.frames[name], layout) for own, name, layout in _in_summary(measures)),
         conflict(results).query("share == 1").rename(columns=_OF_CONFLICT),
         costs(results),
     ]
+    described = [column for _, _, layout in _in_summary(measures) for column in summary_columns(layout).values()]
     frame = pd.DataFrame({"method": list(order)})
     for part in parts:
-        fields = [name for column in SUMMARY for name in column.fields if name in part and name not in frame]
-        frame = frame.merge(part[["method", *fields]], on="method", how="left")
-    columns = present(SUMMARY, frame)
-    notes = tuple(note for field, note in _NOTES.items() if field in {column.field for column in columns})
+        fields = [
+            name for column in (*described, *OF_RECORDS) for name in column.fields if name in part and name not in frame
+        ]
+        frame = frame.merge(part[["method", *dict.fromkeys(fields)]], on="method", how="left")
+    columns = present((*described, *OF_RECORDS), frame)
+    shown = {column.field for column in columns}
+    notes = (
+        *(layout.summary_note for _, _, layout in _in_summary(measures) if layout.summary_note),
+        *(note for field, note in _NOTES.items() if field in shown),
+    )
     return Table("summary", "Summary", frame, (METHOD,), columns, notes)
 
 
-def _frame(measures: Measures, name: tuple[str, str]) -> pd.DataFrame:
-    return measures.get(name, pd.DataFrame({"method": pd.Series(dtype=str)}))
+def _in_summary(measures: Sequence[Measured]) -> list[tuple[Measured, str, Frame]]:
+    """The frames that have columns for the summary."""
+    return [
+        (own, name, layout)
+        for own in measures
+        for name, layout in own.layouts.items()
+        if layout.summary and len(own.frames.get(name, ()))
+    ]
+
+
+def _summarised(frame: pd.DataFrame, layout: Frame) -> pd.DataFrame:
+    """``frame`` with the names that its columns have in the summary."""
+    by_field = {column.field: column for column in layout.columns}
+    named: dict[str, str] = {}
+    for field, column in summary_columns(layout).items():
+        own = by_field[field]
+        named |= {own.field: column.field, own.low: column.low, own.high: column.high}
+    return frame[["method", *(name for name in named if name in frame)]].rename(columns=named)

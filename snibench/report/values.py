@@ -5,39 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from snibench.base.types import METHOD, Column, Frame, Unit
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Unit = Literal["text", "percent", "share", "difference", "points", "number", "count", "p", "seconds", "bytes"]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """How one column of a frame is shown.
-
-    ``percent``, ``share``, ``difference`` and ``points`` take fractions; a share is shown without decimals, a
-    difference in points with its sign. ``low`` and ``high`` name the fields with the ends of the interval, ``n``
-    the one with the number of units behind the value, ``mark`` a boolean one that puts a star behind it. The fields
-    in ``also`` follow behind a slash. A key with ``about`` describes its row but does not tell it from others.
-    """
-
-    field: str
-    title: str
-    unit: Unit = "text"
-    better: Literal["higher", "lower", ""] = ""
-    low: str = ""
-    high: str = ""
-    n: str = ""
-    mark: str = ""
-    also: tuple[str, ...] = ()
-    about: bool = False
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Every field of the frame that the column shows or leans on."""
-        return tuple(name for name in (self.field, self.low, self.high, self.n, self.mark, *self.also) if name)
+__all__ = ["METHOD", "Column", "Frame", "Report", "Table", "Unit", "rows_digest"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +20,8 @@ class Table:
     """A tidy frame with one row per value of ``keys``, and the columns to show.
 
     ``across`` names a key whose values become columns where the table is drawn, of the first of ``columns`` alone;
-    exports stay tidy and complete. ``protocol`` is empty for what belongs to no single protocol. A table with
+    exports stay tidy and complete. ``protocol`` is empty for what belongs to no single protocol,
+    ``section`` the heading above all tables of a protocol. A table with
     ``detail`` is too long to read and stands in CSV and JSON alone.
     """
 
@@ -56,6 +32,7 @@ class Table:
     columns: tuple[Column, ...]
     notes: tuple[str, ...] = ()
     protocol: str = ""
+    section: str = ""
     across: str = ""
     detail: bool = False
 

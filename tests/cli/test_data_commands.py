@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from official import OFFICIAL, needs_official
 
 from snibench.base.errors import DataError
 from snibench.cli import cli, main
-
-SNI = Path(__file__).parents[3] / "shared" / "sni"
-needs_sample = pytest.mark.skipif(not SNI.is_dir(), reason="needs the SNI sample beside the repository")
 
 
 def invoke(*arguments: object) -> Result:
@@ -150,12 +148,12 @@ def test_score_without_categories_still_has_the_overall_means(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@needs_sample
+@needs_official
 def test_score_reproduces_the_official_numbers_of_copy_demo(tmp_path: Path) -> None:
     from snibench.data.natural_instructions import load_folder
 
-    expected = json.loads((SNI / "reference_scores.json").read_text())["copy_demo"]
-    tasks = load_folder(SNI, (SNI / "splits/available/test_tasks.txt").read_text().split())
+    expected = json.loads((OFFICIAL / "reference_scores.json").read_text())["copy_demo"]
+    tasks = load_folder(OFFICIAL, (OFFICIAL / "splits/available/test_tasks.txt").read_text().split())
     path = tmp_path / "predictions.jsonl"
     path.write_text(
         "\n".join(
@@ -164,7 +162,7 @@ def test_score_reproduces_the_official_numbers_of_copy_demo(tmp_path: Path) -> N
             for instance in task.instances[:100]
         )
     )
-    result = json.loads(invoke("score", path, "--data", SNI, "--json").stdout)
+    result = json.loads(invoke("score", path, "--data", OFFICIAL, "--json").stdout)
     assert result["n_instances"] == expected.pop("n_instances")
     expected.pop("n_tasks")
     assert {key: result["scores"][key] for key in expected} == expected

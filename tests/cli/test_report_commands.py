@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +153,87 @@ def test_what_a_user_can_cause_is_one_line_and_exit_code_2(
     assert words in err
     assert err.startswith("Error: ")
     assert err.count("\n") == 1
+
+
+WRITING = [
+    (("report", "{run}", "--as", "csv", "-o", "{place}"), "table,"),
+    (("report", "{run}", "--json", "{place}"), "{"),
+    (("compare", "ours", "unified-prompt", "{run}", "--as", "md", "-o", "{place}"), "# "),
+    (("similarity", "{run}", "--json", "{place}"), "{"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "start"), WRITING)
+def test_a_pipe_is_written_to_and_stays_a_pipe(
+    run_folder: Path, tmp_path: Path, arguments: tuple[str, ...], start: str
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    received: list[str] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_text("utf-8")), daemon=True)
+    reader.start()
+    assert snibench(*_filled(arguments, run_folder, pipe)) == 0
+    reader.join(timeout=30)
+    assert received[0].startswith(start)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(("arguments", "start"), WRITING)
+def test_a_link_is_followed_and_stays_a_link(
+    run_folder: Path, tmp_path: Path, arguments: tuple[str, ...], start: str
+) -> None:
+    (tmp_path / "there").mkdir()
+    link, target = tmp_path / "link", tmp_path / "there" / "file"
+    link.symlink_to(target)
+    for _ in ("it leads nowhere yet", "it leads to a file"):
+        assert snibench(*_filled(arguments, run_folder, link)) == 0
+        assert link.is_symlink()
+        assert target.read_text("utf-8").startswith(start)
+        target.write_text("old", "utf-8")
+
+
+def test_a_device_is_left_alone(run_folder: Path) -> None:
+    assert snibench("report", run_folder, "--json", os.devnull) == 0
+    assert Path(os.devnull).is_char_device()
+
+
+def test_standard_output_by_its_name_gets_the_export_alone(run_folder: Path) -> None:
+    command = [sys.executable, "-m", "snibench", "report", str(run_folder), "--as", "json", "-o", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["baseline"] == "unified-prompt"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "{run}", "-o", "{place}"),
+        ("report", "{run}", "--json", "{place}"),
+        ("report", "{run}", "--figures", "{place}"),
+        ("compare", "ours", "untuned", "{run}", "-o", "{place}"),
+        ("similarity", "{run}", "--json", "{place}"),
+        ("conflicts", "-o", "{run}", "--figure", "{place}.svg"),
+        ("leaderboard", "export", "{run}", "-o", "{place}"),
+        ("leaderboard", "export", "{run}", "-o", "{place}.json"),
+        ("leaderboard", "show", "board.json", "-o", "{place}"),
+        ("data", "export", "mini", "{place}"),
+        ("data", "fetch", "sni", "{place}", "--from", "nowhere.tar.gz"),
+        ("run", "-m", "ours", "--json", "{place}"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").touch()
+    # There is no run to read: were the place looked at afterwards, that would be the error.
+    assert snibench(*_filled(arguments, tmp_path / "none", tmp_path / "file" / "below")) == 2
+    err = capsys.readouterr().err
+    assert "cannot be written (Not a directory)" in err
+    assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def _filled(arguments: tuple[str, ...], run: Path, place: Path) -> list[str]:
+    return [argument.replace("{run}", str(run)).replace("{place}", str(place)) for argument in arguments]
 
 
 def test_compare_shows_the_difference_and_every_task(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

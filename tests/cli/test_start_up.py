@@ -56,3 +56,15 @@ def test_help_and_lists_import_nothing_heavy(runs: Path) -> None:
         code, heavy = json.loads(done.stderr.splitlines()[-1])
         assert code == 0, (command, done.stderr)
         assert heavy == [], command
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-m", "typo"], ["-m", "ours", "--rule", "pcgard"], ["-m", "ours", "--protocol", "gaps", "--dry-run"]]
+)
+def test_a_wrong_name_is_told_before_torch_is_imported(arguments: list[str]) -> None:
+    command = [sys.executable, "-c", PROBE, "run", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    code, heavy = json.loads(done.stderr.splitlines()[-1])
+    assert code == 2
+    assert "Unknown" in done.stderr
+    assert heavy == []

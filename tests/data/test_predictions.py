@@ -1,4 +1,7 @@
+import bz2
+import gzip
 import json
+import lzma
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +78,34 @@ def test_a_task_folder_adds_the_categories_that_tk_instruct_leaves_out(
     assert match_predictions(path, data=tmp_path) == ([Answered("t", "Word Analogy", ("c",), "d")], [])
 
 
+def test_a_gzip_file_is_read(write_lines: Any, tmp_path: Path) -> None:
+    plain = write_lines("p", [{"id": "1", "prediction": "yes"}])
+    (tmp_path / "p.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    references = write_lines("r", REFERENCES[:1])
+    assert match_predictions(tmp_path / "p.gz", references) == match_predictions(plain, references)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (gzip.compress(b"{}" * 1000)[:-9], "gzip file that is cut off or damaged"),
+        (bz2.compress(b"{}"), "compressed .bzip2.. Unpack it first"),
+        (lzma.compress(b"{}"), "compressed .xz.. Unpack it first"),
+        (b"PK\x03\x04 and so on", "compressed .zip.. Unpack it first"),
+    ],
+)
+def test_a_file_that_cannot_be_unpacked_is_told_as_such(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "p").write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        match_predictions(tmp_path / "p")
+
+
+def test_a_line_without_an_id_is_told_what_it_lacks(write_lines: Any) -> None:
+    lines = [{"id": "1", "prediction": "yes"}, {"instance": "2", "prediction": "no"}]
+    with pytest.raises(DataError, match=r"line 2 does not say which instance .*'instance', 'prediction'"):
+        match_predictions(write_lines("p", lines), write_lines("r", REFERENCES))
+
+
 def test_line_separators_inside_a_prediction_do_not_cut_it(write_lines: Any, tmp_path: Path) -> None:
     path = tmp_path / "p"
     path.write_text('{"id": "1", "prediction": "a\u2028b"}\n{"id": "2", "prediction": ""}\r\n', "utf-8")
@@ -88,9 +119,9 @@ def test_line_separators_inside_a_prediction_do_not_cut_it(write_lines: Any, tmp
         ([], "holds no prediction"),
         (['{"id": "1", "prediction": "a"}', "{oops"], "p, line 2 is not JSON: column 2"),
         (["[1]"], "p, line 1 is not a JSON object"),
-        ([{"id": "1"}], "line 1: 'Prediction' must be a text, but is missing"),
+        ([{"id": "1"}], "line 1: 'prediction' must be a text, but is missing"),
         ([{"id": "1", "prediction": 3}], "line 1: 'prediction' must be a text, but is something else"),
-        ([{"prediction": "a"}], "line 1: 'Instance.id' must be a text, but is missing"),
+        ([{"prediction": "a"}], "line 1 does not say which instance it answers: it has 'prediction'"),
         ([{"id": 7, "prediction": "a"}], "line 1: 'id' must be a text"),
         ([{"id": "9", "prediction": "a"}], "No id in"),
         (["[" * 100_000], "nested too deeply"),

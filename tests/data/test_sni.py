@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from official import OFFICIAL, needs_official
 
 from snibench.base.errors import DataError, UsageError
 from snibench.base.registry import SUITES
@@ -10,8 +11,6 @@ from snibench.base.types import SuiteData, SuiteRequest
 from snibench.data.leakage import origins, source_keys
 from snibench.data.sni import COMBOS, COMMONSENSE_QA, FAMILIES, Sni, suits_combo
 
-SNI = Path(__file__).parents[3] / "shared" / "sni"
-needs_sample = pytest.mark.skipif(not SNI.is_dir(), reason="needs the SNI sample beside the repository")
 WriteTask = Callable[..., Path]
 
 
@@ -147,9 +146,9 @@ def test_sources_are_compared_without_spelling_and_by_descent() -> None:
 
 
 @pytest.mark.slow
-@needs_sample
+@needs_official
 def test_the_sample_gives_the_official_evaluation_set() -> None:
-    suite = load(SNI, partial=True)
+    suite = load(OFFICIAL, partial=True)
     assert (len(suite.seen), len(suite.unseen)) == (507, 79)
     assert sum(map(len, (suite.evaluation[name] for name in suite.unseen))) == 7810
     assert {"task219_rocstories_title_answer_generation", "task220_rocstories_title_classification"} <= set(suite.flags)
@@ -158,9 +157,9 @@ def test_the_sample_gives_the_official_evaluation_set() -> None:
 
 
 @pytest.mark.slow
-@needs_sample
+@needs_official
 def test_families_of_the_sample_share_no_source_and_no_input_with_training() -> None:
-    suite = load(SNI, partial=True, split="families")
+    suite = load(OFFICIAL, partial=True, split="families")
     for name in suite.unseen:
         assert suite.tasks[name].card.category in FAMILIES or name in COMMONSENSE_QA
     roots = [
@@ -173,8 +172,8 @@ def test_families_of_the_sample_share_no_source_and_no_input_with_training() -> 
 
 
 @pytest.mark.slow
-@needs_sample
+@needs_official
 def test_few_tasks_of_the_sample_still_make_every_combo() -> None:
     for seed in range(3):
-        suite = load(SNI, partial=True, tasks=8, seed=seed)
+        suite = load(OFFICIAL, partial=True, tasks=8, seed=seed)
         assert (len(suite.seen), len(suite.unseen), len(suite.combos)) == (8, 4, 4)

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from official import OFFICIAL, needs_official
 
 from snibench import metrics
 from snibench.data.mini import tasks as mini_tasks
 from snibench.store import load_results
 
 pytestmark = pytest.mark.slow
-
-SNI = Path(__file__).parents[3] / "shared" / "sni"
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -49,6 +48,12 @@ def test_the_store_keeps_what_every_task_asks_for(finished) -> None:
     assert dict(zip(tasks["task"], tasks["definition"], strict=True)) == {
         name: cards[name].definition for name in tasks["task"]
     }
+
+
+def test_the_manifest_keeps_the_settings_that_planned_each_protocol(finished) -> None:
+    kept = json.loads((finished / "manifest.json").read_text(encoding="utf-8"))["protocol_settings"]
+    assert set(kept) == {"gap", "formats", "combos"}
+    assert (kept["gap"]["tasks"], kept["combos"]["length"]) == (24, 12)  # of profile quick, not the defaults
 
 
 def test_every_stored_score_is_that_of_its_prediction(finished) -> None:
@@ -170,14 +175,22 @@ def test_a_method_from_a_file_that_fails_is_a_row_with_its_cause(snibench, tmp_p
     assert "unified-prompt" in ended.out
 
 
-@pytest.mark.skipif(not SNI.is_dir(), reason="the sample of real tasks is not there")
-def test_real_tasks_pass_through_all_three_protocols(snibench, small, tmp_path) -> None:
-    data = ["--data", SNI, "--partial", "--profile", "quick", "--seeds", "0"]
-    ended = snibench("run", "-m", "ours", *data, *small, "--limit", "1", "-o", tmp_path)
+def all_three_protocols(snibench, small, data: Path, folder: Path, *, unseen: int) -> None:
+    options = ["--data", data, "--partial", "--profile", "quick", "--seeds", "0"]
+    ended = snibench("run", "-m", "ours", *options, *small, "--limit", "1", "-o", folder)
     assert ended.code == 0, ended
-    results = load_results(tmp_path)
+    results = load_results(folder)
     assert set(results.answers["protocol"]) == {"gap", "formats", "combos"}
-    assert results.answers.groupby("seen")["task"].nunique().to_dict() == {False: 4, True: 8}
+    assert results.answers.groupby("seen")["task"].nunique().to_dict() == {False: unseen, True: 8}
+
+
+def test_a_folder_in_the_official_layout_passes_through_all_three_protocols(snibench, small, sample, tmp_path) -> None:
+    all_three_protocols(snibench, small, sample, tmp_path, unseen=8)
+
+
+@needs_official
+def test_real_tasks_pass_through_all_three_protocols(snibench, small, tmp_path) -> None:
+    all_three_protocols(snibench, small, OFFICIAL, tmp_path, unseen=4)
 
 
 # --------------------------------------------------------------------------- kills and interrupts

@@ -9,13 +9,13 @@ import torch
 
 from snibench.base.errors import ModelError
 from snibench.engine.backbone import choose_device, choose_precision, load_backbone
-from snibench.models.find import EMBEDDED, find_model, parameter_count
+from snibench.models.find import EMBEDDED, find_model
 
 
 def test_the_embedded_model_is_small_and_loads(tmp_path) -> None:
     source = find_model("tiny")
     backbone = load_backbone(source)
-    assert parameter_count(source.folder) == sum(p.numel() for p in backbone.model.parameters()) <= 1_500_000
+    assert source.info.parameters == sum(p.numel() for p in backbone.model.parameters()) <= 1_500_000
     assert not any(p.requires_grad for p in backbone.model.parameters())
     assert backbone.packs
     assert not backbone.encoder_decoder
@@ -58,6 +58,31 @@ def test_a_hub_id_is_taken_from_the_hubs_cache_when_there_is_no_network(llama_fo
     with pytest.raises(ModelError, match="no folder or file 'somebody/else'"):
         find_model("somebody/else")
 
+    (repository / "refs" / "old").write_text("1" * 40, encoding="utf-8")
+    shutil.copytree(EMBEDDED["tiny"], repository / "snapshots" / ("1" * 40))
+    old = find_model("somebody/llama", revision="old")
+    assert old.ref.digest == find_model("tiny").ref.digest
+    assert old.ref.spec == "somebody/llama@old"
+    with pytest.raises(ModelError, match="of that name at revision 'none'"):
+        find_model("somebody/llama", revision="none")
+
+
+@pytest.mark.parametrize("spec", ["tiny", "."])
+def test_a_revision_is_of_a_hub_model_alone(spec) -> None:
+    with pytest.raises(ModelError, match="--revision names a state of a hub model"):
+        find_model(spec, revision="main")
+
+
+def test_whatever_the_hub_raises_is_one_sentence(monkeypatch) -> None:
+    import huggingface_hub
+
+    def fail(*arguments, **options):
+        raise RuntimeError("\n  the line is dead\nsecond line")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(ModelError, match=r"name \(the line is dead\)$"):
+        find_model("somebody/else")
+
 
 def test_only_a_device_that_is_there_is_chosen() -> None:
     assert choose_device("cpu") == "cpu"
@@ -79,3 +104,13 @@ def test_the_embedded_model_is_read_in_float32_wherever_it_runs(monkeypatch: pyt
     assert choose_precision("auto", "cpu", "tiny") == "float32"
     assert choose_precision("auto", "cpu", "owner/name") == "bfloat16"
     assert choose_precision("bfloat16", "cpu", "tiny") == "bfloat16"
+
+
+def test_a_config_that_no_model_can_be_built_from_is_one_sentence(llama_folder, tmp_path) -> None:
+    import json
+
+    folder = shutil.copytree(llama_folder, tmp_path / "broken")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "attention_bias": "no"}), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"cannot be loaded \(Validation error for field 'attention_bias': TypeError"):
+        load_backbone(find_model(str(folder)))

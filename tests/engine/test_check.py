@@ -23,7 +23,7 @@ from snibench.engine.tokens import Encoder
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
-from snibench.methods.unified_prompt import UnifiedPrompt
+from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
 from snibench.methods.untuned import Untuned
 from snibench.models.find import find_model
 from snibench.testing.models import save_tiny
@@ -186,7 +186,7 @@ class Leaky(Lora):
         return adapted
 
 
-@pytest.mark.parametrize("kind", [Lora, Ours, MtlLora, UnifiedPrompt])
+@pytest.mark.parametrize("kind", [Lora, Ours, MtlLora, SoftPrompt, GatedPrompt])
 def test_a_method_is_checked_off_its_start_and_put_back_bit_by_bit(kind, make_trainer) -> None:
     trainer = make_trainer(kind)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}

@@ -8,15 +8,18 @@ from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_mod
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from snibench.base.errors import ModelError
+from snibench.base.types import ModelInfo
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import base_of, virtual_tokens
 from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import make_batch
-from snibench.engine.soft_prompts import insert_prefix, insert_prompt
+from snibench.engine.soft_prompts import insert_prefix, insert_prompt, no_place_for_prefix
 from snibench.engine.tokens import Encoder
 from snibench.methods.base import BaseMethod
-from snibench.methods.unified_prompt import UnifiedPrompt
+from snibench.methods.full import Full
+from snibench.methods.lora import Lora
+from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
 
 COUNT = 5
 
@@ -45,8 +48,8 @@ class PeftPrefix(BaseMethod):
         return adapted
 
 
-KINDS = [PeftPrompt, PeftPrefix, UnifiedPrompt]
-SETTINGS = {UnifiedPrompt: {"adapter": "prompt", "prompt_tokens": COUNT}}
+KINDS = [PeftPrompt, PeftPrefix, SoftPrompt]
+SETTINGS = {SoftPrompt: {"prompt_tokens": COUNT}, GatedPrompt: {"prompt_tokens": COUNT}}
 
 
 def attached(make_trainer, kind, **settings):
@@ -121,11 +124,11 @@ def test_packing_changes_no_loss(kind, make_trainer, shake) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings"),
-    [(PeftPrompt, {}), (PeftPrefix, {}), (UnifiedPrompt, {}), (UnifiedPrompt, {"adapter": "gated-prompt"})],
+    "kind",
+    [PeftPrompt, PeftPrefix, SoftPrompt, GatedPrompt],
 )
-def test_company_and_batch_size_change_no_answer(kind, settings, make_trainer, shake) -> None:
-    trainer = shake(attached(make_trainer, kind, **settings))
+def test_company_and_batch_size_change_no_answer(kind, make_trainer, shake) -> None:
+    trainer = shake(attached(make_trainer, kind))
     encoder = Encoder(trainer.backbone, 512, 10)
     asked = questions(trainer)
 
@@ -199,9 +202,9 @@ def test_a_prefix_is_refused_where_the_model_has_no_place_for_it(t5) -> None:
         insert_prefix(t5.model, COUNT, lambda: torch.zeros(2, 2, COUNT, 32))
 
 
-@pytest.mark.parametrize("adapter", ["prompt", "gated-prompt"])
-def test_an_encoder_decoder_takes_soft_prompts(adapter, make_trainer, t5_folder, tmp_path) -> None:
-    trainer = make_trainer(UnifiedPrompt, folder=t5_folder, adapter=adapter, prompt_tokens=COUNT)
+@pytest.mark.parametrize("kind", [SoftPrompt, GatedPrompt])
+def test_an_encoder_decoder_takes_soft_prompts(kind, make_trainer, t5_folder, tmp_path) -> None:
+    trainer = make_trainer(kind, folder=t5_folder, prompt_tokens=COUNT)
     start = [parameter.detach().clone() for parameter in trainer.named.values()]
     trainer.run(tmp_path / "c.safetensors")
     assert all(not torch.equal(a, b) for a, b in zip(start, trainer.named.values(), strict=True))
@@ -215,7 +218,7 @@ def test_an_encoder_decoder_takes_soft_prompts(adapter, make_trainer, t5_folder,
 
 
 def test_the_gates_by_hand(make_trainer, shake) -> None:
-    trainer = shake(make_trainer(UnifiedPrompt, adapter="gated-prompt", prompt_tokens=COUNT))
+    trainer = shake(make_trainer(GatedPrompt, prompt_tokens=COUNT))
     prompt, vocabulary = trainer.method._prompt, trainer.backbone.model.config.vocab_size
     table = base_of(trainer.model).get_input_embeddings().weight
     ids = torch.tensor([[0, *range(vocabulary, vocabulary + COUNT), 7, 8, 9]])  # a pad, as in answering
@@ -228,7 +231,7 @@ def test_the_gates_by_hand(make_trainer, shake) -> None:
 
 
 def test_the_gates_do_not_read_the_answer(make_trainer, shake) -> None:
-    trainer = shake(make_trainer(UnifiedPrompt, adapter="gated-prompt", prompt_tokens=COUNT))
+    trainer = shake(make_trainer(GatedPrompt, prompt_tokens=COUNT))
     rendered = questions(trainer, each=2)[:2]
     batches = [
         make_batch(
@@ -255,10 +258,42 @@ def test_the_gates_do_not_read_the_answer(make_trainer, shake) -> None:
 
 
 def test_soft_tokens_start_as_words(make_trainer) -> None:
-    trainer = make_trainer(UnifiedPrompt, adapter="prompt")
+    trainer = make_trainer(SoftPrompt)
     table = base_of(trainer.model).get_input_embeddings().weight
     vectors = trainer.method._prompt.P
     assert vectors.shape == (20, 32)
     assert all((table == vector).all(1).any() for vector in vectors)
     batch = trainer.task_losses.batch(drawn(trainer))
     assert torch.isfinite(target_nll(target_logits(trainer.model, batch), batch)).all()
+
+
+def info_of(**config):
+    return ModelInfo(
+        {"architectures": ["AModel"], **config},
+        {"model.layers.0.self_attn.k_proj.weight": (8, 8), "model.layers.0.self_attn.v_proj.weight": (8, 8)},
+        128,
+    )
+
+
+@pytest.mark.parametrize("kind", [SoftPrompt, GatedPrompt, Lora, Full])
+def test_soft_prompts_are_unfit_where_every_layer_embeds_tokens(kind) -> None:
+    method = kind()
+    reason = method.unfit(info_of(hidden_size_per_layer_input=64))
+    assert (reason is not None) == issubclass(kind, SoftPrompt)
+    assert reason is None or "AModel" in reason
+    assert method.unfit(info_of()) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "word"),
+    [
+        ({"model_type": "t5"}, "encoder-decoder"),
+        ({"text_config": {"num_kv_shared_layers": 2}}, "share"),
+        ({"hidden_size_per_layer_input": 8}, "one table of embeddings"),
+    ],
+)
+def test_a_prefix_is_unfit_without_keys_and_values_of_every_layer(config, word) -> None:
+    assert word in (no_place_for_prefix(info_of(**config)) or "")
+    assert no_place_for_prefix(info_of()) is None
+    fused = ModelInfo({"model_type": "gpt2"}, {"h.0.attn.c_attn.weight": (8, 24)}, 192)
+    assert "k_proj" in (no_place_for_prefix(fused) or "")

@@ -2,15 +2,13 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from official import OFFICIAL, needs_official
 
 from snibench.formats.rewrites import declarative_form, imperative_sentences
-
-SNI = Path(__file__).parents[3] / "shared" / "sni"
 
 
 @pytest.mark.parametrize(
@@ -104,11 +102,11 @@ COMMAND = re.compile(
 )
 
 
-@pytest.mark.skipif(not SNI.is_dir(), reason="needs ../shared/sni")
+@needs_official
 def test_no_definition_at_hand_addresses_or_commands_anybody_and_none_loses_a_label() -> None:
     counts = dict.fromkeys(("tasks", "second", "second left", "command", "command left", "labels", "labels lost"), 0)
     counts |= {"unchanged": 0, "directive": 0}
-    for path in sorted(SNI.glob("tasks*/*.json")):
+    for path in sorted(OFFICIAL.glob("tasks*/*.json")):
         fields = json.loads(path.read_text(encoding="utf-8"))
         definition = fields["Definition"][0].strip()
         declared = declarative_form(definition)

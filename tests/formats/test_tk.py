@@ -1,15 +1,14 @@
 """The official encodings against the official code's own output, and their quirks one by one."""
 
 import json
-from pathlib import Path
 from random import Random
 
 import pytest
+from official import OFFICIAL, needs_official
 
 from snibench.base.registry import FORMATS
 from snibench.base.types import Example, TaskCard
 
-SNI = Path(__file__).parents[3] / "shared" / "sni"
 NAMES = {
     "input_only": "tk_input_only",
     "task_name": "tk_task_name",
@@ -24,7 +23,7 @@ NAMES = {
 
 def read_task(name: str) -> tuple[TaskCard, dict[str, str]]:
     """Card and inputs by id, read here so that this test depends on no loader of ours."""
-    fields = json.loads((SNI / "tasks" / f"{name}.json").read_text(encoding="utf-8"))
+    fields = json.loads((OFFICIAL / "tasks" / f"{name}.json").read_text(encoding="utf-8"))
     shown = {
         kind: tuple(Example(e["input"], e["output"], e["explanation"]) for e in fields[f"{kind} Examples"])
         for kind in ("Positive", "Negative")
@@ -33,9 +32,11 @@ def read_task(name: str) -> tuple[TaskCard, dict[str, str]]:
     return card, {instance["id"]: instance["input"] for instance in fields["Instances"]}
 
 
-@pytest.mark.skipif(not SNI.is_dir(), reason="needs ../shared/sni")
+@needs_official
 def test_all_golden_prompts_come_out_byte_for_byte() -> None:
-    goldens = [json.loads(line) for line in (SNI / "golden_prompts.jsonl").read_text(encoding="utf-8").splitlines()]
+    goldens = [
+        json.loads(line) for line in (OFFICIAL / "golden_prompts.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert len(goldens) == 48
     assert {golden["encoding"] for golden in goldens} == set(NAMES)
     for golden in goldens:

@@ -72,7 +72,7 @@ def test_the_schema_is_a_draft_2020_12_schema() -> None:
         (put("entries", 1, "rows", "path", value="/etc/passwd"), "/entries/1/rows/path", "below"),
         (put("entries", 1, "rows", "questions", value="0" * 64), "/entries/1/rows/questions", "other questions"),
         (put("entries", 1, "metrics", value={}), "/entries/1/metrics", "empty"),
-        (put("entries", 1, "metrics", "gap", "overall", value={}), "/entries/1/metrics/gap/overall", "empty"),
+        (put(*GAP, value={"overall": {}, "by": {}}), "/entries/1/metrics/gap", "empty"),
         (put(*UNSEEN, "mean", value=72.4), "/entries/1/metrics/gap/overall/unseen/mean", "fractions"),
         (put(*UNSEEN, "mean", value="high"), "/entries/1/metrics/gap/overall/unseen/mean", "number"),
         (put(*UNSEEN, "ci_low", value=0.99), "/entries/1/metrics/gap/overall/unseen", "above"),

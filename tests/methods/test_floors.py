@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
+from official import OFFICIAL, needs_official
 
 from snibench import metrics
 from snibench.base.types import Example, Instance, Task, TaskCard
@@ -14,8 +14,6 @@ from snibench.contracts import Floor
 from snibench.data.mini import tasks as mini_tasks
 from snibench.data.natural_instructions import load_task
 from snibench.methods.floors import CopyDemo, CopyInput, Majority
-
-SNI = next((found for above in Path(__file__).parents if (found := above / "shared" / "sni").is_dir()), Path("none"))
 
 
 def answered(floor: Floor, task: Task, pool: Sequence[Instance]) -> list[metrics.Scored]:
@@ -28,13 +26,13 @@ def answered(floor: Floor, task: Task, pool: Sequence[Instance]) -> list[metrics
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SNI.is_dir(), reason="the official tasks are not here")
+@needs_official
 @pytest.mark.parametrize(("name", "floor"), [("copy_demo", CopyDemo()), ("copy_input", CopyInput())])
 def test_the_heuristics_score_what_the_official_code_gives_them(name: str, floor: Floor) -> None:
-    expected = json.loads((SNI / "reference_scores.json").read_text())[name]
+    expected = json.loads((OFFICIAL / "reference_scores.json").read_text())[name]
     rows = []
-    for task in (SNI / "splits" / "available" / "test_tasks.txt").read_text().split():
-        loaded = load_task(SNI / "tasks" / f"{task}.json")
+    for task in (OFFICIAL / "splits" / "available" / "test_tasks.txt").read_text().split():
+        loaded = load_task(OFFICIAL / "tasks" / f"{task}.json")
         rows += answered(floor, loaded, loaded.instances[:100])
     found = metrics.official_scores(rows)
     scores = {key: value for key, value in expected.items() if key.startswith(("exact_match", "rougeL"))}

@@ -20,7 +20,7 @@ from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Coordinated, Ours, OursSettings
 from snibench.methods.prompt_aligned import PromptAligned
-from snibench.methods.unified_prompt import UnifiedPrompt
+from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
 from snibench.rules.cagrad import CAGrad
 from snibench.rules.pcgrad import PCGrad
 
@@ -48,15 +48,14 @@ def cards(count: int) -> list[TaskCard]:
     ("kind", "settings", "count"),
     [
         (Lora, {}, LORA),
-        (UnifiedPrompt, {}, LORA),
         (PromptAligned, {}, LORA),
         (Ours, {}, LORA + LAYERS * 8 * 64 + 64 * 576),  # U of every layer, and V
         (Ours, {"joint": False, "similarity": False}, LORA),
         (HydraLora, {}, 30 * (IN * 8 + OUT * 3 * 8 + IN * 3)),
         (MtlLora, {}, 30 * (IN * 8 + OUT * 3 * 8) + LAYERS * 5 * (8 * 8 + 3)),  # five tasks
         (MtlLora, {"diagonal": True}, 30 * (IN * 8 + OUT * 3 * 8) + LAYERS * 5 * (8 + 3)),
-        (UnifiedPrompt, {"adapter": "prompt"}, 20 * 576),
-        (UnifiedPrompt, {"adapter": "gated-prompt"}, 20 * 576 + 576 * 576 + 1),
+        (SoftPrompt, {}, 20 * 576),
+        (GatedPrompt, {}, 20 * 576 + 576 * 576 + 1),
         (Full, {}, 134_515_008),
     ],
 )

@@ -151,7 +151,9 @@ def make_results() -> Callable[..., Results]:
             tasks=task_table(),
             records=tuple(records),
             specs=tuple(specs),
-            manifest=Manifest(fits=tuple(spec.id for spec in specs)),
+            manifest=Manifest(
+                fits=tuple(spec.id for spec in specs), protocol_versions={"gap": 1, "formats": 1, "combos": 1}
+            ),
         )
 
     return make

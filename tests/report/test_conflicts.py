@@ -10,10 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from pandas.testing import assert_frame_equal
 
 from snibench.base.errors import StoreError, UsageError
+from snibench.base.types import Mixture
 from snibench.cli import conflicts as command
 from snibench.report.conflicts import build_conflicts, heat_map, pair_frame, panels, scores
+from snibench.report.traces import conflict_pairs, training_traces
 from snibench.store import write_frame
 
 TASKS = [f"task{index}" for index in (0, 1, 4, 5)]  # two categories
@@ -48,6 +51,30 @@ def test_pairs_are_means_over_seeds_with_their_categories(measured) -> None:
     assert ours.loc[("task0", "task1"), "first_category"] == "Sentiment Analysis"
     assert ours["conflicting"].tolist() == (ours["cosine"] < 0).tolist()
     assert "untuned" not in set(pairs["method"])
+
+
+def test_folds_and_mixtures_are_no_further_seeds(measured) -> None:
+    whole = next(spec.mixture.tasks for spec in measured.specs if spec.label == "ours")
+    others = (Mixture(whole[:1]), Mixture(whole, (0.75, 0.25)))
+    first = next(pair for pair in zip(measured.records, measured.specs, strict=True) if pair[1].label == "ours")
+    more = [(replace(first[0], fit=f"other{index}"), replace(first[1], mixture=m)) for index, m in enumerate(others)]
+    for record, _ in more:
+        for share in ("0.0", "1.0"):
+            pairs = pd.DataFrame([("task0", "task1", 0.9)], columns=["first", "second", "cosine"])
+            write_frame(measured.folder / record.fit / "conflict" / f"{share}.parquet", pairs)
+    for record in (*measured.records, *(record for record, _ in more)):
+        loss = 5.0 if record.fit.startswith("other") else 1.0
+        trace = pd.DataFrame({"step": [1, 2], "loss": [loss, loss]})
+        write_frame(measured.folder / record.fit / "trace.parquet", trace)
+    results = replace(
+        measured,
+        records=(*(record for record, _ in more), *measured.records),
+        specs=(*(spec for _, spec in more), *measured.specs),
+    )
+    assert_frame_equal(conflict_pairs(results), conflict_pairs(measured))
+    assert_frame_equal(pair_frame(results), pair_frame(measured))
+    assert set(training_traces(results)["loss"]) == {1.0}
+    assert build_conflicts(results, ["ours"]).table("conflict").frame["n_seeds"].tolist() == [3, 3]
 
 
 def test_the_table_has_every_method_at_every_point_in_the_order_asked(measured) -> None:

@@ -12,7 +12,6 @@ from scipy import stats
 from snibench.base.errors import UsageError
 from snibench.base.types import Manifest
 from snibench.report import Report, build, compare
-from snibench.report.measures import _combo_means
 from snibench.store import Results
 
 Make = Callable[..., Results]
@@ -155,15 +154,6 @@ def test_folders_of_this_machine_do_not_enter_a_report(results: Results) -> None
     assert "model small" in report.title
 
 
-def test_combos_of_different_metrics_are_not_averaged() -> None:
-    numbers = {"iqr": 0.1, "p5": 0.2, "noise_sd": 0.1, "excess_sd": 0.0, "min": 0.1}
-    rows = [("rouge_l", 0.1), ("exact_match", 0.6), ("exact_match", 0.8)]
-    frame = pd.DataFrame([{"method": "a", "metric": metric, "median": value, **numbers} for metric, value in rows])
-    (row,) = _combo_means(frame).to_dict("records")
-    assert row["median"] == pytest.approx(0.7)
-    assert (row["metric"], row["n_boxes"]) == ("exact_match", 2)
-
-
 def test_floors_are_rows_that_change_no_test_rank_or_group(make_results: Make) -> None:
     levels = {"untuned": 0.2, "unified-prompt": 0.5, "ours": 0.6}
     plain, beside = build(make_results(levels)), build(make_results({**levels, "copy-input": 0.55, "majority": 0.9}))
@@ -189,7 +179,7 @@ def test_a_floor_is_no_baseline(make_results: Make) -> None:
 
 
 def test_a_method_that_is_another_one_is_told_and_found_by_its_name(make_results: Make) -> None:
-    results = replace(make_results(), manifest=Manifest(same={"lora": "unified-prompt"}))
-    assert "lora is the same fit as unified-prompt: tuned once, shown under that name." in build(results).notes
+    results = replace(make_results(), manifest=Manifest(notes=("lora is unified-prompt.",)))
+    assert "lora is unified-prompt." in build(results).notes
     assert build(results, "lora").baseline == "unified-prompt"
     assert compare(results, "ours", "lora").baseline == "unified-prompt"

@@ -5,6 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
 
 from snibench.base.registry import RULES
@@ -238,12 +241,55 @@ def test_fairgrad_solves_its_equation(gradients, alpha, step):
 
 @cases
 def test_imtl_g_advances_equally_along_every_task(gradients, step):
-    if len(gradients) > gradients.shape[1]:
-        pytest.skip("no such update where the gradients are dependent")
     weights = rule("imtl-g").weights(step(gradients)).numpy()
     along = gradients @ (weights @ gradients) / np.linalg.norm(gradients, axis=1)
+    if len(gradients) > gradients.shape[1]:  # no direction is at one angle to eight gradients in general position
+        assert not weights.any()
+        return
     assert weights.sum() == pytest.approx(1)
     assert along == pytest.approx(np.full(len(along), along.mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_imtl_g_is_the_published_closed_form_of_independent_gradients(count, seed, step):
+    gradients = conflicting(count, 20, 0, seed)
+    units = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
+    # Liu et al., equation 8: alpha_2..T = g_1 U' (D U')^-1 with D = g_1 - g_t and U = u_1 - u_t.
+    apart, turned = gradients[0] - gradients[1:], units[0] - units[1:]
+    rest = gradients[0] @ turned.T @ np.linalg.inv(apart @ turned.T)
+    weights = rule("imtl-g").weights(step(gradients)).numpy()
+    assert weights == pytest.approx(np.array([1 - rest.sum(), *rest]), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("gradients", "update"),
+    [
+        ([(2, 0), (-1, 0)], (0, 0)),  # opposite ways: only 0 has the same component along both
+        ([(2, 0), (1, 0)], (4 / 3, 0)),  # the same way: the limit of two at an angle, 2 / (1/2 + 1/1)
+        ([(3, 0), (3, 0), (0, 3)], (1.5, 1.5)),  # one twice
+        ([(1, 0), (0, 2), (-1, 0)], (0, 0)),  # in a plane, at no common angle to any direction
+    ],
+)
+def test_imtl_g_keeps_its_definition_for_dependent_gradients(gradients, update, step):
+    gradients = np.array(gradients, dtype=float)
+    weights = rule("imtl-g").weights(step(gradients)).numpy()
+    assert weights @ gradients == pytest.approx(np.array(update, dtype=float), abs=1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    base=arrays(np.float64, (2, 6), elements=st.floats(-1, 1)),
+    mix=arrays(np.float64, (4, 2), elements=st.floats(-1, 1)),
+    size=st.floats(1e-3, 1e3),
+)
+def test_imtl_g_gives_equal_components_or_no_step(step, base, mix, size):
+    gradients = mix @ base * size
+    norms = np.linalg.norm(gradients, axis=1)
+    assume(norms.min() > 1e-2 * size)
+    update = rule("imtl-g").weights(step(gradients)).numpy() @ gradients
+    along = gradients @ update / norms
+    assert np.ptp(along) <= 1e-5 * np.abs(along).max() + 1e-9 * size
 
 
 def test_aligned_mtl_makes_the_gradients_orthogonal_and_equal(step):

@@ -13,7 +13,7 @@ from snibench_peft.methods import IA3, Dora, PrefixTuning, PromptTuning, SoftSet
 from snibench_peft.poly import Poly
 from transformers import AutoModelForCausalLM
 
-from snibench.api import METHODS, UsageError, base_of, save_trained, virtual_tokens
+from snibench.api import METHODS, ModelInfo, UsageError, base_of, save_trained, virtual_tokens
 from snibench.engine.packing import make_batch
 from snibench.testing import check_method
 
@@ -260,3 +260,17 @@ def test_equal_configs_are_equal_settings():
 
 def test_every_refused_type_is_one_of_peft_s():
     assert set(_REFUSED) <= {one.name for one in PEFT_TYPE_TO_CONFIG_MAPPING}
+
+
+def test_types_for_plain_linear_layers_are_unfit_on_conv1d():
+    gpt2 = ModelInfo(
+        {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, {"h.0.attn.c_attn.weight": (8, 24)}, 192
+    )
+    llama = ModelInfo({"model_type": "llama"}, {"a.k_proj.weight": (8, 8), "a.v_proj.weight": (8, 8)}, 128)
+    for kind in ("oft", "loha", "prefix_tuning", "cartridge"):
+        assert "GPT2LMHeadModel" in Peft(PeftSettings(kind)).unfit(gpt2)
+        assert Peft(PeftSettings(kind)).unfit(llama) is None
+    assert Peft(PeftSettings("lora")).unfit(gpt2) is None
+    assert "poly" in Poly().unfit(gpt2)
+    assert "k_proj" in PrefixTuning().unfit(gpt2)
+    assert PromptTuning().unfit(gpt2) is None

@@ -13,23 +13,29 @@ from snibench.base.types.fits import (
     Stage,
     Status,
 )
+from snibench.base.types.frames import METHOD, Column, Frame, Unit
+from snibench.base.types.models import ModelInfo
 from snibench.base.types.prompts import Prompt, Segment, SegmentKind
 from snibench.base.types.questions import Answer, Ask, Mixture, PromptKey, Question, Reply, Turn
 from snibench.base.types.runs import Manifest, Search, SuiteRef, Trial
 
 __all__ = [
+    "METHOD",
     "Answer",
     "Ask",
     "Checked",
+    "Column",
     "Combo",
     "Example",
     "FitRecord",
     "FitSpec",
+    "Frame",
     "Instance",
     "Json",
     "Manifest",
     "Metric",
     "Mixture",
+    "ModelInfo",
     "ModelRef",
     "Paths",
     "Prompt",
@@ -50,4 +56,5 @@ __all__ = [
     "TaskCard",
     "Trial",
     "Turn",
+    "Unit",
 ]

@@ -78,9 +78,6 @@ class FitSpec:
     precision: str  # "float32" or "bfloat16"
     label: str  # what tables call it
     floor: bool = False  # answers without a model: shown, but no part of tests and ranks
-    twin: Mapping[str, Json] | None = (
-        None  # method, settings and source of the method that this one is under its settings
-    )
     rule_settings: Mapping[str, Json] = field(default_factory=dict)  # every setting of a rule that is named, resolved
     paths: Paths = Paths()  # decided once for the model, before any fit
 
@@ -92,14 +89,16 @@ class FitSpec:
         fields = asdict(self)
         for name in ("suite", "label", "floor"):
             fields.pop(name)
-        fields |= fields.pop("twin") or {}
+        if "object" in fields["source"]:  # two names of one class are one method
+            fields.pop("method")
         if not fields["rule_settings"]:
             fields.pop("rule_settings")
         fields["model"].pop("spec")
         return digest(fields)[:16]
 
 
-Status = Literal["done", "failed", "diverged", "interrupted"]
+# unfit: the method has no place in this model (``Method.unfit``), so nothing was tuned
+Status = Literal["done", "failed", "diverged", "interrupted", "unfit"]
 Stage = Literal["attach", "tune", "measure", "answer"]  # measure: the gradient conflict
 
 

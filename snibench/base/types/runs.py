@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from snibench.base.types.fits import Json
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -56,9 +58,11 @@ class Manifest:
 
     fits: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)  # fit -> what this run calls it
-    same: Mapping[str, str] = field(default_factory=dict)  # label of a method -> label under which its fits are shown
     question_sets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # fit -> protocol -> digest
     protocol_versions: Mapping[str, int] = field(default_factory=dict)
+    # Of every protocol, resolved: what planned its questions also measures their answers.
+    protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     suite: SuiteRef | None = None
     baseline: str | None = None  # label
     searches: tuple[Search, ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader of the tables must know of the plan

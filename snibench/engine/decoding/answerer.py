@@ -21,7 +21,7 @@ from snibench.engine.decoding.lean import LeanModel, why_not_lean
 from snibench.engine.decoding.ranking import Branch, Labels, label_scores, labels_after
 from snibench.engine.decoding.reading import LEAST_PREFIX, Reading, Row
 from snibench.engine.decoding.stock import StockDecoder
-from snibench.engine.tokens import Encoded, Encoder, common_prefix
+from snibench.engine.tokens import Encoded, Encoder, common_prefix, last_word
 
 # Bytes that the keys and values of one round may take, and its rows.
 _MOST_BYTES = {"cpu": 1 << 30, "cuda": 8 << 30}
@@ -104,7 +104,7 @@ class Answerer:
         return [said[index] for index in range(len(asked))]
 
     def _text(self, card: TaskCard, ids: Sequence[int]) -> str:
-        if ids and ids[-1] == self.backbone.tokenizer.eos_token_id:
+        if ids and ids[-1] in self.backbone.ends:
             ids = ids[:-1]
         text: str = self.backbone.tokenizer.decode(ids, skip_special_tokens=True)
         # A blank before the first word belongs to the format; a newline there is an answer's end all the same.
@@ -112,7 +112,7 @@ class Answerer:
 
     def _ends(self, card: TaskCard, token: int) -> bool:
         """Whether ``token`` is an answer's last."""
-        if token == self.backbone.tokenizer.eos_token_id:
+        if token in self.backbone.ends:
             return True
         return token in self._newlines and not _may_hold_newline(card)
 
@@ -139,10 +139,10 @@ class Answerer:
         """Per row the labels to rank, if that is wanted."""
         if not self.rank_labels:
             return [None] * len(cards)
-        known: dict[tuple[str, bool], Labels | None] = {}
+        known: dict[tuple[str, str], Labels | None] = {}
         found = []
         for card, one in zip(cards, encoded, strict=True):
-            key = card.name, one.prompt.text[-1:].isspace()  # all that their tokens hang on
+            key = card.name, last_word(one.prompt.text)  # all that their tokens depend on
             if key not in known:
                 known[key] = labels_after(one.prompt, card, self.encoder)
             found.append(known[key])

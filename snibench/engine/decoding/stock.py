@@ -132,7 +132,7 @@ class StockDecoder:
         encoded: Sequence[Encoded],
         ends: Callable[[TaskCard, int], bool] = lambda card, token: False,
     ) -> list[list[int]]:
-        """What every row says through the model's own ``generate``, greedily whatever its generation_config says.
+        """What every row says through the model's own ``generate``, greedily.
 
         Rows of equal length together and none padded, so that nothing leaks into what a model remembers of its past.
         """
@@ -149,28 +149,18 @@ class StockDecoder:
     def _greedy(
         self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Callable[[TaskCard, int], bool]
     ) -> list[list[int]]:
-        from transformers import GenerationConfig
-
         def over(ids: Tensor, scores: Any, **_: Any) -> Tensor:
             said = ids[:, -1].tolist()
             return torch.tensor([ends(*one) for one in zip(cards, said, strict=True)], device=ids.device)
 
-        base = base_of(self._model)
-        plain = GenerationConfig(
-            max_new_tokens=self._most,
-            do_sample=False,
-            num_beams=1,
-            pad_token_id=0,
-            decoder_start_token_id=getattr(base.config, "decoder_start_token_id", None),
-        )
         ids = torch.tensor([one.prompt_ids for one in encoded], device=self._backbone.device)
-        before, base.generation_config = base.generation_config, plain
-        try:
-            output: Tensor = base.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=plain, stopping_criteria=[over]
-            )
-        finally:
-            base.generation_config = before
+        output: Tensor = base_of(self._model).generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=self._most,
+            stopping_criteria=[over],
+            logits_processor=[_finite],
+        )
         start = 1 if self._backbone.encoder_decoder else ids.shape[1]
         answers = []
         for card, row in zip(cards, output[:, start:].tolist(), strict=True):

@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from snibench.base.types import Ask, Mixture, SuiteData
+from snibench.base.types import Ask, Frame, Mixture, SuiteData
 from snibench.contracts import Protocol
+from snibench.protocols.choice import check_formats
 from snibench.protocols.combos import mixtures, streams
+from snibench.protocols.combos.columns import FRAMES
 from snibench.protocols.combos.pairs import combos_of
 from snibench.protocols.combos.settings import HISTORIES, MODES, PAPER, QUICK, SCHEDULES, Settings
 
@@ -27,6 +29,12 @@ class Combos(Protocol):
     Settings: ClassVar[type] = Settings
     quick: ClassVar[Any] = QUICK
     version: ClassVar[int] = 1
+    title: ClassVar[str] = "Task combinations"
+    frames: ClassVar[Mapping[str, Frame]] = FRAMES
+
+    def check(self) -> None:
+        """Raise UsageError if the format is not installed."""
+        check_formats([self.settings.format])
 
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
         """Mode ``switch``: one fit on all seen tasks. Mode ``train``: one for each mixture and each side alone.
@@ -48,7 +56,7 @@ class Combos(Protocol):
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
         """The frames of the modes that were asked; docs/protocols.md has every column.
 
-        ``switch``: ``combos``, ``combo_streams``, ``combo_differences``, ``switch_cost``. ``train``:
+        ``switch``: ``combos``, ``combo_means``, ``combo_streams``, ``combo_differences``, ``switch_cost``. ``train``:
         ``combo_training``, ``combo_interference``, ``combo_training_tasks``. A combo whose tasks are all scored by one
         metric is shown in that metric. Exact match and ROUGE-L never go into one mean as they are: a mixed combo is
         shown above chance (metric "above_chance").

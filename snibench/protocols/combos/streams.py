@@ -187,7 +187,7 @@ _DRAWS = 2_000  # resamples of streams
 
 
 def stream_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """``combos``, ``combo_streams``, ``combo_differences``, ``switch_cost``, the variant being columns of its own."""
+    """``combos``, ``combo_means``, ``combo_streams``, ``combo_differences`` and ``switch_cost``."""
     shared = panel(answers, questions=("combo", "schedule", "history", "stream", "position"), facts=("task", "side"))
     asked = with_facts(shared.questions, tasks)
     scores = {method: shared.values("score", method=method) for method in shared.methods}
@@ -199,12 +199,24 @@ def stream_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.Da
         for key, part in fair.groupby(["combo", "schedule", "history"])
         for method in scores
     ]
+    combos = pd.DataFrame(box.row for box in boxes)
     return {
-        "combos": pd.DataFrame(box.row for box in boxes),
+        "combos": combos,
+        "combo_means": combo_means(combos),
         "combo_streams": pd.DataFrame(row for box in boxes for row in box.data(seeds[box.method])),
         "combo_differences": pd.DataFrame(_differences(boxes)),
         "switch_cost": pd.DataFrame(_switch_costs(asked, scores)),
     }
+
+
+def combo_means(combos: pd.DataFrame) -> pd.DataFrame:
+    """One row per method: means over boxes with the metric that most have; different metrics make no mean."""
+    if not len(combos):
+        return combos
+    metric = str(combos["metric"].value_counts(sort=False).idxmax())
+    boxes = combos[combos["metric"] == metric].groupby("method", sort=False)
+    means = boxes[["median", "iqr", "p5", "noise_sd", "excess_sd"]].mean()
+    return means.assign(min=boxes["min"].min(), n_boxes=boxes.size(), metric=metric).reset_index()
 
 
 def _values(scores: Floats, asked: pd.DataFrame) -> Floats:

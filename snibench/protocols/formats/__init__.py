@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fnmatch import filter as matching
 from typing import Any, ClassVar
 
 import pandas as pd
 
-from snibench.base.types import Ask, Mixture, SuiteData
+from snibench.base.registry import FORMATS
+from snibench.base.types import Ask, Frame, Mixture, SuiteData
 from snibench.contracts import Protocol
-from snibench.protocols.choice import chosen_tasks, held_out_questions
-from snibench.protocols.formats.measures import REFERENCE, format_frames
+from snibench.protocols.choice import check_formats, chosen_tasks, held_out_questions
+from snibench.protocols.formats.columns import FRAMES
+from snibench.protocols.formats.measures import format_frames
 from snibench.protocols.formats.settings import PAPER, QUICK, Settings
 
-__all__ = ["PAPER", "QUICK", "REFERENCE", "Formats", "Settings"]
+__all__ = ["PAPER", "QUICK", "Formats", "Settings"]
 
 
 class Formats(Protocol):
@@ -26,6 +29,19 @@ class Formats(Protocol):
     Settings: ClassVar[type] = Settings
     quick: ClassVar[Any] = QUICK
     version: ClassVar[int] = 1
+    title: ClassVar[str] = "Instruction formats"
+    frames: ClassVar[Mapping[str, Frame]] = FRAMES
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The formats, with patterns replaced by the installed names that match them."""
+        installed = FORMATS.names()
+        asked = (name for text in self.settings.formats for name in (matching(installed, text) or [text]))
+        return tuple(dict.fromkeys(asked))
+
+    def check(self) -> None:
+        """Raise UsageError if a format is not installed."""
+        check_formats(self.compared)
 
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
         """One fit on all seen tasks; the head of every chosen task's pool in every format."""
@@ -33,7 +49,7 @@ class Formats(Protocol):
         questions = [
             question
             for task in chosen_tasks(suite, settings.tasks, settings.seed)
-            for format in settings.formats
+            for format in self.compared
             for question in held_out_questions(suite, "formats", task, format, settings.instances, limit)
         ]
         return [Ask(Mixture(suite.seen), tuple(questions))]
@@ -47,4 +63,4 @@ class Formats(Protocol):
         agreement over the methods that are no floors. Without a column ``train_format`` it is not known which formats
         were seen in training, and that column is empty.
         """
-        return format_frames(answers, tasks)
+        return format_frames(answers, tasks, self.settings.reference)

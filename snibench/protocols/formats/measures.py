@@ -18,10 +18,8 @@ from snibench.stats.intervals import mean_interval
 from snibench.stats.ranks import agreement_intervals, ranks
 from snibench.stats.spread import independent_spread, spread_null
 
-REFERENCE = "definition"  # what a drop is relative to
 
-
-def format_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def format_frames(answers: pd.DataFrame, tasks: pd.DataFrame, reference: str) -> dict[str, pd.DataFrame]:
     """``formats``, ``format_spread``, ``format_groups``, ``format_ranks`` and ``format_agreement``."""
     shared = panel(answers, fits=("method", "format", "seed"), questions=("task", "instance"), facts=("seen",))
     sources = source_clusters(tasks)[sorted(shared.questions["task"].unique())].tolist()
@@ -30,7 +28,7 @@ def format_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.Da
     floors = set(answers.loc[answers["floor"], "method"]) if "floor" in answers else set()
     ranked = {method: one for method, one in scores.items() if method not in floors}
     return {
-        "formats": pd.DataFrame(_format_rows(shared, sources)),
+        "formats": pd.DataFrame(_format_rows(shared, sources, reference)),
         "format_spread": pd.DataFrame(
             {"method": method, **_spread_row(one, sources), **_stability(shared, method, compared)}
             for method, one in scores.items()
@@ -100,15 +98,15 @@ def _scores(shared: Panel, method: str, formats: Sequence[str]) -> _Scores:
     return _Scores(np.stack([task_means(one, tasks) for one in values]), tuple(by_task(values.mean(axis=1), tasks)))
 
 
-def _format_rows(shared: Panel, sources: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _format_rows(shared: Panel, sources: Sequence[str], reference: str) -> Iterator[dict[str, Any]]:
     """One row per method and format; ``drop`` is the performance drop rate against the reference format."""
     names = shared.questions["task"]
     seen = shared.questions.groupby("task")["seen"].first().to_numpy(dtype=bool)
     trained = _train_formats(shared.answers)
     for method, format in sorted(set(zip(shared.fits["method"], shared.fits["format"], strict=True))):
         scores = task_means(shared.values("score", method=method, format=format), names)  # [S, T]
-        reference = shared.values("score", method=method, format=REFERENCE)
-        base = mean(task_means(reference, names)) if len(reference) else nan
+        referred = shared.values("score", method=method, format=reference)
+        base = mean(task_means(referred, names)) if len(referred) else nan
         length = mean(shared.values("prompt_tokens", method=method, format=format))
         level = mean_interval(scores, clusters=sources)
         yield {
@@ -119,11 +117,12 @@ def _format_rows(shared: Panel, sources: Sequence[str]) -> Iterator[dict[str, An
             "score": level.value,
             "low": level.low,
             "high": level.high,
+            "reference": reference,
             "drop": 1.0 - level.value / base if base else nan,
             "seen": mean(scores[:, seen]),
             "unseen": mean(scores[:, ~seen]),
             "prompt_tokens": length,
-            "tokens_added": length - mean(shared.values("prompt_tokens", method=method, format=REFERENCE)),
+            "tokens_added": length - mean(shared.values("prompt_tokens", method=method, format=reference)),
             "n_tasks": scores.shape[1],
             "n_seeds": len(scores),
         }

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is asked. Every format sees the same tasks and instances."""
+    """What is asked. Every format sees the same tasks and instances.
+
+    In ``formats`` ``*`` and ``?`` match installed names. ``reference``: the format that a drop is relative to.
+    """
 
     formats: tuple[str, ...] = (
         "definition",
@@ -24,6 +27,7 @@ class Settings:
     tasks: int | None = 20  # half seen, half unseen; None = all
     instances: int | None = 50  # per task; None = all that the suite evaluates
     seed: int = 0  # of the choice of tasks
+    reference: str = "definition"
 
 
 PAPER = Settings()

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from snibench.base.types import Ask, SuiteData
+from snibench.base.types import Ask, Frame, SuiteData
 from snibench.contracts import Protocol
+from snibench.protocols.choice import check_formats
+from snibench.protocols.gap.columns import FRAMES
 from snibench.protocols.gap.crossfit import crossfit_asks, crossfit_frames, of_split
 from snibench.protocols.gap.settings import MODES, PAPER, QUICK, Settings
 from snibench.protocols.gap.split import split_ask, split_frames
@@ -26,6 +28,12 @@ class Gap(Protocol):
     Settings: ClassVar[type] = Settings
     quick: ClassVar[Any] = QUICK
     version: ClassVar[int] = 1
+    title: ClassVar[str] = "Seen and unseen tasks"
+    frames: ClassVar[Mapping[str, Frame]] = FRAMES
+
+    def check(self) -> None:
+        """Raise UsageError if the format is not installed."""
+        check_formats([self.settings.format])
 
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
         """One fit on all seen tasks, two on half of them for mode ``crossfit``; the head of every chosen task's pool.
@@ -44,8 +52,8 @@ class Gap(Protocol):
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
         """The frames of the modes that were asked; docs/protocols.md describes every column.
 
-        ``split``: ``gap``, ``gap_categories``, ``gap_differences``. ``crossfit``: ``gap_crossfit``,
-        ``gap_crossfit_categories``, ``gap_crossfit_differences``, ``gap_crossfit_tasks``.
+        ``split``: ``gap``, ``gap_categories_unseen``, ``gap_categories_seen``, ``gap_differences``. ``crossfit``:
+        ``gap_crossfit``, ``gap_crossfit_categories``, ``gap_crossfit_differences``, ``gap_crossfit_tasks``.
 
         Means are over tasks, of the seed means. ``*_normalised`` is above chance, without the tasks whose answers
         are too uneven for that; ``*_pooled`` is over instances; ``unseen_clean`` is without the tasks that are

@@ -47,7 +47,7 @@ def split_ask(suite: SuiteData, settings: Settings, limit: int | None) -> Ask:
 
 
 def split_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """``gap``, ``gap_categories`` and ``gap_differences``, over the questions of both sides."""
+    """``gap``, ``gap_categories_unseen``, ``gap_categories_seen`` and ``gap_differences``."""
     shared = panel(answers, questions=("task", "instance", "format"), facts=("seen",))
     about = _about(shared.questions, tasks)
     scores = {
@@ -58,13 +58,15 @@ def split_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.Dat
         {"method": method, **_gap_row(one, about), **_ranked(answers[answers["method"] == method])}
         for method, one in scores.items()
     ]
+    categories = pd.DataFrame(
+        {"method": method, **_category_row(one, about, members.to_numpy())}
+        for _, members in groups
+        for method, one in scores.items()
+    )
     return {
         "gap": pd.DataFrame(rows),
-        "gap_categories": pd.DataFrame(
-            {"method": method, **_category_row(one, about, members.to_numpy())}
-            for _, members in groups
-            for method, one in scores.items()
-        ),
+        "gap_categories_unseen": categories[categories["n_unseen"] > 0].reset_index(drop=True),
+        "gap_categories_seen": categories[categories["n_seen"] > 0].reset_index(drop=True),
         "gap_differences": pd.DataFrame(
             _differences(scores, about), columns=["method", "versus", "difference", "low", "high"]
         ),

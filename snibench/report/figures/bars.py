@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from snibench.protocols.formats import REFERENCE
 from snibench.report.figures.scene import INTERVAL, Scene, sizes
 from snibench.report.figures.style import (
     FAINT,
@@ -45,6 +44,7 @@ def format_bars(scene: Scene) -> Figure | None:
         return None
     methods = scene.methods(bars)
     leader = scene.report.baseline if scene.report.baseline in methods else methods[-1]
+    reference = str(bars["reference"].iloc[0])
     height = bars[bars["method"] == leader].set_index("format")["score"]
     groups = {
         group: sorted(part["format"].unique(), key=lambda name: (-height.get(name, -1.0), name))
@@ -53,7 +53,7 @@ def format_bars(scene: Scene) -> Figure | None:
     caption = (
         f"Mean score over {sizes(bars['n_tasks'].tolist())} tasks, each by its own metric (exact match or ROUGE-L), in "
         f"every format; the same instances in all. {INTERVAL}. Formats are in the order of {short(leader)}, and the "
-        f"dashed line is {short(leader)} in `{REFERENCE}`. Group I asks the same in another form; group II adds or "
+        f"dashed line is {short(leader)} in `{reference}`. Group I asks the same in another form; group II adds or "
         "removes information, so compare forms within a group."
     )
     if len(floors):
@@ -61,7 +61,7 @@ def format_bars(scene: Scene) -> Figure | None:
         caption += "what the input alone gives."
     columns = ["group", "format", "seen_in_training", "method", "score", "low", "high", "n_tasks", "n_seeds"]
     with drawing():
-        page = _format_page(scene, bars, floors, groups, methods, float(height.get(REFERENCE, np.nan)))
+        page = _format_page(scene, bars, floors, groups, methods, float(height.get(reference, np.nan)))
         return Figure("figure2-formats", "Score by instruction format", caption, frame[columns], page)
 
 

@@ -10,11 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snibench.base.errors import UsageError
 from snibench.report.cells import LONGEST_TITLE
 from snibench.report.export import frame_csv
 from snibench.report.figures.style import drawing, short, wrapped
-from snibench.store import write_whole
+from snibench.store import require_folder_place, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,11 +98,9 @@ def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
     """Write every figure as SVG, PNG and CSV into ``folder``; returns the files.
 
     Raises:
-        UsageError: If ``folder`` is a file.
-        StoreError: If the disk does not take them.
+        StoreError: If ``folder`` is a file, or the disk does not take them.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"'{folder}' is a file. Name a folder: --figures DIR")
+    require_folder_place(folder)
     written = []
     for figure in figures:
         for ending, content in (("svg", figure.svg().encode()), ("png", figure.png()), ("csv", figure.csv().encode())):

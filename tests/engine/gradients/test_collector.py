@@ -10,12 +10,12 @@ from snibench.engine.gradients import GradientCollector, gram_matrix
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.sampling import plan_steps
 from snibench.methods.base import BaseMethod
+from snibench.methods.full import Full
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
 from snibench.methods.prompt_aligned import PromptAligned
-from snibench.methods.unified_prompt import UnifiedPrompt
 from snibench.rules.mean import Mean
 from snibench.rules.pcgrad import PCGrad
 from snibench.testing.models import save_byte_tokenizer
@@ -188,8 +188,8 @@ def ia3() -> Peft:
     return Peft(IA3Config(target_modules=modules, feedforward_modules=down, task_type="CAUSAL_LM"))
 
 
-def full() -> UnifiedPrompt:
-    return UnifiedPrompt(UnifiedPrompt.Settings(adapter="full"))
+def full() -> Full:
+    return Full()
 
 
 def groups_of(trainer):

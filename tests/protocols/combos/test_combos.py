@@ -17,6 +17,7 @@ from snibench.base.hashing import canonical_json, digest
 from snibench.base.registry import PROTOCOLS
 from snibench.base.types import Combo, Instance, Question, SuiteData
 from snibench.protocols.combos import QUICK, Combos, Settings, missing_combos
+from snibench.protocols.combos.streams import combo_means
 
 Answer = Callable[..., pd.DataFrame]
 Streams = Mapping[tuple[str, str, str, int], Sequence[Question]]
@@ -314,3 +315,12 @@ def test_the_order_of_the_rows_changes_nothing(suite: SuiteData, tasks: pd.DataF
             pd.testing.assert_frame_equal(frame, expected[name])
 
     unchanged()
+
+
+def test_combos_of_different_metrics_are_not_averaged() -> None:
+    numbers = {"iqr": 0.1, "p5": 0.2, "noise_sd": 0.1, "excess_sd": 0.0, "min": 0.1}
+    rows = [("rouge_l", 0.1), ("exact_match", 0.6), ("exact_match", 0.8)]
+    frame = pd.DataFrame([{"method": "a", "metric": metric, "median": value, **numbers} for metric, value in rows])
+    (row,) = combo_means(frame).to_dict("records")
+    assert row["median"] == pytest.approx(0.7)
+    assert (row["metric"], row["n_boxes"]) == ("exact_match", 2)

@@ -231,7 +231,7 @@ def test_only_the_frames_of_the_modes_that_were_asked_are_made(
     suite: SuiteData, tasks: pd.DataFrame, answer: Answer
 ) -> None:
     for modes, expected in (
-        (("switch",), {"combos", "combo_streams", "combo_differences", "switch_cost"}),
+        (("switch",), {"combos", "combo_means", "combo_streams", "combo_differences", "switch_cost"}),
         (("train",), {"combo_training", "combo_interference", "combo_training_tasks"}),
     ):
         protocol = Combos(dataclasses.replace(TRAIN, modes=modes))

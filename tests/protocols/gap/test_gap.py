@@ -138,7 +138,7 @@ def test_a_category_has_an_interval_from_five_sources_on() -> None:
     names = [f"t{index}" for index in range(9)]
     scores = {name: (False, [[index % 2, 1]]) for index, name in enumerate(names)}
     tasks = about(names, category=["few"] * 4 + ["many"] * 5, chance=[0.5] * 4 + [0.25] * 5)
-    frame = Gap().measure(rows(scores), tasks)["gap_categories"].set_index("category")
+    frame = Gap().measure(rows(scores), tasks)["gap_categories_unseen"].set_index("category")
     assert np.isnan(frame.loc["few", "unseen_low"])
     assert frame.loc["many", "unseen_low"] < frame.loc["many", "unseen"] < frame.loc["many", "unseen_high"]
     assert frame["n_sources"].to_dict() == {"few": 4, "many": 5}
@@ -149,7 +149,7 @@ def test_a_category_has_an_interval_from_five_sources_on() -> None:
 def test_tasks_of_one_source_count_as_one_for_the_interval_of_a_category() -> None:
     names = [f"t{index}" for index in range(5)]
     scores = {name: (False, [[index % 2, 1]]) for index, name in enumerate(names)}
-    frame = Gap().measure(rows(scores), about(names, sources=[["one"]] * 5))["gap_categories"]
+    frame = Gap().measure(rows(scores), about(names, sources=[["one"]] * 5))["gap_categories_unseen"]
     assert frame["n_sources"].tolist() == [1]
     assert frame["unseen_low"].isna().all()
 
@@ -158,8 +158,14 @@ def test_metrics_of_a_category_are_never_averaged_together(
     suite: SuiteData, tasks: pd.DataFrame, answer: Answer
 ) -> None:
     mixed = tasks.assign(category="all")
-    frame = Gap(QUICK).measure(answer(Gap(QUICK).plan(suite, 4), {"ours": 2}), mixed)["gap_categories"]
+    frame = Gap(QUICK).measure(answer(Gap(QUICK).plan(suite, 4), {"ours": 2}), mixed)["gap_categories_unseen"]
     assert frame["metric"].tolist() == ["exact_match", "rouge_l"]
+
+
+def test_a_category_is_shown_on_the_sides_that_it_has_tasks_on() -> None:
+    frames = Gap().measure(rows(HAND), about("abcd", category=["both", "seen only", "both", "unseen only"]))
+    assert frames["gap_categories_seen"]["category"].tolist() == ["both", "seen only"]
+    assert frames["gap_categories_unseen"]["category"].tolist() == ["both", "unseen only"]
 
 
 def test_the_order_of_the_rows_changes_nothing(suite: SuiteData, tasks: pd.DataFrame, answer: Answer) -> None:

@@ -11,8 +11,18 @@ from typing import Any, ClassVar
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType
 from torch import nn
 
-from snibench.api import BaseMethod, Encode, TaskCard, UsageError, canonical_json, unknown
-from snibench_peft.attaching import attach_adapter
+from snibench.api import (
+    BaseMethod,
+    Encode,
+    ModelInfo,
+    TaskCard,
+    UsageError,
+    canonical_json,
+    no_place_for_prefix,
+    no_place_for_prompt,
+    unknown,
+)
+from snibench_peft.attaching import PREFIXES, attach_adapter, no_place_for_linear
 
 # What is not peft's own default: what the type is for, or what makes it start at the base model.
 _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
@@ -29,6 +39,12 @@ _REFUSED: Mapping[str, str] = {
     "POLY": "it must be told each row's task: use --method poly",
     "SHADOW": "its layers hand a second state from block to block, which only peft's own forward pass unpacks",
     "XLORA": "it mixes adapters that are trained already",
+}
+_PROMPTS = {"PROMPT_TUNING", "P_TUNING"}
+# Types that refuse GPT-2's transposed linear layers (Conv1D).
+_LINEAR_ONLY = {
+    *("ADAMSS", "BEFT", "BOFT", "C3A", "DELORA", "GLORA", "HRA", "LOHA", "LOKR", "MISS", "OFT", "PEANUT", "PSOFT"),
+    *("ROAD", "SHIRA", "SUPERTUNING"),
 }
 # Fields of every config that belong to snibench, and to files.
 _OURS = {"peft_type", "task_type", "inference_mode", "auto_mapping", "base_model_name_or_path", "revision"}
@@ -73,6 +89,15 @@ class Peft(BaseMethod):
     """
 
     Settings: ClassVar[type] = PeftSettings
+
+    def unfit(self, info: ModelInfo) -> str | None:
+        """What a type needs of a model, where its headers show that it is not there."""
+        kind = self.settings.type.upper()
+        if kind in PREFIXES:
+            return no_place_for_prefix(info)
+        if kind in _PROMPTS:
+            return no_place_for_prompt(info)
+        return no_place_for_linear(info, kind) if kind in _LINEAR_ONLY else super().unfit(info)
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with the adapter."""

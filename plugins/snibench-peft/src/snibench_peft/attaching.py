@@ -8,10 +8,21 @@ import torch
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType, get_peft_model
 from torch import Tensor, nn
 
-from snibench.api import UsageError, base_of, draw_down_projections, insert_prefix, insert_prompt
+from snibench.api import ModelInfo, UsageError, base_of, draw_down_projections, insert_prefix, insert_prompt
 
 # Their encoders hold keys and values of every layer; those of the other virtual-token types hold input embeddings.
-_PREFIXES = {"PREFIX_TUNING", "CARTRIDGE"}
+PREFIXES = {"PREFIX_TUNING", "CARTRIDGE"}
+
+
+# Families whose linear layers are transformers' Conv1D, with the weight transposed.
+_CONV1D = {"gpt2", "openai-gpt"}
+
+
+def no_place_for_linear(info: ModelInfo, kind: str) -> str | None:
+    """Why adapter ``kind``, which takes plain linear layers alone, has no place in a model; None where it has."""
+    if info.model_type in _CONV1D:
+        return f"peft's {kind.lower()} takes linear layers alone, and a {info.architecture} has Conv1D in their place."
+    return None
 
 
 def attach_adapter(model: nn.Module, kind: str, **arguments: Any) -> nn.Module:
@@ -64,7 +75,7 @@ def _insert_virtual_tokens(adapted: nn.Module, kind: str) -> None:
         whole: Tensor = encoder(torch.arange(count, device=table.device)[None])[0]
         return whole
 
-    if kind in _PREFIXES:
+    if kind in PREFIXES:
         insert_prefix(
             adapted, count, lambda: learned().view(count, config.num_layers, 2, -1).permute(1, 2, 0, 3)
         )  # [layers, 2, n, W]

@@ -9,7 +9,18 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from snibench.api import BaseMethod, Encode, LoraSettings, NoSettings, TaskCard, UsageError, base_of
+from snibench.api import (
+    BaseMethod,
+    Encode,
+    LoraSettings,
+    ModelInfo,
+    NoSettings,
+    TaskCard,
+    UsageError,
+    base_of,
+    no_place_for_prefix,
+    no_place_for_prompt,
+)
 from snibench_peft.attaching import attach_adapter, encoder_of, words_of
 
 
@@ -73,6 +84,10 @@ class PromptTuning(BaseMethod):
 
     Settings: ClassVar[type] = SoftSettings
 
+    def unfit(self, info: ModelInfo) -> str | None:
+        """Virtual tokens need one table of embeddings."""
+        return no_place_for_prompt(info)
+
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with virtual tokens in front."""
         adapted = attach_adapter(
@@ -94,6 +109,10 @@ class PrefixTuning(BaseMethod):
     """
 
     Settings: ClassVar[type] = SoftSettings
+
+    def unfit(self, info: ModelInfo) -> str | None:
+        """Keys and values need projections of their own in every layer of a decoder."""
+        return no_place_for_prefix(info)
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with virtual tokens in front, whose keys and values are learned."""

@@ -11,8 +11,8 @@ import torch
 from peft.tuners.poly import PolyLayer
 from torch import Tensor, nn
 
-from snibench.api import BaseMethod, Batch, Encode, Routing, TaskCard
-from snibench_peft.attaching import attach_adapter
+from snibench.api import BaseMethod, Batch, Encode, ModelInfo, Routing, TaskCard
+from snibench_peft.attaching import attach_adapter, no_place_for_linear
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,10 @@ class Poly(BaseMethod):
     """
 
     Settings: ClassVar[type] = PolySettings
+
+    def unfit(self, info: ModelInfo) -> str | None:
+        """Its layers take the place of plain linear ones."""
+        return no_place_for_linear(info, "poly")
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with skills and a router on every linear layer of its blocks."""

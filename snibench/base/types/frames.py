@@ -1,0 +1,64 @@
+"""How the frames of a protocol are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Unit = Literal["text", "percent", "share", "difference", "points", "number", "count", "p", "seconds", "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How one column of a frame is shown.
+
+    ``percent``, ``share``, ``difference`` and ``points`` take fractions; a share is shown without decimals, a
+    difference in points with its sign. ``low`` and ``high`` name the fields with the ends of the interval, ``n``
+    the one with the number of units behind the value, ``mark`` a boolean one that puts a star behind it. The fields
+    in ``also`` follow behind a slash. A key with ``about`` describes its row but does not tell it from others.
+    ``description`` says what the number is, where the title is too short for that.
+
+    Leaderboards take the columns of fractions that name their ``n``.
+    """
+
+    field: str
+    title: str
+    unit: Unit = "text"
+    better: Literal["higher", "lower", ""] = ""
+    low: str = ""
+    high: str = ""
+    n: str = ""
+    mark: str = ""
+    also: tuple[str, ...] = ()
+    about: bool = False
+    description: str = ""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field of the frame that the column shows or leans on."""
+        return tuple(name for name in (self.field, self.low, self.high, self.n, self.mark, *self.also) if name)
+
+
+METHOD = Column("method", "Method")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """How one frame of a protocol is shown: the columns that name a row, and the columns with its numbers.
+
+    ``across`` names a key whose values become columns where the table is drawn, of the first of ``columns`` alone. A
+    frame with ``detail`` is too long to read and stands in CSV and JSON alone. ``summary``: the fields of a frame with
+    one row per method that stand in the summary, and their headings there; ``headline`` is the one that boards are
+    sorted by; ``summary_note`` explains them. A column whose field a frame has not is left out.
+    """
+
+    title: str
+    keys: tuple[Column, ...]
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...] = ()
+    across: str = ""
+    detail: bool = False
+    summary: Mapping[str, str] = field(default_factory=dict)
+    headline: str = ""
+    summary_note: str = ""

@@ -1,0 +1,128 @@
+"""One run, from its request to its stored results: plan, search, fit, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal, TypedDict
+
+from snibench.base.errors import UsageError
+from snibench.base.types import Manifest, Search, SuiteRef
+from snibench.engine.backbone import choose_device, choose_precision
+from snibench.engine.check import check_model
+from snibench.fits.inline import run_all
+from snibench.fits.lr_search import Watch, search_rates
+from snibench.fits.run_one import Runtime, Watcher
+from snibench.plan.options import RequestOptions
+from snibench.plan.plan import Plan, plan
+from snibench.plan.request import Profile, RunRequest, check_names
+from snibench.store import Results, Store, load_results
+
+
+class RuntimeOptions(TypedDict, total=False):
+    """Options of ``snibench run`` that decide where and how it runs."""
+
+    device: str
+    batch_size: int | str  # or "auto"
+    conflict: Literal["off", "ends", "full"]
+    overwrite: Literal["never", "failed", "always"]
+
+
+class RunOptions(RequestOptions, RuntimeOptions, total=False):
+    """Every option of ``snibench run`` but the methods and the output folder."""
+
+
+def _silent(_: object) -> AbstractContextManager[Watch]:
+    return nullcontext(lambda index, fit: Watcher())
+
+
+@dataclass(frozen=True)
+class RunWatcher:
+    """Callbacks of a run's stages; the default shows nothing.
+
+    ``searching`` and ``fitting`` give a context in which every trial, or every fit, of the plan has its watcher.
+    """
+
+    planned: Callable[[Plan], None] = field(default=lambda made: None)
+    searching: Callable[[Plan], AbstractContextManager[Watch]] = field(default=_silent)
+    searched: Callable[[Search], None] = field(default=lambda search: None)
+    fitting: Callable[[Plan], AbstractContextManager[Watch]] = field(default=_silent)
+
+
+def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code: bool = False) -> Runtime:
+    """Where and how the fits of a run with ``options`` run.
+
+    Raises:
+        UsageError: If the batch size is no number.
+        ModelError: If the device is not there.
+    """
+    size = str(options.get("batch_size", "auto"))
+    if size != "auto" and (not size.isdigit() or int(size) < 1):
+        raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{size}'.")
+    return Runtime(
+        device=choose_device(options.get("device", "auto")),
+        batch_size=None if size == "auto" else int(size),
+        conflict=options.get("conflict", "ends"),
+        conflict_tasks=profile.conflict_tasks,
+        overwrite=options.get("overwrite", "never"),
+        trust_remote_code=trust_remote_code,
+    )
+
+
+def resolved(request: RunRequest, device: str) -> RunRequest:
+    """``request`` with the precision that the device can, where it is "auto"."""
+    return replace(request, precision=choose_precision(request.precision, device, request.model))
+
+
+def planned(request: RunRequest, device: str) -> Plan:
+    """The plan of ``request`` on ``device``, its model held against transformers (``engine.check``)."""
+    check = partial(check_model, device=device, trust_remote_code=request.trust_remote_code)
+    return plan(resolved(request, device), check=check)
+
+
+def run(request: RunRequest, store: Store, runtime: Runtime, watcher: RunWatcher | None = None) -> Results:
+    """Plan, search for learning rates, fit what is not fitted, answer what is not answered; what is stored then.
+
+    Raises:
+        UsageError: If a name or a setting is not known.
+        NothingDone: If no fit is done in the end.
+        Interrupted: On SIGINT, after the state is saved.
+    """
+    watcher = watcher or RunWatcher()
+    made, searches = planned_with_rates(request, store, runtime, watcher)
+    store.write_manifest(manifest_of(made, searches))
+    with watcher.fitting(made) as watch:
+        run_all(made, store, runtime, watch)
+    return load_results(store.root)
+
+
+def planned_with_rates(
+    request: RunRequest, store: Store, runtime: Runtime, watcher: RunWatcher
+) -> tuple[Plan, tuple[Search, ...]]:
+    """The plan of ``request`` with the learning rates that were found for it, and what was tried."""
+    check_names(request)
+    store.prepare()
+    made = planned(request, runtime.device)
+    watcher.planned(made)
+    with watcher.searching(made) as watch:
+        made, searches = search_rates(made, request.trials, store, runtime, watch, steps=request.trial_steps)
+    for search in searches:
+        watcher.searched(search)
+    return made, searches
+
+
+def manifest_of(made: Plan, searches: Sequence[Search]) -> Manifest:
+    """What reports read of a plan and of the searches for its learning rates."""
+    return Manifest(
+        fits=tuple(fit.spec.id for fit in made.fits),
+        labels={fit.spec.id: fit.spec.label for fit in made.fits},
+        question_sets={fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
+        protocol_versions={part.protocol: part.version for fit in made.fits for part in fit.questions},
+        protocol_settings=made.protocol_settings,
+        suite=SuiteRef(made.suite.name, made.suite.digest, made.suite.notes),
+        baseline=made.baseline,
+        searches=tuple(search for search in searches if search.trials),
+        notes=made.aliases,
+    )

@@ -1,0 +1,108 @@
+"""The options of a run as the command and ``snibench.run`` take them, and the request that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from snibench.base.errors import UsageError
+from snibench.base.types import Recipe, SuiteRequest
+from snibench.base.types.fits import RateSchedule
+from snibench.plan.request import PAPER, PROFILES, QUICK, RunRequest
+
+# Option -> the setting of a protocol that it is short for.
+SHORT = {"gap": "gap.modes", "combos": "combos.modes", "pairs": "combos.pairs", "formats": "formats.formats"}
+
+
+class RequestOptions(TypedDict, total=False):
+    """Options of ``snibench run`` that decide what is run: its long names, with underscores. None = the default."""
+
+    baseline: str | None  # None: neither baseline, nor untuned model, nor floors
+    rule: str
+    settings: Mapping[str, Any]
+    suite: str | None
+    data: str | None
+    split: str | None
+    categories: Sequence[str]
+    tasks: int | None
+    instances: int | None
+    partial: bool
+    allow_leak: bool
+    model: str
+    revision: str
+    protocols: Sequence[str]
+    formats: Sequence[str] | None
+    gap: Sequence[str] | None
+    combos: Sequence[str] | None
+    pairs: Sequence[str]
+    train_format: str
+    seeds: Sequence[int]
+    profile: Literal["quick", "paper"] | None
+    steps: int | None
+    per_step: tuple[int, int]
+    learning_rate: float | None
+    schedule: RateSchedule
+    tune_budget: int
+    tune_steps: int | None
+    max_input: int
+    max_output: int
+    limit: int | None
+    rank_labels: bool
+    precision: Literal["auto", "float32", "bfloat16"]
+    trust_remote_code: bool
+
+
+def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
+    """The run that ``options`` ask for.
+
+    Raises:
+        UsageError: If two options contradict each other.
+    """
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    trials, rate = given.get("tune_budget", 1), given.get("learning_rate", 0.0)
+    if trials > 1 and rate:
+        raise UsageError("--tune-budget chooses the learning rate that --learning-rate sets. Name one of them.")
+    suite = _suite(given)
+    profile = PROFILES[given["profile"]] if "profile" in given else QUICK if suite.name == "mini" else PAPER
+    per_step = dict(zip(("tasks_per_step", "instances_per_task"), given.get("per_step", ()), strict=False))
+    recipe = Recipe(
+        steps=given.get("steps", profile.steps),
+        learning_rate=rate,
+        **per_step,
+        **_some(given, "schedule", "max_input", "max_output"),
+    )
+    changed = _some(given, "revision", "rule", "train_format", "limit", "rank_labels", "trust_remote_code")
+    changed |= {name: tuple(value) for name, value in _some(given, "protocols", "seeds").items() if value}
+    if "baseline" in options:
+        changed["baseline"] = options["baseline"]
+    return RunRequest(
+        methods=tuple(methods),
+        suite=suite,
+        model=given.get("model", "tiny"),
+        settings={**_short(given), **given.get("settings", {})},
+        profile=profile,
+        recipe=recipe,
+        trials=trials,
+        trial_steps=given.get("tune_steps"),
+        precision=given.get("precision", "auto"),
+        **changed,
+    )
+
+
+def _some(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: given[name] for name in names if name in given}
+
+
+def _suite(given: Mapping[str, Any]) -> SuiteRequest:
+    data = given.get("data")
+    return SuiteRequest(
+        name=given.get("suite") or ("sni" if data else "mini"),
+        data=None if data is None else str(data),
+        categories=tuple(given.get("categories", ())),
+        **_some(given, "split", "tasks", "instances", "partial", "allow_leak"),
+    )
+
+
+def _short(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that options of their own are short for."""
+    return {key: tuple(given[option]) for option, key in SHORT.items() if given.get(option)}

@@ -1,0 +1,153 @@
+"""How the frames of protocol ``combos`` are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from snibench.base.types import METHOD, Column, Frame
+
+FRAMES: Mapping[str, Frame] = {
+    "combo_means": Frame(
+        "Task combinations: accuracy of streams that switch between two families of tasks",
+        keys=(Column("metric", "Metric", about=True), METHOD),
+        columns=(
+            Column("median", "Median", "percent", "higher", n="n_boxes"),
+            Column("iqr", "IQR", "points", "lower", n="n_boxes"),
+            Column("p5", "5th percentile", "percent", "higher", n="n_boxes"),
+            Column("min", "Worst stream", "percent", "higher", n="n_boxes"),
+            Column("noise_sd", "Noise SD", "points", n="n_boxes"),
+            Column("excess_sd", "Excess SD", "points", "lower", n="n_boxes"),
+            Column("n_boxes", "Boxes", "count"),
+        ),
+        notes=(
+            "Each number is of the streams of one box (a combo, schedule and history), then a mean over the boxes with "
+            "the metric that most of them have; the worst stream is the worst of all.",
+            "Noise SD: what chance alone gives to streams of this length; excess SD: what is left beyond it.",
+        ),
+        summary={"median": "Combos"},
+        headline="median",
+        summary_note="Combos: median score of streams that switch between two families of tasks, mean over those "
+        "combos and histories that are scored by the metric that most have.",
+    ),
+    "combos": Frame(
+        "Median stream accuracy by combo and history",
+        keys=(
+            Column("combo", "Combo"),
+            Column("metric", "Metric", about=True),
+            Column("schedule", "Schedule"),
+            METHOD,
+            Column("history", "History"),
+        ),
+        columns=(
+            Column("median", "Median", "percent", "higher", n="n_streams"),
+            Column("mean", "Mean", "percent", "higher", "low", "high", "n_streams"),
+            Column("iqr", "IQR", "points", "lower", n="n_streams"),
+            Column("excess_sd", "Excess SD", "points", "lower", n="n_streams"),
+        ),
+        notes=(
+            "History: the solved instances before each question: none, of the same task, of the other side's task.",
+        ),
+        across="history",
+    ),
+    "switch_cost": Frame(
+        "Switch cost: score after solved instances of the same task minus after those of another",
+        keys=(
+            Column("combo", "Combo"),
+            Column("schedule", "Schedule"),
+            Column("side", "Side"),
+            Column("metric", "Metric", about=True),
+            METHOD,
+        ),
+        columns=(Column("cost", "Cost", "difference", "lower", "low", "high", "n"),),
+        across="method",
+    ),
+    "combo_streams": Frame(
+        "Accuracy of every stream",
+        keys=(
+            Column("combo", "Combo"),
+            Column("schedule", "Schedule"),
+            Column("history", "History"),
+            Column("metric", "Metric", about=True),
+            METHOD,
+            Column("stream", "Stream", "count"),
+            Column("seed", "Seed", "count"),
+        ),
+        columns=(Column("accuracy", "Accuracy", "percent", "higher"),),
+        detail=True,
+    ),
+    "combo_differences": Frame(
+        "Differences in spread between methods, streams resampled in pairs",
+        keys=(
+            Column("combo", "Combo"),
+            Column("schedule", "Schedule"),
+            Column("history", "History"),
+            Column("metric", "Metric", about=True),
+            Column("versus", "Versus"),
+            METHOD,
+        ),
+        columns=(
+            Column("iqr_difference", "IQR", "difference", "lower", "iqr_difference_low", "iqr_difference_high"),
+            Column(
+                *("excess_sd_difference", "Excess SD", "difference", "lower"),
+                *("excess_sd_difference_low", "excess_sd_difference_high"),
+            ),
+        ),
+        detail=True,
+    ),
+    "combo_training": Frame(
+        "Tuning on two families of tasks: accuracy of each of their tasks",
+        keys=(Column("combo", "Combo"), Column("metric", "Metric", about=True), METHOD),
+        columns=(
+            Column("median", "Median", "percent", "higher", n="n"),
+            Column("mean", "Mean", "percent", "higher", "low", "high", "n_tasks"),
+            Column("iqr", "IQR", "points", "lower", n="n"),
+            Column("p5", "5th percentile", "percent", "higher", n="n"),
+            Column("min", "Worst", "percent", "higher", n="n"),
+            Column("noise_sd", "Noise SD", "points", n="n"),
+            Column("excess_sd", "Excess SD", "points", "lower", n="n"),
+            Column("n_seeds", "Seeds x mixtures x tasks", "count", also=("n_mixtures", "n_tasks")),
+        ),
+        notes=(
+            "The box is over seeds x mixtures x tasks. Intervals of the mean: over sources, with fewer than five of "
+            "them over seeds, and then for these tasks only.",
+        ),
+    ),
+    "combo_interference": Frame(
+        "Interference: tuned on both sides of a combo against its own side alone",
+        keys=(
+            Column("combo", "Combo"),
+            Column("mixture", "A:B"),
+            Column("side", "Side"),
+            Column("metric", "Metric", about=True),
+            METHOD,
+        ),
+        columns=(
+            Column("difference", "Joint - alone", "difference", "higher", "low", "high", "n_tasks"),
+            Column("single", "Alone", "percent", "higher"),
+            Column("joint", "Joint", "percent", "higher"),
+            Column("delta_m", "Δm", "percent", "higher"),
+            Column("interference", "Interference", "percent", "lower"),
+            Column("worst", "Worst task", "percent", "lower"),
+            Column("worst_task", "Which"),
+            Column("n_tasks", "Tasks", "count"),
+        ),
+        notes=(
+            "Of a task: I = (alone - joint) / alone, on raw scores. Interference: mean of max(0, I); Δm: mean of -I; "
+            "worst: the largest I. Equal steps for every fit, so a side has fewer of them in a mixture.",
+        ),
+    ),
+    "combo_training_tasks": Frame(
+        "Accuracy of every task after every mixture",
+        keys=(
+            Column("combo", "Combo"),
+            Column("mixture", "A:B"),
+            Column("side", "Side"),
+            Column("metric", "Metric", about=True),
+            METHOD,
+            Column("task", "Task"),
+            Column("seed", "Seed", "count"),
+        ),
+        columns=(Column("accuracy", "Accuracy", "percent", "higher"),),
+        detail=True,
+    ),
+}
