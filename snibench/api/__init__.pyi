@@ -133,6 +133,9 @@ from snibench.engine.adapters import (
     Routing as Routing,
 )
 from snibench.engine.adapters import (
+    adapted_layers as adapted_layers,
+)
+from snibench.engine.adapters import (
     adapters_off as adapters_off,
 )
 from snibench.engine.adapters import (
@@ -143,6 +146,9 @@ from snibench.engine.adapters import (
 )
 from snibench.engine.adapters import (
     save_trained as save_trained,
+)
+from snibench.engine.adapters import (
+    targets_as_named as targets_as_named,
 )
 from snibench.engine.backbone import (
     Backbone as Backbone,

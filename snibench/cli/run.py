@@ -99,14 +99,14 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     multiple=True,
     required=True,
     metavar="NAME",
-    help="Method; repeat for several. Or METHOD+RULE, or FILE.py:Class.",
+    help="Method; repeat for several. Or 'NAME(key=value,...)', NAME+RULE, or FILE.py:Class.",
 )
 @click.option(
     "--baseline",
     default="unified-prompt",
     show_default=True,
     metavar="NAME",
-    help="What the methods are compared with.",
+    help="What the methods are compared with; NAME(key=value) as for -m.",
 )
 @click.option("--no-baseline", is_flag=True, help="Run neither the baseline, nor the untuned model, nor the floors.")
 @click.option(
@@ -119,6 +119,14 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     metavar="KEY=VALUE",
     help="A setting of method or rule (`snibench show NAME` lists them); rule.KEY is the rule's where both have one.",
 )
+@click.option(
+    "--set-all",
+    "everywhere",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Like --set, for the baseline, too.",
+)
+@click.option("--ablate", is_flag=True, help="Also run each method without one of its parts: every switch that is on.")
 @click.option("--suite", default=None, metavar="NAME", help="mini (default) or sni (default with --data).")
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="Folder of tasks in the official layout.")
 @click.option("--split", default=None, metavar="NAME", help="official, families, or a folder with split lists.")
@@ -277,8 +285,11 @@ def _request(options: dict[str, Any]) -> RunRequest:
     from snibench.plan.options import request_from
 
     baseline = None if options["no_baseline"] else options["baseline"]
-    settings = parse_assignments(options["assignments"])
-    return request_from(options["methods"], {**options, "baseline": baseline, "settings": settings})  # type: ignore[typeddict-item]
+    settings = {
+        "settings": parse_assignments(options["assignments"]),
+        "settings_everywhere": parse_assignments(options["everywhere"]),
+    }
+    return request_from(options["methods"], {**options, "baseline": baseline, **settings})  # type: ignore[typeddict-item]
 
 
 def _watcher(request: RunRequest, store: Store) -> RunWatcher:
@@ -300,6 +311,16 @@ def _watcher(request: RunRequest, store: Store) -> RunWatcher:
         searched=searched,
         fitting=lambda made: watching(console, work_left(made.fits, store)),
     )
+
+
+def _adapted(made: Plan, request: RunRequest) -> str:
+    """Where adapters go, the same layers for every method that adapts some."""
+    from snibench.engine.adapters import adapted_layers, described
+    from snibench.engine.backbone import skeleton
+
+    bare = skeleton(made.model, trust_remote_code=request.trust_remote_code)
+    where = "known once the model is loaded" if bare is None else described(adapted_layers(bare))
+    return f"Adapters go into the same layers for every method, {where}."
 
 
 def _show_plan(made: Plan, request: RunRequest) -> None:
@@ -332,6 +353,7 @@ def _show_plan(made: Plan, request: RunRequest) -> None:
         + (f"; on {mixtures} sets of tasks or mixtures of them." if mixtures > 1 else "."),
         f"{tuned} answers {'at most ' if len(set(prompts)) > 1 else ''}{max(prompts):,} different prompts "
         f"(questions: {asked}).",
+        *([_adapted(made, request)] if recipe.steps else []),
         *made.notes,
     ]
     for line in lines:

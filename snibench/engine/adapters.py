@@ -8,6 +8,7 @@ Which row belongs to which task is told through one ``Routing`` that all layers 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,11 @@ class Routing:
 
     rows: Tensor | None = None
     tables: dict[str, Any] = field(default_factory=dict)
+
+    def by_row(self, values: Tensor) -> Tensor:
+        """``[B, L, n]`` from what a layer computes: some models hand it the tokens of all rows as ``[B * L, n]``."""
+        assert self.rows is not None
+        return values.reshape(len(self.rows), -1, values.shape[-1])
 
     @contextmanager
     def using(self, rows: Tensor, **tables: Any) -> Iterator[None]:
@@ -62,12 +68,13 @@ class LowRankLayer(nn.Module):
     is of what ``A`` reads, as in peft.
     """
 
-    def __init__(self, base: nn.Linear, rank: int, width: int, scale: float, dropout: float = 0.0) -> None:
+    def __init__(self, base: nn.Module, rank: int, width: int, scale: float, dropout: float = 0.0) -> None:
         super().__init__()
         self.base_layer = base
-        options: dict[str, Any] = {"bias": False, "device": base.weight.device, "dtype": torch.float32}
-        self.A = MixedLinear(base.in_features, rank, **options)
-        self.B = MixedLinear(width, base.out_features, **options)
+        self.in_features, self.out_features = sizes_of(base)
+        options: dict[str, Any] = {"bias": False, "device": self.weight.device, "dtype": torch.float32}
+        self.A = MixedLinear(self.in_features, rank, **options)
+        self.B = MixedLinear(width, self.out_features, **options)
         nn.init.zeros_(self.B.weight)
         self.scale = scale
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
@@ -76,10 +83,10 @@ class LowRankLayer(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The base layer's weight: some models look at its dtype."""
-        return self.base_layer.weight
+        return cast(Tensor, self.base_layer.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, L, in] -> [B, L, out]``, in the base layer's dtype."""
+        """``[B, L, in] -> [B, L, out]``, or ``[B * L, in] -> [B * L, out]``, in the base layer's dtype."""
         plain: Tensor = self.base_layer(x)
         if not self.enabled:
             return plain
@@ -87,7 +94,7 @@ class LowRankLayer(nn.Module):
         return torch.add(plain, update, alpha=self.scale)
 
     def mix(self, u: Tensor, x: Tensor) -> Tensor:
-        """``u [B, L, rank] -> [B, L, width]``: what a subclass puts between the products; ``x [B, L, in]``."""
+        """``u [..., rank] -> [..., width]``: what a subclass puts between the products; ``x [..., in]``."""
         raise NotImplementedError
 
 
@@ -103,7 +110,7 @@ class TaskRoutedLayer(LowRankLayer):
 
     def __init__(
         self,
-        base: nn.Linear,
+        base: nn.Module,
         *,
         tasks: int,
         rank: int,
@@ -115,7 +122,7 @@ class TaskRoutedLayer(LowRankLayer):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(base, rank, rank * experts, scale, dropout)
-        device = base.weight.device
+        device = self.weight.device
         one = torch.ones(rank) if diagonal else torch.eye(rank)
         self.transform = nn.Parameter(one.repeat(tasks, *[1] * one.dim()).to(device))
         self.routing = nn.Parameter(torch.empty(tasks, experts, device=device).uniform_(-1, 1) / math.sqrt(experts))
@@ -132,7 +139,8 @@ class TaskRoutedLayer(LowRankLayer):
         else:
             # Exact: N_i = sum_t p_t softmax_ti Lambda_t. Averaging the two factors apart is another map.
             routed = torch.einsum("kt,tn,trs->knrs", mixture, share, matrix)
-        return torch.einsum("bls,bnrs->blnr", u, routed[self.state.rows].to(u.dtype)).flatten(2)
+        mixed = torch.einsum("bls,bnrs->blnr", self.state.by_row(u), routed[self.state.rows].to(u.dtype))
+        return mixed.reshape(*u.shape[:-1], -1)
 
 
 class ModulatedLayer(LowRankLayer):
@@ -144,7 +152,7 @@ class ModulatedLayer(LowRankLayer):
 
     def __init__(
         self,
-        base: nn.Linear,
+        base: nn.Module,
         *,
         rank: int,
         scale: float,
@@ -154,7 +162,7 @@ class ModulatedLayer(LowRankLayer):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(base, rank, rank, scale, dropout)
-        self.U = nn.Linear(features, rank, bias=False, device=base.weight.device)
+        self.U = nn.Linear(features, rank, bias=False, device=self.weight.device)
         nn.init.zeros_(self.U.weight)
         self.strength = strength
         self.state = state
@@ -168,7 +176,8 @@ class ModulatedLayer(LowRankLayer):
         z = self.state.tables.get("z")
         if z is None:
             return u
-        return u * (1 + self.strength * self.modulation(z))[self.state.rows][:, None, :].to(u.dtype)
+        factors = (1 + self.strength * self.modulation(z))[self.state.rows][:, None, :].to(u.dtype)
+        return (self.state.by_row(u) * factors).view_as(u)
 
 
 class TokenRoutedLayer(LowRankLayer):
@@ -180,34 +189,106 @@ class TokenRoutedLayer(LowRankLayer):
     Source: Tian et al., HydraLoRA (NeurIPS 2024), and its repository's ``peft/tuners/lora.py``.
     """
 
-    def __init__(self, base: nn.Linear, *, rank: int, scale: float, experts: int, dropout: float = 0.0) -> None:
+    def __init__(self, base: nn.Module, *, rank: int, scale: float, experts: int, dropout: float = 0.0) -> None:
         super().__init__(base, rank, rank * experts, scale, dropout)
-        self.R = MixedLinear(base.in_features, experts, bias=False, device=base.weight.device, dtype=torch.float32)
+        self.R = MixedLinear(self.in_features, experts, bias=False, device=self.weight.device, dtype=torch.float32)
         nn.init.kaiming_uniform_(self.R.weight, a=math.sqrt(5))
 
     def mix(self, u: Tensor, x: Tensor) -> Tensor:
         """Each token's shares of the ``B_i``."""
-        share = torch.softmax(self.R(x), dim=-1, dtype=torch.float32)  # [B, L, n]
+        share = torch.softmax(self.R(x), dim=-1, dtype=torch.float32)  # [..., n]
         return (share[..., None] * u[..., None, :]).flatten(-2)
 
 
-def insert(model: nn.Module, make: Callable[[nn.Linear], LowRankLayer]) -> list[LowRankLayer]:
-    """Replace every linear layer but the output embedding by ``make(layer)``; the new layers, in module order.
+# Families whose fused kernels read this projection's weight past its module, so that an adapter would not be seen.
+_READ_PAST = {"mamba": "out_proj", "mamba2": "out_proj", "falcon_mamba": "out_proj", "falcon_h1": "out_proj"}
+# Parts of a mixture of experts: the experts themselves, whose tokens are gathered from all rows, and what chooses them.
+_EXPERTS = {"experts", "gate", "router", "shared_expert_gate"}
 
-    The layers that peft's ``target_modules="all-linear"`` adapts.
+
+def sizes_of(layer: nn.Module) -> tuple[int, int]:
+    """Inputs and outputs of a linear layer; transformers' ``Conv1D`` (GPT-2) has its weight the other way round."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    inputs, outputs = cast(Tensor, layer.weight).shape
+    return inputs, outputs
+
+
+def adapted_layers(model: nn.Module) -> list[str]:
+    """Names, in module order, of the layers that every LoRA-like method adapts, ours and peft's alike.
+
+    All linear layers (``Conv1D`` among them) of the part that reads and writes text, but the output embedding, and in a
+    mixture of experts neither the experts nor what chooses them: most are stacked parameters and no layers, and a token
+    that is sent to an expert no longer shows whose row it is of. Experts that see every token are adapted.
     """
+    from transformers.pytorch_utils import Conv1D
+
     base = base_of(model)
-    head = base.get_output_embeddings()
-    found = [
-        (name, module) for name, module in base.named_modules() if isinstance(module, nn.Linear) and module is not head
+    head, text = base.get_output_embeddings(), _text_part(base)
+    inside = {id(module) for module in text.modules()}
+    experts = _EXPERTS if _has_experts(base.config) else set()
+    left_out = _READ_PAST.get(base.config.model_type)
+    return [
+        name
+        for name, module in base.named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+        and module is not head
+        and id(module) in inside
+        and name.rpartition(".")[2] != left_out
+        and not experts & set(name.split("."))
     ]
+
+
+def _has_experts(config: Any) -> bool:
+    """Whether the model is a mixture of experts, by its config's number of them."""
+    numbers = config.get_text_config().to_dict()
+    return any(name.endswith("experts") and isinstance(value, int) and value > 1 for name, value in numbers.items())
+
+
+def _text_part(base: Any) -> nn.Module:
+    """The decoder of a model that also sees or hears; the whole model where it is all text."""
+    if base.config.is_encoder_decoder or not hasattr(base.config, "text_config"):
+        return cast(nn.Module, base)
+    return cast(nn.Module, base.get_decoder())
+
+
+def described(layers: Sequence[str]) -> str:
+    """How many layers, and their last names by how often they stand in the model."""
+    counts = Counter(name.rpartition(".")[2] for name in layers)
+    groups: dict[int, list[str]] = {}
+    for name, count in counts.items():
+        groups.setdefault(count, []).append(name)
+    parts = (f"{', '.join(names)} ({count}{' each' if len(names) > 1 else ''})" for count, names in groups.items())
+    return f"{len(layers)} linear layers: {'; '.join(parts)}"
+
+
+def insert(model: nn.Module, make: Callable[[nn.Module], LowRankLayer]) -> list[LowRankLayer]:
+    """Replace every one of ``adapted_layers`` by ``make(layer)``; the new layers, in module order."""
+    base = base_of(model)
     layers = []
-    for name, module in found:
+    for name in adapted_layers(model):
         parent, _, attribute = name.rpartition(".")
-        layer = make(module)
+        layer = make(base.get_submodule(name))
         setattr(base.get_submodule(parent), attribute, layer)
         layers.append(layer)
     return layers
+
+
+@contextmanager
+def targets_as_named() -> Iterator[None]:
+    """Inside, peft adapts the modules that a config names.
+
+    Else, for models whose experts were linear layers in transformers 4, it takes every layer called as those were
+    (``gate_proj`` of a dense block or a shared expert, too) for the experts of now.
+    """
+    from peft.utils import transformers_weight_conversion as conversion
+
+    convert = conversion.convert_peft_config_for_transformers
+    conversion.convert_peft_config_for_transformers = lambda *args, **kwargs: None
+    try:
+        yield
+    finally:
+        conversion.convert_peft_config_for_transformers = convert
 
 
 def keep_products_in_input_dtype(model: nn.Module) -> None:

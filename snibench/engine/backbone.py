@@ -185,6 +185,30 @@ def _greedy(model: Any, tokenizer: Any, ends: frozenset[int]) -> GenerationConfi
     )
 
 
+def skeleton(source: ModelSource, *, trust_remote_code: bool = False) -> torch.nn.Module | None:
+    """The base model without its weights, to be looked at; None where it cannot be built without them.
+
+    Raises:
+        ModelError: If its config is wrong, or transformers does not know it.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    quiet_transformers()
+    options = {"trust_remote_code": trust_remote_code}
+    try:
+        config = AutoConfig.from_pretrained(source.folder, **options)
+    except Exception as error:  # a config may be wrong in many ways
+        raise ModelError(f"The model in '{source.folder}' cannot be built ({first_line(error)})") from error
+    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    try:
+        with torch.device("meta"):
+            model: torch.nn.Module = kind.from_config(config, **options)
+    except Exception:  # some models look at their weights while they are built
+        return None
+    return model
+
+
 def base_of(model: torch.nn.Module) -> Any:
     """The transformers model inside a peft wrapper, or the model itself."""
     wrapper: Any = model

@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode, Method, Rule
-from snibench.engine.adapters import draw_down_projections, keep_products_in_input_dtype
+from snibench.engine.adapters import (
+    adapted_layers,
+    draw_down_projections,
+    keep_products_in_input_dtype,
+    targets_as_named,
+)
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import Batch
 from snibench.rules.mean import Mean
@@ -67,12 +72,15 @@ def attach_all(model: nn.Module) -> nn.Module:
 
 
 def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float) -> nn.Module:
-    """``model`` with peft's LoRA on all linear layers, ``A`` drawn from the run's seed."""
+    """``model`` with peft's LoRA on ``adapted_layers``, ``A`` drawn from the run's seed."""
     from peft import LoraConfig, get_peft_model
 
     kind = "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
-    config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type=kind)
-    adapted: nn.Module = get_peft_model(model, config)
+    config = LoraConfig(
+        r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=adapted_layers(model), task_type=kind
+    )
+    with targets_as_named():
+        adapted: nn.Module = get_peft_model(model, config)
     keep_products_in_input_dtype(adapted)
     draw_down_projections(adapted)
     return adapted

@@ -24,6 +24,10 @@ class HydraLoraSettings:
     experts: int = 3
     dropout: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.experts < 1:
+            raise UsageError(f"experts must be at least 1, but got {self.experts}.")
+
 
 class HydraLora(BaseMethod):
     """Low-rank adapters with one A and several B, mixed by a learned router for each token; no task identity.
@@ -40,8 +44,6 @@ class HydraLora(BaseMethod):
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with a token-routed layer in place of every linear one."""
         settings = self.settings
-        if settings.experts < 1:
-            raise UsageError(f"experts must be at least 1, but got {settings.experts}.")
         insert(
             model,
             lambda base: TokenRoutedLayer(

@@ -35,6 +35,10 @@ class MtlLoraSettings:
     sharpness: float = 0.1
     dropout: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.unseen not in {"mixture", "mean", "nearest"}:
+            raise UsageError(f"unseen must be 'mixture', 'mean' or 'nearest', but got '{self.unseen}'.")
+
 
 class MtlLora(BaseMethod):
     """Low-rank adapters with a shared A, several shared B, and per task a transform and a routing.
@@ -51,8 +55,6 @@ class MtlLora(BaseMethod):
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with a task-routed layer in place of every linear one."""
         settings = self.settings
-        if settings.unseen not in {"mixture", "mean", "nearest"}:
-            raise UsageError(f"unseen must be 'mixture', 'mean' or 'nearest', but got '{settings.unseen}'.")
         self._routing = Routing()
         self._index = {card.name: index for index, card in enumerate(cards)}
         self._encode = encode

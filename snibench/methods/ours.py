@@ -48,6 +48,14 @@ class OursSettings:
     kappa: Literal["one", "similarity"] = "one"
     dropout: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.similarity and not self.joint:
+            raise UsageError(
+                "similarity=true regularizes the modulation, so it needs joint=true. Set similarity=false."
+            )
+        if self.kappa not in {"one", "similarity"}:
+            raise UsageError(f"kappa must be 'one' or 'similarity', but got '{self.kappa}'.")
+
 
 class Ours(BaseMethod):
     """Joint instruction representation + task-similarity regularization + gradient projection + dynamic weights.
@@ -62,12 +70,6 @@ class Ours(BaseMethod):
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
         """``model`` with modulated LoRA layers, and the projection ``V [q, H]`` of instruction embeddings."""
         settings = self.settings
-        if settings.similarity and not settings.joint:
-            raise UsageError(
-                "similarity=true regularizes the modulation, so it needs joint=true. Set similarity=false."
-            )
-        if settings.kappa not in {"one", "similarity"}:
-            raise UsageError(f"kappa must be 'one' or 'similarity', but got '{settings.kappa}'.")
         self._routing = Routing()
         self._encode = encode
         self._index = {card.name: index for index, card in enumerate(cards)}

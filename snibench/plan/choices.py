@@ -15,8 +15,9 @@ from snibench.base.registry import METHODS, RULES, Registry
 from snibench.base.settings import changed_settings, make_settings
 from snibench.base.types import ModelInfo
 from snibench.contracts import Floor, NoSettings
+from snibench.plan.names import MethodName, parse_method
 from snibench.plan.protocols import settings_of_methods
-from snibench.plan.request import RunRequest, split_rule
+from snibench.plan.request import RunRequest
 
 # What stands in every table before the baseline.
 BESIDE = ("untuned", "copy-input", "majority")
@@ -37,20 +38,78 @@ class Choice:
     source: Mapping[str, str]
 
 
-def method_choices(request: RunRequest) -> list[Choice]:
-    """Row 0, the floors, the baseline, and the methods asked for; equal ones once, in this order."""
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The methods of a run in the order of its tables, the baseline's label, and what the user should know."""
+
+    methods: tuple[Choice, ...]
+    baseline: str | None
+    notes: tuple[str, ...] = ()
+
+
+def method_choices(request: RunRequest) -> Choices:
+    """Row 0, the floors, the baseline, and the methods asked for; equal ones once, in this order.
+
+    Raises:
+        UsageError: If a setting belongs to nothing, settings contradict each other, or the baseline is a floor.
+    """
     settings = settings_of_methods(request)
-    asked = [_choice(name, settings, request.rule) for name in request.methods]
+    given = {**request.everywhere, **settings}
+    names = [parse_method(text) for text in request.methods]
+    asked = [_choice(name, given, request.rule) for name in names]
+    notes: list[str] = []
+    if request.ablate:
+        parts = [_ablated(name, choice, given, request.rule) for name, choice in zip(names, asked, strict=True)]
+        if not any(parts):
+            raise UsageError(f"--ablate leaves out parts that are on, and {_listed(asked)} has none.")
+        asked = [one for choice, variants in zip(asked, parts, strict=True) for one in (choice, *variants)]
+    baseline = None
+    around: list[Choice] = []
+    if request.baseline is not None:
+        named = parse_method(request.baseline)
+        baseline = _choice(named, request.everywhere, "")
+        if baseline.floor:
+            raise UsageError(
+                f"'{request.baseline}' is a floor and takes no part in tests. Name a method: --baseline untuned"
+            )
+        around = [*(_choice(MethodName(name), {}, "") for name in BESIDE), baseline]
+        notes += _kept(baseline, named, settings)
     _check_settings(settings, asked)
-    around = [] if request.baseline is None else [_choice(name, {}, "") for name in (*BESIDE, request.baseline)]
-    if request.baseline is not None and around[-1].floor:
-        raise UsageError(
-            f"'{request.baseline}' is a floor and takes no part in tests. Name a method: --baseline untuned"
-        )
+    _check_settings(request.everywhere, [*asked, *around])
     found: dict[str, Choice] = {}
     for choice in [*around, *asked]:
         found.setdefault(choice.label, choice)
-    return list(found.values())
+    return Choices(tuple(found.values()), baseline.label if baseline else None, tuple(notes))
+
+
+def _kept(baseline: Choice, named: MethodName, settings: Mapping[str, Any]) -> list[str]:
+    """A note if ``--set`` leaves the baseline another setting than the methods have."""
+    keys = [key for key in settings if key in baseline.settings and key not in named.settings]
+    if not keys:
+        return []
+    values = ", ".join(f"{key}={_plain(baseline.settings[key])}" for key in keys)
+    return [f"The baseline {baseline.label} keeps {values}: --set reaches the methods asked for, --set-all both."]
+
+
+def _ablated(named: MethodName, whole: Choice, given: Mapping[str, Any], rule: str) -> list[Choice]:
+    """``whole`` without one of its parts each: a switch that is on goes off, and another one where the two need it."""
+    switches = [key for key, value in whole.settings.items() if value is True]
+    return [_without(named, switch, switches, given, rule) for switch in switches]
+
+
+def _without(named: MethodName, switch: str, switches: Sequence[str], given: Mapping[str, Any], rule: str) -> Choice:
+    last: UsageError | None = None
+    for further in ((), *((other,) for other in switches if other != switch)):
+        off = dict.fromkeys((switch, *further), "false")
+        try:
+            return _choice(dataclasses.replace(named, settings={**named.settings, **off}), given, rule)
+        except UsageError as error:  # the method has no such variant
+            last = last or error
+    raise UsageError(f"{named.name} cannot be ablated by {switch}: {last}") from last
+
+
+def _listed(choices: Sequence[Choice]) -> str:
+    return ", ".join(choice.label for choice in choices)
 
 
 def why_unfit(choice: Choice, info: ModelInfo) -> str:
@@ -72,23 +131,24 @@ def _check_settings(given: Mapping[str, str], choices: Sequence[Choice]) -> None
             raise unknown(f"setting of {', '.join(owners)}", key, known)
 
 
-def _choice(name: str, given: Mapping[str, str], rule: str) -> Choice:
-    """A method with a rule of its own (``name`` is ``method+rule``) or with ``rule``, and the settings of both."""
-    name, own_rule = split_rule(name)
+def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str) -> Choice:
+    """A method with its own rule or ``default_rule``; settings in its name count before ``given`` ones."""
+    name = named.name
     method = METHODS.get(name)
     fields = {one.name for one in dataclasses.fields(method.Settings)}
-    settings = make_settings(method.Settings, name, {key: text for key, text in given.items() if key in fields})
+    own = {key: value for key, value in given.items() if key in fields}
+    settings = make_settings(method.Settings, name, {**own, **named.settings})
     source = _code(METHODS, name)
     floor = issubclass(method, Floor)
-    rule = (own_rule or rule) if method.trains else ""
+    rule = (named.rule or default_rule) if method.trains else ""
     rule_settings: Any = NoSettings()
     if rule:
         kind = RULES.get(rule)  # a typo is told before any work
-        own = {one.name for one in dataclasses.fields(kind.Settings)}
+        keys = {one.name for one in dataclasses.fields(kind.Settings)}
         # A name that both have is the method's; rule.NAME is always the rule's.
-        taken = {key: text for key, text in given.items() if key in own - fields}
-        taken |= {key: given[f"rule.{key}"] for key in own if f"rule.{key}" in given}
-        rule_settings = make_settings(kind.Settings, rule, taken)
+        taken = {key: text for key, text in given.items() if key in keys - fields}
+        taken |= {key: given[f"rule.{key}"] for key in keys if f"rule.{key}" in given}
+        rule_settings = make_settings(kind.Settings, rule, {**taken, **named.rule_settings})
         source |= {f"rule_{key}": value for key, value in _code(RULES, rule).items()}
     short = name.rpartition(":")[2] if ".py:" in name else name
     return Choice(

@@ -20,6 +20,8 @@ class RequestOptions(TypedDict, total=False):
     baseline: str | None  # None: neither baseline, nor untuned model, nor floors
     rule: str
     settings: Mapping[str, Any]
+    settings_everywhere: Mapping[str, Any]
+    ablate: bool
     suite: str | None
     data: str | None
     split: str | None
@@ -71,7 +73,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         **per_step,
         **_some(given, "schedule", "max_input", "max_output"),
     )
-    changed = _some(given, "revision", "rule", "train_format", "limit", "rank_labels", "trust_remote_code")
+    changed = _some(given, "revision", "rule", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate")
     changed |= {name: tuple(value) for name, value in _some(given, "protocols", "seeds").items() if value}
     if "baseline" in options:
         changed["baseline"] = options["baseline"]
@@ -80,6 +82,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         suite=suite,
         model=given.get("model", "tiny"),
         settings={**_short(given), **given.get("settings", {})},
+        everywhere=given.get("settings_everywhere", {}),
         profile=profile,
         recipe=recipe,
         trials=trials,

@@ -15,7 +15,7 @@ from snibench.plan.choices import Choice, method_choices, why_unfit
 from snibench.plan.learning_rates import default_learning_rate
 from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet
-from snibench.plan.request import RunRequest, split_rule
+from snibench.plan.request import RunRequest
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
 ENGINE = 5
@@ -54,7 +54,8 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
         SnibenchError: If a name, setting, file or model cannot be used.
     """
     protocols = protocols_of(request)
-    choices = method_choices(request)
+    chosen = method_choices(request)
+    choices = chosen.methods
     train_format = FORMATS.get(request.train_format)()
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
@@ -100,14 +101,13 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
         )
         for fit, spec in specs.items()
     )
-    wanted = split_rule(request.baseline or "")
-    baseline = next((choice.label for choice in choices if (choice.name, choice.rule) == wanted), None)
+    baseline = chosen.baseline
     baseline = same.get(baseline, baseline) if baseline else None
     aliases = tuple(f"{label} is {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
-    notes = dict.fromkeys([*suite.notes, *checked.notes, *left_out, *render.notes(), *aliases, *skipped])
+    notes = dict.fromkeys([*suite.notes, *checked.notes, *left_out, *render.notes(), *chosen.notes, *aliases, *skipped])
     return Plan(fits, suite, source, baseline, tuple(notes), aliases, settings)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
 from snibench.base.types import Recipe, SuiteRequest
+from snibench.plan.names import parse_method
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class RunRequest:
     rule: str = ""
     # For the methods asked for, not the baseline; PROTOCOL.KEY for a protocol.
     settings: Mapping[str, Any] = field(default_factory=dict)
+    everywhere: Mapping[str, Any] = field(default_factory=dict)  # settings for the baseline, too
+    ablate: bool = False  # each method also without one of its parts
     baseline: str | None = "unified-prompt"
     protocols: tuple[str, ...] = ("gap", "formats", "combos")
     profile: Profile = QUICK
@@ -52,12 +55,6 @@ class RunRequest:
     trial_steps: int | None = None  # None = as many as a fit's
 
 
-def split_rule(name: str) -> tuple[str, str]:
-    """Method and rule of ``method+rule``; an empty rule where none is named."""
-    method, plus, rule = name.rpartition("+")
-    return (method, rule) if plus and ".py:" not in rule else (name, "")
-
-
 def check_names(request: RunRequest) -> None:
     """Resolve every name of ``request`` without loading anything, so that a typo costs no time.
 
@@ -65,10 +62,11 @@ def check_names(request: RunRequest) -> None:
         UsageError: If one is not known; suggests the closest.
         PluginError: If two distributions claim one.
     """
-    asked = [split_rule(name) for name in (*request.methods, request.baseline or "")]
+    texts = (*request.methods, *([request.baseline] if request.baseline else []))
+    asked = [parse_method(text) for text in texts]
     for registry, names in (
-        (METHODS, [method for method, _ in asked if method]),
-        (RULES, [rule for rule in (*(rule for _, rule in asked), request.rule) if rule]),
+        (METHODS, [method.name for method in asked]),
+        (RULES, [rule for rule in (*(method.rule for method in asked), request.rule) if rule]),
         (PROTOCOLS, request.protocols),
         (FORMATS, [request.train_format]),
         (SUITES, [request.suite.name]),

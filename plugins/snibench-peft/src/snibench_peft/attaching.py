@@ -8,7 +8,16 @@ import torch
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType, get_peft_model
 from torch import Tensor, nn
 
-from snibench.api import ModelInfo, UsageError, base_of, draw_down_projections, insert_prefix, insert_prompt
+from snibench.api import (
+    ModelInfo,
+    UsageError,
+    adapted_layers,
+    base_of,
+    draw_down_projections,
+    insert_prefix,
+    insert_prompt,
+    targets_as_named,
+)
 
 # Their encoders hold keys and values of every layer; those of the other virtual-token types hold input embeddings.
 PREFIXES = {"PREFIX_TUNING", "CARTRIDGE"}
@@ -28,14 +37,19 @@ def no_place_for_linear(info: ModelInfo, kind: str) -> str | None:
 def attach_adapter(model: nn.Module, kind: str, **arguments: Any) -> nn.Module:
     """``model`` with peft's adapter ``kind`` (the name of a ``PeftType``), its config filled with ``arguments``.
 
+    ``target_modules="all-linear"`` are the layers that snibench's own methods adapt, not peft's.
+
     Raises:
         UsageError: If peft refuses the arguments, or does not find a place for the adapter in this model.
     """
     task = "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
+    if arguments.get("target_modules") == "all-linear":
+        arguments["target_modules"] = adapted_layers(model)
     make = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType[kind]]
     try:
         config = make(task_type=task, **arguments)
-        adapted: nn.Module = get_peft_model(cast(Any, model), config)
+        with targets_as_named():
+            adapted: nn.Module = get_peft_model(cast(Any, model), config)
     except (AssertionError, ImportError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"peft does not put {kind.lower()} on a {type(model).__name__}: {cause}") from error
