@@ -45,18 +45,27 @@ class Diverged(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what ``error`` says; its type's name if it says nothing or cannot say it."""
+    """What ``error`` says, on one line; its type's name if it says nothing or cannot say it.
+
+    A line that ends in a colon goes on with the next.
+    """
     try:
-        lines = str(error).strip().splitlines()
+        lines = str(error).splitlines()
     except Exception:  # a method's own exception may fail to print
         lines = []
+    said = ""
+    for line in filter(None, map(str.strip, lines)):
+        said = f"{said} {line}".strip()
+        if not said.endswith(":"):
+            break
     # Undecodable bytes of file names would not be written to a record.
-    return lines[0].encode("utf-8", "backslashreplace").decode() if lines else type(error).__name__
+    return said.encode("utf-8", "backslashreplace").decode() or type(error).__name__
 
 
 def unknown(kind: str, given: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that is not there, with the closest one that is."""
+    """The error for a name that is not there, with the closest one that is, whatever their case."""
     names = sorted(known)
-    close = get_close_matches(given, names, n=1, cutoff=0.5)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
+    folded = {name.casefold(): name for name in names}
+    close = get_close_matches(given.casefold(), folded, n=1, cutoff=0.5)
+    hint = f" Did you mean '{folded[close[0]]}'?" if close else ""
     return UsageError(f"Unknown {kind} '{given}'.{hint} Known: {', '.join(names) or 'none'}.")

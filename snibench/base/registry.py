@@ -5,6 +5,7 @@ Built-ins come through snibench's own entry points; nothing here knows one by na
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import sys
 from collections import defaultdict
@@ -14,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from snibench.base.errors import PluginError, UsageError, unknown
+from snibench.base.errors import PluginError, UsageError, first_line, unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Registry:
             PluginError: If two distributions claim it; names both.
         """
         if name not in self._entries:
+            if name.endswith(".py"):
+                raise _class_missing(self.kind, Path(name))
             raise unknown(self.kind, name, self._entries)
         entries = self._entries[name]
         if len(entries) > 1:
@@ -117,6 +120,18 @@ def _load_from_file(kind: str, reference: str) -> Any:
         return getattr(module, attribute)
     except AttributeError:
         raise unknown(f"{kind} in {path}", attribute, [n for n in vars(module) if not n.startswith("_")]) from None
+
+
+def _class_missing(kind: str, path: Path) -> UsageError:
+    """The error for a file where ``file.py:Class`` is meant; names the classes in it."""
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except OSError:
+        return UsageError(f"There is no file '{path}' to load the {kind} from.")
+    except (SyntaxError, ValueError) as error:
+        return UsageError(f"'{path}' is not a Python file: {first_line(error)}.")
+    named = [f"{path}:{node.name}" for node in body if isinstance(node, ast.ClassDef)]
+    return UsageError(f"'{path}' is a file. Name the class: {' or '.join(named) or f'{path}:Class'}")
 
 
 METHODS = Registry("method", "snibench.methods")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from snibench.base.wording import counted, terminal_safe
 from snibench.cli.places import NewFolder
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ def fetch(
     with counting() as progress:
         receipt = fetch_folder(order, folder, progress)
     for note in receipt.notes:
-        click.echo(f"Note: {_plain(note)}")
-    tasks = _count(sum(path.startswith("tasks/") for path in receipt.files), "task")
-    revision = _plain(receipt.revision or "its newest")
-    click.echo(f"{tasks} in {folder}, from {_plain(receipt.source)} at {revision}.")
+        click.echo(f"Note: {terminal_safe(note)}")
+    tasks = counted(sum(path.startswith("tasks/") for path in receipt.files), "task")
+    revision = terminal_safe(receipt.revision or "its newest")
+    click.echo(f"{tasks} in {folder}, from {terminal_safe(receipt.source)} at {revision}.")
     click.echo(f"Next: snibench data check {folder}, or snibench run --data {folder} --model MODEL --method ours")
 
 
@@ -90,10 +91,10 @@ def check(context: click.Context, folder: Path, partial: bool, near: bool, as_js
         _print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            click.echo(_plain(f"{finding.severity}: {finding.file}: {finding.message}"))
+            click.echo(terminal_safe(f"{finding.severity}: {finding.file}: {finding.message}"))
         click.echo(
-            f"{len(task_files(folder))} task files: {_count(errors, 'error')}, "
-            f"{_count(len(findings) - errors, 'warning')}."
+            f"{len(task_files(folder))} task files: {counted(errors, 'error')}, "
+            f"{counted(len(findings) - errors, 'warning')}."
         )
     context.exit(1 if errors else 0)
 
@@ -123,9 +124,9 @@ def info(source: str, as_json: bool) -> None:
         ((row.split, row.side, row.listed, row.here) for row in overview.splits),
     )
     instances = sum(row.instances for row in overview.tasks)
-    click.echo(f"{_count(len(overview.tasks), 'task')}, {_count(instances, 'instance')}.")
+    click.echo(f"{counted(len(overview.tasks), 'task')}, {counted(instances, 'instance')}.")
     for note in overview.notes:
-        click.echo(f"Note: {_plain(note)}")
+        click.echo(f"Note: {terminal_safe(note)}")
 
 
 @data.command()
@@ -147,10 +148,10 @@ def export(suite: str, folder: Path, data: Path | None, split: str | None, tasks
     request = SuiteRequest(suite, data=None if data is None else str(data), split=split, tasks=tasks, partial=partial)
     loaded = made.load(request)
     originals = {} if data is None else task_files(data)
-    export_suite(loaded, folder, originals=originals, licence=getattr(made, "licence", "Unknown"))
+    export_suite(loaded, folder, originals=originals)
     for note in loaded.notes:
-        click.echo(f"Note: {_plain(note)}")
-    click.echo(f"{_count(len(loaded.tasks), 'task')} written to {folder}.")
+        click.echo(f"Note: {terminal_safe(note)}")
+    click.echo(f"{counted(len(loaded.tasks), 'task')} written to {folder}.")
 
 
 @click.command()
@@ -241,12 +242,12 @@ def score(
         ((name, f"{scores[em]:.4f}", f"{scores[rl]:.4f}") for name, em, rl in means if em in scores),
     )
     for note in notes:
-        click.echo(f"Note: {_plain(note)}")
+        click.echo(f"Note: {terminal_safe(note)}")
 
 
 def _byte_pair_tokens(name: str) -> Tokenize:
     """How the cross-lingual track cuts texts, by the tokenizer called ``name``."""
-    from snibench.base.errors import MissingExtra, ModelError
+    from snibench.base.errors import MissingExtra, ModelError, first_line
     from snibench.metrics import byte_pair_tokens
 
     try:
@@ -256,9 +257,8 @@ def _byte_pair_tokens(name: str) -> Tokenize:
     try:
         return byte_pair_tokens(AutoTokenizer.from_pretrained(name))
     except (OSError, ValueError) as error:
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"The tokenizer '{name}' cannot be loaded ({cause}). Name a folder that holds one with --tokenizer."
+            f"The tokenizer '{name}' cannot be loaded ({first_line(error)}). Name its folder: --tokenizer DIR"
         ) from error
 
 
@@ -270,7 +270,7 @@ def _overview(source: str) -> Overview:
     if Path(source).is_dir() or "/" in source:
         return describe_folder(Path(source))
     suite = SUITES.get(source)()
-    return describe_suite(suite.load(SuiteRequest(source)), getattr(suite, "licence", "Unknown"))
+    return describe_suite(suite.load(SuiteRequest(source)))
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -283,18 +283,9 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]])
     for column in columns:
         table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_plain(str(cell))) for cell in row))
+        table.add_row(*(escape(terminal_safe(str(cell))) for cell in row))
     if table.row_count:
         Console().print(table)
-
-
-def _plain(text: str) -> str:
-    """``text`` without characters that could steer a terminal: it comes from files."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _print_json(value: Any) -> None:

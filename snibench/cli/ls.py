@@ -14,6 +14,7 @@ import click
 
 from snibench.base.errors import StoreError, UsageError, unknown
 from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
+from snibench.base.wording import terminal_safe
 from snibench.cli.outline import Outline, Unreadable, outline
 
 if TYPE_CHECKING:
@@ -181,8 +182,7 @@ def _text(text: str, style: str = "") -> Text:
     """``text`` as it is but for control characters: text of data files and plugins must not move the cursor."""
     from rich.text import Text
 
-    kept = (c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "�" for c in text)
-    return Text("".join(kept), style=style)
+    return Text(terminal_safe(text, keep="\n\t"), style=style)
 
 
 def _prose(docstring: str) -> Text:

@@ -79,11 +79,11 @@ def describe_folder(folder: Path) -> Overview:
     return Overview(tasks, splits)
 
 
-def describe_suite(suite: SuiteData, licence: str) -> Overview:
-    """The tasks and sides of ``suite``, whose instances are all under ``licence``."""
+def describe_suite(suite: SuiteData) -> Overview:
+    """The tasks and sides of ``suite``, which does not say under which licence its instances are."""
     sides = {"seen": suite.seen, "unseen": suite.unseen}
     return Overview(
-        tuple(_row(suite.tasks[name], side, licence) for side, names in sides.items() for name in names),
+        tuple(_row(suite.tasks[name], side, "Unknown") for side, names in sides.items() for name in names),
         tuple(SplitRow(suite.name, side, len(names), len(names)) for side, names in sides.items()),
         suite.notes,
     )

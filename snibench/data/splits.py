@@ -15,6 +15,7 @@ from typing import Protocol
 from snibench.base.errors import DataError, UsageError, unknown
 from snibench.base.hashing import derive_seed, digest
 from snibench.base.types import Combo, Instance, SuiteData, SuiteRequest, Task
+from snibench.base.wording import counted
 from snibench.data.leakage import input_key, origins, source_keys
 
 OFFICIAL_SEED = 123
@@ -383,12 +384,12 @@ def _remarks(
     notes = []
     if leaks := [parts.leaks for parts in divided.values() if parts.leaks]:
         notes.append(
-            f"{_count(sum(leaks), 'training instance')} of {_count(len(leaks), 'task')} with the input of an unseen "
+            f"{counted(sum(leaks), 'training instance')} of {counted(len(leaks), 'task')} with the input of an unseen "
             f"task's evaluation instance: {fate}."
         )
     if repeats := [parts.repeats for parts in divided.values() if parts.repeats]:
         notes.append(
-            f"{_count(sum(repeats), 'training instance')} of {_count(len(repeats), 'task')} with an evaluation or "
+            f"{counted(sum(repeats), 'training instance')} of {counted(len(repeats), 'task')} with an evaluation or "
             f"probe input of their own task: {fate}."
         )
     if flags:
@@ -413,10 +414,6 @@ def _remarks(
     if lost:
         notes.append(f"Combos without a task on one side, left out: {', '.join(lost)}.")
     return notes
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _some(tasks: Sequence[str]) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from snibench.base.errors import ModelError
+from snibench.base.errors import ModelError, first_line
 from snibench.base.types import Paths
 
 if TYPE_CHECKING:
     import torch
     from transformers import GenerationConfig
-from snibench.models.find import EMBEDDED, ModelSource, first_line, quiet_transformers
+from snibench.models.find import EMBEDDED, ModelSource, quiet_transformers
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def choose_device(wanted: str) -> str:
     try:
         torch.empty(1, device=wanted)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"Device '{wanted}' cannot be used: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"Device '{wanted}' cannot be used: {first_line(error)}") from error
     return wanted
 
 

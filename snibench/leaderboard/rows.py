@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from snibench.base.codec import to_json
-from snibench.base.errors import StoreError
+from snibench.base.errors import StoreError, first_line
 from snibench.base.types import Manifest
 from snibench.report.export import rows_as_json
 from snibench.store import ANSWER_COLUMNS, Results, write_whole
@@ -61,7 +61,7 @@ def read_rows(path: Path) -> Results:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise RowsError(f"cannot be read as Parquet ({_first_line(error)}).") from error
+        raise RowsError(f"cannot be read as Parquet ({first_line(error)[:200]}).") from error
     lacking = [name for name in COLUMNS if name not in table.column_names]
     if lacking:
         raise RowsError(f"lack the column {', '.join(map(repr, lacking))}.")
@@ -89,7 +89,3 @@ def questions_digest(answers: pd.DataFrame) -> str:
     """SHA-256 over the distinct questions, whoever answered them and with whichever seed."""
     asked = answers[QUESTION].drop_duplicates().astype(str)
     return hashlib.sha256("\n".join(sorted(map("\x1f".join, asked.to_numpy()))).encode("utf-8", "replace")).hexdigest()
-
-
-def _first_line(error: Any) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

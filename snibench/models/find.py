@@ -15,7 +15,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from snibench.base.errors import ModelError
+from snibench.base.errors import ModelError, first_line
 from snibench.base.hashing import digest, file_digest
 from snibench.base.types import ModelInfo, ModelRef
 from snibench.models.headers import read_headers, read_object
@@ -149,16 +149,6 @@ def _converted(gguf: Path) -> Path:
     except OSError:  # another process was first
         shutil.rmtree(partial, ignore_errors=True)
     return folder
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, on one line; a line that ends in a colon goes on with the next."""
-    said = ""
-    for line in filter(None, map(str.strip, str(error).splitlines())):
-        said = f"{said} {line}".strip()
-        if not said.endswith(":"):
-            break
-    return said or type(error).__name__
 
 
 def quiet_transformers() -> None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from snibench.base.wording import terminal_safe
 from snibench.report.values import Column, Table, Unit
 
 if TYPE_CHECKING:
@@ -19,12 +20,8 @@ UNITS: dict[Unit, str] = {"percent": "%", "difference": "points", "points": "poi
 
 
 def printable(text: object, longest: int = LONGEST) -> str:
-    """``text`` on one line, without control characters, cut at ``longest`` characters.
-
-    Escape sequences, bidirectional overrides and lone surrogates become "�": the text may come from anybody.
-    """
-    head = str(text)[: longest + 1]
-    clean = "".join(" " if c.isspace() else c if c.isprintable() else "�" for c in head).strip()
+    """``text`` on one line, without control characters, cut at ``longest`` characters."""
+    clean = terminal_safe(str(text)[: longest + 1]).strip()
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 

@@ -97,7 +97,7 @@ def csv_text(report: Report) -> str:
         ends = {column.field: (column.low, column.high) for column in table.columns}
         inside = own | {end for pair in ends.values() for end in pair}
         for row in rows_as_json(table.frame):
-            names = [_csv_cell(row.get(key)) for key in keys]
+            names = [_csv_cell(row.get(key) if key in own else None) for key in keys]
             for name in (field for field in row if field not in inside):
                 low, high = ends.get(name, ("", ""))
                 values = [_csv_cell(row.get(field)) for field in (name, low, high)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from snibench.base.errors import DataError, unknown
 from snibench.base.hashing import derive_seed
+from snibench.base.wording import counted
 from snibench.stats.arrays import Floats, check_level, rounded
 from snibench.stats.effects import rank_biserial
 from snibench.stats.estimates import Estimate
@@ -280,7 +281,7 @@ def _notes(
     draws: int,
 ) -> tuple[str, ...]:
     tasks, units = len(sources), len(set(sources))
-    unit = f"{_count(units, 'source')} ({_count(tasks, 'task')})" if declared else _count(tasks, "task")
+    unit = f"{counted(units, 'source')} ({counted(tasks, 'task')})" if declared else counted(tasks, "task")
     family, pairs = len(by_method) - 1, len(by_method) * (len(by_method) - 1) // 2
     smallest = smallest_sign_flip_p(units, draws)
     notes = [f"Intervals: t at {level:.0%}, {_seed_kind(by_method)}; unit: {unit}."]
@@ -288,25 +289,25 @@ def _notes(
         patterns = f"all {2**units:,} sign patterns" if units <= EXACT_UNITS else f"B = {draws:,} sign patterns"
         notes += [
             f"p: sign-flip permutation of differences from {baseline} over {unit}, {patterns}; p seed: t test with "
-            f"seed noise; both Holm-adjusted over {_count(family, 'comparison')}; a star needs both.",
+            f"seed noise; both Holm-adjusted over {counted(family, 'comparison')}; a star needs both.",
             f"W/T/L: tasks, tie band {rope:g}; effect: matched-pairs rank-biserial correlation.",
         ]
     if pairs:
         notes.append(
             "Groups: methods that share a letter are not separated by sign flips, Holm-adjusted over "
-            f"{_count(pairs, 'pair')}; this holds for these checkpoints."
+            f"{counted(pairs, 'pair')}; this holds for these checkpoints."
         )
     if baseline is not None and family and smallest * family >= 1.0 - level:
         reach = min(1.0, smallest * family)
         notes.append(f"With {unit} the smallest adjusted p is {reach:.2g}: no difference can be significant.")
     if pairs and smallest * pairs >= 1.0 - level:
-        notes.append(f"With {unit} and {_count(pairs, 'pair')} no two methods can be separated into groups.")
+        notes.append(f"With {unit} and {counted(pairs, 'pair')} no two methods can be separated into groups.")
     if excluded:
         shown = "; ".join(f"{task} ({cell})" for task, cell in list(excluded.items())[:NAMED])
         more = f"; and {len(excluded) - NAMED} more" if len(excluded) > NAMED else ""
         notes.append(
             f"Excluded for all methods, because a score is missing: {len(excluded)} of "
-            f"{_count(tasks + len(excluded), 'task')}: {shown}{more}."
+            f"{counted(tasks + len(excluded), 'task')}: {shown}{more}."
         )
     return tuple(notes)
 
@@ -316,7 +317,3 @@ def _seed_kind(by_method: Mapping[str, Floats]) -> str:
     if len(single) == len(by_method):
         return "tasks only (one seed each, so run-to-run noise is not in it)"
     return f"tasks+seeds; tasks only for {', '.join(single)} (one seed)" if single else "tasks+seeds"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from snibench.base.errors import PluginError, UsageError
+from snibench.base.errors import PluginError, UsageError, unknown
 from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES, Registry
 
 Install = Callable[..., Path]
@@ -26,6 +26,24 @@ def test_a_name_like_no_other_gets_the_list_and_no_suggestion() -> None:
         FORMATS.get("zzzz")
     assert "Did you mean" not in str(caught.value)
     assert "definition" in str(caught.value)
+
+
+def test_case_does_not_keep_a_name_from_being_suggested() -> None:
+    known = ["Sentiment Analysis", "Textual Entailment"]
+    assert "Did you mean 'Sentiment Analysis'?" in str(unknown("category", "sentiment", known))
+    assert "Did you mean 'Textual Entailment'?" in str(unknown("category", "TEXTUAL ENTAILMENT", known))
+
+
+def test_a_file_without_its_class_gets_the_classes_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import x_that_is_not_there\nclass Mine: ...\nclass Other: ...\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"Name the class: \S*mine\.py:Mine or \S*mine\.py:Other"):
+        METHODS.get(str(file))
+    file.write_text("class :", encoding="utf-8")
+    with pytest.raises(UsageError, match="not a Python file"):
+        METHODS.get(str(file))
+    with pytest.raises(UsageError, match=r"no file .nowhere\.py"):
+        METHODS.get("nowhere.py")
 
 
 def test_a_plugin_is_found_by_name_with_its_distribution_and_version(install: Install) -> None:

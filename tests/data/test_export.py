@@ -83,9 +83,9 @@ def test_an_overview_counts_tasks_labels_and_licences(write_task: Write, write_l
 
 
 def test_an_overview_of_a_suite_has_its_sides(suite: SuiteData) -> None:
-    overview = describe_suite(suite, "MIT")
+    overview = describe_suite(suite)
     assert [(row.name, row.side, row.licence) for row in overview.tasks] == [
-        ("a", "seen", "MIT"),
-        ("b", "unseen", "MIT"),
+        ("a", "seen", "Unknown"),
+        ("b", "unseen", "Unknown"),
     ]
-    assert overview.licences() == [("MIT", 2)]
+    assert overview.licences() == [("Unknown", 2)]

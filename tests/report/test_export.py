@@ -57,6 +57,17 @@ def test_csv_is_tidy_with_fractions_and_intervals(report: Report) -> None:
     assert found["low"].iloc[0] == gap["unseen_low"]
 
 
+def test_a_measure_of_one_table_is_no_key_though_another_table_has_a_key_of_its_name(report: Report) -> None:
+    rows = pd.read_csv(io.StringIO(csv_text(report)), dtype=str, keep_default_na=False)
+    summary = rows[rows["table"] == "summary"]
+    assert "formats" in set(summary["measure"])
+    assert set(summary["formats"]) == {""}
+    for table in report.tables:
+        others = {key.field for one in report.tables for key in one.keys} - {key.field for key in table.keys}
+        own = rows[rows["table"] == table.name]
+        assert (own[sorted(others)] == "").all(axis=None), table.name
+
+
 def test_csv_holds_nothing_that_a_spreadsheet_would_run() -> None:
     frame = SMALL.assign(method=["=HYPERLINK(0)", "@b"])
     names = [row["method"] for row in csv.DictReader(io.StringIO(csv_text(report_of(frame))))]

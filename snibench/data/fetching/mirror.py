@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from snibench.base.errors import DataError, MissingExtra
+from snibench.base.errors import DataError, MissingExtra, first_line
 from snibench.data.fetching.order import Order, Progress, Receipt
 
 COLUMNS = ("task_name", "id", "definition", "inputs", "targets")
@@ -89,9 +89,8 @@ def _load(name: str, revision: str) -> Mapping[str, Any]:
         # Rows only: a script that comes with a data set is never run.
         loaded = datasets.load_dataset(name, revision=revision or None)
     except (OSError, ValueError, RuntimeError) as error:
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"The hub does not give the data set '{name}' ({cause}). Check its name and the network."
+            f"The hub does not give the data set '{name}' ({first_line(error)}). Check its name and the network."
         ) from error
     return dict(loaded)
 

@@ -23,7 +23,7 @@ class Combos(Protocol):
     """Accuracy in streams that mix two families of tasks and the cost of a switch, or tuning on mixtures of the two.
 
     Source:
-        PROTOCOLS.md, section B.
+        docs/protocols.md, section ``combos``.
     """
 
     Settings: ClassVar[type] = Settings

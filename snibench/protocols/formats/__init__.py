@@ -23,7 +23,7 @@ class Formats(Protocol):
     """Accuracy per format, and how far the formats lie apart.
 
     Source:
-        PROTOCOLS.md, section A.6.
+        docs/protocols.md, section ``formats``.
     """
 
     Settings: ClassVar[type] = Settings

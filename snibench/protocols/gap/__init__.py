@@ -22,7 +22,7 @@ class Gap(Protocol):
     """Accuracy on held-out instances of seen tasks, on unseen tasks, and the difference.
 
     Source:
-        PROTOCOLS.md, section C.
+        docs/protocols.md, section ``gap``.
     """
 
     Settings: ClassVar[type] = Settings
