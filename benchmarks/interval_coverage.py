@@ -18,18 +18,9 @@ import numpy as np
 
 from snibench.stats.arrays import Floats
 from snibench.stats.correlation import rank_correlation
-from snibench.stats.gaps import gap_difference_interval, gap_interval
-from snibench.stats.intervals import difference_interval, mean_interval, proportion_interval
+from snibench.stats.intervals import difference_interval, gap_interval, mean_interval
 from snibench.stats.paired import sign_flip_p
 from snibench.stats.ranks import agreement, agreement_intervals
-from snibench.stats.resampling import (
-    crossed_bootstrap,
-    excess_sd,
-    iqr,
-    noise_variance,
-    paired_bootstrap,
-    resample_streams,
-)
 
 TASK_SD = 0.20  # of difficulty
 EFFECT = 0.02  # true mean difference between the methods
@@ -70,76 +61,17 @@ def means(rng: np.random.Generator, seeds: int, tasks: int, seed_sd: float) -> d
     }
 
 
-def bootstraps(rng: np.random.Generator, seeds: int, tasks: int, seed_sd: float) -> dict[str, Covered]:
-    """The resampling intervals of the same quantities."""
-    effects = rng.normal(EFFECT, EFFECT_SD, tasks)
-    ours, theirs = (runs_of(true, seeds, seed_sd, rng) for true in (effects, np.zeros(tasks)))
-    return {
-        "difference: paired bootstrap over tasks": covered(
-            paired_bootstrap(ours, theirs, rng=rng, draws=DRAWS), EFFECT
-        ),
-        "difference from a floor: crossed bootstrap": covered(crossed_bootstrap(ours, rng=rng, draws=DRAWS), EFFECT),
-    }
-
-
-def answers(levels: Floats, seeds: int, shift: Floats, rng: np.random.Generator) -> list[Floats]:
-    """Graded answers ``[S, n]`` of each task, right with probability level + shift of the seed."""
-    chances = np.clip(levels[:, None, None] + shift[None, :, None], 0.0, 1.0)
-    return list((rng.random((len(levels), seeds, INSTANCES)) < chances).astype(np.float64))
-
-
 def gaps(rng: np.random.Generator, seeds: int, tasks: int, seed_sd: float) -> dict[str, Covered]:
-    """Gap of one method between T seen and T unseen tasks, and the difference of two methods' gaps."""
+    """Gap of one method between T seen and T unseen tasks, right and wrong answers to 50 instances of each."""
     seen, unseen = rng.beta(4.8, 3.2, tasks), rng.beta(4.0, 4.0, tasks)  # means 0.6 and 0.5, SD 0.16
-    still = np.zeros(seeds)
-
-    def method(gain: float) -> tuple[list[Floats], list[Floats]]:
-        gains = rng.normal(gain, EFFECT_SD, tasks)
-        return (
-            answers(seen, seeds, still, rng),
-            answers(unseen + gains, seeds, rng.normal(0.0, seed_sd, seeds), rng),
-        )
-
-    ours, theirs = method(EFFECT), method(0.0)
-    return {
-        "gap: two-level bootstrap": covered(gap_interval(*theirs, rng=rng, draws=DRAWS), 0.1),
-        "difference of gaps: bootstrap over tasks": covered(
-            gap_difference_interval(ours, theirs, rng=rng, draws=DRAWS), -EFFECT
-        ),
-    }
-
-
-def few_tasks(rng: np.random.Generator, seeds: int, tasks: int, seed_sd: float) -> dict[str, Covered]:
-    """The gap with fewer than eight tasks a side."""
-    seen, unseen = rng.beta(4.8, 3.2, tasks), rng.beta(4.0, 4.0, tasks)
-    sides = answers(seen, seeds, np.zeros(seeds), rng), answers(unseen, seeds, rng.normal(0.0, seed_sd, seeds), rng)
-    return {"gap: Welch t": covered(gap_interval(*sides, rng=rng), 0.1)}
-
-
-def streams(rng: np.random.Generator, _seeds: int, count: int, _seed_sd: float) -> dict[str, Covered]:
-    """Spread over evaluation streams of 40 answers; true SDs beyond noise 10 and 5 points."""
-    levels = [np.clip(rng.normal(0.6, sd, count), 0.0, 1.0) for sd in (0.10, 0.05)]
-    ours, theirs = (rng.binomial(40, level) / 40 for level in levels)
-    noise = [noise_variance(np.repeat(level[:, None], 40, axis=1)) for level in levels]
-    return {
-        "difference of excess SD: streams": covered(
-            resample_streams(excess_sd, (ours, noise[0]), (theirs, noise[1]), rng=rng, draws=DRAWS), 0.05
-        ),
-        "difference of IQR: streams": covered(
-            resample_streams(iqr, (ours,), (theirs,), rng=rng, draws=DRAWS), TRUE_IQR_DIFFERENCE
-        ),
-    }
-
-
-def stream_iqr_difference() -> float:
-    """The IQR that very many streams would have, ours minus theirs."""
-    rng = np.random.default_rng(0)
-    wide, narrow = (rng.binomial(40, np.clip(rng.normal(0.6, sd, 2_000_000), 0, 1)) / 40 for sd in (0.10, 0.05))
-    return float(iqr(wide) - iqr(narrow))
+    shift = rng.normal(0.0, seed_sd, (seeds, 1))
+    sides = [
+        rng.binomial(INSTANCES, np.clip(level, 0.0, 1.0)) / INSTANCES for level in (seen + 0 * shift, unseen + shift)
+    ]
+    return {"gap: t, tasks+seeds": covered(gap_interval(*sides), 0.1)}
 
 
 TRUE_SCORES = np.array([0.40, 0.43, 0.46, 0.49]) + np.random.default_rng(1).normal(0.0, 0.03, (10, 4))  # [F, M]
-TRUE_IQR_DIFFERENCE = stream_iqr_difference()
 
 
 def agreements(rng: np.random.Generator, _seeds: int, tasks: int, _seed_sd: float) -> dict[str, Covered]:
@@ -149,14 +81,6 @@ def agreements(rng: np.random.Generator, _seeds: int, tasks: int, _seed_sd: floa
     truth = agreement(TRUE_SCORES)
     return {
         f"agreement of formats: {name}": covered(interval, getattr(truth, name)) for name, interval in intervals.items()
-    }
-
-
-def proportions(rng: np.random.Generator, _seeds: int, n: int, _seed_sd: float) -> dict[str, Covered]:
-    """Accuracy on one task with n instances."""
-    return {
-        f"accuracy on one task, p = {p}: Wilson": covered(proportion_interval(int(rng.binomial(n, p)), n), p)
-        for p in (0.7, 0.95)
     }
 
 
@@ -238,16 +162,13 @@ def main() -> None:
         crossed_table(
             [
                 (means, runs),
-                (bootstraps, fewer),
-                (gaps, fewer),
+                (gaps, runs),
             ]
         ),
         plain_table(
             [
-                (few_tasks, runs, (3, 5, 7), "tasks a side"),
-                (streams, fewer, (20, 100), "streams"),
+                (gaps, runs, (3, 5, 7), "tasks a side"),
                 (agreements, fewer // 2, (20, 119), "tasks"),
-                (proportions, runs, (20, 100), "instances"),
                 (correlations, fewer, (20, 119), "tasks"),
                 (over_seeds, runs, (3, 5), "seeds"),
             ]
@@ -255,7 +176,7 @@ def main() -> None:
         false_stars(runs),
     ):
         print(*table, sep="\n", end="\n\n")
-    print(f"{runs} experiments per cell of t and Wilson intervals, {fewer} of the others ({fewer // 2} for agreement).")
+    print(f"{runs} experiments per cell of t intervals, {fewer} of the others ({fewer // 2} for agreement).")
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ from training import chosen_tasks
 
 from snibench.base.registry import METHODS, RULES
 from snibench.base.types import Mixture, Recipe
-from snibench.contracts import Rule
-from snibench.engine.backbone import load_backbone
+from snibench.contracts import Needs, Rule
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.gradients import TaskGradients, gram_matrix
+from snibench.engine.loading import load_backbone
 from snibench.engine.sampling import plan_steps
 from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.formats.tk import TkDefPos2
@@ -65,7 +65,7 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
     method = kind(kind.Settings())
     torch.manual_seed(0)
     cards = {task.name: task.card for task in tasks}
-    model = method.attach(backbone.model, list(cards.values()), InstructionEncoder(backbone, 512))
+    model = method.attach(backbone.model, list(cards.values()), InstructionEncoder(backbone, 512), 0)
     recipe = Recipe(steps=1, tasks_per_step=8, instances_per_task=4, learning_rate=1e-4)
     data = TrainingSet(cards, {task.name: task.instances[:64] for task in tasks}, TkDefPos2(), Mixture(tuple(cards)))
     trainer = Trainer(backbone, model, method, method.rule(), data, recipe, 0)
@@ -97,7 +97,7 @@ def step(trainer: Trainer, rule: Rule, groups) -> None:  # type: ignore[no-untyp
     trainer.updater.rule = rule
     trainer.updater.backward(groups)
     torch.nn.utils.clip_grad_norm_(trainer.named.values(), 1.0)
-    if "losses_after" in rule.needs:
+    if Needs.LOSSES_AFTER in rule.needs:
         with torch.no_grad():
             rule.observe([task for task, _ in groups], trainer.task_losses.of(groups))
 

@@ -32,7 +32,8 @@ from torch import nn
 from snibench.base.types import Mixture, Recipe, Task
 from snibench.data.natural_instructions import load_task, task_files
 from snibench.data.sni import read_list
-from snibench.engine.backbone import Backbone, choose_device, choose_precision, load_backbone
+from snibench.engine.backbone import Backbone, choose_device, choose_precision
+from snibench.engine.loading import load_backbone
 from snibench.engine.sampling import Schedule, plan_steps
 from snibench.engine.tokens import Encoded, common_prefix
 from snibench.engine.tuning import Trainer, TrainingSet
@@ -94,7 +95,7 @@ class Ours:
         method = Lora(Lora.Settings())
         torch.manual_seed(0)
         cards = {name: task.card for name, task in tasks.items()}
-        model = method.attach(backbone.model, list(cards.values()), lambda texts: torch.empty(0))
+        model = method.attach(backbone.model, list(cards.values()), lambda texts: torch.empty(0), 0)
         data = TrainingSet(
             cards,
             {name: task.instances for name, task in tasks.items()},

@@ -23,6 +23,7 @@ LIGHT = [
     "snibench.plan",
     "snibench.protocols",
     "snibench.report",
+    "snibench.samplers",
     "snibench.stats",
     "snibench.store",
     "snibench.testing",

@@ -40,6 +40,9 @@ from snibench.base.registry import (
     RULES as RULES,
 )
 from snibench.base.registry import (
+    SAMPLERS as SAMPLERS,
+)
+from snibench.base.registry import (
     SUITES as SUITES,
 )
 from snibench.base.types import (
@@ -97,6 +100,9 @@ from snibench.base.types import (
     Turn as Turn,
 )
 from snibench.contracts import (
+    Draw as Draw,
+)
+from snibench.contracts import (
     Encode as Encode,
 )
 from snibench.contracts import (
@@ -109,7 +115,16 @@ from snibench.contracts import (
     FormatFlags as FormatFlags,
 )
 from snibench.contracts import (
+    Group as Group,
+)
+from snibench.contracts import (
+    Losses as Losses,
+)
+from snibench.contracts import (
     Method as Method,
+)
+from snibench.contracts import (
+    Needs as Needs,
 )
 from snibench.contracts import (
     NoSettings as NoSettings,
@@ -119,6 +134,9 @@ from snibench.contracts import (
 )
 from snibench.contracts import (
     Rule as Rule,
+)
+from snibench.contracts import (
+    Sampler as Sampler,
 )
 from snibench.contracts import (
     Suite as Suite,
@@ -157,9 +175,6 @@ from snibench.engine.backbone import (
     base_of as base_of,
 )
 from snibench.engine.backbone import (
-    load_backbone as load_backbone,
-)
-from snibench.engine.backbone import (
     virtual_tokens as virtual_tokens,
 )
 from snibench.engine.embeddings import (
@@ -167,6 +182,12 @@ from snibench.engine.embeddings import (
 )
 from snibench.engine.gradients import (
     TaskGradients as TaskGradients,
+)
+from snibench.engine.loading import (
+    load_backbone as load_backbone,
+)
+from snibench.engine.losses import (
+    target_log_likelihoods as target_log_likelihoods,
 )
 from snibench.engine.losses import (
     target_logits as target_logits,
@@ -228,6 +249,9 @@ from snibench.models.find import (
 from snibench.models.find import (
     find_model as find_model,
 )
+from snibench.plan.learning_rates import (
+    usual_rate as usual_rate,
+)
 from snibench.rules import (
     GramRule as GramRule,
 )
@@ -236,6 +260,15 @@ from snibench.rules import (
 )
 from snibench.rules.mean import (
     Mean as Mean,
+)
+from snibench.samplers.deck import (
+    Deck as Deck,
+)
+from snibench.samplers.systematic import (
+    capped as capped,
+)
+from snibench.samplers.systematic import (
+    systematic as systematic,
 )
 from snibench.store import (
     write_whole as write_whole,

@@ -136,6 +136,7 @@ def _class_missing(kind: str, path: Path) -> UsageError:
 
 METHODS = Registry("method", "snibench.methods")
 RULES = Registry("rule", "snibench.rules")
+SAMPLERS = Registry("sampler", "snibench.samplers")
 FORMATS = Registry("format", "snibench.formats")
 PROTOCOLS = Registry("protocol", "snibench.protocols")
 SUITES = Registry("suite", "snibench.suites")

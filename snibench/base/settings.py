@@ -33,7 +33,7 @@ def make_settings(kind: type, owner: str, given: Mapping[str, Any]) -> Any:
     Raises:
         UsageError: If a key is not a field (suggests the closest), or a value is not of the field's type.
     """
-    return kind(**_values(kind, owner, given))
+    return validated(kind(**_values(kind, owner, given)))
 
 
 def with_texts(settings: Any, owner: str, given: Mapping[str, Any]) -> Any:
@@ -42,7 +42,7 @@ def with_texts(settings: Any, owner: str, given: Mapping[str, Any]) -> Any:
     Raises:
         UsageError: If a key is not a field (suggests the closest), or a value is not of the field's type.
     """
-    return dataclasses.replace(settings, **_values(type(settings), owner, given))
+    return validated(dataclasses.replace(settings, **_values(type(settings), owner, given)))
 
 
 def _values(settings_type: type, owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,6 +64,17 @@ def _checked(value: Any, kind: Any, name: str) -> Any:
     except msgspec.ValidationError as error:
         fault = str(error).replace("`", "")
         raise UsageError(f"{name} cannot be {value!r}: {fault[:1].lower()}{fault[1:]}.") from error
+
+
+def validated(settings: Any) -> Any:
+    """``settings`` after their own ``validate()``, if they have one.
+
+    Raises:
+        UsageError: If they cannot be used.
+    """
+    if callable(check := getattr(settings, "validate", None)):
+        check()
+    return settings
 
 
 def _read(text: str, kind: Any, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -27,6 +27,43 @@ class _Pace:
 
 
 @dataclass
+class Turn:
+    """A fit under way: how fast it goes, and what is left of it."""
+
+    forecast: Forecast
+    left: dict[str, int]
+    last: float
+    own: dict[str, _Pace] = field(default_factory=lambda: {"steps": _Pace(), "prompts": _Pace()})
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def stage(self) -> None:
+        """Another stage of the fit begins; what was not counted until now was neither steps nor answers."""
+        now = self.forecast.clock()
+        self.forecast.other += now - self.last
+        self.last = now
+
+    def count(self, kind: str, done: int, total: int) -> None:
+        """``done`` of ``total`` units of ``kind`` ("steps" or "prompts") are done.
+
+        Steps are told one by one, so the first report of a fit that goes on after a stop stands for one step alone.
+        """
+        now = self.forecast.clock()
+        units = done - self.seen.get(kind, done - 1 if kind == "steps" else 0)
+        for pace in (self.own[kind], self.forecast.mean[kind]):
+            pace.seconds += now - self.last
+            pace.units += units
+        self.seen[kind], self.left[kind], self.last = done, total - done, now
+
+    def end(self) -> None:
+        """The fit is over, however it ended."""
+        self.left = dict.fromkeys(self.left, 0)
+
+    def seconds_left(self) -> float | None:
+        """Seconds that the fit still needs."""
+        return self.forecast.needed(self.left, self.own)
+
+
+@dataclass
 class Forecast:
     """Seconds left for a fit and for the run; None while nothing is known to guess from.
 
@@ -36,62 +73,43 @@ class Forecast:
 
     work: Sequence[Work]
     clock: Callable[[], float]
-    _mean: dict[str, _Pace] = field(default_factory=lambda: {"steps": _Pace(), "prompts": _Pace()})
-    _own: dict[str, _Pace] = field(default_factory=dict)
-    _left: dict[str, int] = field(default_factory=dict)
-    _seen: dict[str, int] = field(default_factory=dict)
-    _other: float = 0.0  # seconds that were neither
+    jobs: int = 1  # fits that are under way at a time
+    mean: dict[str, _Pace] = field(default_factory=lambda: {"steps": _Pace(), "prompts": _Pace()})
+    other: float = 0.0  # seconds that were neither
+    _turns: dict[int, Turn] = field(default_factory=dict)
     _begun: int = 0  # fits with anything to do
-    _index: int = -1
-    _last: float = 0.0
 
-    def begin(self, index: int) -> None:
-        """Fit number ``index`` has its turn; those before it are over."""
-        self._index, self._last = index, self.clock()
-        self._own, self._seen = {"steps": _Pace(), "prompts": _Pace()}, {}
-        self._left = {"steps": self.work[index].steps, "prompts": self.work[index].prompts}
-        self._begun += any(self._left.values())
+    def begin(self, index: int) -> Turn:
+        """Fit number ``index`` has its turn."""
+        left = _units(self.work[index])
+        self._begun += any(left.values())
+        self._turns[index] = Turn(self, left, self.clock())
+        return self._turns[index]
 
-    def stage(self) -> None:
-        """Another stage of the fit begins; what was not counted until now was neither steps nor answers."""
-        now = self.clock()
-        self._other += now - self._last
-        self._last = now
-
-    def count(self, kind: str, done: int, total: int) -> None:
-        """``done`` of ``total`` units of ``kind`` ("steps" or "prompts") are done.
-
-        Steps are told one by one, so the first report of a fit that goes on after a stop stands for one step alone.
-        """
-        now = self.clock()
-        units = done - self._seen.get(kind, done - 1 if kind == "steps" else 0)
-        for pace in (self._own[kind], self._mean[kind]):
-            pace.seconds += now - self._last
-            pace.units += units
-        self._seen[kind], self._left[kind], self._last = done, total - done, now
-
-    def fit_left(self) -> float | None:
-        """Seconds that the fit under way still needs."""
-        return self._needed(self._left, self._own)
-
-    def run_left(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """Seconds that all fits still need."""
-        parts = [self.fit_left()]
-        for work in self.work[self._index + 1 :]:
-            left = {"steps": work.steps, "prompts": work.prompts}
-            needed = self._needed(left, {})
-            parts.append(needed if needed is None or not any(left.values()) else needed + self._other / self._begun)
+        parts = [turn.seconds_left() for turn in self._turns.values()]
+        for index, work in enumerate(self.work):
+            if index not in self._turns:
+                left = _units(work)
+                needed = self.needed(left, {})
+                parts.append(needed if needed is None or not any(left.values()) else needed + self.other / self._begun)
         known = [part for part in parts if part is not None]
-        return sum(known) if len(known) == len(parts) else None
+        return max([sum(known) / self.jobs, *known]) if len(known) == len(parts) else None
 
-    def _needed(self, left: dict[str, int], own: dict[str, _Pace]) -> float | None:
+    def needed(self, left: Mapping[str, int], own: Mapping[str, _Pace]) -> float | None:
+        """Seconds for what is left, at the fit's own pace where it has one."""
         total = 0.0
         for kind, units in left.items():
-            each = (own[kind].each if kind in own else None) or self._mean[kind].each
+            each = (own[kind].each if kind in own else None) or self.mean[kind].each
             if units and each is None:
                 return None
             total += units * (each or 0.0)
         return total
+
+
+def _units(work: Work) -> dict[str, int]:
+    return {"steps": work.steps, "prompts": work.prompts}
 
 
 def duration(seconds: float) -> str:

@@ -52,9 +52,14 @@ def _work(fit: FitPlan, store: Store) -> Work:
 
 
 @contextmanager
-def watching(console: Console, work: Sequence[Work], clock: Callable[[], float] = time.monotonic) -> Iterator[Watch]:
-    """Inside, gives every fit a watcher that shows it on ``console``; ``work``: of each fit, in their order."""
-    forecast = Forecast(work, clock)
+def watching(
+    console: Console, work: Sequence[Work], clock: Callable[[], float] = time.monotonic, jobs: int = 1
+) -> Iterator[Watch]:
+    """Inside, gives every fit a watcher that shows it on ``console``; ``work``: of each fit, in their order.
+
+    ``jobs``: fits that are under way at a time.
+    """
+    forecast = Forecast(work, clock, jobs)
     if console.is_terminal and not console.is_dumb_terminal:
         with _bars(console) as progress:
             lines = _Lines(progress, progress.add_task("all fits", total=len(work), detail=""))
@@ -75,28 +80,31 @@ class _Speech:
         self._forecast = forecast
         self._clock = forecast.clock
         self._began = forecast.clock()
-        forecast.begin(index)
+        self._turn = forecast.begin(index)
 
     def stage(self) -> None:
-        self._forecast.stage()
+        self._turn.stage()
         self._began = self._clock()
 
     def step(self, state: Tuning, steps: int) -> str:
-        self._forecast.count("steps", state.step, steps)
+        self._turn.count("steps", state.step, steps)
         speed = state.tokens / max(state.seconds, 1e-9)
         return f"step {state.step}/{steps}, loss {state.trace[-1]['loss']:.3f}, {speed:,.0f} tokens/s{self._fit_left()}"
 
     def answers(self, done: int, total: int) -> str:
-        self._forecast.count("prompts", done, total)
+        self._turn.count("prompts", done, total)
         speed = done / max(self._clock() - self._began, 1e-9)
         return f"answered {done}/{total} prompts, {speed:,.1f} a second{self._fit_left()}"
 
+    def end(self) -> None:
+        self._turn.end()
+
     def run_left(self) -> str:
-        left = self._forecast.run_left()
+        left = self._forecast.seconds_left()
         return "" if left is None else f"{duration(left)} left"
 
     def _fit_left(self) -> str:
-        left = self._forecast.fit_left()
+        left = self._turn.seconds_left()
         return "" if left is None else f", {duration(left)} left"
 
 
@@ -105,10 +113,15 @@ class _Speech:
 
 @dataclass(frozen=True)
 class _Lines:
-    """The line of the run, and below it the one of the fit under way."""
+    """The line of the run, and below it one for each fit under way."""
 
     progress: Progress
     run: TaskID
+
+    @property
+    def ended(self) -> int:
+        """Fits that are over."""
+        return next(int(task.completed) for task in self.progress.tasks if task.id == self.run)
 
 
 def _bars(console: Console) -> Progress:
@@ -125,14 +138,11 @@ def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan
 
     progress, speech = lines.progress, _Speech(forecast, index)
     title = escape(_title(index, fits, fit))
-    for task in progress.task_ids:
-        if task != lines.run:
-            progress.remove_task(task)
     task = progress.add_task(title, total=None, detail="")
 
     def run_line() -> None:
-        progress.update(lines.run, completed=index, detail=", ".join(filter(None, [f"{index}/{fits} fits done",
-                                                                                   speech.run_left()])))  # fmt: skip
+        said = [f"{lines.ended}/{fits} fits done", speech.run_left()]
+        progress.update(lines.run, detail=", ".join(filter(None, said)))
 
     def on_stage(stage: str) -> None:
         speech.stage()
@@ -147,8 +157,16 @@ def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan
         progress.update(task, total=total, completed=done, detail=speech.answers(done, total))
         run_line()
 
+    def on_end(cause: str) -> None:
+        speech.end()
+        if cause:
+            progress.console.print(f"{title}: {escape(cause)}", highlight=False)
+        progress.remove_task(task)
+        progress.advance(lines.run)
+        run_line()
+
     run_line()
-    return Watcher(on_stage, on_step, on_answers)
+    return Watcher(on_stage, on_step, on_answers, on_end)
 
 
 # ---------------------------------------------------------------------------------- plain lines
@@ -177,7 +195,12 @@ def _plain(console: Console, forecast: Forecast, index: int, fits: int, fit: Fit
     def on_answers(done: int, total: int) -> None:
         say(speech.answers(done, total), now=done == total)
 
-    return Watcher(on_stage, on_step, on_answers)
+    def on_end(cause: str) -> None:
+        speech.end()
+        if cause:
+            say(cause, now=True)
+
+    return Watcher(on_stage, on_step, on_answers, on_end)
 
 
 # ------------------------------------------------------------------------- anything else that counts

@@ -229,6 +229,20 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     help="quick (default with mini) or paper (default with sni).",
 )
 @click.option(
+    "--executor",
+    type=click.Choice(["auto", "inline", "processes"]),
+    default="auto",
+    show_default=True,
+    help="inline: fits one after the other; processes: side by side, a thread each; auto: the faster (profile quick).",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Fits side by side (default: the processor's cores); their number changes no result.",
+)
+@click.option(
     "--overwrite",
     type=click.Choice(["never", "failed", "always"]),
     default="never",
@@ -309,7 +323,7 @@ def _watcher(request: RunRequest, store: Store) -> RunWatcher:
         planned=lambda made: _show_plan(made, request),
         searching=lambda made: watching(console, search_work(made.fits, request.trials, request.trial_steps)),
         searched=searched,
-        fitting=lambda made: watching(console, work_left(made.fits, store)),
+        fitting=lambda made, jobs: watching(console, work_left(made.fits, store), jobs=jobs),
     )
 
 

@@ -306,8 +306,8 @@ def keep_products_in_input_dtype(model: nn.Module) -> None:
                     products[name] = mixed
 
 
-def draw_down_projections(model: nn.Module) -> None:
-    """Draw every adapter's ``A`` anew from the run's seed and the layer's name, Kaiming uniform with a = sqrt 5.
+def draw_down_projections(model: nn.Module, seed: int) -> None:
+    """Draw every adapter's ``A`` anew from ``seed`` and the layer's name, Kaiming uniform with a = sqrt 5.
 
     So all methods with an ``A`` of one shape start from the same values, whatever else they draw.
     """
@@ -318,7 +318,7 @@ def draw_down_projections(model: nn.Module) -> None:
             weight, name = module.weight, name.removesuffix(".lora_A.default")
         else:
             continue
-        generator = torch.Generator().manual_seed(derive_seed("A", torch.initial_seed(), name))
+        generator = torch.Generator().manual_seed(derive_seed("A", seed, name))
         fresh = torch.empty(weight.shape)
         nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator)
         with torch.no_grad():

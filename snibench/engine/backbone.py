@@ -78,30 +78,24 @@ def choose_precision(wanted: str, device: str, model: str = "") -> str:
     return "float32"
 
 
-def load_backbone(
+def read_backbone(
     source: ModelSource,
+    paths: Paths,
     *,
     device: str = "cpu",
     precision: str = "float32",
     trust_remote_code: bool = False,
-    paths: Paths | None = None,
 ) -> Backbone:
-    """The base model in memory, in evaluation mode, every parameter frozen.
-
-    ``paths``: how it is to be read; None = as ``check.check_model`` decides.
+    """The base model in memory, in evaluation mode, every parameter frozen, to be read by ``paths``.
 
     Raises:
-        ModelError: If transformers cannot build it, tensors are missing, or it is no model that continues text.
+        ModelError: If transformers cannot build it, or tensors are missing.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     from snibench.engine.attention import install
 
-    if paths is None:
-        from snibench.engine.check import check_model
-
-        paths = check_model(source, device=device, trust_remote_code=trust_remote_code).paths
     quiet_transformers()
     options = {"trust_remote_code": trust_remote_code}
     try:

@@ -26,7 +26,7 @@ from snibench.base.hashing import digest
 from snibench.base.types import Checked, FitSpec, Paths, Prompt, Segment, TaskCard
 from snibench.contracts import Method
 from snibench.engine.attention import install
-from snibench.engine.backbone import Backbone, base_of, load_backbone
+from snibench.engine.backbone import Backbone, base_of, read_backbone
 from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.decoding.stock import StockDecoder
 from snibench.engine.losses import target_logits, target_nll
@@ -85,10 +85,10 @@ def _checked(source: ModelSource, device: str, trust_remote_code: bool) -> Check
     notes: list[str] = []
     exact = Paths("eager", "single", "generate")
     try:
-        own = load_backbone(source, paths=exact, **options)
+        own = read_backbone(source, exact, **options)
     except ModelError:  # a few models have no eager attention
         exact = replace(exact, attention="sdpa")
-        own = load_backbone(source, paths=exact, **options)
+        own = read_backbone(source, exact, **options)
     name = type(own.model).__name__
     if own.unexpected:
         notes.append(f"{name} has no place for {_listed(own.unexpected)} of the model's files: left out.")
@@ -112,7 +112,7 @@ def _fastest(
     differs = ""
     for attention in tried:
         try:
-            backbone = load_backbone(source, paths=Paths(attention, "single", "batched"), **options)  # type: ignore[arg-type]
+            backbone = read_backbone(source, Paths(attention, "single", "batched"), **options)  # type: ignore[arg-type]
         except ModelError as error:
             differs = str(error)
             continue

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from snibench.contracts import Rule
 from snibench.engine.progress import Tuning
+from snibench.engine.sampling import Draws
 from snibench.store import write_whole
 
 
@@ -26,6 +27,7 @@ def save_checkpoint(
     named: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     rule: Rule,
+    draws: Draws,
     progress: Tuning,
 ) -> None:
     """Write all that the rest of the run depends on, in one step."""
@@ -35,6 +37,7 @@ def save_checkpoint(
         "optimizer": json.dumps(options),
         "progress": json.dumps(asdict(progress)),
         "rule": json.dumps(rule.state()),
+        "draws": json.dumps(draws.state()),
     }
     whole = {key: value.contiguous() for key, value in tensors.items()}
     write_whole(path, lambda temporary: save_file(whole, temporary, metadata))
@@ -45,10 +48,11 @@ def load_checkpoint(
     named: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     rule: Rule,
+    draws: Draws,
     progress: Tuning,
     device: torch.device,
 ) -> None:
-    """Set parameters, optimizer, rule and progress to what ``save_checkpoint`` wrote."""
+    """Set parameters, optimizer, rule, draws and progress to what ``save_checkpoint`` wrote."""
     with safe_open(path, framework="pt", device=str(device)) as file:
         metadata = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
@@ -57,6 +61,7 @@ def load_checkpoint(
             parameter.copy_(tensors[f"parameter.{name}"])
     optimizer.load_state_dict(_nested(json.loads(metadata["optimizer"]), tensors))
     rule.restore(json.loads(metadata["rule"]))
+    draws.restore(json.loads(metadata["draws"]))
     for name, value in json.loads(metadata["progress"]).items():
         setattr(progress, name, value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from snibench.engine.attention import packed
@@ -50,3 +51,20 @@ def target_nll(logits: Tensor, batch: Batch) -> Tensor:
     """``[K]``: per task, the mean over its instances of their mean target negative log-likelihood."""
     each = nn.functional.cross_entropy(logits, batch.target_ids, reduction="none") * batch.target_weight
     return each.new_zeros(len(batch.tasks)).index_add(0, batch.target_task, each)
+
+
+def target_log_likelihoods(logits: Tensor, batch: Batch, *, per_token: bool = False) -> Tensor:
+    """``[K * m, C]``: the log-likelihood of every instance's C targets, summed over their tokens.
+
+    ``per_token``: the mean over them. Rows are task-major, as ``batch.target_instance`` counts them. 0
+    where an instance has fewer than C targets.
+    """
+    each = nn.functional.cross_entropy(logits, batch.target_ids, reduction="none")  # [N]
+    instances = sum(len(own) for _, own in batch.groups)
+    choices = max(1 + len(one.others) for _, own in batch.groups for one in own)
+    place = batch.target_instance * choices + batch.target_choice
+    total = each.new_zeros(instances * choices).index_add(0, place, -each)
+    if per_token:
+        count = each.new_zeros(instances * choices).index_add(0, place, torch.ones_like(each))
+        total = total / count.clamp(min=1)
+    return total.view(instances, choices)

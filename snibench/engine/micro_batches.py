@@ -6,26 +6,25 @@ gets a loss or a gradient for each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import replace
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
 
-from snibench.contracts import Method
+from snibench.base.errors import PluginError
+from snibench.contracts import Losses, Method
 from snibench.engine.backbone import Backbone
 from snibench.engine.gradients import CannotTellApart, Collected, GradientCollector
-from snibench.engine.packing import Batch, make_batch, micro_batches
+from snibench.engine.packing import Batch, Groups, make_batch, micro_batches
 from snibench.engine.progress import Tuning
-from snibench.engine.tokens import Encoded
 
 # Padded tokens of one forward pass: enough to keep the processor busy, few enough to keep activations small. Not a
 # share of the memory that happens to be free, so that a run gives the same bits again.
 _TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 32768, "mps": 8192}
 _SHORT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
-
-Groups = Sequence[tuple[str, Sequence[Encoded]]]  # tasks, each with its m instances; m is the same for all
 
 
 class TaskLosses:
@@ -55,6 +54,7 @@ class TaskLosses:
         self.tokens_at_once = tokens_at_once or _TOKENS_AT_ONCE.get(backbone.device.type, 4096)
         self.rows: int | None = None
         self.cuts = 1
+        self.pseudo: bool | None = None  # whether the method has gradients of its own; None: not asked yet
 
     # ------------------------------------------------------------------------ micro-batches
 
@@ -90,55 +90,145 @@ class TaskLosses:
         cuts = len(parts) // len(groups)
         losses = torch.zeros(len(parts), dtype=torch.float64)
         for piece, batch in self.batches(parts):
-            losses[piece] = self._losses(cuts, batch).double().cpu()
+            losses[piece] = self.losses_of(batch, cuts).tasks.double().cpu()
         return losses.view(len(groups), cuts).sum(1)
 
     def add_gradients(self, groups: Groups, weights: Tensor) -> Tensor:
-        """``[K]`` float64 losses; the gradient of their sum by ``weights [K]`` is added to the parameters' ``grad``."""
+        """``[K]`` float64 losses; the gradient of their sum by ``weights [K]`` is added to the parameters' ``grad``.
+
+        So is that of the auxiliary loss, once.
+        """
         parts = self.parts(groups)
         share = weights.repeat_interleave(self.cuts)
         losses = torch.zeros(len(parts), dtype=torch.float64)
         for piece, batch in self.batches(parts):
-            each = self._losses(self.cuts, batch)
-            (each * share[piece].to(each)).sum().backward()
-            losses[piece] = each.detach().double().cpu()
+            found = self.losses_of(batch, self.cuts)
+            total = (found.tasks * share[piece].to(found.tasks)).sum()
+            if found.auxiliary is not None:
+                total = total + found.auxiliary * (len(piece) / len(parts))
+            total.backward()
+            losses[piece] = found.tasks.detach().double().cpu()
         return losses.view(len(groups), self.cuts).sum(1)
 
     def task_gradients(
         self,
         groups: Groups,
         *,
-        references: bool = True,
+        anchors: bool = False,
+        auxiliary: bool = False,
         collector: GradientCollector | None = None,
         cuts: int = 1,
     ) -> tuple[Collected, Tensor]:
-        """``[K + R, P]`` gradients of the shared parameters, tasks first, and the ``[K]`` float64 losses.
+        """``[K + E, P]`` gradients of the shared parameters, tasks first, and the ``[K]`` float64 losses.
 
-        Task parameters keep the sum of their own gradients in ``grad``. ``references``: whether the method's
-        reference losses are asked for. ``collector``: of a part of the parameters, in place of all. ``cuts``: a group
-        is one of so many equal parts of a task, and its loss and gradient are its share of the task's.
+        Task parameters keep the sum of their own gradients in ``grad``. ``anchors``, ``auxiliary``: whether the
+        method's losses beside the tasks' have rows, too. ``collector``: of a part of the parameters, in place of all.
+        ``cuts``: a group is one of so many equal parts of a task, its loss and gradient its share of the task's.
         """
         collector = collector or self.collector
-        each = partial(self._losses, cuts)
-        further = partial(self.method.references, self.model) if references else None
+        each = partial(self.losses_of, cuts=cuts)
         if collector.way is None:
             first = next(self._pieces(groups))[:2]
-            collector.settle(self.batch([groups[index] for index in first]), each, further)
+            extras = anchors or auxiliary
+            collector.settle(self.batch([groups[index] for index in first]), each, extras=extras)
         collected = collector.start(len(groups))
         losses = torch.zeros(len(groups), dtype=torch.float64)
         try:
             for piece, batch in self.batches(groups, by_task=collector.by_task):
-                found = collector.collect(collected, piece, batch, each, further, len(piece) / len(groups))
+                share = len(piece) / len(groups)
+                found = collector.collect(
+                    collected, piece, batch, each, anchors=anchors, auxiliary=auxiliary, share=share
+                )
                 losses[piece] = found.double().cpu()
         except CannotTellApart:  # these tasks, unlike the first ones
             self.clear()
             collector.way = "loop"
-            return self.task_gradients(groups, references=references, collector=collector, cuts=cuts)
+            return self.task_gradients(groups, anchors=anchors, auxiliary=auxiliary, collector=collector, cuts=cuts)
         return collected, losses
 
-    def _losses(self, cuts: int, batch: Batch) -> Tensor:
-        each = self.method.losses(self.model, batch)
-        return each / cuts if cuts > 1 else each
+    def pseudo_gradients(self, groups: Groups) -> tuple[Collected, Tensor]:
+        """``[K, P]`` rows that the method gives in place of gradients, and the ``[K]`` float64 losses before them.
+
+        Raises:
+            PluginError: If a name is no trainable parameter's, or a shape is not that of one row for each task.
+        """
+        collector = self._given
+        collected = collector.start(len(groups))
+        losses = torch.zeros(len(groups), dtype=torch.float64)
+        for piece, batch in self.batches(groups):
+            with torch.no_grad():
+                losses[piece] = self.losses_of(batch).tasks.double().cpu()
+            given = self.method.gradients(self.model, batch)
+            if given is None:
+                raise PluginError(f"{self._name}.gradients must return a mapping for every batch, or None for all.")
+            self._check_rows(given, len(batch.tasks))
+            self.clear_shared()
+            collector.put(collected, piece, given)
+            for name, rows in given.items():
+                if name not in collector.named:  # a task's own: the sum, as autograd would leave it
+                    parameter = self.named[name]
+                    before = 0 if parameter.grad is None else parameter.grad
+                    parameter.grad = rows.sum(0).to(parameter) + before
+        return collected, losses
+
+    @cached_property
+    def _given(self) -> GradientCollector:
+        return GradientCollector(self.model, self.collector.named, way="given")
+
+    def gives_gradients(self, groups: Groups) -> bool:
+        """Whether the method has pseudo-gradients, by a look at two of ``groups``; asked once."""
+        if self.pseudo is None:
+            first = next(self._pieces(groups))[:2]
+            with torch.random.fork_rng():
+                given = self.method.gradients(self.model, self.batch([groups[index] for index in first]))
+            self.clear()
+            self.pseudo = given is not None
+        return self.pseudo
+
+    def losses_of(self, batch: Batch, cuts: int = 1) -> Losses:
+        """The method's losses of ``batch``, where a task is one of ``cuts`` parts.
+
+        Raises:
+            PluginError: If they are not one loss for each task.
+        """
+        found = self.method.losses(self.model, batch)
+        losses = found if isinstance(found, Losses) else Losses(found)
+        shape = tuple(getattr(losses.tasks, "shape", ())) if isinstance(losses.tasks, Tensor) else None
+        if shape != (len(batch.tasks),):
+            got = f"a {type(found).__name__}" if shape is None else f"shape {shape}"
+            raise PluginError(
+                f"{self._name}.losses must return one loss for each task of the batch, shape ({len(batch.tasks)},), "
+                f"but returned {got}."
+            )
+        if losses.auxiliary is not None and losses.auxiliary.dim() != 0:
+            raise PluginError(
+                f"{self._name}.losses must give a scalar as auxiliary loss, but gave shape "
+                f"{tuple(losses.auxiliary.shape)}."
+            )
+        return replace(losses, tasks=losses.tasks / cuts) if cuts > 1 else losses
+
+    def _check_rows(self, given: Mapping[str, Tensor], tasks: int) -> None:
+        for name, rows in given.items():
+            if name not in self.named:
+                raise PluginError(f"{self._name}.gradients names '{name}', which is no trainable parameter.")
+            if tuple(rows.shape) != (tasks, *self.named[name].shape):
+                raise PluginError(
+                    f"{self._name}.gradients must have shape {(tasks, *self.named[name].shape)} for {name}, a row for "
+                    f"each task, but has {tuple(rows.shape)}."
+                )
+
+    def described(self, rows: int) -> str | None:
+        """How ``rows`` gradients are collected, for the record; None for the usual way."""
+        return (self._given if self.pseudo else self.collector).describe(rows)
+
+    @property
+    def _name(self) -> str:
+        return type(self.method).__name__
+
+    def clear_shared(self) -> None:
+        """Forget the gradients of the shared parameters."""
+        for parameter in self.collector.named.values():
+            parameter.grad = None
 
     def clear(self) -> None:
         """Forget every gradient."""
@@ -165,7 +255,7 @@ class TaskLosses:
         """
         each = len(groups[0][1])
         short = isinstance(error, torch.OutOfMemoryError) or any(one in str(error) for one in _SHORT_OF_MEMORY)
-        if not short or self.cuts == each:
+        if not short or self.cuts == each or (self.pseudo and self.rows == 1):
             raise error
         rows = max(map(len, self._pieces(groups)))
         if rows > 1:

@@ -8,8 +8,9 @@ at a fraction of the tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,16 +22,20 @@ if TYPE_CHECKING:
     from snibench.engine.backbone import Backbone
 from snibench.engine.tokens import Encoded, common_prefix
 
+Groups = Sequence[tuple[str, Sequence[Encoded]]]  # tasks, each with its m instances; m is the same for all
+
 
 @dataclass(frozen=True)
 class Batch:
-    """K tasks' instances, ready for one forward pass. Rows are task-major and every task has equally many.
+    """K tasks' m instances each, ready for one forward pass. Rows and target tokens are task-major.
 
     ``input_ids``, ``positions`` ``[B, L]``. ``mask``: bool ``[B, 1, L, L]`` if packed, else ``[B, L]``.
     ``row_task [B]``: index into ``tasks``. The N target tokens: ``target_index [N, 2]`` is the (row, column) whose
     hidden state predicts ``target_ids [N]``; ``target_task [N]``; ``target_weight [N]`` sums to 1 per task (every
-    instance weighs the same, and so does every token within one). For encoder-decoder models the columns
-    count in ``decoder_ids [B, L']``. ``layout``: where the parts of packed rows lie.
+    instance weighs the same, and so does every token within one). ``target_instance [N]``: whose target a token is,
+    task ``t``'s being ``t * m`` to ``t * m + m - 1``. ``target_choice [N]``: which of the texts of ``Method.targets``;
+    tokens of all but the first weigh 0. For encoder-decoder models the columns count in ``decoder_ids [B, L']``.
+    ``layout``: where the parts of packed rows lie. ``groups``: the tasks' instances as token ids.
     """
 
     tasks: tuple[str, ...]
@@ -43,8 +48,27 @@ class Batch:
     target_ids: Tensor
     target_task: Tensor
     target_weight: Tensor
+    target_instance: Tensor
+    target_choice: Tensor
     decoder_ids: Tensor | None = None
     layout: Layout | None = None
+    groups: Groups = ()
+    remake: Callable[[Groups], Batch] | None = None
+
+    def select(self, tasks: Sequence[int] | None = None, instances: Sequence[int] | None = None) -> Batch:
+        """A batch of some of the tasks, by their numbers, and of some of the instances of each, 0 to m - 1.
+
+        As support and query sets of one task are: ``batch.select([t], instances=[0, 1])``.
+
+        Raises:
+            LookupError: If the batch's tasks are stacked in one forward pass, where parts of it cannot be had.
+        """
+        if self.remake is None:
+            raise LookupError("a stacked batch cannot be cut")
+        chosen = self.groups if tasks is None else [self.groups[task] for task in tasks]
+        if instances is not None:
+            chosen = [(task, [own[index] for index in instances]) for task, own in chosen]
+        return self.remake(chosen)
 
     @property
     def tokens(self) -> int:
@@ -59,38 +83,74 @@ class _Row:
     ids: list[int]
     positions: list[int]
     part: list[int]
-    targets: list[tuple[int, int, float]]  # column, id, weight
+    targets: list[_Target]
 
 
-def _pack(instances: Sequence[Encoded], share: float) -> _Row:
-    """One task's instances behind their common prefix; each instance's tokens weigh ``share`` together."""
-    # A single instance has no prefix to share: every token is its own.
-    prefix = common_prefix([one.prompt_ids for one in instances]) if len(instances) > 1 else 0
-    ids, positions, part = list(instances[0].prompt_ids[:prefix]), list(range(prefix)), [0] * prefix
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One target token: the column that predicts it, its id and weight, its instance within the task, its choice."""
+
+    column: int
+    id: int
+    weight: float
+    instance: int
+    choice: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A prompt with one of the targets that are scored under it."""
+
+    instance: int  # within its task
+    choice: int
+    prompt_ids: tuple[int, ...]
+    target_ids: tuple[int, ...]
+
+    def targets(self, start: int, share: float) -> list[_Target]:
+        """The target's tokens, the first predicted in column ``start``; the first choice's weigh ``share`` together."""
+        weight = share / len(self.target_ids) if self.choice == 0 else 0.0
+        return [
+            _Target(start + offset, target, weight, self.instance, self.choice)
+            for offset, target in enumerate(self.target_ids)
+        ]
+
+
+def _choices(instances: Sequence[Encoded]) -> list[_Choice]:
+    """Every instance with each of its targets."""
+    return [
+        _Choice(number, choice, one.prompt_ids, target)
+        for number, one in enumerate(instances)
+        for choice, target in enumerate((one.target_ids, *one.others))
+    ]
+
+
+def _pack(choices: Sequence[_Choice], share: float) -> _Row:
+    """One task's instances behind their common prefix; the tokens that are learned of each weigh ``share`` together."""
+    # A single part has no prefix to share: every token is its own.
+    prefix = common_prefix([one.prompt_ids for one in choices]) if len(choices) > 1 else 0
+    ids, positions, part = list(choices[0].prompt_ids[:prefix]), list(range(prefix)), [0] * prefix
     targets = []
-    for number, one in enumerate(instances, start=1):
+    for number, one in enumerate(choices, start=1):
         own = [*one.prompt_ids[prefix:], *one.target_ids[:-1]]
-        slot = len(ids) + len(one.prompt_ids) - prefix - 1
-        weight = share / len(one.target_ids)
-        targets += [(slot + offset, target, weight) for offset, target in enumerate(one.target_ids)]
+        targets += one.targets(len(ids) + len(one.prompt_ids) - prefix - 1, share)
         ids += own
         positions += range(prefix, prefix + len(own))
         part += [number] * len(own)
     return _Row(ids, positions, part, targets)
 
 
-def make_batch(groups: Sequence[tuple[str, Sequence[Encoded]]], backbone: Backbone, *, pack: bool) -> Batch:
+def make_batch(groups: Groups, backbone: Backbone, *, pack: bool) -> Batch:
     """The batch of ``groups``: (task, its m instances), m the same for all.
 
-    ``pack``: one row per task with the shared prefix once, else one row per instance.
+    ``pack``: one row per task with the shared prefix once, else one row per instance and target.
     """
     if backbone.encoder_decoder:
         return _encoder_decoder_batch(groups, backbone)
     share = 1 / len(groups[0][1])
     if pack:
-        rows = [(index, _pack(instances, share)) for index, (_, instances) in enumerate(groups)]
+        rows = [(index, _pack(_choices(own), share)) for index, (_, own) in enumerate(groups)]
     else:
-        rows = [(index, _pack([one], share)) for index, (_, instances) in enumerate(groups) for one in instances]
+        rows = [(index, _pack([one], share)) for index, (_, own) in enumerate(groups) for one in _choices(own)]
     device = backbone.device
     part = _pad([row.part for _, row in rows], -1)
     mask = _block_mask(part) if pack else part >= 0
@@ -99,42 +159,47 @@ def make_batch(groups: Sequence[tuple[str, Sequence[Encoded]]], backbone: Backbo
         positions=_pad([row.positions for _, row in rows], 0).to(device),
         mask=mask.to(device),
         layout=Layout.of(part).to(device) if pack else None,
+        remake=partial(make_batch, backbone=backbone, pack=pack),
         **_bookkeeping(groups, [(task, row.targets) for task, row in rows], device),
     )
 
 
-def _encoder_decoder_batch(groups: Sequence[tuple[str, Sequence[Encoded]]], backbone: Backbone) -> Batch:
+def _encoder_decoder_batch(groups: Groups, backbone: Backbone) -> Batch:
     share = 1 / len(groups[0][1])
-    rows = [(index, one) for index, (_, instances) in enumerate(groups) for one in instances]
+    rows = [(index, one) for index, (_, own) in enumerate(groups) for one in _choices(own)]
     start = backbone.model.config.decoder_start_token_id
     inputs = _pad([list(one.prompt_ids) for _, one in rows], -1)
-    targets = [
-        (task, [(column, target, share / len(one.target_ids)) for column, target in enumerate(one.target_ids)])
-        for task, one in rows
-    ]
+    targets = [(task, one.targets(0, share)) for task, one in rows]
     return Batch(
         input_ids=inputs.clamp(min=0).to(backbone.device),
         positions=torch.zeros_like(inputs).to(backbone.device),
         mask=(inputs >= 0).to(backbone.device),
         decoder_ids=_pad([[start, *one.target_ids[:-1]] for _, one in rows], 0).to(backbone.device),
+        remake=partial(make_batch, backbone=backbone, pack=False),
         **_bookkeeping(groups, targets, backbone.device),
     )
 
 
 def _bookkeeping(
-    groups: Sequence[tuple[str, Sequence[Encoded]]],
-    rows: Sequence[tuple[int, list[tuple[int, int, float]]]],
+    groups: Groups,
+    rows: Sequence[tuple[int, list[_Target]]],
     device: torch.device,
 ) -> dict[str, Any]:
-    flat = [(row, column, id_, task, w) for row, (task, found) in enumerate(rows) for column, id_, w in found]
-    places, columns, ids, tasks, weights = zip(*flat, strict=True)
+    flat = [(row, task, target) for row, (task, found) in enumerate(rows) for target in found]
+    each = len(groups[0][1])
+    places = [(row, target.column) for row, _, target in flat]
+    instances = [task * each + target.instance for _, task, target in flat]
+    weights = [target.weight for _, _, target in flat]
     return {
         "tasks": tuple(task for task, _ in groups),
         "instructions": tuple(instances[0].prompt.instruction for _, instances in groups),
         "row_task": torch.tensor([task for task, _ in rows], device=device),
-        "target_index": torch.tensor([places, columns], device=device).T,
-        "target_ids": torch.tensor(ids, device=device),
-        "target_task": torch.tensor(tasks, device=device),
+        "target_index": torch.tensor(places, device=device),
+        "target_ids": torch.tensor([target.id for _, _, target in flat], device=device),
+        "target_task": torch.tensor([task for _, task, _ in flat], device=device),
+        "target_instance": torch.tensor(instances, device=device),
+        "target_choice": torch.tensor([target.choice for _, _, target in flat], device=device),
+        "groups": tuple(groups),
         "target_weight": torch.tensor(weights, dtype=torch.float32, device=device),
     }
 
@@ -152,9 +217,7 @@ def _block_mask(part: Tensor) -> Tensor:
     return (causal & visible)[:, None]
 
 
-def micro_batches(
-    groups: Sequence[tuple[str, Sequence[Encoded]]], tokens: int, *, rows: int | None = None, pack: bool = True
-) -> Iterator[list[int]]:
+def micro_batches(groups: Groups, tokens: int, *, rows: int | None = None, pack: bool = True) -> Iterator[list[int]]:
     """Indices of ``groups`` in pieces of about ``tokens`` padded tokens, at least one task and at most ``rows``.
 
     Similar lengths together, to spare padding.
@@ -172,8 +235,9 @@ def micro_batches(
 
 def _tokens_of(instances: Sequence[Encoded], pack: bool) -> int:
     """Tokens of one task's instances in a batch, without what pads them to another task's."""
-    lengths = [len(one.prompt_ids) + len(one.target_ids) for one in instances]
+    choices = _choices(instances)
+    lengths = [len(one.prompt_ids) + len(one.target_ids) for one in choices]
     if not pack:
         return len(lengths) * max(lengths)
-    prefix = common_prefix([one.prompt_ids for one in instances]) if len(instances) > 1 else 0
+    prefix = common_prefix([one.prompt_ids for one in choices]) if len(choices) > 1 else 0
     return sum(lengths) - (len(lengths) - 1) * prefix

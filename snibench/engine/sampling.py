@@ -1,74 +1,84 @@
-"""Which tasks and which of their instances every step draws, the same for every method."""
+"""Which tasks and which of their instances every step draws."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from snibench.base.errors import PluginError, UsageError
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Mixture, Recipe
+from snibench.contracts import Draw, Sampler
+from snibench.samplers.deck import Deck
+from snibench.samplers.systematic import Weighted
 
 Drawn = Sequence[tuple[str, tuple[int, ...]]]  # K tasks, each with the indices of its m instances
-Schedule = list[list[tuple[str, tuple[int, ...]]]]  # per step: what is drawn
+Schedule = list[Drawn]  # per step: what is drawn
 
 
-def plan_steps(mixture: Mixture, sizes: Mapping[str, int], recipe: Recipe, seed: int) -> Schedule:
-    """Which instances every step draws, the same for every method.
+class Draws:
+    """The draws of one tuning, step by step: tasks by the sampler, their instances from a shuffled deck for each task.
 
-    With equal weights tasks are dealt from a shuffled deck, so that all are visited equally often; with weights,
-    each task is in a step with a probability in proportion to its weight. A step then has fewer than K tasks where
-    no task may be in every step oftener than once. A task's instances are dealt from a deck of its own.
+    Where a protocol gives the tasks weights, these decide instead of the order that all methods share.
+
+    Raises:
+        UsageError: If a sampler with an order of its own meets such weights.
     """
-    rng = np.random.default_rng(derive_seed("batches", seed))
-    names = list(mixture.tasks)
-    count = min(recipe.tasks_per_step, len(names))
-    weights = np.array(mixture.weights) / sum(mixture.weights) if mixture.weights else None
-    if weights is not None:
-        count = max(1, min(count, math.floor(1 / weights.max() + 1e-9)))
-    decks: dict[str, list[int]] = {name: [] for name in names}
-    pile: list[str] = []
-    steps: Schedule = []
-    for _ in range(recipe.steps):
-        if weights is None:
-            tasks, pile = _deal(pile, names, count, rng)
-        else:
-            tasks = [names[index] for index in _by_weight(weights, count, rng)]
-        step = []
-        for task in tasks:
-            drawn: list[int] = []
-            while len(drawn) < recipe.instances_per_task:
-                decks[task] = decks[task] or rng.permutation(sizes[task]).tolist()
-                drawn.append(decks[task].pop())
-            step.append((task, tuple(drawn)))
-        steps.append(step)
-    return steps
+
+    def __init__(self, mixture: Mixture, sizes: Mapping[str, int], recipe: Recipe, seed: int, sampler: Sampler) -> None:
+        if mixture.weights and sampler.own_order:
+            raise UsageError(
+                f"This protocol gives the tasks weights, and {type(sampler).__name__} an order of its own. Leave the "
+                "sampler out, or run this method without the protocol."
+            )
+        self.sampler = Weighted(mixture.weights) if mixture.weights else sampler
+        self._sizes = {name: sizes[name] for name in mixture.tasks}
+        self._recipe = recipe
+        self._count = min(recipe.tasks_per_step, len(self._sizes))
+        self._rng = np.random.default_rng(derive_seed("batches", seed))
+        self._decks: dict[str, list[int]] = {name: [] for name in self._sizes}
+
+    def draw(self, step: int) -> Drawn:
+        """What step number ``step`` draws; steps are drawn one after another.
+
+        Raises:
+            PluginError: If the sampler draws what is no task, one twice, none, or too many.
+        """
+        tasks = list(self.sampler.draw(Draw(step, self._recipe.steps, self._sizes, self._count, self._rng)))
+        self._check(tasks)
+        return [(task, self._instances(task)) for task in tasks]
+
+    def _instances(self, task: str) -> tuple[int, ...]:
+        drawn: list[int] = []
+        while len(drawn) < self._recipe.instances_per_task:
+            self._decks[task] = self._decks[task] or self._rng.permutation(self._sizes[task]).tolist()
+            drawn.append(self._decks[task].pop())
+        return tuple(drawn)
+
+    def _check(self, tasks: Sequence[str]) -> None:
+        name = type(self.sampler).__name__
+        if strange := [task for task in tasks if task not in self._sizes]:
+            raise PluginError(f"{name}.draw names '{strange[0]}', which is no task of this fit.")
+        if not 1 <= len(set(tasks)) == len(tasks) <= self._count:
+            raise PluginError(f"{name}.draw must give 1 to {self._count} different tasks, but gave {tasks}.")
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run must get back, as JSON."""
+        decks = {task: deck for task, deck in self._decks.items() if deck}
+        return {"generator": self._rng.bit_generator.state, "decks": decks, "sampler": dict(self.sampler.state())}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        self._rng.bit_generator.state = state["generator"]
+        self._decks = {task: list(state["decks"].get(task, ())) for task in self._sizes}
+        self.sampler.restore(state["sampler"])
 
 
-def _deal(pile: list[str], names: Sequence[str], count: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
-    """``count`` different names off the pile, and the pile that is left; a new shuffle goes under an empty one."""
-    hand: list[str] = []
-    while len(hand) < count:
-        if not pile:
-            fresh = [names[index] for index in rng.permutation(len(names))]
-            # Those already in the hand go to the bottom: no task twice in one step.
-            pile = [name for name in fresh if name in hand] + [name for name in fresh if name not in hand]
-        hand.append(pile.pop())
-    return hand, pile
-
-
-def _by_weight(weights: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
-    """``count`` different numbers of tasks, task i with probability ``count * weights[i]``, which is at most 1.
-
-    Systematic sampling, tasks of equal weight in shuffled order: drawing without replacement would flatten the
-    weights, and of each group of equal tasks a step has its share, rounded up or down.
-
-    Source:
-        Madow, On the theory of systematic sampling, II (1949).
-    """
-    order = rng.permutation(len(weights))
-    order = order[np.argsort(weights[order], kind="stable")]
-    ends = np.cumsum(weights[order]) * count
-    places = np.searchsorted(ends, rng.random() + np.arange(count), side="right")
-    return [int(order[min(place, len(order) - 1)]) for place in places]
+def plan_steps(
+    mixture: Mixture, sizes: Mapping[str, int], recipe: Recipe, seed: int, sampler: Sampler | None = None
+) -> Schedule:
+    """All draws of a run whose sampler does not look at losses."""
+    draws = Draws(mixture, sizes, recipe, seed, sampler or Deck())
+    return [draws.draw(step) for step in range(recipe.steps)]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Encoded:
     """One prompt as token ids, with its answer's ids where it is trained on.
 
+    ``others``: ids of further targets that are scored under the same prompt (``Method.targets``).
     ``truncated``: demonstrations were dropped to fit, and ``too_long``: even without any it did not. The first
     ``virtual`` ids are virtual tokens of the method (``soft_prompts``).
     """
@@ -27,6 +28,7 @@ class Encoded:
     truncated: bool = False
     too_long: bool = False
     virtual: int = 0
+    others: tuple[tuple[int, ...], ...] = ()
 
     @property
     def prompt_tokens(self) -> int:
@@ -84,23 +86,27 @@ class Encoder:
         return encoded
 
     def pairs(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> list[Encoded]:
-        """Each prompt with its answer, as it stands behind the prompt in one text, and the end-of-sequence token.
+        """Each prompt with its answer."""
+        return self.scored(prompts, [(target,) for target in targets])
 
-        The answer is preceded by a blank unless the prompt ends in white space (a decoder continues the
-        prompt; an encoder-decoder's answer starts anew).
+    def scored(self, prompts: Sequence[Prompt], targets: Sequence[Sequence[str]]) -> list[Encoded]:
+        """Each prompt with its targets, as each stands behind the prompt in one text, and the end-of-sequence token.
+
+        A target is preceded by a blank unless the prompt ends in white space (a decoder continues the prompt; an
+        encoder-decoder's answer starts anew).
         """
+        pairs = [(prompt.text, target) for prompt, own in zip(prompts, targets, strict=True) for target in own]
         if self.encoder_decoder:
-            answers = self._plain(targets)
+            answers = self._plain([target for _, target in pairs])
         else:
-            texts = [
-                target if prompt.text[-1:].isspace() else f" {target}"
-                for prompt, target in zip(prompts, targets, strict=True)
-            ]
-            answers = self._continued([last_word(prompt.text) for prompt in prompts], texts)
-        return [
-            replace(one, target_ids=(*answer[: self.max_output - 1], self.tokenizer.eos_token_id))
-            for one, answer in zip(self.prompts(prompts), answers, strict=True)
-        ]
+            texts = [target if text[-1:].isspace() else f" {target}" for text, target in pairs]
+            answers = self._continued([last_word(text) for text, _ in pairs], texts)
+        ids = iter(answers)
+        encoded = []
+        for one, own in zip(self.prompts(prompts), targets, strict=True):
+            first, *others = ((*next(ids)[: self.max_output - 1], self.tokenizer.eos_token_id) for _ in own)
+            encoded.append(replace(one, target_ids=first, others=tuple(others)))
+        return encoded
 
     def _continued(self, before: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text as they stand behind another one: a tokenizer may put a blank in front of a text alone."""

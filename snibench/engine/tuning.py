@@ -1,8 +1,8 @@
 """The only training loop. It calls a method's hooks and owns everything that is the same for all methods.
 
 Order of tasks and instances, optimizer, schedule, clipping, precision and metering belong to the harness, so that
-two methods differ in what they claim to differ in. Nothing random outlives a step: every draw comes from a seed
-made of the run's seed, a purpose and the step, so that a checkpoint needs no generator state.
+two methods differ in what they claim to differ in. But for the order of tasks and instances nothing random outlives a
+step: every draw comes from a seed made of the run's seed, a purpose and the step.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from random import Random
 import torch
 from torch import nn
 
-from snibench.base.errors import Diverged, SnibenchError
+from snibench.base.errors import Diverged, PluginError, SnibenchError
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Instance, Mixture, Recipe, TaskCard
-from snibench.contracts import Format, Method, Rule
+from snibench.contracts import Format, Method, Needs, Rule, Sampler
 from snibench.engine.backbone import Backbone
 from snibench.engine.checkpoint import load_checkpoint, save_checkpoint
 from snibench.engine.micro_batches import TaskLosses
 from snibench.engine.progress import Tuning
-from snibench.engine.sampling import Drawn, plan_steps
+from snibench.engine.sampling import Drawn, Draws
 from snibench.engine.step import Updater
 from snibench.engine.tokens import Encoded, Encoder
 
@@ -62,16 +62,22 @@ class Trainer:
         data: TrainingSet,
         recipe: Recipe,
         seed: int,
+        sampler: Sampler | None = None,
     ) -> None:
         self.backbone, self.model, self.method, self.rule, self.data = backbone, model, method, rule, data
         self.recipe, self.seed = recipe, seed
         self.progress = Tuning()
         self.task_losses = TaskLosses(backbone, model, method, self.progress)
         self.named = self.task_losses.named
-        self.updater = Updater(self.task_losses, rule, recipe, seed)
+        sizes = {task: len(instances) for task, instances in data.instances.items()}
+        self.draws = Draws(data.mixture, sizes, recipe, seed, sampler or method.sampler())
+        self.updater = Updater(self.task_losses, rule, recipe, seed, asked=self.draws.sampler.needs)
         self.encoder = Encoder(backbone, recipe.max_input, recipe.max_output)
         if not method.shares_prefixes:
             self.progress.notes.append("no prefix sharing: the method gives every instance a row of its own")
+        if self.draws.sampler.own_order:
+            name = type(self.draws.sampler).__name__
+            self.progress.notes.append(f"own order: {name} draws the tasks, not the deck that other methods share")
 
     def run(
         self,
@@ -91,8 +97,6 @@ class Trainer:
         """
         if checkpoint.exists():
             self.load(checkpoint)
-        sizes = {task: len(instances) for task, instances in self.data.instances.items()}
-        schedule = plan_steps(self.data.mixture, sizes, self.recipe, self.seed)
         self.model.train()
         saved = time.monotonic()
         with _stop_signals() as stopped:
@@ -101,7 +105,7 @@ class Trainer:
                     pauses[self.progress.step]()
                     self.model.train()
                 started = time.perf_counter()
-                self.step(schedule[self.progress.step])
+                self.step(self.draws.draw(self.progress.step))
                 self.progress.seconds += time.perf_counter() - started
                 self.progress.peak_memory = max(self.progress.peak_memory, _memory(self.backbone.device))
                 on_step(self.progress, self.recipe.steps)
@@ -119,32 +123,47 @@ class Trainer:
         Raises:
             Diverged: If a loss or gradient is not finite.
         """
-        self.progress.trace.append(self.updater.update(self.encode(drawn), self.progress.step))
+        update = self.updater.update(self.encode(drawn), self.progress.step)
+        asked = Needs.GRAM in self.draws.sampler.needs
+        self.draws.sampler.observe(update.tasks, update.losses, update.gram if asked else None)
+        self.progress.trace.append(update.row)
         self.progress.step += 1
 
     def encode(self, drawn: Drawn) -> list[tuple[str, list[Encoded]]]:
-        """The drawn instances as tokens: rendered in the training format, answered by their first reference."""
+        """The drawn instances as tokens: rendered in the training format, with the method's targets."""
+        step = self.progress.step
         return [
-            (task, self.encode_instances(task, [self.data.instances[task][index] for index in indices]))
+            (task, self.encode_instances(task, [self.data.instances[task][index] for index in indices], step))
             for task, indices in drawn
         ]
 
-    def encode_instances(self, task: str, instances: Sequence[Instance]) -> list[Encoded]:
-        """One task's instances as tokens."""
+    def encode_instances(self, task: str, instances: Sequence[Instance], step: int = -1) -> list[Encoded]:
+        """One task's instances as tokens, as they are in ``step``; -1 = outside of all steps.
+
+        Raises:
+            PluginError: If the method gives an instance no target.
+        """
         card = self.data.cards[task]
         prompts = [
             self.data.format.render(card, one.input, Random(derive_seed("render", self.seed, task, one.id)))
             for one in instances
         ]
-        return self.encoder.pairs(prompts, [one.outputs[0] for one in instances])
+        targets = [
+            tuple(self.method.targets(card, one, Random(derive_seed("targets", self.seed, step, task, one.id))))
+            for one in instances
+        ]
+        if not all(targets):
+            raise PluginError(f"{type(self.method).__name__}.targets must give at least one text for every instance.")
+        return self.encoder.scored(prompts, targets)
 
     def save(self, path: Path) -> None:
         """Write all that the rest of the run depends on, in one step."""
-        save_checkpoint(path, self.named, self.updater.optimizer, self.rule, self.progress)
+        save_checkpoint(path, self.named, self.updater.optimizer, self.rule, self.draws, self.progress)
 
     def load(self, path: Path) -> None:
         """Go on from what ``save`` wrote."""
-        load_checkpoint(path, self.named, self.updater.optimizer, self.rule, self.progress, self.backbone.device)
+        device = self.backbone.device
+        load_checkpoint(path, self.named, self.updater.optimizer, self.rule, self.draws, self.progress, device)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from snibench.base.types import FitRecord
 from snibench.fits.run_one import Runtime, Watcher, run_one
 from snibench.plan.plan import FitPlan, Plan
@@ -12,6 +14,17 @@ from snibench.store import Store
 
 def run_all(plan: Plan, store: Store, runtime: Runtime, watch: Callable[[int, FitPlan], Watcher]) -> list[FitRecord]:
     """The records of all fits of ``plan``, in its order; ``watch(index, fit)`` gives each fit's watcher."""
-    return [
-        run_one(fit, plan.suite, plan.model, store, runtime, watch(index, fit)) for index, fit in enumerate(plan.fits)
-    ]
+    return [run_fit(plan, index, store, runtime, watch) for index in range(len(plan.fits))]
+
+
+def run_fit(
+    plan: Plan, index: int, store: Store, runtime: Runtime, watch: Callable[[int, FitPlan], Watcher]
+) -> FitRecord:
+    """The record of fit ``index`` of ``plan``, with the threads that ``runtime`` fixes."""
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    fit = plan.fits[index]
+    watcher = watch(index, fit)
+    record = run_one(fit, plan.suite, plan.model, store, runtime, watcher)
+    watcher.on_end("")
+    return record

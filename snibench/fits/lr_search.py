@@ -137,6 +137,7 @@ def _searched(
                 watcher = watch(offset + index, FitPlan(spec, ()))
                 trial = _tried(spec, made.suite, kept, held, made.model, folder, runtime, watcher)
                 write_json(path, to_json(trial))
+                watcher.on_end("")
             trials.append(from_json(Trial, read_json(path), path, remedy="Delete it and repeat the run."))
     losses = [(trial.loss, trial.rate) for trial in trials if trial.loss is not None]
     return Search(base.label, default, min(losses)[1] if losses else default, tuple(trials))

@@ -12,7 +12,7 @@ from snibench.base.errors import UsageError
 from snibench.base.types import Manifest, Search, SuiteRef
 from snibench.engine.backbone import choose_device, choose_precision
 from snibench.engine.check import check_model
-from snibench.fits.inline import run_all
+from snibench.fits import inline, processes
 from snibench.fits.lr_search import Watch, search_rates
 from snibench.fits.run_one import Runtime, Watcher
 from snibench.plan.options import RequestOptions
@@ -28,13 +28,15 @@ class RuntimeOptions(TypedDict, total=False):
     batch_size: int | str  # or "auto"
     conflict: Literal["off", "ends", "full"]
     overwrite: Literal["never", "failed", "always"]
+    executor: Literal["auto", "inline", "processes"]
+    jobs: int | None
 
 
 class RunOptions(RequestOptions, RuntimeOptions, total=False):
     """Every option of ``snibench run`` but the methods and the output folder."""
 
 
-def _silent(_: object) -> AbstractContextManager[Watch]:
+def _silent(*_: object) -> AbstractContextManager[Watch]:
     return nullcontext(lambda index, fit: Watcher())
 
 
@@ -42,27 +44,37 @@ def _silent(_: object) -> AbstractContextManager[Watch]:
 class RunWatcher:
     """Callbacks of a run's stages; the default shows nothing.
 
-    ``searching`` and ``fitting`` give a context in which every trial, or every fit, of the plan has its watcher.
+    ``searching`` and ``fitting`` give a context in which every trial, or every fit, of the plan has its watcher;
+    ``fitting`` is passed how many fits are under way at a time.
     """
 
     planned: Callable[[Plan], None] = field(default=lambda made: None)
     searching: Callable[[Plan], AbstractContextManager[Watch]] = field(default=_silent)
     searched: Callable[[Search], None] = field(default=lambda search: None)
-    fitting: Callable[[Plan], AbstractContextManager[Watch]] = field(default=_silent)
+    fitting: Callable[[Plan, int], AbstractContextManager[Watch]] = field(default=_silent)
 
 
 def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code: bool = False) -> Runtime:
     """Where and how the fits of a run with ``options`` run.
 
     Raises:
-        UsageError: If the batch size is no number.
+        UsageError: If the batch size is no number, or there are jobs for the executor that runs one fit at a time.
         ModelError: If the device is not there.
     """
     size = str(options.get("batch_size", "auto"))
     if size != "auto" and (not size.isdigit() or int(size) < 1):
         raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{size}'.")
+    device = choose_device(options.get("device", "auto"))
+    executor, jobs = options.get("executor", "inline"), options.get("jobs")
+    if jobs and executor == "inline":
+        raise UsageError("--jobs is for fits side by side: --executor processes.")
+    # Fits side by side have one thread each, whatever the profile.
+    threads = 1 if executor == "processes" or jobs else profile.threads
     return Runtime(
-        device=choose_device(options.get("device", "auto")),
+        device=device,
+        threads=threads if device == "cpu" else None,
+        executor="processes" if jobs else executor,
+        jobs=jobs,
         batch_size=None if size == "auto" else int(size),
         conflict=options.get("conflict", "ends"),
         conflict_tasks=profile.conflict_tasks,
@@ -93,8 +105,12 @@ def run(request: RunRequest, store: Store, runtime: Runtime, watcher: RunWatcher
     watcher = watcher or RunWatcher()
     made, searches = planned_with_rates(request, store, runtime, watcher)
     store.write_manifest(manifest_of(made, searches))
-    with watcher.fitting(made) as watch:
-        run_all(made, store, runtime, watch)
+    jobs = processes.chosen_jobs(made, store, runtime)
+    with watcher.fitting(made, jobs or 1) as watch:
+        if jobs:
+            processes.run_all(made, store, runtime, watch, jobs)
+        else:
+            inline.run_all(made, store, runtime, watch)
     return load_results(store.root)
 
 

@@ -21,11 +21,12 @@ from snibench.base.registry import FORMATS, METHODS, RULES
 from snibench.base.types import Answer, FitRecord, FitSpec, Instance, PromptKey, Reply, SuiteData
 from snibench.contracts import Floor, Method, Rule
 from snibench.engine.adapters import load_trained, save_trained
-from snibench.engine.backbone import Backbone, load_backbone
+from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method
 from snibench.engine.conflict.measure import measure_conflict, probe_tasks
 from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.embeddings import InstructionEncoder
+from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder
 from snibench.engine.tuning import Trainer, TrainingSet, Tuning
 from snibench.fits.guard import StageFailed, guarded
@@ -50,6 +51,9 @@ class Runtime:
     """Where and how fits run; nothing here changes a weight or an answer but by rounding."""
 
     device: str = "cpu"
+    threads: int | None = None  # of the processor, for one fit; None = the library's own choice
+    executor: Literal["auto", "inline", "processes"] = "inline"
+    jobs: int | None = None  # fits side by side; None = the processor's cores
     batch_size: int | None = None
     conflict: Literal["off", "ends", "full"] = "ends"
     conflict_tasks: int = 16
@@ -65,6 +69,7 @@ class Watcher:
     on_stage: Callable[[str], None] = field(default=lambda stage: None)
     on_step: Callable[[Tuning, int], None] = field(default=lambda progress, steps: None)
     on_answers: Callable[[int, int], None] = field(default=lambda done, total: None)
+    on_end: Callable[[str], None] = field(default=lambda cause: None)  # "" unless it ended early
 
 
 @dataclass(frozen=True)
@@ -197,9 +202,10 @@ def attach(
     """The base model with the method's parameters in it; initial values come from the run's seed."""
     kind = METHODS.get(spec.method)
     method: Method = kind(kind.Settings(**spec.settings))
-    torch.manual_seed(derive_seed("initial values", spec.seed))
+    seed = derive_seed("initial values", spec.seed)
+    torch.manual_seed(seed)  # for libraries that draw from the default generator
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
-    model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input))
+    model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input), seed)
     check_method(backbone, method, model, cards, spec)
     return Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from snibench.base.types import TaskCard
-from snibench.contracts import Encode, Method, Rule
+from snibench.base.types import ModelInfo, TaskCard
+from snibench.contracts import Encode, Method, Rule, Sampler
 from snibench.engine.adapters import (
     adapted_layers,
     draw_down_projections,
@@ -19,7 +19,9 @@ from snibench.engine.adapters import (
 )
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import Batch
+from snibench.plan.learning_rates import usual_rate
 from snibench.rules.mean import Mean
+from snibench.samplers.deck import Deck
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +38,28 @@ class BaseMethod(Method):
 
     Settings: ClassVar[type] = LoraSettings
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with peft's LoRA on every linear layer of its blocks."""
-        return attach_lora(model, self.settings.r, self.settings.alpha, self.settings.dropout)
+        return attach_lora(model, self.settings.r, self.settings.alpha, self.settings.dropout, seed)
+
+    def base_rate(self, info: ModelInfo, optimizer: str) -> float | None:
+        """What adapters are tuned with in a model of this size."""
+        return usual_rate(info.parameters, "adapters")
 
     def task_parameters(self, model: nn.Module) -> Sequence[nn.Parameter]:
-        """None: everything trainable is shared."""
+        """No parameter: everything that is trained is shared."""
         return ()
+
+    def sampler(self) -> Sampler:
+        """The deck: every task equally often, in the order that all methods share."""
+        return Deck()
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         """``[K]`` mean target NLL per task."""
         return target_nll(target_logits(model, batch), batch)
 
-    def references(self, model: nn.Module, batch: Batch) -> Tensor | None:
-        """None."""
-        return None
-
     def penalty(self, model: nn.Module, tasks: Sequence[str], instructions: Sequence[str]) -> Tensor | None:
-        """None."""
+        """No penalty."""
         return None
 
     def rule(self) -> Rule:
@@ -71,8 +77,8 @@ def attach_all(model: nn.Module) -> nn.Module:
     return model.float().requires_grad_(True)
 
 
-def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float) -> nn.Module:
-    """``model`` with peft's LoRA on ``adapted_layers``, ``A`` drawn from the run's seed."""
+def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float, seed: int) -> nn.Module:
+    """``model`` with peft's LoRA on ``adapted_layers``, ``A`` drawn from ``seed``."""
     from peft import LoraConfig, get_peft_model
 
     kind = "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
@@ -82,5 +88,5 @@ def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float) -> nn.Modu
     with targets_as_named():
         adapted: nn.Module = get_peft_model(model, config)
     keep_products_in_input_dtype(adapted)
-    draw_down_projections(adapted)
+    draw_down_projections(adapted, seed)
     return adapted

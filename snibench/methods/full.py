@@ -8,14 +8,15 @@ from typing import ClassVar
 
 from torch import nn
 
-from snibench.base.types import TaskCard
+from snibench.base.types import ModelInfo, TaskCard
 from snibench.contracts import Encode
 from snibench.methods.base import BaseMethod, attach_all
+from snibench.plan.learning_rates import usual_rate
 
 
 @dataclass(frozen=True, slots=True)
 class FullSettings:
-    """None."""
+    """There is nothing to set."""
 
 
 class Full(BaseMethod):
@@ -27,6 +28,10 @@ class Full(BaseMethod):
 
     Settings: ClassVar[type] = FullSettings
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def base_rate(self, info: ModelInfo, optimizer: str) -> float | None:
+        """What whole models of this size are tuned with."""
+        return usual_rate(info.parameters, "everything")
+
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model``, all of it trainable."""
         return attach_all(model)

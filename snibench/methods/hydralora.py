@@ -41,7 +41,7 @@ class HydraLora(BaseMethod):
 
     Settings: ClassVar[type] = HydraLoraSettings
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with a token-routed layer in place of every linear one."""
         settings = self.settings
         insert(
@@ -54,5 +54,5 @@ class HydraLora(BaseMethod):
                 dropout=settings.dropout,
             ),
         )
-        draw_down_projections(model)
+        draw_down_projections(model, seed)
         return model

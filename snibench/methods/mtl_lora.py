@@ -52,7 +52,7 @@ class MtlLora(BaseMethod):
 
     Settings: ClassVar[type] = MtlLoraSettings
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with a task-routed layer in place of every linear one."""
         settings = self.settings
         self._routing = Routing()
@@ -76,7 +76,7 @@ class MtlLora(BaseMethod):
                 dropout=settings.dropout,
             ),
         )
-        draw_down_projections(model)
+        draw_down_projections(model, seed)
         return model
 
     def task_parameters(self, model: nn.Module) -> Sequence[nn.Parameter]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from snibench.base.errors import UsageError
 from snibench.base.types import TaskCard
-from snibench.contracts import Encode, Rule
+from snibench.contracts import Encode, Needs, Rule
 from snibench.engine.adapters import ModulatedLayer, Routing, draw_down_projections, insert, rows_of
 from snibench.engine.backbone import base_of
 from snibench.engine.gradients import TaskGradients
@@ -67,7 +67,7 @@ class Ours(BaseMethod):
 
     Settings: ClassVar[type] = OursSettings
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with modulated LoRA layers, and the projection ``V [q, H]`` of instruction embeddings."""
         settings = self.settings
         self._routing = Routing()
@@ -91,7 +91,7 @@ class Ours(BaseMethod):
             ),
         )
         self._layers = [layer for layer in layers if isinstance(layer, ModulatedLayer)]
-        draw_down_projections(model)
+        draw_down_projections(model, seed)
         width = known.shape[1]
         self._project = nn.Linear(width, settings.features, bias=False, device=known.device)
         nn.init.normal_(self._project.weight, std=width**-0.5)
@@ -163,7 +163,7 @@ class Coordinated(Rule):
     """
 
     Settings: ClassVar[type] = OursSettings
-    needs: ClassVar[frozenset[str]] = frozenset({"gram", "generator"})
+    needs = Needs.GRAM | Needs.GENERATOR
     decay = 0.9
 
     def __init__(self, settings: OursSettings, index: Mapping[str, int], similar: Tensor) -> None:
@@ -182,7 +182,7 @@ class Coordinated(Rule):
             rows = project_conflicting(gram, gradients.generator, self._kappa(gradients.tasks))
         if self.settings.dynamic_weights:
             rows = self._visit(gradients.tasks, gram.diagonal().clamp(min=0).sqrt())[:, None] * rows
-        return nn.functional.pad(rows.mean(0), (0, gradients.references))
+        return nn.functional.pad(rows.mean(0), (0, gradients.anchors))
 
     def _kappa(self, tasks: Sequence[str]) -> Tensor | None:
         if self.settings.kappa == "one":

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snibench.base.errors import UsageError
-from snibench.contracts import Rule
+from snibench.contracts import Losses, Needs, Rule
 from snibench.engine.adapters import adapters_off
 from snibench.engine.gradients import TaskGradients
 from snibench.engine.losses import target_logits, target_nll
@@ -51,33 +51,35 @@ class PromptAligned(BaseMethod):
 
     Settings: ClassVar[type] = PromptAlignedSettings
 
-    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
-        """``[K]`` mean target NLL."""
-        self._logits = target_logits(model, batch)
-        return target_nll(self._logits, batch)
-
-    def references(self, model: nn.Module, batch: Batch) -> Tensor | None:
-        """``[1]``: KL(base || tuned) over the whole vocabulary, mean over a task's target tokens, then over tasks."""
-        if self.settings.align == "tasks":
-            return None
-        with torch.no_grad(), adapters_off(model):
-            base = torch.log_softmax(target_logits(model, batch), dim=-1)
-        tuned = torch.log_softmax(self._logits, dim=-1)
-        each = nn.functional.kl_div(tuned, base, reduction="none", log_target=True).sum(-1)  # [N]
-        count = torch.bincount(batch.target_task, minlength=len(batch.tasks))
-        per_task = each.new_zeros(len(batch.tasks)).index_add(0, batch.target_task, each) / count
-        return per_task.mean()[None]
+    def losses(  # type: ignore[override]  # the contract has both, BaseMethod the plain one
+        self, model: nn.Module, batch: Batch
+    ) -> Losses:
+        """``[K]`` mean target NLL, and as anchor the distance from the base model."""
+        logits = target_logits(model, batch)
+        nll = target_nll(logits, batch)
+        return Losses(nll, None if self.settings.align == "tasks" else lambda: _distance(model, batch, logits))
 
     def rule(self) -> Rule:
         """Alignment with the other tasks, then with the general direction."""
         return AlignedByTensor(self.settings) if self.settings.per_tensor else Aligned(self.settings)
 
 
+def _distance(model: nn.Module, batch: Batch, logits: Tensor) -> Tensor:
+    """``[1]``: KL(base || tuned) over the whole vocabulary, mean over a task's target tokens, then over tasks."""
+    with torch.no_grad(), adapters_off(model):
+        base = torch.log_softmax(target_logits(model, batch), dim=-1)
+    tuned = torch.log_softmax(logits, dim=-1)
+    each = nn.functional.kl_div(tuned, base, reduction="none", log_target=True).sum(-1)  # [N]
+    count = torch.bincount(batch.target_task, minlength=len(batch.tasks))
+    per_task = each.new_zeros(len(batch.tasks)).index_add(0, batch.target_task, each) / count
+    return per_task.mean()[None]
+
+
 class Aligned(Rule):
-    """ProGrad's projection on coefficients of the Gram matrix; the reference row is the general gradient."""
+    """ProGrad's projection on coefficients of the Gram matrix; the anchor is the general gradient."""
 
     Settings: ClassVar[type] = PromptAlignedSettings
-    needs: ClassVar[frozenset[str]] = frozenset({"gram"})
+    needs = Needs.GRAM | Needs.ANCHORS
 
     def __init__(self, settings: PromptAlignedSettings | None = None) -> None:
         super().__init__(settings)
@@ -129,7 +131,7 @@ class Aligned(Rule):
 class AlignedByTensor(Aligned):
     """The same for every parameter tensor by itself."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"gram", "tensors"})
+    needs = Needs.GRAM | Needs.TENSORS | Needs.ANCHORS
 
     def weights(self, gradients: TaskGradients) -> Tensor:
         """``[Q, K + R]`` weights, a row for each parameter."""

@@ -24,10 +24,10 @@ class SharedVectors(nn.Module):
 
     ends: Tensor | None = None  # [B] columns where the rows' prompts end, in training
 
-    def __init__(self, base: Any, count: int) -> None:
+    def __init__(self, base: Any, count: int, seed: int) -> None:
         super().__init__()
         table: Tensor = base.get_input_embeddings().weight.detach()
-        generator = torch.Generator().manual_seed(derive_seed("soft prompt", torch.initial_seed()))
+        generator = torch.Generator().manual_seed(derive_seed("soft prompt", seed))
         drawn = torch.randint(len(table), (count,), generator=generator)
         self.P = nn.Parameter(table[drawn.to(table.device)].float().clone())
 
@@ -43,8 +43,8 @@ class GatedVectors(SharedVectors):
     starts at zero, so that every gate starts at 1/2.
     """
 
-    def __init__(self, base: Any, count: int) -> None:
-        super().__init__(base, count)
+    def __init__(self, base: Any, count: int, seed: int) -> None:
+        super().__init__(base, count, seed)
         width = self.P.shape[1]
         self.K = nn.Linear(width, width, bias=False, device=self.P.device)
         nn.init.zeros_(self.K.weight)
@@ -81,6 +81,11 @@ class SoftPromptSettings:
 
     prompt_tokens: int = 20
 
+    def validate(self) -> None:
+        """Raises UsageError unless there is at least one token."""
+        if self.prompt_tokens < 1:
+            raise UsageError(f"prompt_tokens must be at least 1, but got {self.prompt_tokens}.")
+
 
 class SoftPrompt(BaseMethod):
     """Trainable vectors in front of every prompt, the same for all instances, and nothing else.
@@ -91,18 +96,13 @@ class SoftPrompt(BaseMethod):
     Settings: ClassVar[type] = SoftPromptSettings
     vectors: ClassVar[type[SharedVectors]] = SharedVectors
 
-    def __init__(self, settings: SoftPromptSettings | None = None) -> None:
-        super().__init__(settings)
-        if self.settings.prompt_tokens < 1:
-            raise UsageError(f"prompt_tokens must be at least 1, but got {self.settings.prompt_tokens}.")
-
     def unfit(self, info: ModelInfo) -> str | None:
         """Soft tokens have no place where every layer embeds tokens by itself."""
         return no_place_for_prompt(info)
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with soft tokens."""
-        self._prompt = self.vectors(base_of(model), self.settings.prompt_tokens)
+        self._prompt = self.vectors(base_of(model), self.settings.prompt_tokens, seed)
         insert_prompt(model, self.settings.prompt_tokens, self._prompt)
         return model
 

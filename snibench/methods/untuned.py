@@ -38,6 +38,6 @@ class Untuned(BaseMethod):
             raise UsageError(f"shots must be at least 0, but got {self.settings.shots}.")
         self.shots = self.settings.shots
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` itself."""
         return model

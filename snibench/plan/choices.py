@@ -22,6 +22,8 @@ from snibench.plan.request import RunRequest
 # What stands in every table before the baseline.
 BESIDE = ("untuned", "copy-input", "majority")
 
+_OPTIMIZER = "adamw"
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -110,6 +112,19 @@ def _without(named: MethodName, switch: str, switches: Sequence[str], given: Map
 
 def _listed(choices: Sequence[Choice]) -> str:
     return ", ".join(choice.label for choice in choices)
+
+
+def base_rate(choice: Choice, info: ModelInfo) -> float:
+    """The learning rate that the method names for the model where none was searched for.
+
+    Raises:
+        UsageError: If it names none.
+    """
+    kind = METHODS.get(choice.name)
+    rate: float | None = kind(kind.Settings(**choice.settings)).base_rate(info, _OPTIMIZER)
+    if rate is None:
+        raise UsageError(f"'{choice.name}' names no learning rate for this model. Name one: --learning-rate 0.001")
+    return float(rate)
 
 
 def why_unfit(choice: Choice, info: ModelInfo) -> str:

@@ -1,7 +1,7 @@
-"""The learning rate that a method is tuned with where the user names none: one table, by model size and method.
+"""The learning rate that a method is tuned with where the user names none.
 
-``learning_rates.json`` holds it. ``scripts/learning_rates.py`` searches for the rates of each method on held-out seen
-data and writes them there; what it has not searched for has the size's common rate.
+``learning_rates.json`` holds what was searched for, by model size and method, on held-out seen data
+(``scripts/learning_rates.py``). Else a method's ``base_rate`` says, for which ``usual_rate`` is the usual answer.
 """
 
 from __future__ import annotations
@@ -9,21 +9,30 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from snibench.base.registry import METHODS
 
 TABLE = Path(__file__).parent / "learning_rates.json"
-# What trains all of the model wants lower rates than what trains an adapter.
-_EVERYTHING = {"full"}
 
 
-def default_learning_rate(method: str, parameters: int) -> float:
-    """The rate of ``method`` for a model of so many parameters; all names of one method have one rate."""
-    row = next(row for row in _table() if row["below"] is None or parameters < row["below"])
-    common = row["everything"] if method in _EVERYTHING else row["adapters"]
-    searched = row["methods"]
-    return float(next((searched[name] for name in METHODS.aliases(method) if name in searched), common))
+def searched_rate(method: str, parameters: int) -> float | None:
+    """The rate that was searched for ``method`` in models of so many parameters; None if none was.
+
+    All names of one method have one rate.
+    """
+    searched = _row(parameters)["methods"]
+    found = next((searched[name] for name in METHODS.aliases(method) if name in searched), None)
+    return None if found is None else float(found)
+
+
+def usual_rate(parameters: int, trained: Literal["adapters", "everything"]) -> float:
+    """What is usual in a model of so many parameters for what trains adapters, or the whole model."""
+    return float(_row(parameters)[trained])
+
+
+def _row(parameters: int) -> dict[str, Any]:
+    return next(row for row in _table() if row["below"] is None or parameters < row["below"])
 
 
 @cache

@@ -11,8 +11,8 @@ from snibench.base.registry import FORMATS, SUITES
 from snibench.base.types import Checked, FitSpec, Json, Mixture, Paths, Question, Recipe, SuiteData
 from snibench.base.version import __version__
 from snibench.models.find import ModelSource, find_model
-from snibench.plan.choices import Choice, method_choices, why_unfit
-from snibench.plan.learning_rates import default_learning_rate
+from snibench.plan.choices import Choice, base_rate, method_choices, why_unfit
+from snibench.plan.learning_rates import searched_rate
 from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest
@@ -125,7 +125,7 @@ def _spec(
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        rate = default_learning_rate(choice.name, source.info.parameters)
+        rate = searched_rate(choice.name, source.info.parameters) or base_rate(choice, source.info)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     return FitSpec(

@@ -14,15 +14,20 @@ from snibench.plan.names import parse_method
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Budgets that belong together. ``full``: protocols take their full budget, not their quick one."""
+    """Budgets that belong together. ``full``: protocols take their full budget, not their quick one.
+
+    ``threads`` of the processor for one fit, so that rows do not depend on how many fits run side by side; None = all
+    that the library takes.
+    """
 
     name: str
     steps: int
     conflict_tasks: int
     full: bool
+    threads: int | None = None
 
 
-QUICK = Profile("quick", steps=90, conflict_tasks=8, full=False)
+QUICK = Profile("quick", steps=90, conflict_tasks=8, full=False, threads=1)
 # Two epochs over 100 instances of each of the 756 official training tasks, 32 instances a step.
 PAPER = Profile("paper", steps=4725, conflict_tasks=16, full=True)
 PROFILES: Mapping[str, Profile] = {one.name: one for one in (QUICK, PAPER)}

@@ -1,86 +1,123 @@
-"""Is a method better than another, by how much, how sure, where: on the rows of protocol ``gap``."""
+"""Is a method better than another, by how much, how sure, where: on seen and unseen tasks, formats and combos."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from snibench.base.errors import UsageError, unknown
-from snibench.protocols.panel import panel, source_clusters, task_means
-from snibench.report.fits import controls, facts, failed_fits, finished, floors, label_of, only, run_notes
+from snibench.report.fits import controls, facts, failed_fits, finished, label_of, only, run_notes
 from snibench.report.layouts import METHOD, ordered
-from snibench.report.measures import against, measured, protocol_tables
-from snibench.report.values import Column, Report, Table, rows_digest
-from snibench.stats.summary import Summary, category_deltas, summarise
+from snibench.report.questions import Questions
+from snibench.report.values import QUESTIONS, Asked, Column, Report, Table, rows_digest
+from snibench.report.verdicts import summaries, verdicts
+from snibench.stats.estimates import UNBOUNDED
+from snibench.stats.summary import Scores, Summary, category_deltas, family, summarise
 
 if TYPE_CHECKING:
     from snibench.store import Results
 
-SIDES = {"unseen": "unseen tasks", "held_out": "held-out instances of seen tasks"}
+_NAMES: Mapping[Asked, str] = {
+    "unseen": "comparison_unseen",
+    "seen": "comparison_held_out",
+    "gap": "comparison_gap",
+    "formats": "comparison_formats",
+    "combos": "comparison_combos",
+}
+_PROTOCOLS: Mapping[Asked, str] = {
+    "unseen": "gap", "seen": "gap", "gap": "gap", "formats": "formats", "combos": "combos"
+}  # fmt: skip
+_MEASURES = {"worst": "the worst format of each task", "spread": "spread over formats"}
 
 _DELTA = Column("delta", "Δ", "difference", "higher", "delta_low", "delta_high", mark="significant")
-_TESTS = (
-    Column("p_holm", "p (Holm)", "p"),
-    Column("p_seed_holm", "p seed (Holm)", "p"),
+_LOSS = replace(_DELTA, better="lower")
+_POWER = (
+    Column("outcome", "Outcome"),
+    Column("mde", "Finds", "points"),
+    Column("equivalence", "Equivalent from", "points"),
+)
+_SUITE = (
+    Column("suite_delta", "Δ this suite", "difference", "higher", "suite_low", "suite_high"),
+    Column("suite_outcome", "Outcome, this suite"),
+)
+_TESTS = (Column("p_holm", "p (Holm)", "p"), Column("p_seed_holm", "p seed (Holm)", "p"))
+_TASKS = (
     Column("effect", "Effect", "number", "higher"),
     Column("wins", "W/T/L", "count", also=("ties", "losses")),
+)
+_ERRORS = (
+    Column("se_task", "SE tasks", "points"),
+    Column("se_seed", "SE seeds", "points"),
+    Column("se_cell", "SE cells", "points"),
 )
 _SIZES = Column("n_tasks", "Tasks/sources/seeds", "count", also=("n_sources", "n_seeds"))
 _CATEGORY_SIZES = Column("n_tasks", "Tasks/sources", "count", also=("n_sources",))
 _CATEGORY_NOTE = "No interval for a category with fewer than 5 source datasets, and no test for any."
+_SCOPE_NOTES = (
+    "Δ: for tasks like these, trained again. This suite: for these tasks alone, trained again and asked other "
+    "instances of them; no star. Finds: the true difference that this run finds with 80 % power, about. "
+    "Equivalent from: this run cannot claim equivalence within a smaller margin.",
+    "SE tasks and SE seeds: what more tasks and more seeds would reduce; both hold SE cells, the noise of one seed on "
+    "one task, which more of either reduces.",
+)
+_FAMILY_NOTE = (
+    "Intervals and tests as above: sign flips and the t test, each Holm-adjusted over the {n} differences of this "
+    "table; a star needs both."
+)
 
 
-def comparison_tables(results: Results, baseline: str, order: Sequence[str]) -> list[Table]:
-    """Every method against ``baseline``, on unseen and on seen tasks; the former by category too."""
-    untested = floors(results)
-    if not baseline or not set(results.answers["method"]) - {baseline, *untested}:
+def comparison_tables(
+    questions: Questions, found: Mapping[Asked, Summary], baseline: str, order: Sequence[str]
+) -> list[Table]:
+    """Every method against ``baseline`` on every question; on unseen tasks by category too, and in each part."""
+    if not found:
         return []
+    first = controls(questions.results)
     tables = []
-    for split, words in SIDES.items():
-        scores = task_scores(results, split)
-        if not len(scores):
-            continue
-        floor = scores["method"].isin(untested)
-        summary = summarise(scores[~floor], baseline=baseline, clusters=_clusters(results))
-        levels = _levels(scores[floor], _clusters(results))
-        tables.append(_comparison(summary, levels, split, f"Compared with {baseline} on {words}", controls(results)))
-        deltas = _category_deltas(results, scores, baseline)
-        if split == "unseen" and len(deltas):
-            tables.append(_by_category(deltas, split, f"Difference from {baseline} on {words}, by category", order))
-    return tables
+    for question, summary in found.items():
+        title = f"Compared with {baseline}: {QUESTIONS[question]}"
+        tables.append(_comparison(summary, _levels(questions, question), question, title, first))
+        scores = questions.split("unseen") if question == "unseen" else None
+        if scores is not None and len(deltas := _category_deltas(questions, scores, baseline)):
+            tables.append(
+                _by_category(deltas, "unseen", f"Difference from {baseline} on unseen tasks, by category", order)
+            )
+    return [*tables, *(ordered(table, order) for table in _part_tables(questions, baseline))]
 
 
-def _levels(scores: pd.DataFrame, clusters: dict[str, str]) -> pd.DataFrame:
+def _levels(questions: Questions, question: Asked) -> pd.DataFrame:
     """The mean of each floor, which takes no part in tests."""
-    return pd.DataFrame(
-        row
-        for method in scores["method"].unique()
-        for row in summarise(scores[scores["method"] == method], baseline=None, clusters=clusters)
-        .table[["method", "mean", "ci_low", "ci_high", "n_tasks", "n_sources", "n_seeds"]]
-        .to_dict("records")
-    )
+    scores = questions.split(question, floors_too=True) if question in ("unseen", "seen") else None
+    if scores is None or not (floors := {m: s for m, s in scores.methods.items() if m in questions.floors}):
+        return pd.DataFrame()
+    table = summarise(replace(scores, methods=floors), baseline=None).table
+    return table[["method", "mean", "ci_low", "ci_high", "n_tasks", "n_sources", "n_seeds"]]
 
 
-def _comparison(summary: Summary, floors: pd.DataFrame, split: str, title: str, first: Sequence[str]) -> Table:
+def _comparison(summary: Summary, floors: pd.DataFrame, question: Asked, title: str, first: Sequence[str]) -> Table:
+    paired = summary.table["rank"].notna().any()
+    lower = question == "gap"
     columns = (
-        Column("mean", "Mean", "percent", "higher", "ci_low", "ci_high", "n_tasks"),
-        replace(_DELTA, title="Δ baseline"),
-        *_TESTS,
-        Column("rank", "Rank", "number", "lower"),
-        Column("group", "Group"),
+        Column("mean", "Mean", "percent", "lower" if lower else "higher", "ci_low", "ci_high", "n_tasks"),
+        replace(_LOSS if lower else _DELTA, title="Δ baseline"),
+        *_POWER,
+        *(_SUITE if summary.table["suite_delta"].notna().any() else ()),
+        *(_TESTS if paired else _TESTS[1:]),
+        *(_TASKS if paired else ()),
+        *((Column("rank", "Rank", "number", "lower"), Column("group", "Group")) if paired else ()),
+        *_ERRORS,
         Column("seed_sd", "Seed SD", "points"),
         _SIZES,
     )
     by_mean = [*first, *(label for label in summary.table["method"] if label not in first)]
-    notes = footers(summary)
+    notes = (*footers(summary), *_SCOPE_NOTES)
     if len(floors):
-        notes += (f"No part of tests, ranks and groups: {', '.join(floors['method'])}.",)
+        notes += (f"No part of tests, ranks and groups: {', '.join(sorted(floors['method']))}.",)
     frame = pd.concat([summary.table, floors], ignore_index=True) if len(floors) else summary.table
-    table = Table(f"comparison_{split}", title, frame, (METHOD,), columns, notes, "gap")
+    table = Table(_NAMES[question], title, frame, (METHOD,), columns, notes, _PROTOCOLS[question])
     return ordered(table, by_mean)
 
 
@@ -93,54 +130,103 @@ def _by_category(deltas: pd.DataFrame, split: str, title: str, order: Sequence[s
 
 
 def footers(summary: Summary) -> tuple[str, ...]:
-    """Below a comparison: tests, unit and draws, what could have been found, and the ranks' omnibus test."""
-    notes = list(summary.notes)
-    if not np.isnan(summary.minimum_detectable_effect):
-        found = f"{100 * summary.minimum_detectable_effect:.1f} points"
-        notes.append(f"Minimum detectable effect: {found}, the true difference that is found with 80% power.")
-    if summary.friedman is not None:
-        test = summary.friedman
-        notes.append(
-            f"Friedman over all methods: Iman-Davenport p = {test.iman_davenport_p:.3g}; "
-            f"Nemenyi critical difference {test.nemenyi_cd:.2f} ranks."
-        )
-    return tuple(notes)
+    """Below a comparison: tests, unit and draws, what cannot be found, and the ranks' omnibus test."""
+    if summary.friedman is None:
+        return summary.notes
+    test = summary.friedman
+    return (
+        *summary.notes,
+        f"Friedman over all methods: Iman-Davenport p = {test.iman_davenport_p:.3g}; "
+        f"Nemenyi critical difference {test.nemenyi_cd:.2f} ranks.",
+    )
+
+
+def _part_tables(questions: Questions, baseline: str) -> list[Table]:
+    """Differences from the baseline in the worst format and of spread, by format, and by combo and history."""
+    measures = {name: scores for name, scores in questions.formats().items() if name in _MEASURES}
+    parts = [
+        _parts(
+            "format_measures_difference",
+            f"Difference from {baseline} in the worst format and of spread",
+            (({"of": _MEASURES[name]}, scores) for name, scores in measures.items()),
+            baseline,
+            "formats",
+        ),
+        _parts(
+            "format_differences",
+            f"Difference from {baseline}, by format",
+            (({"format": name}, scores) for name, scores in questions.by_format().items()),
+            baseline,
+            "formats",
+        ),
+        _parts(
+            "combo_mean_differences",
+            f"Difference from {baseline}, by combo and history",
+            questions.by_combo(),
+            baseline,
+            "combos",
+        ),
+    ]
+    return [table for table in parts if table is not None]
+
+
+_PART_TITLES = {"of": "Of", "format": "Format", "combo": "Combo", "schedule": "Schedule", "history": "History"}
+
+
+def _parts(
+    name: str, title: str, entries: Iterable[tuple[dict[str, str], Scores]], baseline: str, protocol: str
+) -> Table | None:
+    """One row per part and method; None if there is nothing to compare."""
+    parts = [(names, scores) for names, scores in entries if baseline in scores.methods and len(scores.methods) > 1]
+    if not parts:
+        return None
+    bounds = UNBOUNDED if protocol == "combos" else (-1.0, 1.0)
+    frame = family([scores for _, scores in parts], baseline=baseline, bounds=bounds)
+    fields = list(parts[0][0])
+    frame = frame.join(pd.DataFrame([names for names, _ in parts]), on="part").drop(columns="part")
+    keys = tuple(Column(field, _PART_TITLES.get(field, field.capitalize())) for field in fields)
+    columns = (
+        replace(_DELTA, title="Δ baseline", better=""),
+        Column("mde", "Finds", "points"),
+        *_TESTS,
+        Column("n_units", "Units", "count"),
+    )
+    notes = [_FAMILY_NOTE.format(n=len(frame))]
+    if protocol == "combos":
+        notes += ["Units: sources; streams, and so these very tasks alone, where a combo has fewer than 5 sources."]
+    return Table(name, title, frame, (*keys, METHOD), columns, tuple(notes), protocol)
 
 
 def task_scores(results: Results, split: str) -> pd.DataFrame:
-    """method, seed, task, score: instances averaged, over the questions that every fit answered."""
-    answers = results.answers
-    needed = ["method", "seed", "task", "instance", "format", "score"]
-    rows = answers.loc[(answers["protocol"] == "gap") & (answers["split"] == split), needed]
-    if not len(rows):
+    """method, seed, task, score: instances averaged, over the questions that every fit answered, floors included."""
+    question = "unseen" if split == "unseen" else "seen"
+    scores = Questions(results).split(question, floors_too=True)
+    if scores is None:
         return pd.DataFrame(columns=["method", "seed", "task", "score"])
-    shared = panel(rows, questions=("task", "instance", "format"))
-    tasks = np.sort(shared.questions["task"].unique())
-    frames = []
-    for method, fits in shared.fits.groupby("method", sort=False):
-        means = task_means(shared.values("score", method=str(method)), shared.questions["task"])  # [S, T]
-        wide = pd.DataFrame(means, columns=tasks).assign(method=method, seed=fits["seed"].to_numpy())
-        frames.append(wide.melt(["method", "seed"], var_name="task", value_name="score"))
+    frames = [
+        pd.DataFrame(sample.sides[0].table, columns=list(scores.tasks))
+        .assign(method=method, seed=range(sample.seeds))
+        .melt(["method", "seed"], var_name="task", value_name="score")
+        for method, sample in scores.methods.items()
+    ]
     return pd.concat(frames, ignore_index=True)
 
 
-def _clusters(results: Results) -> dict[str, str]:
-    return {str(task): str(source) for task, source in source_clusters(results.tasks).items()}
-
-
-def _category_deltas(results: Results, scores: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    categories = dict(zip(results.tasks["task"], results.tasks["category"], strict=True))
-    return category_deltas(scores, baseline=baseline, categories=categories, clusters=_clusters(results))
+def _category_deltas(questions: Questions, scores: Scores, baseline: str) -> pd.DataFrame:
+    tasks = questions.results.tasks
+    return category_deltas(
+        scores, baseline=baseline, categories=dict(zip(tasks["task"], tasks["category"], strict=True))
+    )
 
 
 # ----------------------------------------------------------------------------------- two methods
 
 
 def compare(results: Results, first: str, second: str) -> Report:
-    """``first`` minus ``second``: over all tasks, by category, and task by task.
+    """``first`` minus ``second``: on every question, by category, task by task, by format, by combo and history.
 
     Raises:
-        UsageError: If one of the two has no finished fit, the two are one, or protocol ``gap`` was not asked.
+        UsageError: If one of the two has no finished fit, the two are one, or there is no common question.
     """
     there = finished(results)
     first, second = label_of(results, first), label_of(results, second)
@@ -150,24 +236,31 @@ def compare(results: Results, first: str, second: str) -> Report:
     if first == second:
         raise UsageError(f"'{first}' cannot be compared with itself. Name two of: {', '.join(there)}.")
     pair = only(results, (first, second))
-    sides = {split: scores for split in SIDES if len(scores := task_scores(pair, split))}
-    if not sides:
+    questions = Questions(pair)
+    found = summaries(questions, second)
+    if not found:
         raise UsageError(
-            "The run has no answers of protocol 'gap', and comparisons are made on those. Add it: --protocol gap"
+            f"'{first}' and '{second}' have no answers to the same questions, or one of them is a floor, which takes "
+            "no part in tests."
         )
-    summaries = {split: summarise(scores, baseline=second, clusters=_clusters(pair)) for split, scores in sides.items()}
+    sides = {
+        name: scores
+        for question, name in (("unseen", "unseen"), ("seen", "held_out"))
+        if (scores := questions.split(question)) is not None
+    }
     return Report(
         title=f"{first} against {second}",
         tables=(
-            _overall(summaries, first, second),
-            *_gaps(pair, first, second),
-            *(_pair_categories(pair, scores, split, first, second) for split, scores in sides.items()),
+            _overall(found, first, second),
+            *_part_tables(questions, second),
+            *(_pair_categories(questions, scores, split, first, second) for split, scores in sides.items()),
             *(_pair_tasks(pair, scores, split, first, second) for split, scores in sides.items()),
         ),
         notes=run_notes(pair),
         failed=failed_fits(pair),
         baseline=second,
         rows_digest=rows_digest(pair.answers),
+        verdicts=verdicts(found, second, [first]),
         facts=facts(pair),
     )
 
@@ -176,54 +269,49 @@ def _means(first: str, second: str) -> tuple[Column, Column]:
     return Column("first", first, "percent", "higher"), Column("second", second, "percent", "higher")
 
 
-def _overall(summaries: dict[str, Summary], first: str, second: str) -> Table:
+def _overall(found: Mapping[Asked, Summary], first: str, second: str) -> Table:
     rows = []
-    for split, summary in summaries.items():
+    for question, summary in found.items():
         table = summary.table.set_index("method")
-        row = table.loc[first].to_dict() | {"on": SIDES[split], "first": table.loc[first, "mean"]}
+        row = table.loc[first].to_dict() | {"on": QUESTIONS[question], "first": table.loc[first, "mean"]}
         rows.append(row | {"second": table.loc[second, "mean"]})
     said = {
-        split: [note for note in footers(summary) if not note.startswith("Groups")]
-        for split, summary in summaries.items()
+        question: [note for note in footers(summary) if not note.startswith("Groups")]
+        for question, summary in found.items()
     }
     notes = dict.fromkeys(
-        note if all(note in others for others in said.values()) else f"On {SIDES[split]}: {note}"
-        for split, own in said.items()
+        note if all(note in others for others in said.values()) else f"{QUESTIONS[question].capitalize()}: {note}"
+        for question, own in said.items()
         for note in own
     )
-    tests = (Column("p", "p", "p"), Column("p_seed", "p seed", "p"), *_TESTS[2:])
-    columns = (*_means(first, second), _DELTA, *tests, _SIZES)
+    tests = (Column("p", "p", "p"), Column("p_seed", "p seed", "p"))
+    columns = (*_means(first, second), _DELTA, *_POWER, *_SUITE, *tests, *_TASKS, *_ERRORS, _SIZES)
+    notes |= dict.fromkeys(_SCOPE_NOTES)
     return Table(
         "comparison", f"Δ = {first} - {second}", pd.DataFrame(rows), (Column("on", "On"),), columns, tuple(notes), "gap"
     )
 
 
-def _gaps(results: Results, first: str, second: str) -> list[Table]:
-    """The difference of the two gaps, if there are both sides."""
-    gap_alone = replace(results, answers=results.answers[results.answers["protocol"] == "gap"])
-    frames, _ = measured(gap_alone)
-    tables = [against(table, second) for table in protocol_tables(frames) if table.name == "gap_differences"]
-    return [replace(table, name="gap", frame=table.frame[table.frame["method"] == first]) for table in tables]
-
-
-def _pair_categories(results: Results, scores: pd.DataFrame, split: str, first: str, second: str) -> Table:
-    frame = _category_deltas(results, scores, second)
+def _pair_categories(questions: Questions, scores: Scores, split: str, first: str, second: str) -> Table:
+    frame = _category_deltas(questions, scores, second)
     frame = frame.assign(first=frame["mean"], second=frame["mean"] - frame["delta"]).sort_values(
         "delta", ascending=False
     )
     columns = (*_means(first, second), replace(_DELTA, mark=""), _CATEGORY_SIZES)
-    title = f"By category, {SIDES[split]}"
+    title = f"By category, {QUESTIONS['unseen' if split == 'unseen' else 'seen']}"
     return Table(
         f"categories_{split}", title, frame, (Column("category", "Category"),), columns, (_CATEGORY_NOTE,), "gap"
     )
 
 
-def _pair_tasks(results: Results, scores: pd.DataFrame, split: str, first: str, second: str) -> Table:
-    wide = scores.groupby(["task", "method"])["score"].mean().unstack()
+def _pair_tasks(results: Results, scores: Scores, split: str, first: str, second: str) -> Table:
+    means = {name: scores.methods[name].sides[0].table.mean(axis=0) for name in (first, second)}
     categories = results.tasks.set_index("task")["category"]
-    frame = pd.DataFrame({"first": wide[first], "second": wide[second], "delta": wide[first] - wide[second]})
-    frame = frame.sort_values("delta", ascending=False).reset_index()
+    frame = pd.DataFrame({"task": scores.tasks, "first": means[first], "second": means[second]})
+    frame["delta"] = frame["first"] - frame["second"]
+    frame = frame.sort_values("delta", ascending=False, ignore_index=True)
     frame["category"] = frame["task"].map(categories)
     columns = (*_means(first, second), Column("delta", "Δ", "difference", "higher"), Column("category", "Category"))
     notes = ("Means over seeds, the largest differences at the two ends. One task's difference is mostly noise.",)
-    return Table(f"tasks_{split}", f"By task, {SIDES[split]}", frame, (Column("task", "Task"),), columns, notes, "gap")
+    title = f"By task, {QUESTIONS['unseen' if split == 'unseen' else 'seen']}"
+    return Table(f"tasks_{split}", title, frame, (Column("task", "Task"),), columns, notes, "gap")

@@ -13,9 +13,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from snibench.report.cells import Grid, grid, printable
-from snibench.report.values import Report, Table
+from snibench.report.values import Report, Table, Verdict
 
 LONGEST_NOTE = 2000  # characters
+_OUTCOMES = {"better": "bold green", "worse": "bold red"}
 GAP = 2  # blank columns between two columns of a table
 
 
@@ -40,10 +41,22 @@ def render(report: Report, console: Console) -> None:
     Only ``Text`` values reach the console, so nothing in the report is read as markup.
     """
     console.print(Text(printable(report.title), style="bold"))
+    for verdict in report.verdicts:
+        _print_verdict(verdict, console)
     for table in report.shown:
         render_table(table, console)
     for note in report.notes:
         _print_note(note, console)
+
+
+def _print_verdict(verdict: Verdict, console: Console) -> None:
+    style = _OUTCOMES.get(verdict.outcome, "") if verdict.scope == "tasks like these" else "dim"
+    console.print(Text(_wrapped(verdict.sentence, console.width), style=style))
+
+
+def _wrapped(text: str, width: int) -> str:
+    lines = textwrap.wrap(printable(text, LONGEST_NOTE), max(20, width - 1), subsequent_indent="  ")
+    return "\n".join(lines)
 
 
 def render_table(table: Table, console: Console) -> None:
@@ -58,8 +71,7 @@ def render_table(table: Table, console: Console) -> None:
 
 
 def _print_note(note: str, console: Console) -> None:
-    lines = textwrap.wrap(printable(note, LONGEST_NOTE), max(20, console.width - 1), subsequent_indent="  ")
-    console.print(Text("\n".join(lines), style="dim"))
+    console.print(Text(_wrapped(note, console.width), style="dim"))
 
 
 def _width(cells: Grid, column: int, width: int) -> int:

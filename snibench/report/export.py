@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from snibench.base.version import __version__
@@ -47,6 +48,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "baseline": report.baseline or None,
         "rows_digest": report.rows_digest,
         "facts": _plain(report.facts),
+        "verdicts": [_plain({**asdict(verdict), "sentence": verdict.sentence}) for verdict in report.verdicts],
         "notes": list(report.notes),
         "tables": {table.name: _table_json(table) for table in report.tables},
         "failed": rows_as_json(report.failed),
@@ -125,6 +127,8 @@ def _csv_cell(value: Any) -> Any:
 def markdown_text(report: Report) -> str:
     """Every table in GitHub's Markdown."""
     parts = [f"# {_markdown(report.title)}"]
+    if report.verdicts:
+        parts.append("\n".join(f"- {_markdown(verdict.sentence)}" for verdict in report.verdicts))
     for table in report.shown:
         cells = grid(table)
         heads = (" ".join(part for part in heading if part) for heading in cells.headings)

@@ -20,8 +20,8 @@ _BEFORE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Summary", ("summary", "failed")),
     (
         "Better than the baseline?",
-        ("comparison", "comparison_unseen", "comparison_held_out", "categories_unseen", "categories_held_out",
-         "tasks_unseen", "tasks_held_out"),
+        ("comparison", "comparison_unseen", "comparison_held_out", "comparison_gap", "categories_unseen",
+         "categories_held_out", "tasks_unseen", "tasks_held_out"),
     ),
 )  # fmt: skip
 _AFTER: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -65,6 +65,7 @@ def page_html(report: Report, results: Results | None = None, figures: Sequence[
         links,
         element(
             "main",
+            _verdicts(report),
             warning,
             [element("section", element("h2", title, id=_anchor(title)), body) for title, body in sections],
             element("section", element("h2", "Provenance", id="provenance"), _provenance(report, results)),
@@ -102,6 +103,14 @@ def _of_protocols(tables: Sequence[Table]) -> list[tuple[str, tuple[str, ...]]]:
 
 def _table(table: Table) -> Html:
     return joined(sortable(grid(table)), notes(table.notes))
+
+
+def _verdicts(report: Report) -> Html:
+    """The answers in sentences, above everything else."""
+    if not report.verdicts:
+        return Html("")
+    lines = [element("li", verdict.sentence, class_=verdict.outcome) for verdict in report.verdicts]
+    return element("section", element("ul", lines, class_="verdicts"), id="verdicts")
 
 
 def _anchor(title: str) -> str:

@@ -27,8 +27,10 @@ from snibench.report.fits import (
 )
 from snibench.report.layouts import METHOD, ordered, present, summary_columns
 from snibench.report.measures import Measured, against, measured, protocol_tables
+from snibench.report.questions import Questions
 from snibench.report.rates import rate_tables
 from snibench.report.values import Column, Frame, Report, Table, rows_digest
+from snibench.report.verdicts import summaries, verdicts
 
 if TYPE_CHECKING:
     from snibench.store import Results
@@ -54,12 +56,14 @@ def build(results: Results, baseline: str | None = None) -> Report:
     order = _order(results, chosen)
     measures, faults = measured(results)
     failed = failed_fits(results)
+    questions = Questions(results)
+    found = summaries(questions, chosen) if chosen else {}
     return Report(
         title=title(results),
         tables=(
             _summary(results, measures, order),
             *failed_tables(failed),
-            *comparison_tables(results, chosen, order),
+            *comparison_tables(questions, found, chosen, order),
             *(ordered(against(table, chosen), order) for table in protocol_tables(measures)),
             *conflict_tables(results, order),
             cost_table(results, order),
@@ -69,6 +73,7 @@ def build(results: Results, baseline: str | None = None) -> Report:
         failed=failed,
         baseline=chosen,
         rows_digest=rows_digest(results.answers),
+        verdicts=verdicts(found, chosen, [label for label in order if label not in controls(results)]),
         facts=facts(results),
     )
 

@@ -5,14 +5,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from snibench.base.types import METHOD, Column, Frame, Unit
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METHOD", "Column", "Frame", "Report", "Table", "Unit", "rows_digest"]
+    from snibench.stats.outcomes import Outcome
+
+__all__ = [
+    "METHOD",
+    "QUESTIONS",
+    "Asked",
+    "Column",
+    "Frame",
+    "Report",
+    "Scope",
+    "Table",
+    "Unit",
+    "Verdict",
+    "points",
+    "rows_digest",
+]
 
 
 @dataclass(frozen=True)
@@ -37,11 +52,75 @@ class Table:
     detail: bool = False
 
 
+Asked = Literal["unseen", "seen", "gap", "formats", "combos"]
+Scope = Literal["tasks like these", "this suite"]
+
+QUESTIONS: Mapping[Asked, str] = {
+    "unseen": "unseen tasks",
+    "seen": "held-out instances of seen tasks",
+    "gap": "generalization gap",
+    "formats": "mean over formats",
+    "combos": "combos, above chance",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One method against the baseline, on one question, in one scope; numbers are fractions.
+
+    ``estimate`` with ``low`` and ``high`` is the difference; ends are NaN where there is no interval, and ``why`` says
+    why. ``outcome`` "better" for the gap means a smaller one. ``minimum_detectable_effect`` is this pair's own, at 80%
+    power; ``equivalence_bound`` the smallest margin within which this run could claim equivalence. ``starred``: both
+    tests of *tasks like these* hold; *this suite* has no star.
+    """
+
+    method: str
+    baseline: str
+    question: Asked
+    scope: Scope
+    estimate: float
+    low: float
+    high: float
+    outcome: Outcome
+    within_margin: bool
+    starred: bool
+    margin: float
+    minimum_detectable_effect: float
+    equivalence_bound: float
+    why: str = ""
+    few_seeds: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """The verdict for people, in points."""
+        on = QUESTIONS[self.question] + (", this suite alone" if self.scope == "this suite" else "")
+        head = f"{self.method} against {self.baseline}, {on}: {points(self.estimate)} points"
+        if self.low != self.low:
+            return f"{head}: undecided; no interval, {self.why}."
+        return f"{head} [{points(self.low)}, {points(self.high)}]: {self._found()}."
+
+    def _found(self) -> str:
+        size = f"{100 * self.margin:g} points"
+        if self.outcome == "equivalent":
+            return f"equivalent within {size}"
+        if self.outcome == "undecided":
+            about = "at least " if self.few_seeds else ""
+            return f"undecided; this run finds {about}{100 * self.minimum_detectable_effect:.1f} points with 80 % power"
+        better = {"better": "smaller (better)", "worse": "larger (worse)"} if self.question == "gap" else {}
+        return better.get(self.outcome, self.outcome) + (f", within {size}" if self.within_margin else "")
+
+
+def points(value: float) -> str:
+    """A difference of fractions in points with its sign; never -0.0."""
+    return f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
 @dataclass(frozen=True)
 class Report:
     """Everything that tables, exports and leaderboards show, made of stored rows alone.
 
-    ``rows_digest`` is over the answers that were read. ``baseline`` is empty where there is none.
+    ``rows_digest`` is over the answers that were read. ``baseline`` is empty where there is none. ``verdicts``
+    answer the questions in sentences.
     """
 
     title: str
@@ -50,6 +129,7 @@ class Report:
     failed: pd.DataFrame
     baseline: str
     rows_digest: str
+    verdicts: tuple[Verdict, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor
 
-from snibench.contracts import Rule
+from snibench.contracts import Needs, Rule
 
 if TYPE_CHECKING:
     from snibench.engine.gradients import TaskGradients
@@ -22,43 +22,52 @@ if TYPE_CHECKING:
 class Step:
     """The tasks of one step whose gradient is not zero: what a Gram rule combines.
 
-    ``gram`` is ``[T, T]`` and ``losses`` ``[T]``, both float64 on the CPU, in the order of ``tasks``. ``layer``: whose
-    gradients these are, for a rule that combines each layer by itself; empty for whole gradients.
+    ``gram`` is ``[T, T]`` float64 on the CPU, in the order of ``tasks``. ``layer``: whose gradients these are, for a
+    rule that combines each layer by itself; empty for whole gradients. Losses and the generator raise unless the rule's
+    ``needs`` name them.
     """
 
     tasks: tuple[str, ...]  # T
     gram: Tensor
-    losses: Tensor
-    generator: torch.Generator
-    layer: str = ""
+    layer: str
+    live: Tensor  # [K] bool: which of the step's tasks these are
+    gradients: TaskGradients
+
+    @property
+    def losses(self) -> Tensor:
+        """``[T]`` float64 losses on the CPU."""
+        return self.gradients.losses.detach().to("cpu", torch.float64)[self.live]
+
+    @property
+    def generator(self) -> torch.Generator:
+        """The step's own."""
+        return self.gradients.generator
 
 
 class GramRule(Rule):
     """A rule that reads the Gram matrix of the task gradients.
 
     A task with a zero gradient gets weight 0 and is left out, as though it were not in the step; so are
-    reference rows. A rule that needs "layers" is asked to combine each layer by itself.
+    anchors. A rule that needs ``LAYERS`` is asked to combine each layer by itself.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"gram"})
+    needs = Needs.GRAM
 
     @final
     def weights(self, gradients: TaskGradients) -> Tensor:
-        """``[K + R]`` float64 weights on the CPU; zero for zero gradients and for references. By layer: ``[Q, K + R]``.
+        """``[K + R]`` float64 weights on the CPU; zero for zero gradients and for anchors. By layer: ``[Q, K + R]``.
 
         Raises:
             FloatingPointError: If a gradient, or a loss that the rule needs, is not finite; names the tasks.
         """
-        if "losses" in self.needs:
-            losses = finite_losses(gradients)
-        else:
-            losses = gradients.losses.detach().to("cpu", torch.float64)
-        if "layers" not in self.needs:
-            return self._weights_of(gradients, gradients.gram, losses, "")
-        each = [self._weights_of(gradients, gram, losses, layer) for layer, gram in gradients.layers.items()]
+        if Needs.LOSSES in self.needs:
+            finite_losses(gradients)
+        if Needs.LAYERS not in self.needs:
+            return self._weights_of(gradients, gradients.gram, "")
+        each = [self._weights_of(gradients, gram, layer) for layer, gram in gradients.layers.items()]
         return torch.stack(each)
 
-    def _weights_of(self, gradients: TaskGradients, gram: Tensor, losses: Tensor, layer: str) -> Tensor:
+    def _weights_of(self, gradients: TaskGradients, gram: Tensor, layer: str) -> Tensor:
         count = len(gradients.tasks)
         gram = gram[:count, :count].detach().to("cpu", torch.float64)
         # One bad gradient spoils its row and its column; the diagonal says whose it is.
@@ -68,18 +77,18 @@ class GramRule(Rule):
         live = gram.diagonal() > 0
         if live.any():
             tasks = tuple(task for task, alive in zip(gradients.tasks, live.tolist(), strict=True) if alive)
-            step = Step(tasks, gram[live][:, live], losses[live], gradients.generator, layer)
-            weights[live] = self.combine(step)
-        return without_references(weights, gradients)
+            step = Step(tasks, gram[live][:, live], layer, live, gradients)
+            weights[live] = self.weigh(step)
+        return without_anchors(weights, gradients)
 
     @abstractmethod
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """``[T]`` float64 weights of the tasks in ``step``."""
 
 
-def without_references(weights: Tensor, gradients: TaskGradients) -> Tensor:
-    """``[K + R]``: ``weights`` of the K tasks, then a zero for each of the R reference gradients."""
-    return torch.cat([weights, weights.new_zeros(gradients.references)])
+def without_anchors(weights: Tensor, gradients: TaskGradients) -> Tensor:
+    """``[K + R]``: ``weights`` of the K tasks, then a zero for each of the R anchor gradients."""
+    return torch.cat([weights, weights.new_zeros(gradients.anchors)])
 
 
 def finite_losses(gradients: TaskGradients) -> Tensor:

@@ -21,7 +21,7 @@ class AlignedMTL(GramRule):
         Senushkin et al., Independent Component Alignment for Multi-Task Learning (CVPR 2023), Algorithm 1.
     """
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """The aligned mean's weights."""
         values, axes = torch.linalg.eigh(step.gram)  # ascending
         kept = values > 1e-9 * values[-1]

@@ -38,7 +38,7 @@ class CAGrad(GramRule):
 
     Settings: ClassVar[type] = CAGradSettings
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """``u + c ||g_0|| / ||g_x|| x`` with x the hardest mixture of tasks within the ball."""
         directions, norms = unit_vectors(step.gram.numpy())
         vectors = directions * norms

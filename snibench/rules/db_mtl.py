@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from typing import final
 
 from torch import Tensor
 
+from snibench.contracts import Needs
 from snibench.rules._gram import GramRule, Step, positive
 
 
@@ -20,9 +21,9 @@ class DBMTL(GramRule):
         Lin et al., Dual-Balancing for Multi-Task Learning (2023), Algorithm 1.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"gram", "losses"})
+    needs = Needs.GRAM | Needs.LOSSES
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """``max_u(n_u / L_u) / (T n_t)``."""
         norms = step.gram.diagonal().sqrt()
         return (norms / positive(step.losses)).max() / (len(norms) * norms)

@@ -22,7 +22,7 @@ class UPGrad(GramRule):
         Quinton and Rey, Jacobian Descent for Multi-Objective Optimization (2024), the aggregator UPGrad.
     """
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """Mean weights of the T projections."""
         directions, norms = unit_vectors(step.gram.numpy())
         projected = [into_dual_cone(directions, point) for point in np.diag(norms / len(norms))]
@@ -38,7 +38,7 @@ class DualProj(GramRule):
         Rey (2024).
     """
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """Weights of the projected mean."""
         directions, norms = unit_vectors(step.gram.numpy())
         return torch.from_numpy(into_dual_cone(directions, norms / len(norms)) / norms)

@@ -40,7 +40,7 @@ class NashMTL(GramRule):
 
     clipped: ClassVar[bool] = False
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """The positive solution of ``M w = 1 / w``."""
         return torch.from_numpy(_fair_weights(step.gram.numpy(), 1.0))
 
@@ -55,7 +55,7 @@ class FairGrad(GramRule):
 
     Settings: ClassVar[type] = FairGradSettings
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """The positive solution of ``M w = w^(-1/alpha)``."""
         return torch.from_numpy(_fair_weights(step.gram.numpy(), 1 / self.settings.alpha))
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from torch import Tensor
 
-from snibench.contracts import Rule
-from snibench.rules._gram import finite_losses, positive, without_references
+from snibench.contracts import Needs, Rule
+from snibench.rules._gram import finite_losses, positive, without_anchors
 from snibench.rules._task_adam import TaskAdam
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class FAMO(Rule):
     """
 
     Settings: ClassVar[type] = FAMOSettings
-    needs: ClassVar[frozenset[str]] = frozenset({"losses", "losses_after"})
+    needs = Needs.LOSSES | Needs.LOSSES_AFTER
 
     def __init__(self, settings: FAMOSettings | None = None) -> None:
         super().__init__(settings)
@@ -48,7 +48,7 @@ class FAMO(Rule):
         losses = positive(finite_losses(gradients))
         self._before = losses.log()
         shares = self._logits.values(gradients.tasks).softmax(dim=0) / losses
-        return without_references(shares / shares.sum(), gradients)
+        return without_anchors(shares / shares.sum(), gradients)
 
     def observe(self, tasks: Sequence[str], losses: Tensor) -> None:
         """Move the logits against how much each task's log-loss fell."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
+from snibench.contracts import Needs
 from snibench.rules._gram import GramRule, Step, positive
 from snibench.rules._task_adam import TaskAdam
 
@@ -34,14 +35,14 @@ class GradNorm(GramRule):
     """
 
     Settings: ClassVar[type] = GradNormSettings
-    needs: ClassVar[frozenset[str]] = frozenset({"gram", "losses"})
+    needs = Needs.GRAM | Needs.LOSSES
 
     def __init__(self, settings: GradNormSettings | None = None) -> None:
         super().__init__(settings)
         self._weights = TaskAdam(1.0, self.settings.learning_rate)
         self._first: dict[str, float] = {}  # each task's first loss
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """``w / T``; then moves w."""
         losses = positive(step.losses)
         firsts = [self._first.setdefault(task, loss) for task, loss in zip(step.tasks, losses.tolist(), strict=True)]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from snibench.base.errors import UsageError
+from snibench.contracts import Needs
 from snibench.rules._gram import GramRule, Step, random_orders
 
 
@@ -38,15 +39,15 @@ class GradVac(GramRule):
     """
 
     Settings: ClassVar[type] = GradVacSettings
-    needs: ClassVar[frozenset[str]] = frozenset({"gram", "generator"})
+    needs = Needs.GRAM | Needs.GENERATOR
 
     def __init__(self, settings: GradVacSettings | None = None) -> None:
         super().__init__(settings)
         self._targets: dict[str, dict[str, dict[str, float]]] = {}  # layer -> task -> other task
         if self.settings.per_layer:
-            self.needs = self.needs | {"layers"}  # type: ignore[misc]  # what is needed hangs on a setting
+            self.needs = self.needs | Needs.LAYERS
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """Column means of the turned coefficient rows; moves the targets of the step's pairs."""
         beta, gram, norms = self.settings.beta, step.gram, step.gram.diagonal().sqrt()
         count = len(gram)

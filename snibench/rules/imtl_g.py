@@ -26,7 +26,7 @@ class IMTLG(GramRule):
         Liu et al., Towards Impartial Multi-task Learning (ICLR 2021), section 3 (IMTL-G), written with the Gram matrix.
     """
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """``C^+ 1 / n`` scaled to sum 1, or zeros."""
         norms = step.gram.diagonal().sqrt()
         cosines = step.gram / norms / norms[:, None]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from snibench.base.errors import UsageError
-from snibench.contracts import Rule
-from snibench.rules._gram import finite_losses, positive, without_references
+from snibench.contracts import Needs, Rule
+from snibench.rules._gram import finite_losses, positive, without_anchors
 from snibench.rules._task_adam import TaskAdam
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Uncertainty(Rule):
     """
 
     Settings: ClassVar[type] = UncertaintySettings
-    needs: ClassVar[frozenset[str]] = frozenset({"losses"})
+    needs = Needs.LOSSES
 
     def __init__(self, settings: UncertaintySettings | None = None) -> None:
         super().__init__(settings)
@@ -48,7 +48,7 @@ class Uncertainty(Rule):
         losses = finite_losses(gradients)
         precisions = (-self._log_variances.values(gradients.tasks)).exp()
         self._log_variances.step(gradients.tasks, (1 - precisions * losses) / 2)
-        return without_references(precisions / len(losses), gradients)
+        return without_anchors(precisions / len(losses), gradients)
 
     def state(self) -> Mapping[str, Any]:
         """``{"log_variances": ...}`` by task name."""
@@ -85,7 +85,7 @@ class DWA(Rule):
     """
 
     Settings: ClassVar[type] = DWASettings
-    needs: ClassVar[frozenset[str]] = frozenset({"losses"})
+    needs = Needs.LOSSES
 
     def __init__(self, settings: DWASettings | None = None) -> None:
         super().__init__(settings)
@@ -97,7 +97,7 @@ class DWA(Rule):
         ratios = torch.tensor([self._ratio(task) for task in gradients.tasks], dtype=torch.float64)
         for task, loss in zip(gradients.tasks, losses.tolist(), strict=True):
             self._losses[task] = [*self._losses.get(task, []), loss][-2 * self.settings.window :]
-        return without_references((ratios / self.settings.temperature).softmax(dim=0), gradients)
+        return without_anchors((ratios / self.settings.temperature).softmax(dim=0), gradients)
 
     def state(self) -> Mapping[str, Any]:
         """``{"losses": {task: last losses}}``."""
@@ -122,12 +122,12 @@ class RandomWeights(Rule):
         Lin et al., Reasonable Effectiveness of Random Weighting (TMLR 2022), Algorithm 2 (RLW, normal).
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"generator"})
+    needs = Needs.GENERATOR
 
     def weights(self, gradients: TaskGradients) -> Tensor:
         """Weights that sum to 1, from the step's generator."""
         noise = torch.randn(len(gradients.tasks), generator=gradients.generator, dtype=torch.float64)
-        return without_references(noise.softmax(dim=0), gradients)
+        return without_anchors(noise.softmax(dim=0), gradients)
 
 
 @final
@@ -138,9 +138,9 @@ class GeometricMean(Rule):
         Chennupati et al., MultiNet++ (CVPR Workshops 2019), the geometric loss strategy.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"losses"})
+    needs = Needs.LOSSES
 
     def weights(self, gradients: TaskGradients) -> Tensor:
         """``gm(L) / (K L)``."""
         losses = positive(finite_losses(gradients))
-        return without_references(losses.log().mean().exp() / (len(losses) * losses), gradients)
+        return without_anchors(losses.log().mean().exp() / (len(losses) * losses), gradients)

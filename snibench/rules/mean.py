@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from snibench.contracts import Rule
-from snibench.rules._gram import without_references
+from snibench.rules._gram import without_anchors
 
 if TYPE_CHECKING:
     from snibench.engine.gradients import TaskGradients
@@ -21,7 +21,7 @@ class Mean(Rule):
     def weights(self, gradients: TaskGradients) -> Tensor:
         """``1/K`` for every task."""
         count = len(gradients.tasks)
-        return without_references(torch.full((count,), 1 / count, dtype=torch.float64), gradients)
+        return without_anchors(torch.full((count,), 1 / count, dtype=torch.float64), gradients)
 
 
 @final
@@ -30,4 +30,4 @@ class Sum(Rule):
 
     def weights(self, gradients: TaskGradients) -> Tensor:
         """1 for every task."""
-        return without_references(torch.ones(len(gradients.tasks), dtype=torch.float64), gradients)
+        return without_anchors(torch.ones(len(gradients.tasks), dtype=torch.float64), gradients)

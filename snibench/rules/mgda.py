@@ -22,7 +22,7 @@ class MGDA(GramRule):
         Désidéri, Multiple-Gradient Descent Algorithm (2012).
     """
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """Weights on the simplex."""
         directions, norms = unit_vectors(step.gram.numpy())
         return torch.from_numpy(closest_to_origin(directions * norms))

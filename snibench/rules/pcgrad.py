@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from typing import final
 
 from torch import Tensor
 
+from snibench.contracts import Needs
 from snibench.rules._gram import GramRule, Step, project_conflicting
 
 
@@ -20,8 +21,8 @@ class PCGrad(GramRule):
         Yu et al., Gradient Surgery for Multi-Task Learning (NeurIPS 2020), Algorithm 1.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"gram", "generator"})
+    needs = Needs.GRAM | Needs.GENERATOR
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """Column means of the projected coefficient rows."""
         return project_conflicting(step.gram, step.generator).mean(dim=0)

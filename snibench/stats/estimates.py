@@ -1,54 +1,61 @@
-"""What every interval is made of: estimates, the variance over tasks and over seeds, t quantiles, percentiles.
+"""Estimates with their intervals, and the parts that a sampling variance is made of.
 
 Training seeds are crossed with tasks: one fit yields the scores of all tasks, so a seed can shift them all at
 once. An interval over tasks alone ignores that shift. Tasks are nested in source datasets; where ``clusters`` names a
 source for every task, sources are the independent units.
 
-Axes: S seeds, T tasks, C sources, n instances of a task, B resamples.
+Axes: S seeds, T tasks, C sources, n instances of a task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isnan, nan, sqrt
+from math import inf, isnan, nan, sqrt
 
 import numpy as np
 from scipy import stats
 
 from snibench.stats.arrays import Codes, Floats, check_level
 
+FEWEST_UNITS = 3  # tasks, sources or instances: with fewer there is no interval
+UNBOUNDED = (-inf, inf)
+SHARE = (0.0, 1.0)  # where a mean score lies
+DIFFERENCE = (-1.0, 1.0)  # where a difference of two mean scores lies
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its interval and the two parts of its standard error.
+    """A value with its t interval, its standard error, and the parts of that.
 
-    ``se_task`` is what more tasks (or sources) would reduce, ``se_seed`` what more seeds would reduce. ``df`` is
-    NaN for bootstrap intervals. ``kind`` says how the interval was made, e.g. "t, tasks+seeds". Ends are NaN
-    where the data cannot give an interval (one task, one source).
+    ``se_task`` is what more tasks (or sources) would reduce, ``se_seed`` what more seeds would reduce. Both hold the
+    noise of single cells of seed and task, ``se_cell``, which therefore counts once only in ``se``: the three do not
+    add up. In the scope of the suite ``se_task`` is that of instances. ``kind`` names the noise that is counted. Ends
+    and ``df`` are NaN where the data cannot give an interval.
     """
 
     value: float
     low: float
     high: float
+    se: float
     se_task: float
     se_seed: float
+    se_cell: float
     df: float
     kind: str
 
     @property
-    def se(self) -> float:
-        """The standard error: both parts together."""
-        return sqrt(self.se_task**2 + self.se_seed**2)
-
-    @property
     def p(self) -> float:
-        """Two-sided p of the t test that the true value is 0; NaN for bootstrap intervals."""
-        if np.isnan(self.df) or np.isnan(self.se):
+        """Two-sided p of the t test that the true value is 0; NaN without an interval."""
+        if isnan(self.df) or isnan(self.se):
             return nan
         if self.se == 0.0:
             return 1.0 if self.value == 0.0 else 0.0
         return float(2.0 * stats.t.sf(abs(self.value) / self.se, self.df))
+
+    def half_width(self, level: float) -> float:
+        """Half the width of the interval at another level, not clipped; NaN without an interval."""
+        return self.se * t_quantile(self.df, level) if self.se else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,31 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Variance:
-    """The sampling variance of a mean, with its degrees of freedom."""
+    """A part of a sampling variance, with its degrees of freedom; 0 degrees where it is known or absent."""
 
     value: float
-    df: int
+    df: float
+
+
+NOTHING = Variance(0.0, 0.0)
+
+
+def total(parts: Iterable[Variance]) -> Variance:
+    """The sum of independent parts, degrees of freedom by Satterthwaite (1946)."""
+    known = tuple(parts)
+    value = sum(part.value for part in known)
+    return Variance(value, satterthwaite(value, known))
+
+
+def satterthwaite(value: float, parts: Iterable[Variance]) -> float:
+    """Degrees of freedom of a variance ``value`` that is a signed sum of ``parts``."""
+    spread = sum(part.value**2 / part.df for part in parts if part.df)
+    return value**2 / spread if spread > 0.0 else float(sum(part.df for part in parts))
+
+
+def t_quantile(df: float, level: float) -> float:
+    """The two-sided quantile of t that an interval of this level needs; NaN without degrees of freedom."""
+    return float(stats.t.ppf(0.5 + level / 2.0, df))
 
 
 def score_table(scores: Floats, name: str) -> Floats:
@@ -91,53 +119,21 @@ def task_variance(values: Floats, codes: Codes) -> Variance:
     return Variance(float(sums @ sums) * units / (units - 1) / len(values) ** 2, units - 1)
 
 
-def seed_variance(table: Floats) -> Variance:
-    """Variance of the grand mean of ``table`` [S, T] over seeds; 0 with one seed."""
-    seeds = len(table)
-    if seeds < 2:
-        return Variance(0.0, 0)
-    return Variance(float(table.mean(axis=1).var(ddof=1)) / seeds, seeds - 1)
-
-
-def unit_kind(seeds: Sequence[Variance]) -> str:
-    """What an interval counts as noise, for people."""
-    return "tasks+seeds" if any(part.df for part in seeds) else "tasks only"
-
-
-def t_quantile(parts: Sequence[Variance], level: float) -> tuple[float, float]:
-    """Degrees of freedom of the sum of ``parts`` by Welch and Satterthwaite, and the two-sided t quantile."""
-    total = sum(part.value for part in parts)
-    if isnan(total):
-        return nan, nan
-    if total == 0.0:
-        return float(sum(part.df for part in parts)), 0.0  # no spread at all: the interval is a point
-    df = total**2 / sum(part.value**2 / part.df for part in parts if part.value > 0.0)
-    return df, float(stats.t.ppf(0.5 + level / 2.0, df))
-
-
-def t_interval(value: float, tasks: Sequence[Variance], seeds: Sequence[Variance], level: float) -> Estimate:
-    """``value`` +- t * SE."""
+def t_estimate(
+    value: float,
+    variance: Variance,
+    *,
+    se_task: float,
+    se_seed: float,
+    se_cell: float,
+    level: float,
+    bounds: tuple[float, float],
+    kind: str,
+) -> Estimate:
+    """``value`` +- t * SE, cut at the ends of the range in which the true value must lie."""
     check_level(level)
-    df, quantile = t_quantile([*tasks, *seeds], level)
-    se_task, se_seed = (sqrt(sum(part.value for part in parts)) for parts in (tasks, seeds))
-    half = quantile * sqrt(se_task**2 + se_seed**2)
-    return Estimate(value, value - half, value + half, se_task, se_seed, df, f"t, {unit_kind(seeds)}")
-
-
-def resampled_means(means: Floats, within: Floats, codes: Codes, rng: np.random.Generator, draws: int) -> Floats:
-    """B means over tasks, units drawn with replacement, plus normal noise of variance ``within`` per task drawn."""
-    sizes = np.bincount(codes)  # [C]
-    picks = rng.integers(len(sizes), size=(draws, len(sizes)))
-    tasks = sizes[picks].sum(axis=1)  # [B], varies where sources differ in size
-    resampled = np.bincount(codes, means)[picks].sum(axis=1) / tasks
-    if within.any():
-        noise = np.sqrt(np.bincount(codes, within)[picks].sum(axis=1)) / tasks
-        resampled = resampled + noise * rng.standard_normal(draws)
-    return np.asarray(resampled)
-
-
-def percentiles(value: float, resampled: Floats, level: float) -> Interval:
-    """The middle ``level`` of ``resampled`` [B], around ``value``."""
-    check_level(level)
-    low, high = np.quantile(resampled, (0.5 - level / 2.0, 0.5 + level / 2.0))
-    return Interval(value, float(low), float(high))
+    se = sqrt(variance.value) if variance.value >= 0.0 else nan
+    df = variance.df if not isnan(se) else nan
+    half = se * t_quantile(df, level) if se else 0.0
+    low, high = (float(np.clip(end, *bounds)) for end in (value - half, value + half))
+    return Estimate(value, low, high, se, se_task, se_seed, se_cell, df, kind)

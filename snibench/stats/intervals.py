@@ -1,49 +1,72 @@
-"""Intervals for means and differences over tasks and seeds, and for the accuracy on one task."""
+"""Intervals for means and differences over tasks and seeds, and for the generalization gap."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scipy import stats
+import numpy as np
 
-from snibench.stats.arrays import Floats, check_level, rounded, unit_codes
-from snibench.stats.estimates import Estimate, Interval, score_table, seed_variance, t_interval, task_variance
+from snibench.stats.arrays import Floats
+from snibench.stats.estimates import UNBOUNDED, Estimate, score_table
+from snibench.stats.scopes import Clusters, Sample, Side, Tuning, compare
+
+_FIXED = Tuning(deterministic=True)
 
 
-def mean_interval(scores: Floats, *, clusters: Sequence[str] | None = None, level: float = 0.95) -> Estimate:
+def mean_interval(
+    scores: Floats,
+    *,
+    clusters: Sequence[str] | None = None,
+    level: float = 0.95,
+    bounds: tuple[float, float] = UNBOUNDED,
+) -> Estimate:
     """The t interval for the mean score of one method, over tasks and seeds.
 
     The variance is the one over tasks (or the CR1 cluster variance over sources) of the seed means, plus the
-    variance over seeds of the grand mean divided by S; degrees of freedom by Welch and Satterthwaite. With one
-    seed the second part is 0 and ``kind`` says "tasks only".
+    variance over seeds of the grand mean, without the noise of cells that both hold; degrees of freedom by
+    Satterthwaite. With one seed there is the first part alone and ``kind`` says "tasks only". With fewer than three
+    tasks (or sources) there is no interval.
 
     Args:
         scores: ``[S, T]``, without NaN.
         clusters: The source of each task, in the order of the columns.
         level: Probability in (0, 1) that the interval should cover the true mean.
+        bounds: The range in which the true mean must lie.
 
     Raises:
         ValueError: If the shapes differ, a score is NaN, or ``level`` is not inside (0, 1).
     """
     table = score_table(scores, "scores")
-    codes = unit_codes(clusters, table.shape[1])
-    tasks = table.mean(axis=0)  # [T]
-    return t_interval(float(tasks.mean()), [task_variance(tasks, codes)], [seed_variance(table)], level)
+    return sample_interval(_sample(table), clusters=(clusters,), level=level, bounds=bounds)
+
+
+def sample_interval(
+    sample: Sample, *, clusters: Clusters, level: float = 0.95, bounds: tuple[float, float] = UNBOUNDED
+) -> Estimate:
+    """The t interval for the mean of one method; a difference from nothing."""
+    nothing = Sample(tuple(Side(np.zeros((1, side.table.shape[1]))) for side in sample.sides), _FIXED)
+    fixed = sample if sample.seeds > 1 else Sample(sample.sides, _FIXED)
+    return compare(fixed, nothing, clusters=clusters, level=level, bounds=bounds).like_these
 
 
 def difference_interval(
-    ours: Floats, theirs: Floats, *, clusters: Sequence[str] | None = None, level: float = 0.95
+    ours: Floats,
+    theirs: Floats,
+    *,
+    clusters: Sequence[str] | None = None,
+    level: float = 0.95,
+    bounds: tuple[float, float] = UNBOUNDED,
 ) -> Estimate:
-    """The t interval for the mean score of ``ours`` minus ``theirs``, paired by task.
+    """The t interval for the mean score of ``ours`` minus ``theirs``, paired by task, for tasks like these.
 
-    The seed terms of both methods are added as if seeds were not shared, which is conservative if they are. A
-    method with one seed adds none: exact for a deterministic one, "tasks only" if it holds for both.
+    Seeds are not taken as paired. A method with one seed is taken as deterministic: "tasks only" if both have one.
 
     Args:
         ours: ``[S, T]``, without NaN.
         theirs: ``[S', T]``, the same tasks in the same order.
         clusters: The source of each task.
         level: Probability in (0, 1) that the interval should cover the true difference.
+        bounds: The range in which the true difference must lie.
 
     Raises:
         ValueError: If the tasks differ in number, a score is NaN, or ``level`` is not inside (0, 1).
@@ -54,24 +77,33 @@ def difference_interval(
             f"ours has shape {first.shape} but theirs has {second.shape}; "
             "a paired interval needs the same tasks in both."
         )
-    differences = rounded(first.mean(axis=0) - second.mean(axis=0))  # [T]
-    return t_interval(
-        float(differences.mean()),
-        [task_variance(differences, unit_codes(clusters, len(differences)))],
-        [seed_variance(first), seed_variance(second)],
-        level,
+    return compare(_sample(first), _sample(second), clusters=(clusters,), level=level, bounds=bounds).like_these
+
+
+def gap_interval(
+    seen: Floats, unseen: Floats, *, clusters: tuple[Sequence[str], Sequence[str]] | None = None, level: float = 0.95
+) -> Estimate:
+    """The t interval for the generalization gap: mean over seen tasks minus mean over unseen ones.
+
+    As ``mean_interval``, with the variances over tasks of both sides, and over seeds that of the gap itself: seed s is
+    the same fit on both sides.
+
+    Args:
+        seen: ``[S, T]`` scores of seen tasks.
+        unseen: ``[S, T']`` scores of unseen ones.
+        clusters: Sources of the seen tasks, and of the unseen ones.
+        level: Probability in (0, 1) that the interval should cover the true gap.
+
+    Raises:
+        ValueError: If a side is empty, seeds differ in number between the sides, or a score is NaN.
+    """
+    sides = score_table(seen, "seen"), score_table(unseen, "unseen")
+    if len(sides[0]) != len(sides[1]):
+        raise ValueError(f"the sides have {len(sides[0])} and {len(sides[1])} seeds; every fit must answer both.")
+    return sample_interval(
+        Sample((Side(sides[0]), Side(sides[1]))), clusters=clusters or (), level=level, bounds=(-1.0, 1.0)
     )
 
 
-def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
-    """Wilson's score interval for the accuracy on one task. Not for ROUGE-L, which is no proportion.
-
-    Raises:
-        ValueError: If ``n`` < 1 or ``successes`` is not in 0..n.
-
-    Source:
-        Wilson, Journal of the American Statistical Association 22 (1927).
-    """
-    check_level(level)
-    bounds = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
-    return Interval(successes / n, float(bounds.low), float(bounds.high))
+def _sample(table: Floats) -> Sample:
+    return Sample((Side(table),), _FIXED if len(table) < 2 else Tuning())

@@ -1,15 +1,12 @@
 """Tests of one method against another, and the correction for many of them.
 
-The unit is a task (or a source): instances of one task are not independent of each other. Only McNemar's test is
-about instances, and only within one task.
+The unit is a task (or a source): instances of one task are not independent of each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import nan
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,20 +15,6 @@ from scipy import stats
 from snibench.stats.arrays import Floats, rounded, unit_codes
 
 EXACT_UNITS = 16  # up to here all 2^16 sign patterns are counted
-
-Zeros = Literal["zsplit", "pratt", "wilcox"]
-
-
-@dataclass(frozen=True, slots=True)
-class TestResult:
-    """A test's statistic and two-sided p; ``n`` units went in; ``method`` names the variant used."""
-
-    __test__ = False  # not a test case of pytest
-
-    statistic: float
-    p: float
-    n: int
-    method: str
 
 
 def sign_flip_p(
@@ -83,39 +66,6 @@ def _all_signs(n: int) -> Floats:
     return np.asarray(1.0 - 2.0 * (patterns & 1))[:, ::-1]
 
 
-def wilcoxon(differences: Floats, *, zeros: Zeros = "zsplit") -> TestResult:
-    """Wilcoxon's signed-rank test of paired differences, two-sided, through SciPy.
-
-    Tests the pseudo-median, not the mean. Differences are rounded to 12 decimals before they are ranked. The
-    policy on zeros changes the statistic: "zsplit" shares their ranks (Demsar 2006), "pratt" ranks and then
-    drops them, "wilcox" drops them first.
-
-    Returns:
-        The smaller of the two rank sums; p is 1 if all differences are 0.
-    """
-    values = rounded(differences)
-    method = f"Wilcoxon signed rank, zeros {zeros}"
-    if not values.any():
-        return TestResult(0.0, 1.0, len(values), method)
-    result = stats.wilcoxon(values, zero_method=zeros)
-    return TestResult(float(result.statistic), float(result.pvalue), len(values), method)
-
-
-def sign_test(differences: Floats, *, ties: Literal["split", "drop"] = "split", rope: float = 0.0) -> TestResult:
-    """The sign test of wins against losses, two-sided, through SciPy's binomial test.
-
-    Args:
-        differences: ``[T]``.
-        ties: "split" gives each side half of the ties and ignores an odd one (Demsar 2006); "drop" drops all.
-        rope: Differences of at most this size are ties.
-    """
-    wins, tied, losses = win_tie_loss(differences, rope=rope)
-    shared = tied // 2 if ties == "split" else 0
-    n = wins + losses + 2 * shared
-    p = float(stats.binomtest(wins + shared, n).pvalue) if n else 1.0
-    return TestResult(float(wins + shared), p, n, f"sign test, ties {'dropped' if ties == 'drop' else ties}")
-
-
 def win_tie_loss(differences: Floats, *, rope: float = 0.0) -> tuple[int, int, int]:
     """How many differences are above ``rope``, within it (ends included), and below ``-rope``."""
     values = rounded(differences)
@@ -123,34 +73,19 @@ def win_tie_loss(differences: Floats, *, rope: float = 0.0) -> tuple[int, int, i
     return wins, len(values) - wins - losses, losses
 
 
-def mcnemar(
-    only_ours: int, only_theirs: int, *, method: Literal["auto", "exact", "mid-p", "chi2"] = "auto"
-) -> TestResult:
-    """McNemar's test on the instances of ONE task that exactly one of two methods got right.
+def rank_biserial(differences: Floats) -> float:
+    """Matched-pairs rank-biserial correlation: the share of rank sum that favours us, minus the rest.
 
-    Pooled over tasks it is wrong: instances of a task hang together; use ``sign_flip_p`` over tasks there.
-
-    Args:
-        only_ours: Instances that only our method got right.
-        only_theirs: Instances that only the other got right.
-        method: "auto" is mid-p below 25 discordant instances, else chi-squared without continuity correction.
+    Zeros keep their ranks and favour nobody. 1 if every difference is positive, 0 if all are zero.
 
     Source:
-        Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13 (2013).
+        Kerby, Comprehensive Psychology 3 (2014), the simple difference formula.
     """
-    n = only_ours + only_theirs
-    if method == "auto":
-        method = "mid-p" if n < 25 else "chi2"
-    if n == 0:
-        return TestResult(0.0, 1.0, 0, f"McNemar, {method}")
-    if method == "chi2":
-        statistic = (only_ours - only_theirs) ** 2 / n
-        return TestResult(statistic, float(stats.chi2.sf(statistic, 1)), n, "McNemar, chi2")
-    fewer = min(only_ours, only_theirs)
-    p = min(1.0, 2.0 * float(stats.binom.cdf(fewer, n, 0.5)))
-    if method == "mid-p":
-        p = 2.0 * float(stats.binom.cdf(fewer, n, 0.5)) - float(stats.binom.pmf(fewer, n, 0.5))
-    return TestResult(float(fewer), p, n, f"McNemar, {method}")
+    values = rounded(differences)
+    if not values.any():
+        return 0.0
+    weights = stats.rankdata(np.abs(values))
+    return float((np.sign(values) * weights).sum() / weights.sum())
 
 
 def holm(p: npt.ArrayLike) -> Floats:

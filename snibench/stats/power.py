@@ -1,120 +1,177 @@
-"""How large a difference a design can see, and how large a design a difference needs."""
+"""How large a difference a run can find, and how large a one another design would find."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, inf, nan, sqrt
+from functools import cache
+from math import isnan, nan, sqrt
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from snibench.stats.arrays import Floats
+from snibench.stats.estimates import Estimate
+from snibench.stats.scopes import MeanSquares, Sample, seed_variance
+
+POWER = 0.8
+_NODES = 400  # of the integral over the noise of a standard error
+_RUNS = 4_000  # simulated experiments of a planned design
 
 
-def t_power(effect: float, se: float, df: float, *, level: float = 0.95) -> float:
-    """Power of the two-sided t test if the true difference is ``effect`` and its standard error ``se``."""
-    critical = float(stats.t.isf((1.0 - level) / 2.0, df))
-    shift = abs(effect) / se
-    other_side = np.nan_to_num(stats.nct.cdf(-critical, df, shift))  # SciPy gives NaN where it is below 1e-15
-    return float(stats.nct.sf(critical, df, shift) + other_side)
+def minimum_detectable_effect(estimate: Estimate, *, power: float = POWER, level: float = 0.95) -> float:
+    """The true difference that runs like this one find with probability ``power``; NaN without an interval.
 
-
-def minimum_detectable_effect(se: float, df: float, *, power: float = 0.8, level: float = 0.95) -> float:
-    """The true difference that the two-sided t test finds with probability ``power``.
-
-    For T paired tasks without seed noise pass ``se = sd / sqrt(T)`` and ``df = T - 1``; with seed noise, those of
-    ``difference_interval``.
-
-    Returns:
-        In the unit of ``se``; 0 if ``se`` is 0, NaN if ``se`` or ``df`` is NaN or ``df`` is below 1.
+    A run's standard error is itself noisy: where it came out small by chance, so does the effect. The factor is
+    therefore chosen so that the power is ``power`` on average over that noise. An estimate, good to about a fifth.
     """
-    if se == 0.0:
-        return 0.0
-    if not (se > 0.0 and df >= 1.0):
-        return nan
-
-    def lacking(effect: float) -> float:
-        return t_power(effect, 1.0, df, level=level) - power
-
-    # The critical value plus the normal quantile of the power is near the root for every df.
-    guess = float(stats.t.isf((1.0 - level) / 2.0, df) + stats.t.ppf(power, df))
-    return se * float(optimize.brentq(lacking, 0.0, 2.0 * guess))
+    if isnan(estimate.df) or estimate.se == 0.0:
+        return estimate.se
+    return estimate.se * run_factor(round(estimate.df, 2), power=power, level=level)
 
 
-def questions_needed(
-    effect: float,
-    *,
-    between: float,
-    within_ours: float = 0.0,
-    within_theirs: float = 0.0,
-    samples_ours: float = inf,
-    samples_theirs: float = inf,
-    power: float = 0.8,
-    level: float = 0.95,
-) -> int:
-    """Questions that a paired comparison needs to find a true difference ``effect``.
+@cache
+def run_factor(df: float, *, power: float = POWER, level: float = 0.95) -> float:
+    """The effect, in standard errors as a run with ``df`` degrees of freedom estimates them, found with ``power``.
 
-    Args:
-        effect: Difference of mean scores.
-        between: Variance over questions of the difference of expected scores (omega squared).
-        within_ours: Mean variance of our answers to one question (sigma squared); 0 for greedy decoding.
-        within_theirs: The same for theirs.
-        samples_ours: Answers per question of ours (K).
-        samples_theirs: The same for theirs.
-        power: Probability of finding the difference.
-        level: One minus the two-sided alpha.
-
-    Source:
-        Miller, Adding Error Bars to Evals (2024), equation 9.
+    Solves E[P(|T'(k c)| > t)] = power for k, where c = sqrt(chi2_df / df) is the noise of the estimated standard
+    error, and T' the noncentral t of another run.
     """
-    z = float(stats.norm.isf((1.0 - level) / 2.0) + stats.norm.ppf(power))
-    variance = between + within_ours / samples_ours + within_theirs / samples_theirs
-    return ceil(z * z * variance / effect**2)
+    quantiles, noise = _grid(df, level)
+
+    def lacking(factor: float) -> float:
+        return float(_power(factor * noise, quantiles).mean()) - power
+
+    return float(optimize.brentq(lacking, 0.01, 2_000.0))
 
 
-def detectable_dz(tasks: int, *, power: float = 0.8, level: float = 0.95) -> float:
-    """The standardised paired difference that so many tasks detect."""
-    return minimum_detectable_effect(1.0 / sqrt(tasks), tasks - 1, power=power, level=level)
+@cache
+def design_factor(df: float, *, power: float = POWER, level: float = 0.95) -> float:
+    """The effect, in TRUE standard errors, that a t test with ``df`` finds with ``power``: noncentral t."""
+    quantiles, _ = _grid(df, level)
+
+    def lacking(factor: float) -> float:
+        return float(_power(np.array([factor]), quantiles)[0]) - power
+
+    return float(optimize.brentq(lacking, 0.01, 2_000.0))
+
+
+def _grid(df: float, level: float) -> tuple[Floats, Floats]:
+    """Critical values in true standard errors at equally likely values of the estimated one, and those values."""
+    shares = (np.arange(_NODES) + 0.5) / _NODES
+    noise = np.sqrt(stats.chi2.ppf(shares, df) / df)
+    return float(stats.t.ppf(0.5 + level / 2.0, df)) * noise, noise
+
+
+def _power(effects: Floats, cuts: Floats) -> Floats:
+    """``[K]`` chance to pass a critical value drawn from ``cuts``, for effects ``[K]`` in true standard errors."""
+    shift = effects[:, None]
+    return np.asarray((special.ndtr(shift - cuts) + special.ndtr(-shift - cuts)).mean(axis=1))
+
+
+# ------------------------------------------------------------------------------- another design
 
 
 @dataclass(frozen=True, slots=True)
-class VarianceComponents:
-    """Variances of scores between tasks, between seeds (a shift of all tasks), and of the rest.
+class Design:
+    """How much is measured: ``tasks``, ``instances`` of each, ``seeds`` of each method, ``methods`` of one recipe."""
 
-    ``clipped`` names the components whose estimate was negative and is shown as 0.
+    tasks: int
+    instances: float
+    seeds: int
+    methods: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Variances that a difference between two methods is made of; those of the two methods are added.
+
+    ``task``: method x task; ``instance``: method x instance; ``seed``: the shift of all tasks by a seed; ``cell``: task
+    x seed; ``answer``: seed x instance. ``clipped`` names those whose estimate was negative and stands as 0.
     """
 
     task: float
+    instance: float
     seed: float
-    residual: float
-    clipped: tuple[str, ...]
+    cell: float
+    answer: float
+    clipped: tuple[str, ...] = ()
 
-    def planned_se(self, *, seeds: int, tasks: int) -> float:
-        """The standard error of the mean score in another design: shows which budget to raise."""
-        return sqrt(self.task / tasks + self.seed / seeds + self.residual / (seeds * tasks))
+    def variances(self, design: Design) -> dict[str, float]:
+        """Expected value of every mean square in another design."""
+        tasks, instances, seeds = design.tasks, design.instances, design.seeds
+        res = self.answer / (seeds * instances * tasks)
+        inst = self.instance / (instances * tasks) + res
+        cell = self.cell / (seeds * tasks) + res
+        return {
+            "task": self.task / tasks + inst + cell - res,
+            "inst": inst,
+            "cell": cell,
+            "res": res,
+            "seed": self.seed / seeds + cell,
+        }
 
 
-def variance_components(scores: Floats) -> VarianceComponents:
-    """Variance components of ``[S, T]`` scores with seeds crossed with tasks, by the method of moments.
-
-    For an audit, not for a test: with three seeds the seed component is hardly known.
+def components(squares: MeanSquares, ours: Sample, theirs: Sample) -> Components:
+    """Components of variance by the method of moments, from a run in which both methods have equally many seeds.
 
     Raises:
-        ValueError: With fewer than two seeds or two tasks.
-
-    Source:
-        Searle, Casella and McCulloch, Variance Components (1992), section 4.3.
+        ValueError: If seeds differ in number, or there is one, or single instances are not known.
     """
-    values = np.asarray(scores, dtype=np.float64)
-    seeds, tasks = values.shape
-    if seeds < 2 or tasks < 2:
-        raise ValueError(f"variance components need at least two seeds and two tasks, but got {seeds} and {tasks}.")
-    by_seed, by_task = values.mean(axis=1), values.mean(axis=0)
-    rest = values - by_seed[:, None] - by_task[None, :] + values.mean()
-    residual = float((rest**2).sum()) / ((seeds - 1) * (tasks - 1))
+    if squares.inst is None or squares.res is None or ours.seeds != theirs.seeds or ours.seeds < 2:
+        raise ValueError("components need as many seeds of both methods, at least two, and the scores of instances.")
+    seeds, tasks = ours.seeds, ours.sides[0].table.shape[1]
+    sizes = [task.shape[1] for task in ours.sides[0].instances]
+    instances = len(sizes) / sum(1.0 / size for size in sizes)  # tasks weigh equally
+    seed = seed_variance(ours).value + seed_variance(theirs).value
     raw = {
-        "task": float(by_task.var(ddof=1)) - residual / seeds,
-        "seed": float(by_seed.var(ddof=1)) - residual / tasks,
+        "task": (squares.task.value - squares.inst.value - squares.cell.value + squares.res.value) * tasks,
+        "instance": (squares.inst.value - squares.res.value) * instances * tasks,
+        "seed": (seed - squares.cell.value) * seeds,
+        "cell": (squares.cell.value - squares.res.value) * seeds * tasks,
+        "answer": squares.res.value * seeds * instances * tasks,
     }
     clipped = tuple(name for name, value in raw.items() if value < 0.0)
-    return VarianceComponents(max(0.0, raw["task"]), max(0.0, raw["seed"]), residual, clipped)
+    return Components(**{name: max(0.0, value) for name, value in raw.items()}, clipped=clipped)
+
+
+def planned_effect(
+    parts: Components,
+    design: Design,
+    *,
+    scope: str = "tasks like these",
+    power: float = POWER,
+    level: float = 0.95,
+    runs: int = _RUNS,
+) -> float:
+    """The true difference that a run of ``design`` finds with probability ``power``, by simulation.
+
+    Mean squares are drawn from their chi-squared distributions and go through the rule of ``scopes.compare``: the
+    pair's seeds pooled, or with four methods or more those of all. NaN with one seed. The generator is fixed: equal
+    input, equal output.
+    """
+    if design.seeds < 2 or design.tasks < 3:
+        return nan
+    like_these = scope == "tasks like these"
+    expected = parts.variances(design)
+    base, twice = ("task", "cell") if like_these else ("inst", "res")
+    free = {
+        "task": design.tasks - 1.0,
+        "cell": 2.0 * (design.seeds - 1) * (design.tasks - 1),
+        "inst": max(1.0, design.tasks * (design.instances - 1)),
+        "res": max(1.0, 2.0 * design.tasks * (design.instances - 1) * (design.seeds - 1)),
+        "seed": float((design.methods if design.methods > 3 else 2) * (design.seeds - 1)),
+    }
+    rng = np.random.default_rng(0)
+    drawn = {name: expected[name] * rng.chisquare(free[name], runs) / free[name] for name in (base, "seed", twice)}
+    value = np.maximum(drawn[base] + drawn["seed"] - drawn[twice], np.maximum(drawn[base], drawn["seed"]))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        df = value**2 / sum(drawn[name] ** 2 / free[name] for name in drawn)
+    cuts = stats.t.ppf(0.5 + level / 2.0, np.maximum(1.0, np.nan_to_num(df, nan=1.0))) * np.sqrt(value)
+    true_se = sqrt(expected[base] + expected["seed"] - expected[twice])
+    if true_se == 0.0:
+        return 0.0
+
+    def lacking(effect: float) -> float:
+        return float(_power(np.array([effect]), cuts / true_se)[0]) - power
+
+    return true_se * float(optimize.brentq(lacking, 0.0, 2_000.0))

@@ -94,17 +94,6 @@ def nemenyi_cd(methods: int, tasks: int, *, level: float = 0.95) -> float:
     return q * sqrt(methods * (methods + 1) / (6.0 * tasks))
 
 
-def bonferroni_dunn_cd(methods: int, tasks: int, *, level: float = 0.95) -> float:
-    """The difference of mean ranks that Dunn's test of all methods against ONE baseline needs.
-
-    Source:
-        Demsar (2006), section 3.2.2.
-    """
-    check_level(level)
-    q = float(stats.norm.isf((1.0 - level) / (2.0 * (methods - 1))))
-    return q * sqrt(methods * (methods + 1) / (6.0 * tasks))
-
-
 def cliques(mean_ranks: Floats, separated: Booleans) -> tuple[tuple[int, ...], ...]:
     """Maximal runs of neighbours in rank order within which no pair is separated: the bars of a CD diagram.
 
@@ -130,13 +119,42 @@ def cliques(mean_ranks: Floats, separated: Booleans) -> tuple[tuple[int, ...], .
 
 
 def tie_groups(mean_ranks: Floats, separated: Booleans) -> tuple[str, ...]:
-    """Compact letters, one string per method: two methods share a letter if and only if a clique holds both."""
-    names = ["" for _ in mean_ranks]
-    for number, run in enumerate(cliques(mean_ranks, separated)):
+    """Letters, one string per method: two methods share a letter if and only if they are not separated.
+
+    Args:
+        mean_ranks: ``[k]``, lower is better; the best method has the first letter.
+        separated: ``[k, k]``, symmetric.
+
+    Source:
+        Piepho, Journal of Computational and Graphical Statistics 13 (2004): insert and absorb.
+    """
+    order = [int(index) for index in np.argsort(mean_ranks, kind="stable")]
+    columns = [frozenset(order)]
+    for position, first in enumerate(order):
+        for second in order[:position]:
+            if separated[first, second]:
+                columns = _split(columns, first, second)
+    place = {index: position for position, index in enumerate(order)}
+    columns.sort(key=lambda column: sorted(place[index] for index in column))
+    names = ["" for _ in order]
+    for number, column in enumerate(columns):
         letter = ascii_letters[number] if number < len(ascii_letters) else f"[{number}]"
-        for index in run:
+        for index in column:
             names[index] += letter
     return tuple(names)
+
+
+def _split(columns: list[frozenset[int]], first: int, second: int) -> list[frozenset[int]]:
+    """``columns`` with every one that holds both methods cut in two, without those that lie inside another."""
+    kept = [column for column in columns if not {first, second} <= column]
+    for column in columns:
+        if {first, second} <= column:
+            kept += [column - {first}, column - {second}]
+    return [
+        column
+        for number, column in enumerate(kept)
+        if not any(column < other or (column == other and number > place) for place, other in enumerate(kept))
+    ]
 
 
 @dataclass(frozen=True, slots=True)

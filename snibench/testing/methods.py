@@ -10,6 +10,7 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snibench.base.errors import PluginError
 from snibench.base.hashing import canonical_json
 from snibench.base.types import Instance, Mixture, Recipe
 from snibench.contracts import Floor, Method, Rule
@@ -46,6 +47,13 @@ def check_method(method: type[Method] | type[Floor], settings: Any = None) -> No
     Raises:
         AssertionError: Names the promise that is broken.
     """
+    try:
+        _check_method(method, settings)
+    except PluginError as error:  # what a run would refuse
+        raise AssertionError(str(error)) from error
+
+
+def _check_method(method: type[Method] | type[Floor], settings: Any) -> None:
     name = method.__name__
     kinds = (Method, Floor)
     expect(isinstance(method, type) and issubclass(method, kinds), f"{name} is not derived from snibench.api.Method")
@@ -115,14 +123,14 @@ def _one_thread() -> Iterator[None]:
 def _attached(method: type[Method], settings: Any, folder: Path) -> tuple[Backbone, Method, nn.Module]:
     import torch
 
-    from snibench.engine.backbone import load_backbone
     from snibench.engine.embeddings import InstructionEncoder
+    from snibench.engine.loading import load_backbone
     from snibench.models.find import find_model
 
     backbone = load_backbone(find_model(str(folder)))
     made = method(settings)
     torch.manual_seed(0)
-    return backbone, made, made.attach(backbone.model, _SEEN, InstructionEncoder(backbone, _RECIPE.max_input))
+    return backbone, made, made.attach(backbone.model, _SEEN, InstructionEncoder(backbone, _RECIPE.max_input), 0)
 
 
 def _trained_names(method: type[Method], settings: Any, folder: Path) -> list[str]:
@@ -176,12 +184,12 @@ def _check_losses(make: Callable[[], Trainer], name: str) -> None:
     method, model = trainer.method, trainer.model
     model.eval()  # dropout would differ from call to call
     together = _batch(trainer, (0, 1, 2))
-    losses = method.losses(model, together)
+    losses = trainer.task_losses.losses_of(together).tasks
     expect(
         tuple(losses.shape) == (3,), f"{name}.losses must have shape (3,) for 3 tasks, but has {tuple(losses.shape)}"
     )
     expect(torch.isfinite(losses).all(), f"{name}.losses are not finite: {losses.tolist()}")
-    alone = torch.stack([method.losses(model, _batch(trainer, (task,)))[0] for task in (0, 1, 2)])
+    alone = torch.cat([trainer.task_losses.losses_of(_batch(trainer, (task,))).tasks for task in (0, 1, 2)])
     expect(
         torch.allclose(losses, alone, rtol=1e-3, atol=1e-4),
         f"{name}.losses of a task must not depend on the others in the batch: {losses.tolist()} together, "
@@ -189,21 +197,22 @@ def _check_losses(make: Callable[[], Trainer], name: str) -> None:
     )
     if method.shares_prefixes:
         groups = trainer.encode([(_SEEN[task].name, (0, 1)) for task in (0, 1, 2)])
-        apart = method.losses(model, make_batch(groups, trainer.backbone, pack=False))
+        apart = trainer.task_losses.losses_of(make_batch(groups, trainer.backbone, pack=False)).tasks
         expect(
             torch.allclose(losses, apart, rtol=1e-3, atol=1e-4),
             f"{name}.losses differ when a task's instances share their prefix: {losses.tolist()}, apart "
             f"{apart.tolist()}; set shares_prefixes = False",
         )
     model.train()
-    losses = method.losses(model, together)
-    references = method.references(model, together)
-    if references is not None:
+    found = trainer.task_losses.losses_of(together)
+    anchors = found.anchors() if callable(found.anchors) else found.anchors
+    if anchors is not None:
         expect(
-            references.ndim == 1 and torch.isfinite(references).all(),
-            f"{name}.references must be None or one finite loss for each reference, but are {references}",
+            anchors.ndim == 1 and torch.isfinite(anchors).all(),
+            f"{name}.losses must give one finite loss for each anchor, but gave {anchors}",
         )
-    losses.sum().backward()
+    total = found.tasks.sum() + (0 if found.auxiliary is None else found.auxiliary)
+    total.backward()
     gradients = [parameter.grad for parameter in trainer.named.values() if parameter.grad is not None]
     expect(all(torch.isfinite(one).all() for one in gradients), f"{name}.losses have gradients that are not finite")
     expect(any(one.any() for one in gradients), f"{name}.losses reach no trainable parameter")

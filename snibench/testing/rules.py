@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+from snibench.base.errors import PluginError
 from snibench.base.hashing import canonical_json
-from snibench.contracts import Rule
+from snibench.contracts import Needs, Rule
 from snibench.testing.values import expect
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from snibench.engine.gradients import TaskGradients
-
-NEEDS = frozenset({"gram", "losses", "losses_after", "generator", "layers", "tensors"})
 
 
 def check_rule(make: Callable[[], Rule]) -> None:
@@ -33,17 +32,41 @@ def check_rule(make: Callable[[], Rule]) -> None:
     Raises:
         AssertionError: Names the promise that is broken.
     """
+    try:
+        _check_rule(make)
+    except PluginError as error:  # it read what it did not ask for
+        raise AssertionError(str(error)) from error
+
+
+def _check_rule(make: Callable[[], Rule]) -> None:
     rule = make()
     name = type(rule).__name__
     expect(isinstance(rule, Rule), f"{name} is not derived from snibench.api.Rule")
-    expect(rule.needs <= NEEDS, f"{name}.needs must be among {sorted(NEEDS)}, but holds {sorted(rule.needs - NEEDS)}")
+    expect(isinstance(rule.needs, Needs), f"{name}.needs must be Needs, such as Needs.GRAM, but is {rule.needs!r}")
+    expect(
+        type(rule).combine is Rule.combine or Needs.ROWS in rule.needs,
+        f"{name} overrides combine, so its needs must name Needs.ROWS",
+    )
     for tasks in (1, 2, 5):
-        for references in (0, 1):
-            _check_weights(make, name, _gradients(rule, _vectors(tasks, tasks), references))
+        for anchors in (0, 1):
+            _check_weights(make, name, partial(_gradients, rule, _vectors(tasks, tasks), anchors))
     _check_edges(make, name)
-    if "generator" not in rule.needs:
+    if Needs.GENERATOR not in rule.needs and not _combines(rule):
         _check_permutation(make, name)
     _check_state(make, name)
+
+
+def _combines(rule: Rule) -> bool:
+    """Whether the update is made coordinate by coordinate, not by weights."""
+    return Needs.ROWS in rule.needs and type(rule).combine is not Rule.combine
+
+
+def _made(rule: Rule, gradients: TaskGradients) -> Tensor:
+    """What the rule makes of the gradients, weights or update, as one tensor."""
+    import torch
+
+    update = rule.combine(gradients) if Needs.ROWS in rule.needs else None
+    return rule.weights(gradients) if update is None else torch.cat([one.flatten() for one in update.values()])
 
 
 def _vectors(tasks: int, seed: int) -> Tensor:
@@ -52,51 +75,77 @@ def _vectors(tasks: int, seed: int) -> Tensor:
     return torch.randn(tasks, 7, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def _gradients(rule: Rule, vectors: Tensor, references: int = 0, *, names: Sequence[str] = ()) -> TaskGradients:
-    """``[K, P]`` task gradients as the harness hands them to ``rule``: zeros in place of what it does not need."""
+def _gradients(rule: Rule, vectors: Tensor, anchors: int = 0, *, names: Sequence[str] = ()) -> TaskGradients:
+    """``[K, P]`` task gradients as the harness hands them to ``rule``: only what it needs can be read."""
     import torch
 
     from snibench.engine.gradients import TaskGradients
 
     tasks = len(vectors)
-    rows = torch.cat([vectors, vectors.new_ones(references, vectors.shape[1])])
-    gram = rows @ rows.T
-    return TaskGradients(
-        tasks=tuple(names) or tuple(f"task{index}" for index in range(tasks)),
-        gram=gram if "gram" in rule.needs else torch.zeros_like(gram),
-        losses=1 + vectors[:, 0].abs() if rule.needs else vectors.new_zeros(tasks),
+    anchors = anchors if Needs.ANCHORS in rule.needs else 0
+    rows = torch.cat([vectors, vectors.new_ones(anchors, vectors.shape[1])])
+    parts = {"layers.0": rows[:, :3], "layers.1": rows[:, 3:]}
+    return TaskGradients.asked_for(
+        rule.needs,
+        tuple(names) or tuple(f"task{index}" for index in range(tasks)),
+        gram=rows @ rows.T,
+        losses=1 + vectors[:, 0].abs(),
         generator=torch.Generator().manual_seed(1),
-        layers={
-            name: part @ part.T
-            for name, part in {"layers.0": rows[:, :3], "layers.1": rows[:, 3:]}.items()
-            if rule.needs & {"layers", "tensors"}
-        },
+        layers={name: part @ part.T for name, part in parts.items()},
+        rows=lambda: iter(parts.items()),
+        anchors=anchors,
     )
 
 
-def _check_weights(make: Callable[[], Rule], name: str, given: TaskGradients) -> Tensor:
+def _check_weights(make: Callable[[], Rule], name: str, given: Callable[[], TaskGradients]) -> None:
+    """Checks what a rule makes of the gradients that ``given`` returns, each time with a generator as at first."""
     import torch
 
-    gram, count, layers = given.gram.clone(), len(given.gram), len(given.layers)
-    weights = make().weights(given)
+    rule, gradients = make(), given()
+    if Needs.ROWS in rule.needs and (update := rule.combine(gradients)) is not None:
+        _check_update(update, make().combine(given()) or {}, name, dict(given().rows()))
+        return
+    before = gradients.gram.clone() if Needs.GRAM in rule.needs else None
+    count = len(gradients.tasks) + gradients.anchors
+    layers = len(gradients.layers) if rule.needs & (Needs.LAYERS | Needs.TENSORS) else 0
+    weights = rule.weights(gradients)
     expect(isinstance(weights, torch.Tensor), f"{name}.weights must return a tensor, not {type(weights).__name__}")
     shapes = [(count,), (layers, count)] if layers else [(count,)]
     expect(
         tuple(weights.shape) in shapes,
-        f"{name}.weights must have shape {' or '.join(map(str, shapes))} for {len(given.tasks)} tasks and "
-        f"{given.references} references, but has {tuple(weights.shape)}",
+        f"{name}.weights must have shape {' or '.join(map(str, shapes))} for {len(gradients.tasks)} tasks and "
+        f"{gradients.anchors} anchors, but has {tuple(weights.shape)}",
     )
     expect(weights.dtype == torch.float64, f"{name}.weights must be float64, but are {weights.dtype}")
     expect(
-        torch.isfinite(weights).all(), f"{name}.weights are not finite for {len(given.tasks)} tasks: {weights.tolist()}"
+        torch.isfinite(weights).all(),
+        f"{name}.weights are not finite for {len(gradients.tasks)} tasks: {weights.tolist()}",
     )
-    expect(torch.equal(given.gram, gram), f"{name}.weights changes the Gram matrix that it is given")
-    again = make().weights(replace(given, generator=torch.Generator().manual_seed(1)))
+    if before is not None:
+        expect(torch.equal(gradients.gram, before), f"{name}.weights changes the Gram matrix that it is given")
     expect(
-        torch.equal(weights, again),
+        torch.equal(weights, make().weights(given())),
         f"{name} gives other weights for the same gradients: draw from gradients.generator only",
     )
-    return weights
+
+
+def _check_update(
+    update: Mapping[str, Tensor], again: Mapping[str, Tensor], name: str, rows: Mapping[str, Tensor]
+) -> None:
+    import torch
+
+    for parameter, value in update.items():
+        expect(parameter in rows, f"{name}.combine names '{parameter}', which gradients.rows() does not")
+        expect(
+            tuple(value.shape) == tuple(rows[parameter].shape[1:]),
+            f"{name}.combine must give shape {tuple(rows[parameter].shape[1:])} for {parameter}, "
+            f"but gave {tuple(value.shape)}",
+        )
+        expect(torch.isfinite(value).all(), f"{name}.combine is not finite for {parameter}")
+        expect(
+            parameter in again and torch.equal(value, again[parameter]),
+            f"{name}.combine gives another update for the same gradients: draw from gradients.generator only",
+        )
 
 
 def _check_edges(make: Callable[[], Rule], name: str) -> None:
@@ -113,12 +162,11 @@ def _check_edges(make: Callable[[], Rule], name: str) -> None:
     }
     for case, vectors in cases.items():
         try:
-            _check_weights(make, name, _gradients(rule, vectors))
+            _check_weights(make, name, partial(_gradients, rule, vectors))
         except AssertionError as error:
             raise AssertionError(f"with {case}: {error}") from error
-    if rule.needs:
-        given = _gradients(rule, some[:1])
-        weight = float(make().weights(given)[..., 0].min())
+    if rule.needs != Needs.NONE and not _combines(rule):
+        weight = float(make().weights(_gradients(rule, some[:1]))[..., 0].min())
         expect(weight > 0, f"{name} must go down a single task's gradient, but its weight is {weight}")
 
 
@@ -144,9 +192,9 @@ def _check_state(make: Callable[[], Rule], name: str) -> None:
     steps = [[0, 1, 2], [2, 3, 4], [4, 1, 0], [3, 0, 2]]  # tasks come and go
     for step, tasks in enumerate(steps[:-1]):
         given = _gradients(first, _vectors(5, step)[tasks], names=[f"task{task}" for task in tasks])
-        first.weights(given)
-        if "losses_after" in first.needs:
-            first.observe(given.tasks, 0.9 * given.losses)
+        _made(first, given)
+        if Needs.LOSSES_AFTER in first.needs:
+            first.observe(given.tasks, torch.full((len(tasks),), 0.9 + step, dtype=torch.float64))
         for key, value in first.diagnostics().items():
             expect(isinstance(value, int | float), f"{name}.diagnostics()[{key!r}] must be a number, but is {value!r}")
     try:
@@ -156,7 +204,7 @@ def _check_state(make: Callable[[], Rule], name: str) -> None:
     second = make()
     second.restore(state)
     expected, got = (
-        rule.weights(_gradients(rule, _vectors(5, 9)[steps[-1]], names=[f"task{task}" for task in steps[-1]]))
+        _made(rule, _gradients(rule, _vectors(5, 9)[steps[-1]], names=[f"task{task}" for task in steps[-1]]))
         for rule in (first, second)
     )
     expect(

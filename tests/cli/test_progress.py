@@ -46,6 +46,7 @@ def told(label: str = "ours", *, width: int = 120, **options: Any) -> str:
             for done in (2, 4, 6):
                 clock.now += 40.0
                 watcher.on_answers(done, 6)
+            watcher.on_end("")
     return out.getvalue()
 
 
@@ -79,6 +80,22 @@ def test_live_lines_show_the_run_and_the_fit() -> None:
     assert "all fits" in text
     assert "1/2 fits done" in text
     assert "[2/2] ours seed 1: answering" in text
+
+
+def test_fits_side_by_side_have_a_line_each_until_they_end() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=120, force_terminal=True)
+    with watching(console, [Work(4, 0)] * 3, Clock(), jobs=2) as watch:
+        first, second = watch(0, fit("first")), watch(1, fit("second"))
+        first.on_stage("tuning")
+        second.on_stage("tuning")
+        first.on_end("its process was killed")
+        watch(2, fit("third")).on_stage("tuning")
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    assert "1/3 fits done" in text
+    assert "[1/3] first seed 1: its process was killed" in text
+    last = text[text.rindex("all fits") :]
+    assert [name in last for name in ("first", "second", "third")] == [False, True, True]
 
 
 def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ class Nowhere(BaseMethod):
     def unfit(self, info):
         return f"a {info.architecture} of {info.parameters:,} parameters is not for it." if WHY else None
 
-    def attach(self, model, cards, encode):
+    def attach(self, model, cards, encode, seed):
         if WHY:
             raise AssertionError("attached all the same")
-        return super().attach(model, cards, encode)
+        return super().attach(model, cards, encode, seed)
 
 
 WHY = True

@@ -14,9 +14,10 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, LlamaForSe
 
 from snibench.base.errors import ModelError
 from snibench.base.types import FitSpec, Mixture, ModelRef, Paths, Recipe, SuiteRequest
-from snibench.engine.backbone import Backbone, load_backbone
+from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method, check_model
 from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.loading import load_backbone
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import make_batch
 from snibench.engine.tokens import Encoder
@@ -179,8 +180,8 @@ def spec(kind: str, source) -> FitSpec:
 class Leaky(Lora):
     """LoRA, and every instance of a row is told of the one before it."""
 
-    def attach(self, model, cards, encode):
-        adapted = super().attach(model, cards, encode)
+    def attach(self, model, cards, encode, seed):
+        adapted = super().attach(model, cards, encode, seed)
         layer = adapted.get_base_model().model.layers[0]
         layer.register_forward_hook(lambda module, inputs, output: output + output.roll(1, dims=1))
         return adapted

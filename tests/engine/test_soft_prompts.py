@@ -27,7 +27,7 @@ COUNT = 5
 class PeftPrompt(BaseMethod):
     """Prompt tuning with peft's own encoder, as a plugin would put it on."""
 
-    def attach(self, model, cards, encode):
+    def attach(self, model, cards, encode, seed):
         adapted = get_peft_model(model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=COUNT))
         insert_prompt(adapted, COUNT, lambda ids, plain: adapted.get_prompt(1)[0])
         return adapted
@@ -36,7 +36,7 @@ class PeftPrompt(BaseMethod):
 class PeftPrefix(BaseMethod):
     """Prefix tuning with peft's own encoder, as a plugin would put it on."""
 
-    def attach(self, model, cards, encode):
+    def attach(self, model, cards, encode, seed):
         adapted = get_peft_model(model, PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=COUNT))
         layers = model.config.num_hidden_layers
         tokens = torch.arange(COUNT)[None]

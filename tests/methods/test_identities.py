@@ -63,7 +63,7 @@ def test_parameters_on_the_shape_of_smollm2_135m(kind, settings, count) -> None:
     with torch.device("meta"):
         model = LlamaForCausalLM(LlamaConfig(**SHAPE)).requires_grad_(False)
         method = kind(kind.Settings(**settings))
-        attached = method.attach(model, cards(5), lambda texts: torch.randn(len(texts), 576))
+        attached = method.attach(model, cards(5), lambda texts: torch.randn(len(texts), 576), 0)
     assert sum(parameter.numel() for parameter in attached.parameters() if parameter.requires_grad) == count
 
 

@@ -9,9 +9,10 @@ import torch
 
 from snibench.base.errors import UsageError
 from snibench.base.registry import METHODS
+from snibench.contracts import Needs
 from snibench.engine.adapters import ModulatedLayer, TaskRoutedLayer, TokenRoutedLayer, load_trained, save_trained
-from snibench.engine.backbone import load_backbone
 from snibench.engine.gradients import TaskGradients, tensor_of
+from snibench.engine.loading import load_backbone
 from snibench.engine.losses import target_logits
 from snibench.methods.full import Full
 from snibench.methods.hydralora import HydraLora
@@ -184,7 +185,7 @@ def test_the_experts_of_hydralora_part_after_two_steps(make_trainer, tmp_path) -
 
 def test_full_tuning_trains_everything_in_float32(make_trainer, llama_folder, tmp_path) -> None:
     base = load_backbone(find_model(str(llama_folder)), precision="bfloat16")
-    model = Full().attach(base.model, [], lambda texts: torch.zeros(len(texts), 1))
+    model = Full().attach(base.model, [], lambda texts: torch.zeros(len(texts), 1), 0)
     assert all(p.requires_grad and p.dtype == torch.float32 for p in model.parameters())
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight  # still tied
     trainer = make_trainer(Full)
@@ -202,7 +203,7 @@ def test_full_tuning_takes_a_rule(make_trainer, tmp_path) -> None:
 class Gentle(Mean):
     """The mean, through every task's gradient."""
 
-    needs = frozenset({"gram"})
+    needs = Needs.GRAM
 
 
 # -------------------------------------------------------------------------------- prompt-aligned

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from snibench.base.registry import METHODS
+from snibench.base.types import ModelInfo
 from snibench.plan import learning_rates as rates
-from snibench.plan.learning_rates import default_learning_rate
+from snibench.plan.learning_rates import searched_rate, usual_rate
 
 SIZES = [1e6, 135e6, 7e9]
 
@@ -28,28 +29,47 @@ def table(monkeypatch):
 @pytest.mark.parametrize(
     ("method", "parameters", "rate"),
     [
-        ("lora", 1e6, 5e-3),
+        ("lora", 1e6, None),
         ("ours", 1e6, 7e-3),
-        ("ours", 1e8, 1e-3),
+        ("ours", 1e8, None),
         ("full", 1e6, 2e-3),
-        ("full", 1e8, 1e-5),
         ("unified-prompt", 1e8, 0.1),
         ("lora", 1e8, 0.1),  # the same method by another name
-        ("./mine.py:Mine", 1e8, 1e-3),
+        ("./mine.py:Mine", 1e8, None),
     ],
 )
-def test_a_searched_rate_counts_else_the_common_one_of_the_size(table, method, parameters, rate) -> None:
-    assert default_learning_rate(method, int(parameters)) == rate
+def test_a_searched_rate_is_that_of_method_and_size(table, method, parameters, rate) -> None:
+    assert searched_rate(method, int(parameters)) == rate
+
+
+def info(parameters: float) -> ModelInfo:
+    return ModelInfo({}, {}, int(parameters))
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_shipped_table_has_a_rate_for_every_method_and_size(size) -> None:
+def test_every_method_has_a_rate_for_every_size(size) -> None:
+    pytest.importorskip("torch")
     for name in METHODS.names():
-        assert 1e-6 <= default_learning_rate(name, int(size)) <= 1
+        method = METHODS.get(name)
+        if method.trains:
+            assert 1e-6 <= method().base_rate(info(size), "adamw") <= 1
 
 
-def test_larger_models_and_whole_models_have_lower_common_rates() -> None:
-    common = [default_learning_rate("./a.py:Plugin", int(size)) for size in SIZES]
-    assert common == sorted(common, reverse=True)
-    everything = [default_learning_rate("full", int(size)) for size in SIZES]
-    assert all(whole < adapter for whole, adapter in zip(everything, common, strict=True))
+def test_larger_models_and_whole_models_have_lower_usual_rates() -> None:
+    adapters = [usual_rate(int(size), "adapters") for size in SIZES]
+    assert adapters == sorted(adapters, reverse=True)
+    everything = [usual_rate(int(size), "everything") for size in SIZES]
+    assert all(whole < adapter for whole, adapter in zip(everything, adapters, strict=True))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_full_tuning_of_another_name_has_the_rate_of_full_tuning(size) -> None:
+    pytest.importorskip("torch")
+    from snibench.methods.full import Full
+    from snibench.methods.lora import Lora
+
+    class Mine(Full):
+        """A plugin's."""
+
+    assert Mine().base_rate(info(size), "adamw") == Full().base_rate(info(size), "adamw")
+    assert Mine().base_rate(info(size), "adamw") < Lora().base_rate(info(size), "adamw")

@@ -33,7 +33,7 @@ def fit_spec(method: str, seed: int, label: str = "") -> FitSpec:
         suite_digest=SUITE_DIGEST,
         mixture=Mixture(("task0", "task1")),
         train_format="definition",
-        recipe=Recipe(steps=60, learning_rate=1e-3),
+        recipe=Recipe(steps=0 if method == "untuned" or method in FLOORS else 60, learning_rate=1e-3),
         seed=seed,
         precision="float32",
         label=label or method,

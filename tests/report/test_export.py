@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,23 @@ def test_json_has_every_table_with_raw_and_adjusted_p(report: Report) -> None:
     assert re.fullmatch("[0-9a-f]{64}", loaded["rows_digest"])
     assert loaded["failed"][0]["status"] == "diverged"
     assert set(loaded["tables"]) == {table.name for table in report.tables}
+
+
+def test_json_and_markdown_begin_with_the_verdicts(report: Report) -> None:
+    loaded = json.loads(to_json(report))["verdicts"]
+    assert [verdict["sentence"] for verdict in loaded] == [verdict.sentence for verdict in report.verdicts]
+    assert loaded[0]["outcome"] == report.verdicts[0].outcome
+    lines = markdown_text(report).splitlines()
+    assert lines[2].startswith(r"- mtl-lora against unified-prompt, unseen tasks: ")
+
+
+def test_csv_keeps_a_measure_out_of_the_key_column_of_its_name() -> None:
+    keyed = Table("keyed", "T", pd.DataFrame({"formats": ["group I"], "score": [0.1]}), (Column("formats", "F"),), ())
+    frame = pd.DataFrame({"method": ["a"], "formats": [0.5]})
+    summary = Table("summary", "S", frame, (Column("method", "M"),), (Column("formats", "F", "percent"),))
+    report = replace(report_of(SMALL), tables=(keyed, summary))
+    rows = [row for row in csv.DictReader(io.StringIO(csv_text(report))) if row["table"] == "summary"]
+    assert [(row["formats"], row["measure"], row["value"]) for row in rows] == [("", "formats", "0.5")]
 
 
 def test_json_keeps_numbers_in_full_and_writes_null_for_what_is_not_known() -> None:

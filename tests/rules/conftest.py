@@ -25,5 +25,5 @@ def _step(
 
 @pytest.fixture(scope="session")
 def step() -> MakeStep:
-    """What a rule sees of ``[K, P]`` gradients; rows beyond ``tasks`` are references."""
+    """What a rule sees of ``[K, P]`` gradients; rows beyond ``tasks`` are anchors."""
     return _step

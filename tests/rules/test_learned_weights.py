@@ -1,13 +1,14 @@
 """Rules with a memory, against a dense reference or a value worked out by hand."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from snibench.base.registry import RULES
+from snibench.contracts import Needs
+from snibench.engine.gradients import TaskGradients
 from snibench.rules._task_adam import TaskAdam
 
 
@@ -165,17 +166,17 @@ def test_gradvac_turns_a_gradient_until_its_cosine_is_the_target(step):
 
 def test_gradvac_per_layer_turns_every_layer_as_though_it_were_alone(step):
     ours, alone = rule("gradvac", beta=0.3, per_layer=True), {name: rule("gradvac", beta=0.3) for name in "pq"}
-    assert "layers" in ours.needs
-    assert "layers" not in rule("gradvac").needs
+    assert Needs.LAYERS in ours.needs
+    assert Needs.LAYERS not in rule("gradvac").needs
     for seed in range(8):
         parts = {name: np.random.default_rng([seed, ord(name)]).normal((0.3, 0, 0), 1, (2, 3)) for name in "pq"}
         whole = step(np.hstack(list(parts.values())), tasks=["a", "b"])
         layers = {name: torch.from_numpy(part @ part.T) for name, part in parts.items()}
-        weights = ours.weights(replace(whole, layers=layers))
+        weights = ours.weights(TaskGradients(whole.tasks, whole.gram, whole.losses, whole.generator, layers))
         expected = [alone[name].weights(step(part, tasks=["a", "b"])).tolist() for name, part in parts.items()]
         assert weights.tolist() == pytest.approx(np.array(expected))
     second = rule("gradvac", beta=0.3, per_layer=True)
     second.restore(json.loads(json.dumps(ours.state())))
-    once_more = replace(whole, layers=layers)
+    once_more = TaskGradients(whole.tasks, whole.gram, whole.losses, whole.generator, layers)
     assert second.weights(once_more).tolist() == ours.weights(once_more).tolist()
     assert set(ours.state()["targets"]) == {"p", "q"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from snibench.base.registry import RULES
+from snibench.contracts import Needs
 
 MANUAL = Path(__file__).parents[2] / "docs" / "rules.md"
 ROWS = {
@@ -24,7 +25,7 @@ def test_every_built_in_rule_has_its_row():
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_names_needs_and_defaults(name):
     _, reads, settings, _ = ROWS[name]
-    letters = {"gram": "G", "losses": "L", "losses_after": "L'", "generator": "R"}
+    letters = {Needs.GRAM: "G", Needs.LOSSES: "L", Needs.LOSSES_AFTER: "L'", Needs.GENERATOR: "R"}
     kind = RULES.get(name)
     assert set(reads.split()) == {letters[need] for need in kind.needs}
     written = dict(re.findall(r"`(\w+)=([^`]+)`", settings))

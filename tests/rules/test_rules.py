@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from snibench.base.errors import UsageError
 from snibench.base.registry import RULES
-from snibench.contracts import Rule
+from snibench.contracts import Needs, Rule
 
 NAMES = [
     "aligned-mtl", "cagrad", "db-mtl", "dualproj", "dwa", "fairgrad", "famo", "geometric-mean", "gradnorm", "gradvac",
     "imtl-g", "mean", "mgda", "nash-mtl", "pcgrad", "rlw", "sum", "uncertainty", "upgrad",
 ]  # fmt: skip
-GRAM = [name for name in NAMES if "gram" in RULES.get(name).needs]
-LOSS = [name for name in NAMES if "losses" in RULES.get(name).needs]
+GRAM = [name for name in NAMES if Needs.GRAM in RULES.get(name).needs]
+LOSS = [name for name in NAMES if Needs.LOSSES in RULES.get(name).needs]
 LOSS_ONLY = [name for name in LOSS if name not in GRAM]
 RANDOM = ["gradvac", "pcgrad", "rlw"]
 OF_THE_GRAM_ALONE = [name for name in GRAM if name not in LOSS]
@@ -73,13 +73,13 @@ def test_a_single_task_where_the_formula_says_otherwise(step):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_references_weigh_nothing_and_change_nothing(name, step):
+def test_anchors_weigh_nothing_and_change_nothing(name, step):
     gradients = np.random.default_rng(1).standard_normal((5, 7))
     tasks, losses = ["a", "b", "c"], [1.0, 2.0, 3.0]
-    with_references = rule(name).weights(step(gradients, tasks=tasks, losses=losses))
-    assert with_references[3:].tolist() == [0.0, 0.0]
+    with_anchors = rule(name).weights(step(gradients, tasks=tasks, losses=losses))
+    assert with_anchors[3:].tolist() == [0.0, 0.0]
     without = rule(name).weights(step(gradients[:3], tasks=tasks, losses=losses))
-    assert with_references[:3].tolist() == pytest.approx(without.tolist())
+    assert with_anchors[:3].tolist() == pytest.approx(without.tolist())
 
 
 @pytest.mark.parametrize("name", GRAM)
@@ -232,7 +232,7 @@ def test_a_restored_rule_goes_on_as_if_never_stopped(name, step):
         noise = np.random.default_rng([5, index])
         seen = step(noise.standard_normal((3, 4)), tasks=tasks, losses=noise.uniform(0.5, 2, 3), seed=index)
         weights = kept.weights(seen)
-        if "losses_after" in kept.needs:
+        if Needs.LOSSES_AFTER in kept.needs:
             kept.observe(tasks, seen.losses * torch.from_numpy(noise.uniform(0.7, 1.1, 3)))
         return weights.tolist()
 
@@ -251,7 +251,7 @@ def test_state_follows_the_task_and_not_its_row(name, step):
         tasks, losses = [("a", "b", "c")[i] for i in order], np.array([1.0, 2.0, 3.0])[order]
         seen = step(rows, tasks=tasks, losses=losses)
         weights = kept.weights(seen)
-        if "losses_after" in kept.needs:
+        if Needs.LOSSES_AFTER in kept.needs:
             kept.observe(tasks, seen.losses * torch.tensor([0.9, 0.7, 0.8], dtype=torch.float64)[order])
         return dict(zip(tasks, weights.tolist(), strict=True))
 

@@ -8,10 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats as scipy_stats
 
 from snibench.stats.arrays import Floats
-from snibench.stats.intervals import difference_interval, mean_interval, proportion_interval
-from snibench.stats.resampling import (
-    paired_bootstrap,
-)
+from snibench.stats.intervals import difference_interval, gap_interval, mean_interval
 
 hundredths = st.integers(0, 100).map(lambda n: n / 100)
 
@@ -31,20 +28,23 @@ def test_with_one_seed_the_interval_is_the_t_interval_over_tasks(maize: Floats) 
 
 
 def test_the_interval_over_tasks_and_seeds_worked_out_by_hand() -> None:
-    scores = np.array([[0.2, 0.4], [0.4, 0.8]])
-    # Seed means of tasks .3, .6: variance .045 over 2 tasks; grand means .3, .6: variance .045 over 2 seeds.
+    scores = np.array([[0.2, 0.4, 0.3], [0.4, 0.8, 0.3]])
+    # Seed means of tasks .3, .6, .3: variance .03 over 3 tasks. Grand means .3, .5: variance .02 over 2 seeds. What
+    # is left of the cells is 0, -.1, .1 and 0, .1, -.1: .04 on 2 degrees of freedom, over 6 cells.
     interval = mean_interval(scores)
-    assert interval.se_task**2 == pytest.approx(0.045 / 2)
-    assert interval.se_seed**2 == pytest.approx(0.045 / 2)
-    assert interval.df == pytest.approx(2.0)  # (2v)^2 / (v^2/1 + v^2/1)
-    assert interval.high - interval.value == pytest.approx(4.302653 * np.sqrt(0.045), rel=1e-6)
+    assert interval.se_task**2 == pytest.approx(0.01)
+    assert interval.se_seed**2 == pytest.approx(0.01)
+    assert interval.se_cell**2 == pytest.approx(0.02 / 6)
+    variance = 0.02 - 0.02 / 6
+    assert interval.se**2 == pytest.approx(variance)
+    assert interval.df == pytest.approx(variance**2 / (0.01**2 / 2 + 0.01**2 / 1 + (0.02 / 6) ** 2 / 2))
     assert interval.kind == "t, tasks+seeds"
 
 
-def test_satterthwaite_of_two_methods_without_task_spread_is_welchs_test_over_seeds() -> None:
+def test_without_task_spread_it_is_students_test_over_seeds() -> None:
     ours, theirs = np.array([0.61, 0.64, 0.66]), np.array([0.50, 0.58, 0.59, 0.61])
     interval = difference_interval(np.tile(ours[:, None], 7), np.tile(theirs[:, None], 7))
-    oracle = scipy_stats.ttest_ind(ours, theirs, equal_var=False)
+    oracle = scipy_stats.ttest_ind(ours, theirs)
     assert (interval.p, interval.df) == (pytest.approx(oracle.pvalue), pytest.approx(oracle.df))
 
 
@@ -97,14 +97,24 @@ def test_a_higher_level_gives_an_interval_that_contains_the_lower_one(scores: Fl
     assert wide.low <= narrow.low <= narrow.value <= narrow.high <= wide.high
 
 
-def test_one_task_or_one_source_has_no_interval() -> None:
-    for interval in (mean_interval(np.array([[0.5], [0.6]])), mean_interval(np.array([0.5, 0.6]), clusters=["a", "a"])):
+def test_fewer_than_three_tasks_or_sources_have_no_interval() -> None:
+    few = mean_interval(np.array([[0.5, 0.7], [0.6, 0.4]]))
+    of_two_sources = mean_interval(np.array([0.5, 0.6, 0.55]), clusters=["a", "a", "b"])
+    for interval in (few, of_two_sources):
         assert interval.value == pytest.approx(0.55)
         assert np.isnan([interval.low, interval.high, interval.p, interval.df]).all()
+    assert mean_interval(np.array([0.5, 0.6, 0.7])).low < 0.6
+
+
+def test_an_interval_ends_where_the_possible_range_does() -> None:
+    scores = np.array([1.0, 1.0, 1.0, 0.2])
+    assert mean_interval(scores).high > 1.0
+    assert mean_interval(scores, bounds=(0.0, 1.0)).high == 1.0
+    assert mean_interval(scores, bounds=(0.0, 1.0)).low == mean_interval(scores).low
 
 
 def test_no_difference_at_all_is_an_interval_of_zero_width_and_p_1() -> None:
-    interval = difference_interval(np.array([[0.1, 0.7]]), np.array([[0.1, 0.7]]))
+    interval = difference_interval(np.array([[0.1, 0.7, 0.4]]), np.array([[0.1, 0.7, 0.4]]))
     assert (interval.low, interval.high, interval.p) == (0.0, 0.0, 1.0)
 
 
@@ -116,8 +126,6 @@ def test_equal_means_in_another_order_of_seeds_are_no_difference() -> None:
 def test_it_refuses_scores_of_different_tasks() -> None:
     with pytest.raises(ValueError, match=r"ours has shape \(1, 2\) but theirs has \(1, 3\)"):
         difference_interval(np.zeros((1, 2)), np.zeros((1, 3)))
-    with pytest.raises(ValueError, match="the same tasks in both"):
-        paired_bootstrap(np.zeros((1, 2)), np.zeros((1, 3)), rng=rng())
 
 
 def test_it_refuses_nan_a_wrong_level_and_sources_of_other_tasks() -> None:
@@ -131,10 +139,27 @@ def test_it_refuses_nan_a_wrong_level_and_sources_of_other_tasks() -> None:
         mean_interval(np.zeros((2, 0)))
 
 
-@pytest.mark.parametrize(
-    ("successes", "n", "low", "high"), [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)]
-)
-def test_wilsons_interval_is_that_of_newcombe(successes: int, n: int, low: float, high: float) -> None:
-    # Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
-    interval = proportion_interval(successes, n)
-    assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
+# ----------------------------------------------------------------------------------------- the gap
+
+
+def test_the_gap_is_the_mean_over_seen_tasks_minus_that_over_unseen_ones() -> None:
+    assert gap_interval(np.array([0.8, 0.6, 0.7]), np.array([0.4, 0.5, 0.3])).value == pytest.approx(0.3)
+
+
+def test_with_one_seed_the_gap_has_welchs_interval() -> None:
+    seen, unseen = rng(0).random(5), rng(1).random(8)
+    interval = gap_interval(seen, unseen)
+    oracle = scipy_stats.ttest_ind(seen, unseen, equal_var=False)
+    assert (interval.p, interval.df) == (pytest.approx(oracle.pvalue), pytest.approx(oracle.df))
+
+
+def test_a_shift_of_both_sides_by_the_seed_is_no_noise_of_the_gap_but_one_of_a_side_is() -> None:
+    shifts = np.array([[-0.1], [0.0], [0.1]])
+    flat = 0.5 + 0.001 * np.arange(10) + np.zeros((3, 10))
+    assert gap_interval(flat + shifts, flat + shifts).se_seed == pytest.approx(0.0)
+    assert gap_interval(flat + shifts, flat).se_seed == pytest.approx(0.1 / np.sqrt(3))
+
+
+def test_both_sides_of_a_gap_need_the_same_seeds() -> None:
+    with pytest.raises(ValueError, match="the sides have 2 and 1 seeds"):
+        gap_interval(np.zeros((2, 3)), np.zeros((1, 3)))

@@ -36,14 +36,13 @@ class MutableSettings(BaseMethod):
 
 
 class Unattached(BaseMethod):
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         return model
 
 
 class Unrepeatable(BaseMethod):
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
-        torch.seed()
-        return super().attach(model, cards, encode)
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
+        return super().attach(model, cards, encode, torch.seed())
 
 
 class MixesTasks(BaseMethod):
@@ -69,9 +68,9 @@ class VectorPenalty(BaseMethod):
 
 
 class RemembersOutsideParameters(BaseMethod):
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         self.losses_met = 0
-        return super().attach(model, cards, encode)
+        return super().attach(model, cards, encode, seed)
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         self.losses_met += 1
@@ -92,7 +91,7 @@ class RemembersOutsideParameters(BaseMethod):
         (Unattached, "leaves nothing to train"),
         (Unrepeatable, "must give the same parameters under the same seed"),
         (MixesTasks, "must not depend on the others in the batch"),
-        (OneLoss, r"must have shape \(3,\)"),
+        (OneLoss, r"must return one loss for each task of the batch, shape \(3,\)"),
         (Detached, "reach no trainable parameter"),
         (VectorPenalty, "penalty must be None or one finite number"),
         (RemembersOutsideParameters, "what training changes must be a parameter"),

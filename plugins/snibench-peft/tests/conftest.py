@@ -37,7 +37,7 @@ def trainer(llama):
         method = kind(settings)
         torch.manual_seed(0)
         cards = {f"task{number}": card(number) for number in range(3)}
-        model = method.attach(backbone.model, list(cards.values()), InstructionEncoder(backbone, 512))
+        model = method.attach(backbone.model, list(cards.values()), InstructionEncoder(backbone, 512), 0)
         instances = {
             name: tuple(Instance(f"{name}-{i}", f"a zibbet with {i} legs", ("bleen",)) for i in range(6))
             for name in cards

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Instance
-from snibench.contracts import Rule
+from snibench.contracts import Needs, Rule
 from snibench.engine.backbone import base_of
 from snibench.engine.conflict.estimate import ConflictEstimate, estimate_conflict, residual_conflict
 from snibench.engine.gradients import TaskGradients, gram_matrix
@@ -117,7 +117,7 @@ def _gram(task_losses: TaskLosses, chunks: Sequence[Chunks]) -> tuple[Tensor, Te
     for part in parts:
         rows = []
         for index, own in enumerate(chunks):
-            collected, each = task_losses.task_gradients(own, references=False, collector=part)
+            collected, each = task_losses.task_gradients(own, collector=part)
             rows.append(collected.matrix().clone())  # [S, size]
             losses[index] = each.mean()
         gram += gram_matrix(torch.cat(rows))
@@ -134,7 +134,7 @@ def _output_gram(task_losses: TaskLosses, chunks: Sequence[Chunks]) -> Tensor:
         sums = torch.zeros(len(own), 0)
         for piece, batch in task_losses.batches(own):
             with _last_output(task_losses) as outputs:
-                task_losses.method.losses(task_losses.model, batch).sum().backward()
+                task_losses.losses_of(batch).tasks.sum().backward()
             found = torch.stack([leaf.grad.reshape(len(piece), -1, leaf.shape[-1]).sum(1) for leaf in outputs]).sum(0)
             if not sums.shape[1]:
                 sums = found.new_zeros(len(own), found.shape[1], dtype=torch.float32)
@@ -180,11 +180,12 @@ def _residual(
     rule: Rule, seed: int, tasks: tuple[str, ...], gram: Tensor, losses: Tensor, estimate: ConflictEstimate
 ) -> float:
     """How much of the conflict the update that the rule makes of the probe's gradients has; NaN where it needs more."""
-    if not rule.needs <= {"gram", "generator", "losses", "losses_after"}:
+    if rule.needs & (Needs.LAYERS | Needs.TENSORS | Needs.ROWS):
         return float("nan")
     # Through JSON: a state may hold the rule's own dictionaries, which its weights then change.
     before = json.loads(json.dumps(rule.state()))
     generator = torch.Generator().manual_seed(derive_seed("conflict", seed))
-    weights = rule.weights(TaskGradients(tasks, gram, losses, generator))[: len(tasks)]
+    gradients = TaskGradients.asked_for(rule.needs, tasks, gram=gram, losses=losses, generator=generator)
+    weights = rule.weights(gradients)[: len(tasks)]
     rule.restore(before)
     return residual_conflict(gram.numpy(), weights.cpu().numpy(), squares=estimate.squares)

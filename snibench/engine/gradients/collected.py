@@ -1,6 +1,6 @@
 """The gradients of one step: what a rule sees of them, and how they become the update.
 
-Kept whole, they are one matrix of ``(K + R) * P`` numbers. Where that does not fit, each layer's inputs and output
+Kept whole, they are one matrix of ``(K + E) * P`` numbers. Where that does not fit, each layer's inputs and output
 gradients are kept instead, tokens times (in + out) numbers a layer, and gradients are formed layer by layer: first
 ``M += G_l G_l'``, then, with the rule's weights, the combined gradient ``(w dy)' x`` by one product.
 """
@@ -10,37 +10,91 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from snibench.base.errors import PluginError
+from snibench.contracts import Needs
 from snibench.engine.gradients.sites import Call, Site
 
 _BLOCK = re.compile(r"(.*?\.\d+)\.")
 _BLOCK_COLUMNS = 1024
 
 
-@dataclass(frozen=True)
 class TaskGradients:
-    """What a rule may look at.
+    """What a rule may look at: of all that there is, what its ``needs`` name. The rest raises when it is read.
 
-    ``gram [K + R, K + R]``: float64, tasks first, then references. ``losses [K]``: float64. ``generator``: seeded
-    by the harness for this step. ``layers``: the Gram matrix of each layer alone, for a rule that needs "layers"; they
-    add up to ``gram``. A layer is a block of the model, or a parameter that stands outside of all blocks; for a rule
-    that needs "tensors", every parameter is one.
+    ``gram [K + R, K + R]``: float64, tasks first, then the R anchors. ``losses [K]``: float64. ``generator``: seeded by
+    the harness for this step. ``layers``: the Gram matrix of each layer alone; they add up to ``gram``. A layer is a
+    block of the model, or a parameter that stands outside of all blocks; for a rule that needs ``TENSORS``, every
+    parameter is one. ``rows()``: the gradients themselves.
     """
 
-    tasks: tuple[str, ...]
-    gram: Tensor
-    losses: Tensor
-    generator: torch.Generator
-    layers: Mapping[str, Tensor] = field(default_factory=dict)
+    def __init__(
+        self,
+        tasks: tuple[str, ...],
+        gram: Tensor | None = None,
+        losses: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        layers: Mapping[str, Tensor] | None = None,
+        *,
+        rows: Callable[[], Iterator[tuple[str, Tensor]]] | None = None,
+        anchors: int | None = None,
+    ) -> None:
+        self.tasks = tasks
+        self.anchors = anchors or (0 if gram is None else len(gram) - len(tasks))
+        self._gram, self._losses, self._generator = gram, losses, generator
+        self._layers, self._rows = layers, rows
+
+    @classmethod
+    def asked_for(cls, needs: Needs, tasks: tuple[str, ...], **known: Any) -> TaskGradients:
+        """Of what is ``known``, by the names of the arguments above, that which ``needs`` name."""
+        asked = {
+            "gram": Needs.GRAM,
+            "losses": Needs.LOSSES,
+            "generator": Needs.GENERATOR,
+            "layers": Needs.LAYERS | Needs.TENSORS,
+            "rows": Needs.ROWS,
+        }
+        return cls(tasks, **{name: value for name, value in known.items() if name not in asked or needs & asked[name]})
 
     @property
-    def references(self) -> int:
-        """R, the number of reference rows."""
-        return self.gram.shape[0] - len(self.tasks)
+    def gram(self) -> Tensor:
+        """``[K + R, K + R]`` inner products."""
+        return _asked(self._gram, "gram", "GRAM")
+
+    @property
+    def losses(self) -> Tensor:
+        """``[K]`` losses."""
+        return _asked(self._losses, "losses", "LOSSES")
+
+    @property
+    def generator(self) -> torch.Generator:
+        """The step's own."""
+        return _asked(self._generator, "generator", "GENERATOR")
+
+    @property
+    def layers(self) -> Mapping[str, Tensor]:
+        """Inner products by layer or parameter."""
+        return _asked(self._layers, "layers", "LAYERS or Needs.TENSORS")
+
+    def rows(self) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter's name and its gradients ``[K + R, *shape]``, one at a time: all at once may not fit."""
+        yield from _asked(self._rows, "rows", "ROWS")()
+
+
+Quantity = TypeVar("Quantity")
+
+
+def _asked(value: Quantity | None, name: str, need: str) -> Quantity:
+    if value is None:
+        raise PluginError(
+            f"gradients.{name} was read, but the rule's needs do not ask for it, so it was not computed. "
+            f"Add Needs.{need} to its needs."
+        )
+    return value
 
 
 def gram_matrix(gradients: Tensor, *, columns: int = 1 << 16, exact: int = 1 << 24) -> Tensor:
@@ -74,7 +128,7 @@ def layer_of(name: str) -> str:
 
 
 class Collected(ABC):
-    """``G [K + R, P]`` of one step: K tasks, then R references.
+    """``G [K + E, P]`` of one step: K tasks, then E extra rows: anchors, and last an auxiliary loss if there is one.
 
     A row is written by micro-batches in any order; ``order[t]`` is where task t's stands.
     """
@@ -82,13 +136,15 @@ class Collected(ABC):
     def __init__(self, named: Mapping[str, nn.Parameter], tasks: int) -> None:
         self.named = named
         self.tasks = tasks
-        self.references = 0
+        self.extras = 0
+        self.apart: list[tuple[nn.Parameter, Tensor]] = []  # gradients of other parameters, to add with weight 1
+        self.auxiliary = False  # whether the last extra row is that of an auxiliary loss
         self._order: list[int] = []  # position -> task, as micro-batches come
 
     @property
     def rows(self) -> int:
-        """K + R."""
-        return self.tasks + self.references
+        """K + E."""
+        return self.tasks + self.extras
 
     def place(self, piece: Sequence[int]) -> slice:
         """Where the rows of the next micro-batch go: ``piece`` names its tasks."""
@@ -97,16 +153,16 @@ class Collected(ABC):
         return slice(start, start + len(piece))
 
     @abstractmethod
-    def reference(self, index: int) -> slice:
-        """The row of reference ``index``; a new one is zero."""
+    def extra(self, index: int) -> slice:
+        """The extra row ``index``; a new one is zero."""
 
     @abstractmethod
     def pieces(self) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter's name and its ``[K + R, size]`` gradients, in the order of tasks."""
+        """Every parameter's name and its ``[K + E, size]`` gradients, in the order of tasks."""
 
     @abstractmethod
     def combine(self, weights: Callable[[str], Tensor]) -> None:
-        """Set every parameter's ``grad`` to the sum of its gradients by ``weights(name) [K + R]``."""
+        """Set every parameter's ``grad`` to the sum of its gradients by ``weights(name) [K + E]``."""
 
     def grams(self, of: Callable[[str], str] = layer_of) -> dict[str, Tensor]:
         """The float64 Gram matrix of every layer; ``of`` says which layer a parameter belongs to."""
@@ -117,18 +173,18 @@ class Collected(ABC):
         return found
 
     def gram(self) -> Tensor:
-        """``[K + R, K + R]`` float64 inner products of the whole gradients."""
+        """``[K + E, K + E]`` float64 inner products of the whole gradients."""
         return torch.stack(list(self.grams().values())).sum(0)
 
     def matrix(self) -> Tensor:
-        """``[K + R, P]``, in the order of tasks: a copy as large as all gradients."""
+        """``[K + E, P]``, in the order of tasks: a copy as large as all gradients."""
         return torch.cat([gradients.float() for _, gradients in self.pieces()], dim=1)
 
     def apply(self, weights: Tensor, layers: Sequence[str] = (), of: Callable[[str], str] = layer_of) -> None:
         """Set the parameters' ``grad`` to the update that ``weights`` make.
 
         Args:
-            weights: ``[K + R]``, or ``[Q, K + R]`` with a row for every one of ``layers``.
+            weights: ``[K + E]``, or ``[Q, K + E]`` with a row for every one of ``layers``.
             layers: Q names.
             of: Which layer a parameter belongs to.
         """
@@ -139,12 +195,12 @@ class Collected(ABC):
             self.combine(lambda name: rows[of(name)])
 
     def _permutation(self) -> Tensor:
-        """``[K + R]``: at which position the row of each task stands; references follow as they are."""
+        """``[K + E]``: at which position the row of each task stands; extra rows follow as they are."""
         return torch.tensor(self._order + list(range(self.tasks, self.rows))).argsort()
 
 
 class Whole(Collected):
-    """One matrix. ``buffer`` is a ``[>= K + R, P]`` tensor to work in; ``grow`` makes one with more rows."""
+    """One matrix. ``buffer`` is a ``[>= K + E, P]`` tensor to work in; ``grow`` makes one with more rows."""
 
     def __init__(
         self, named: Mapping[str, nn.Parameter], tasks: int, buffer: Tensor, grow: Callable[[int], Tensor]
@@ -162,10 +218,10 @@ class Whole(Collected):
         part = self._buffer[rows, self._spans[name]]
         return part.view(len(part), *self.named[name].shape)
 
-    def reference(self, index: int) -> slice:
-        """The row of reference ``index``; a new one is zero."""
-        if index >= self.references:
-            self.references = index + 1
+    def extra(self, index: int) -> slice:
+        """The extra row ``index``; a new one is zero."""
+        if index >= self.extras:
+            self.extras = index + 1
             if len(self._buffer) < self.rows:
                 self._buffer = self._grow(self.rows)
             self._buffer[self.rows - 1] = 0
@@ -178,12 +234,12 @@ class Whole(Collected):
             yield name, self._buffer[order, span]
 
     def gram(self) -> Tensor:
-        """``[K + R, K + R]``, over the matrix as it lies."""
+        """``[K + E, K + E]``, over the matrix as it lies."""
         order = self._permutation()
         return gram_matrix(self._buffer[: self.rows])[order][:, order]
 
     def matrix(self) -> Tensor:
-        """``[K + R, P]``, in the order of tasks."""
+        """``[K + E, P]``, in the order of tasks."""
         return self._buffer[self._permutation().to(self._buffer.device)]
 
     def apply(self, weights: Tensor, layers: Sequence[str] = (), of: Callable[[str], str] = layer_of) -> None:
@@ -220,9 +276,9 @@ class Layered(Collected):
         """One call of ``module`` for the tasks at ``rows``."""
         self._calls.setdefault(id(module), []).append((range(rows.start, rows.stop), call))
 
-    def reference(self, index: int) -> slice:
-        """The row of reference ``index``."""
-        self.references = max(self.references, index + 1)
+    def extra(self, index: int) -> slice:
+        """The extra row ``index``."""
+        self.extras = max(self.extras, index + 1)
         return slice(self.tasks + index, self.tasks + index + 1)
 
     def pieces(self) -> Iterator[tuple[str, Tensor]]:

@@ -10,17 +10,15 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from snibench.contracts import Losses
 from snibench.engine.gradients.collected import Collected, Layered, Whole
 from snibench.engine.gradients.hooks import CannotTellApart, recording
 from snibench.engine.gradients.sites import sites_of
 from snibench.engine.gradients.stacked import stacked_losses
 from snibench.engine.packing import Batch
 
-Way: TypeAlias = Literal["hooks", "vmap", "loop"]
-Losses: TypeAlias = Callable[[Batch], Tensor]  # a batch -> [k] losses of its tasks
-References: TypeAlias = Callable[
-    [Batch], Tensor | None
-]  # a batch -> [R] further losses, after Losses on the same batch
+Way: TypeAlias = Literal["hooks", "vmap", "loop", "given"]
+LossesOf: TypeAlias = Callable[[Batch], Losses]
 
 # Agreement of a way with plain autograd that counts as rounding, relative to the gradient's norm.
 _ROUNDING = {torch.float64: 1e-6, torch.float32: 1e-3}
@@ -28,7 +26,7 @@ _COARSE = 5e-2  # bfloat16
 
 
 class GradientCollector:
-    """Collects ``G [K + R, P]`` of one model's shared trainable parameters.
+    """Collects ``G [K + E, P]`` of one model's shared trainable parameters.
 
     ``way`` is settled by ``settle``, or given. ``layered``: gradients are formed layer by layer, because a matrix of
     all of them does not fit in ``budget`` bytes (default: half of the memory that is free when they are asked for).
@@ -73,11 +71,13 @@ class GradientCollector:
         size = f"{rows} x {self.size:,} x {self.dtype.itemsize} bytes = {self.bytes_of(rows) / 2**30:.1f} GiB"
         if self.layered:
             return f"task gradients: layer by layer, since {size} do not fit"
+        if self.way == "given":
+            return f"pseudo-gradients: the method's own in place of autograd's, {size}"
         return None if self.way == "hooks" else f"task gradients: {self.way}, {size}"
 
     # ------------------------------------------------------------------------------- the way
 
-    def settle(self, batch: Batch, losses: Losses, references: References | None = None) -> Way:
+    def settle(self, batch: Batch, losses: LossesOf, *, extras: bool = False) -> Way:
         """The first way that gives every task of ``batch`` the gradient that plain autograd gives it.
 
         Nothing is changed: zero parameters, behind which other gradients vanish, are moved for the look alone.
@@ -89,7 +89,7 @@ class GradientCollector:
         try:
             with _nudged(self.named.values()):
                 for way in ("hooks", "vmap"):
-                    if self._serves(way, batch, losses, references):
+                    if self._serves(way, batch, losses, extras=extras):
                         self.way = way
                         return way
         finally:
@@ -97,22 +97,22 @@ class GradientCollector:
         self.way = "loop"
         return "loop"
 
-    def _serves(self, way: Way, batch: Batch, losses: Losses, references: References | None) -> bool:
+    def _serves(self, way: Way, batch: Batch, losses: LossesOf, *, extras: bool) -> bool:
         if way == "hooks" and self._sites is None:
             return False
         trial = GradientCollector(self.model, self.named, way=way, budget=self._budget)
         try:
-            if way == "vmap" and references is not None and (losses(batch), references(batch))[1] is not None:
+            if way == "vmap" and extras and _has_extras(losses(batch)):
                 return False
-            found = trial.start(len(batch.tasks))
-            each = trial.collect(found, range(len(batch.tasks)), batch, losses)
+            collected = trial.start(len(batch.tasks))
+            each = trial.collect(collected, range(len(batch.tasks)), batch, losses)
         except (CannotTellApart, RuntimeError, NotImplementedError, TypeError, ValueError, LookupError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
                 raise
             return False
         finally:
             self._clear()
-        plain = losses(batch)
+        plain = losses(batch).tasks
         tolerance = _ROUNDING.get(self.dtype if self.dtype == plain.dtype else torch.bfloat16, _COARSE)
         if any(parameter.dtype == torch.bfloat16 for parameter in self.model.parameters()):
             tolerance = _COARSE
@@ -122,7 +122,7 @@ class GradientCollector:
         for task, loss in enumerate(plain):
             expected = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
             total = sum(float(one.double().square().sum()) for one in expected if one is not None) ** 0.5
-            for (_, rows), one in zip(found.pieces(), expected, strict=True):
+            for (_, rows), one in zip(collected.pieces(), expected, strict=True):
                 right = torch.zeros_like(rows[task]) if one is None else one.flatten()
                 miss = float((rows[task].double() - right.double()).norm())
                 # A gradient that is rounding itself, as a key's bias has, is judged against all of them.
@@ -149,50 +149,55 @@ class GradientCollector:
         into: Collected,
         piece: Sequence[int],
         batch: Batch,
-        losses: Losses,
-        references: References | None = None,
+        losses: LossesOf,
+        *,
+        anchors: bool = False,
+        auxiliary: bool = False,
         share: float = 1.0,
     ) -> Tensor:
         """``[k]`` losses of ``batch``; the gradients of its tasks, which are ``piece`` of the step's, go ``into``.
 
-        Other trainable parameters keep the sum of their tasks' gradients in ``grad``. ``share``: of the step's tasks
-        in this batch; references are means over tasks.
+        Other trainable parameters keep the sum of their tasks' gradients in ``grad``. ``anchors``, ``auxiliary``:
+        whether these are collected, too. ``share``: of the step's tasks in this batch; they are means over tasks.
         """
         rows = into.place(list(piece))
         if self.way == "vmap":
             return self._by_vmap(into, rows, batch, losses)
         if self.way == "loop":
-            return self._by_loop(into, rows, batch, losses, references, share)
+            return self._by_loop(into, rows, batch, losses, anchors, auxiliary, share)
         with recording(self.named, self._sites or {}, into, batch) as sink:
-            each = losses(batch)
-            for index, loss in enumerate(_of(references, batch)):
-                with self._others_untouched():
-                    sink.turn(into.reference(index), one=True)
+            found = losses(batch)
+            for index, (loss, weighs) in enumerate(_extras(found, anchors, auxiliary, into)):
+                with self._others_apart(into.apart if weighs else None):
+                    sink.turn(into.extra(index), one=True)
                     (loss * share).backward(retain_graph=True)
             sink.turn(rows, one=False)
-            each.sum().backward()
+            found.tasks.sum().backward()
             sink.close()
-        return each.detach()
+        return found.tasks.detach()
 
     def _by_loop(
         self,
         into: Collected,
         rows: slice,
         batch: Batch,
-        losses: Losses,
-        references: References | None,
+        losses: LossesOf,
+        anchors: bool,
+        auxiliary: bool,
         share: float,
     ) -> Tensor:
         if not isinstance(into, Whole) or len(batch.tasks) != 1:
             raise CannotTellApart("the loop takes one task at a time, into one matrix")
-        each = losses(batch)
-        parameters = list(self.named.values())
-        for index, loss in enumerate(_of(references, batch)):
-            found = torch.autograd.grad(loss * share, parameters, retain_graph=True, allow_unused=True)
-            for name, gradient in zip(self.named, found, strict=True):
-                if gradient is not None:
-                    into.view(into.reference(index), name).add_(gradient)
-        each.sum().backward()
+        found = losses(batch)
+        for index, (loss, weighs) in enumerate(_extras(found, anchors, auxiliary, into)):
+            with self._others_apart(into.apart if weighs else None):
+                (loss * share).backward(retain_graph=True)
+            for name, parameter in self.named.items():
+                row = into.view(into.extra(index), name)
+                if parameter.grad is not None:
+                    row.add_(parameter.grad)
+                parameter.grad = None
+        found.tasks.sum().backward()
         for name, parameter in self.named.items():
             row = into.view(rows, name)
             if parameter.grad is None:
@@ -200,9 +205,9 @@ class GradientCollector:
             else:
                 row.copy_(parameter.grad)
             parameter.grad = None
-        return each.detach()
+        return found.tasks.detach()
 
-    def _by_vmap(self, into: Collected, rows: slice, batch: Batch, losses: Losses) -> Tensor:
+    def _by_vmap(self, into: Collected, rows: slice, batch: Batch, losses: LossesOf) -> Tensor:
         if not isinstance(into, Whole):
             raise CannotTellApart("vmap fills one matrix")
         count = len(batch.tasks)
@@ -210,7 +215,7 @@ class GradientCollector:
             name: parameter.detach().expand(count, *parameter.shape).clone().requires_grad_()
             for name, parameter in self.named.items()
         }
-        each = stacked_losses(self.model, copies, batch, losses)
+        each = stacked_losses(self.model, copies, batch, lambda one: losses(one).tasks)
         each.sum().backward()
         for name, copy in copies.items():
             row = into.view(rows, name)
@@ -219,6 +224,17 @@ class GradientCollector:
             else:
                 row.copy_(copy.grad)
         return each.detach()
+
+    def put(self, into: Collected, piece: Sequence[int], given: Mapping[str, Tensor]) -> None:
+        """The rows that a method computed itself, ``[k, *shape]`` by name, go ``into``; zero for other names."""
+        assert isinstance(into, Whole)
+        rows = into.place(list(piece))
+        for name in self.named:
+            row = into.view(rows, name)
+            if name in given:
+                row.copy_(given[name])
+            else:
+                row.zero_()
 
     def parts(self, rows: int) -> list[GradientCollector]:
         """Collectors of parts of the parameters, each small enough that ``rows`` gradients fit in the budget at once.
@@ -237,9 +253,13 @@ class GradientCollector:
         return [GradientCollector(self.model, group, way=self.way, budget=1 << 62) for group in groups]
 
     @contextmanager
-    def _others_untouched(self) -> Iterator[None]:
-        """Inside, a backward leaves no trace in the ``grad`` of parameters that are not collected."""
-        others = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+    def _others_apart(self, apart: list[tuple[nn.Parameter, Tensor]] | None) -> Iterator[None]:
+        """Inside, a backward leaves no trace in the ``grad`` of parameters that are not collected.
+
+        It goes to ``apart``, if there is one: theirs are sums over tasks, which the step divides by their number.
+        """
+        own = {id(parameter) for parameter in self.named.values()}
+        others = [one for one in self.model.parameters() if one.requires_grad and id(one) not in own]
         before = [parameter.grad for parameter in others]
         for parameter in others:
             parameter.grad = None
@@ -247,6 +267,8 @@ class GradientCollector:
             yield
         finally:
             for parameter, gradient in zip(others, before, strict=True):
+                if apart is not None and parameter.grad is not None:
+                    apart.append((parameter, parameter.grad))
                 parameter.grad = gradient
 
     # ------------------------------------------------------------------------------- helpers
@@ -269,9 +291,22 @@ class GradientCollector:
             parameter.grad = None
 
 
-def _of(references: References | None, batch: Batch) -> Sequence[Tensor]:
-    found = None if references is None else references(batch)
-    return () if found is None else list(found)
+def _has_extras(losses: Losses) -> bool:
+    return losses.anchors is not None or losses.auxiliary is not None
+
+
+def _extras(losses: Losses, anchors: bool, auxiliary: bool, into: Collected) -> list[tuple[Tensor, bool]]:
+    """The losses beside the tasks' that are collected, and whether the parameters outside of the collection, too, learn
+    from them.
+    """
+    found: list[tuple[Tensor, bool]] = []
+    if anchors and losses.anchors is not None:
+        rows = losses.anchors() if callable(losses.anchors) else losses.anchors
+        found += [(loss, False) for loss in rows]
+    if auxiliary and losses.auxiliary is not None:
+        found.append((losses.auxiliary, True))
+        into.auxiliary = True
+    return found
 
 
 @contextmanager

@@ -52,6 +52,8 @@ class Sink:
     def __init__(self, into: Collected, places: Mapping[int, Sequence[tuple[str, Site]]], batch: Batch) -> None:
         self._into, self._places = into, places
         self._count = len(batch.tasks)
+        rows = tuple(torch.bincount(batch.row_task, minlength=self._count).tolist())
+        self._tasks_rows = None if len(set(rows)) == 1 else rows  # where tasks have unequally many
         self._targets = tuple(torch.bincount(batch.target_task, minlength=self._count).tolist())
         self._rows: slice | None = None  # None: nothing is to be kept
         self._one = False
@@ -90,9 +92,11 @@ class Sink:
     def _sizes(self, x: Tensor) -> tuple[int, ...] | None:
         """Rows of every task in ``x``; None if all have equally many."""
         if x.dim() == 2 and not x.is_floating_point():  # ids [B, L]
-            return None
+            return self._tasks_rows
         if x.dim() == 2 and len(x) == sum(self._targets):  # hidden states of the target tokens
             return self._targets
+        if self._tasks_rows is not None:
+            return self._tasks_rows if x.dim() > 2 and len(x) == sum(self._tasks_rows) else ()
         if len(x) % self._count:
             return ()  # fails only if a gradient comes
         return None

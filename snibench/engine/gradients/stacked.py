@@ -76,6 +76,8 @@ def _stacked(batch: Batch) -> tuple[dict[str, Tensor], Batch]:
     tensors["row_task"] = torch.zeros_like(tensors["row_task"])
     tensors["target_task"] = torch.zeros_like(tensors["target_task"])
     first = torch.arange(count, device=batch.row_task.device)[:, None] * rows
+    each = len(batch.groups[0][1])
+    tensors["target_instance"] = tensors["target_instance"] % each
     index = tensors["target_index"].clone()
     index[..., 0] = (index[..., 0] - first).clamp(min=0)
     tensors["target_index"] = index
@@ -84,4 +86,4 @@ def _stacked(batch: Batch) -> tuple[dict[str, Tensor], Batch]:
         length = batch.mask.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=batch.mask.device).tril()
         tensors["mask"] = causal & tensors["mask"][:, :, None, None, :].bool()
-    return tensors, replace(batch, tasks=_Unnamed(("",)), instructions=_Unnamed(("",)), layout=None)
+    return tensors, replace(batch, tasks=_Unnamed(("",)), instructions=_Unnamed(("",)), layout=None, remake=None)

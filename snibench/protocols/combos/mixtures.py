@@ -27,7 +27,7 @@ from snibench.protocols.panel import (
     with_facts,
 )
 from snibench.stats.intervals import mean_interval
-from snibench.stats.resampling import excess_sd
+from snibench.stats.streams import excess_sd
 
 Side = Literal["A", "B"]
 Places = npt.NDArray[np.intp]  # numbers of cells

@@ -33,7 +33,7 @@ from snibench.protocols.panel import (
 )
 from snibench.stats.estimates import Estimate
 from snibench.stats.intervals import mean_interval
-from snibench.stats.resampling import excess_sd, iqr
+from snibench.stats.streams import excess_sd, iqr
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from snibench.base.errors import PluginError
 from snibench.base.registry import FORMATS
 from snibench.contracts import FormatFlags
 from snibench.protocols.panel import Floats, Panel, by_task, mean, panel, resampling, source_clusters, task_means
+from snibench.stats.arrays import rounded
+from snibench.stats.estimates import SHARE
 from snibench.stats.intervals import mean_interval
 from snibench.stats.ranks import agreement_intervals, ranks
 from snibench.stats.spread import independent_spread, spread_null
@@ -23,7 +25,7 @@ def format_frames(answers: pd.DataFrame, tasks: pd.DataFrame, reference: str) ->
     """``formats``, ``format_spread``, ``format_groups``, ``format_ranks`` and ``format_agreement``."""
     shared = panel(answers, fits=("method", "format", "seed"), questions=("task", "instance"), facts=("seen",))
     sources = source_clusters(tasks)[sorted(shared.questions["task"].unique())].tolist()
-    compared = [name for name in _common_formats(shared) if _group(name) != "control"]
+    compared = compared_formats(shared)
     scores = {method: _scores(shared, method, compared) for method in shared.methods} if compared else {}
     floors = set(answers.loc[answers["floor"], "method"]) if "floor" in answers else set()
     ranked = {method: one for method, one in scores.items() if method not in floors}
@@ -81,11 +83,11 @@ def _groups(shared: Panel, method: str, formats: Sequence[str]) -> dict[str, lis
     return groups
 
 
-def _common_formats(shared: Panel) -> list[str]:
-    """Formats that every method answered with every one of its seeds, sorted."""
+def compared_formats(shared: Panel) -> list[str]:
+    """Formats that every method answered with every one of its seeds, sorted; controls are left out."""
     fits = len(shared.fits[["method", "seed"]].drop_duplicates())
     counts = shared.fits["format"].value_counts()
-    return sorted(str(name) for name in counts.index[counts == fits])
+    return sorted(str(name) for name in counts.index[counts == fits] if _group(str(name)) != "control")
 
 
 def _in_formats(shared: Panel, column: str, method: str, formats: Sequence[str]) -> Floats:
@@ -108,7 +110,7 @@ def _format_rows(shared: Panel, sources: Sequence[str], reference: str) -> Itera
         referred = shared.values("score", method=method, format=reference)
         base = mean(task_means(referred, names)) if len(referred) else nan
         length = mean(shared.values("prompt_tokens", method=method, format=format))
-        level = mean_interval(scores, clusters=sources)
+        level = mean_interval(scores, clusters=sources, bounds=SHARE)
         yield {
             "method": method,
             "format": format,
@@ -140,13 +142,11 @@ def _spread_row(scores: _Scores, sources: Sequence[str]) -> dict[str, float]:
     accuracy = scores.tasks.mean(axis=1)  # [F, T]
     formats, tasks = accuracy.shape
     top, bottom = accuracy.max(axis=0), accuracy.min(axis=0)
-    # Seeds at the formats that are best and worst on average: their seed means are exactly top and bottom.
-    at_top = scores.tasks[accuracy.argmax(axis=0), :, np.arange(tasks)].T  # [S, T]
-    at_bottom = scores.tasks[accuracy.argmin(axis=0), :, np.arange(tasks)].T
+    at_top, at_bottom = extremes(scores.tasks)
     saturation = 1.0 - (top - accuracy.mean(axis=0))
-    level = mean_interval(scores.tasks.mean(axis=0), clusters=sources)
-    worst = mean_interval(at_bottom, clusters=sources)
-    spread = mean_interval(at_top - at_bottom, clusters=sources)
+    level = mean_interval(scores.tasks.mean(axis=0), clusters=sources, bounds=SHARE)
+    worst = mean_interval(at_bottom, clusters=sources, bounds=SHARE)
+    spread = mean_interval(at_top - at_bottom, clusters=sources, bounds=SHARE)
     return {
         "mean": level.value,
         "mean_low": level.low,
@@ -168,6 +168,18 @@ def _spread_row(scores: _Scores, sources: Sequence[str]) -> dict[str, float]:
         "n_tasks": tasks,
         "n_formats": formats,
     }
+
+
+def extremes(scores: Floats) -> tuple[Floats, Floats]:
+    """``[S, T]`` scores in the formats that are best and worst for each task on average; ``scores`` is ``[F, S, T]``.
+
+    Their seed means are the highest and the lowest of the task. Formats that tie are averaged, so that neither float
+    noise nor the order of formats or seeds decides which of them is taken.
+    """
+    means = rounded(scores.mean(axis=1))  # [F, T]
+    best, worst = (means == end for end in (means.max(axis=0), means.min(axis=0)))
+    top, bottom = (np.einsum("fst,ft->st", scores, tied / tied.sum(axis=0)) for tied in (best, worst))
+    return top, bottom
 
 
 def _spread_by_noise(scores: _Scores) -> float:

@@ -52,8 +52,8 @@ class Gap(Protocol):
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
         """The frames of the modes that were asked; docs/protocols.md describes every column.
 
-        ``split``: ``gap``, ``gap_categories_unseen``, ``gap_categories_seen``, ``gap_differences``. ``crossfit``:
-        ``gap_crossfit``, ``gap_crossfit_categories``, ``gap_crossfit_differences``, ``gap_crossfit_tasks``.
+        ``split``: ``gap``, ``gap_categories_unseen``, ``gap_categories_seen``. ``crossfit``: ``gap_crossfit``,
+        ``gap_crossfit_categories``, ``gap_crossfit_differences``, ``gap_crossfit_tasks``.
 
         Means are over tasks, of the seed means. ``*_normalised`` is above chance, without the tasks whose answers
         are too uneven for that; ``*_pooled`` is over instances; ``unseen_clean`` is without the tasks that are

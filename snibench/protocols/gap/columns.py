@@ -40,12 +40,6 @@ FRAMES: Mapping[str, Frame] = {
         summary_note="Seen: held-out instances of tasks that were tuned on; unseen: other tasks; gap: seen - unseen. "
         "Means over tasks of exact match or ROUGE-L, whichever is the task's own.",
     ),
-    "gap_differences": Frame(
-        "Difference of gaps, on the same tasks and instances",
-        keys=(Column("versus", "Versus"), METHOD),
-        columns=(Column("difference", "Difference", "difference", "lower", "low", "high"),),
-        notes=("Below 0: the method loses less from seen to unseen tasks. How hard the tasks are cancels out.",),
-    ),
     "gap_categories_unseen": Frame(
         "Unseen tasks by category",
         keys=(

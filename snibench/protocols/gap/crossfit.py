@@ -29,6 +29,7 @@ from snibench.protocols.panel import (
     task_means,
     with_facts,
 )
+from snibench.stats.estimates import DIFFERENCE, SHARE
 from snibench.stats.intervals import difference_interval, mean_interval
 
 
@@ -143,10 +144,11 @@ class _Both:
         """Means over the chosen tasks, with intervals if there are at least ``fewest`` sources."""
         sources = about["source"][chosen].tolist()
         row: dict[str, float] = {}
-        for name, values in (("seen", self.seen), ("unseen", self.unseen), ("gap", self.gap)):
+        sides = (("seen", self.seen, SHARE), ("unseen", self.unseen, SHARE), ("gap", self.gap, DIFFERENCE))
+        for name, values, bounds in sides:
             row |= {name: mean(values[:, chosen]), f"{name}_low": nan, f"{name}_high": nan}
             if len(set(sources)) >= fewest:
-                level = mean_interval(values[:, chosen], clusters=sources)
+                level = mean_interval(values[:, chosen], clusters=sources, bounds=bounds)
                 row |= {f"{name}_low": level.low, f"{name}_high": level.high}
         fair = chosen & about["informative"].to_numpy()
         chance = about["chance"].to_numpy(dtype=np.float64)[fair]

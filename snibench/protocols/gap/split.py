@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from math import nan
 from typing import Any
 
@@ -23,12 +21,11 @@ from snibench.protocols.panel import (
     informative,
     mean,
     panel,
-    resampling,
     source_clusters,
     task_means,
 )
-from snibench.stats.gaps import gap_difference_interval, gap_interval
-from snibench.stats.intervals import mean_interval
+from snibench.stats.estimates import SHARE
+from snibench.stats.intervals import gap_interval, mean_interval
 
 Members = npt.NDArray[np.intp]  # numbers of tasks
 
@@ -47,7 +44,7 @@ def split_ask(suite: SuiteData, settings: Settings, limit: int | None) -> Ask:
 
 
 def split_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """``gap``, ``gap_categories_unseen``, ``gap_categories_seen`` and ``gap_differences``."""
+    """``gap``, ``gap_categories_unseen`` and ``gap_categories_seen``, over the questions of both sides."""
     shared = panel(answers, questions=("task", "instance", "format"), facts=("seen",))
     about = _about(shared.questions, tasks)
     scores = {
@@ -67,9 +64,6 @@ def split_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.Dat
         "gap": pd.DataFrame(rows),
         "gap_categories_unseen": categories[categories["n_unseen"] > 0].reset_index(drop=True),
         "gap_categories_seen": categories[categories["n_seen"] > 0].reset_index(drop=True),
-        "gap_differences": pd.DataFrame(
-            _differences(scores, about), columns=["method", "versus", "difference", "low", "high"]
-        ),
     }
 
 
@@ -159,12 +153,12 @@ def _levels(scores: _Scores, about: pd.DataFrame, sides: tuple[Members, Members]
         if len(side):
             row[name] = mean(scores.means[:, side])
         if enough:
-            level = mean_interval(scores.means[:, side], clusters=clusters)
+            level = mean_interval(scores.means[:, side], clusters=clusters, bounds=SHARE)
             row |= {f"{name}_low": level.low, f"{name}_high": level.high}
     row |= {"gap": row["seen"] - row["unseen"], "gap_low": nan, "gap_high": nan}
     if all(known):
-        seen, unseen = (scores.side(side) for side in sides)
-        gap = gap_interval(seen, unseen, rng=resampling("gap"), clusters=(sources[0], sources[1]))
+        seen, unseen = (scores.means[:, side] for side in sides)
+        gap = gap_interval(seen, unseen, clusters=(sources[0], sources[1]))
         row |= {"gap_low": gap.low, "gap_high": gap.high}
     return row
 
@@ -176,16 +170,3 @@ def _normalised(scores: _Scores, about: pd.DataFrame, sides: tuple[Members, Memb
     chance = about["chance"].to_numpy(dtype=np.float64)
     seen, unseen = (mean(above_chance(scores.means[:, side], chance[side])) for side in kept)
     return {"seen_normalised": seen, "unseen_normalised": unseen, "gap_normalised": seen - unseen}
-
-
-def _differences(scores: Mapping[str, _Scores], about: pd.DataFrame) -> Iterator[tuple[str, str, float, float, float]]:
-    """The gap of each method minus that of each other, on the same resampled tasks."""
-    sides = _sides(about, np.arange(len(about)))
-    if not all(len(side) for side in sides):
-        return
-    clusters = (about["source"].iloc[sides[0]].tolist(), about["source"].iloc[sides[1]].tolist())
-    levels = {method: (one.side(sides[0]), one.side(sides[1])) for method, one in scores.items()}
-    for first, second in combinations(levels, 2):
-        found = gap_difference_interval(levels[first], levels[second], rng=resampling("gap"), clusters=clusters)
-        yield first, second, found.value, found.low, found.high
-        yield second, first, -found.value, -found.high, -found.low

@@ -102,7 +102,7 @@ class Peft(BaseMethod):
         super().__init__()
         self.config = config
 
-    def attach(self, model, cards, encode):
+    def attach(self, model, cards, encode, seed):
         from peft import get_peft_model
 
         return get_peft_model(model, self.config)
@@ -113,7 +113,7 @@ class SoftPrompt(BaseMethod):
 
     shares_prefixes = False
 
-    def attach(self, model, cards, encode):
+    def attach(self, model, cards, encode, seed):
         model.soft = torch.nn.Parameter(torch.randn(3, model.config.hidden_size))
         return model
 
@@ -134,8 +134,8 @@ class SoftPrompt(BaseMethod):
 class Scales(BaseMethod):
     """LoRA, and with it the scales of all norms: some parameters are linear layers', some are not."""
 
-    def attach(self, model, cards, encode):
-        adapted = super().attach(model, cards, encode)
+    def attach(self, model, cards, encode, seed):
+        adapted = super().attach(model, cards, encode, seed)
         for name, parameter in adapted.named_parameters():
             if "norm" in name:
                 parameter.requires_grad_(True)
@@ -145,8 +145,8 @@ class Scales(BaseMethod):
 class ByTask(BaseMethod):
     """DoRA whose loss asks which task it is given, so that tasks cannot be stacked."""
 
-    def attach(self, model, cards, encode):
-        return dora().attach(model, cards, encode)
+    def attach(self, model, cards, encode, seed):
+        return dora().attach(model, cards, encode, seed)
 
     def losses(self, model, batch):
         scale = torch.tensor([1.0 + int(name[-1]) for name in batch.tasks])
@@ -164,7 +164,7 @@ class Mixed(BaseMethod):
 class AroundTheLayer(BaseMethod):
     """A linear layer whose weight is used without a call of the layer."""
 
-    def attach(self, model, cards, encode):
+    def attach(self, model, cards, encode, seed):
         model.extra = torch.nn.Linear(model.config.hidden_size, model.config.hidden_size, bias=False)
         return model
 
@@ -197,12 +197,12 @@ def groups_of(trainer):
     return trainer.encode(plan_steps(trainer.data.mixture, sizes, trainer.recipe, 0)[0])
 
 
-def collect(trainer, way, **options):
+def collect(trainer, way, *, anchors=False, **options):
     """Gradients ``[K, P]`` of the first step's tasks, and what they were collected in."""
     trainer.task_losses.collector = GradientCollector(
         trainer.model, trainer.task_losses.collector.named, way=way, **options
     )
-    collected, _ = trainer.task_losses.task_gradients(groups_of(trainer))
+    collected, _ = trainer.task_losses.task_gradients(groups_of(trainer), anchors=anchors)
     return collected.matrix().clone(), collected
 
 
@@ -268,8 +268,8 @@ def test_gradients_of_a_whole_model_layer_by_layer_are_the_loops(tied, rows, mak
 class ByTheRow(BaseMethod):
     """Leaves one task out of a trained layer, whose rows then no longer divide into the batch's tasks."""
 
-    def attach(self, model, cards, encode):
-        adapted = super().attach(model, cards, encode)
+    def attach(self, model, cards, encode, seed):
+        adapted = super().attach(model, cards, encode, seed)
         adapted.scale = torch.nn.Linear(1, 1, bias=False)
         return adapted
 
@@ -291,11 +291,11 @@ def test_tasks_that_hooks_cannot_tell_apart_go_one_by_one(make_trainer, shake) -
     torch.testing.assert_close(found[order], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_references_are_kept_layer_by_layer_too(make_trainer, shake) -> None:
+def test_anchors_are_kept_layer_by_layer_too(make_trainer, shake) -> None:
     trainer = shake(make_trainer(PromptAligned))
-    expected, whole = collect(trainer, "loop")
-    found, layered = collect(trainer, "hooks", budget=0)
-    assert (layered.tasks, layered.references) == (4, 1)
+    expected, whole = collect(trainer, "loop", anchors=True)
+    found, layered = collect(trainer, "hooks", anchors=True, budget=0)
+    assert (layered.tasks, layered.extras) == (4, 1)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(layered.gram(), whole.gram(), rtol=1e-4, atol=1e-5)
 

@@ -203,12 +203,12 @@ def test_a_task_that_is_never_right_alone_has_no_interference_and_is_counted() -
 
 
 def test_with_few_sources_an_interval_is_over_seeds() -> None:
-    frames = [rows(TOLD, seed=0), rows({**TOLD, "1:1": TOLD["3:1"]}, seed=1)]
+    frames = [rows(TOLD, seed=0), *(rows({**TOLD, "1:1": TOLD["3:1"]}, seed=seed) for seed in (1, 2))]
     frame = Combos().measure(pd.concat(frames), about())["combo_interference"].set_index(["mixture", "side"])
     row = frame.loc[("1:1", "A+B")]
     assert row["unit"] == "seed"
-    differences = np.array([-0.25 / 3, (2 / 3) - (2 / 3)])
-    half = 12.7062 * differences.std(ddof=1) / sqrt(2)  # t of one degree of freedom
+    differences = np.array([-0.25 / 3, 0.0, 0.0])
+    half = 4.30265 * differences.std(ddof=1) / sqrt(3)  # t of two degrees of freedom
     assert [row["low"], row["high"]] == pytest.approx([differences.mean() - half, differences.mean() + half], rel=1e-4)
 
 

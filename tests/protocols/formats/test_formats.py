@@ -15,6 +15,7 @@ from snibench.base.hashing import digest
 from snibench.base.registry import FORMATS, PROTOCOLS
 from snibench.base.types import SuiteData
 from snibench.protocols.formats import PAPER, QUICK, Formats
+from snibench.protocols.formats.measures import extremes
 from snibench.stats.intervals import mean_interval
 
 Answer = Callable[..., pd.DataFrame]
@@ -133,9 +134,21 @@ def test_without_definition_there_is_no_drop() -> None:
 
 def test_intervals_of_a_format_are_over_tasks_and_seeds() -> None:
     scores = {("t", "definition"): [[1, 1], [1, 0]], ("u", "definition"): [[0, 0], [1, 0]]}
-    (row,) = Formats().measure(rows(scores), about("tu"))["formats"].to_dict("records")
-    expected = mean_interval(np.array([[1.0, 0.0], [0.5, 0.5]]))
+    scores |= {("v", "definition"): [[1, 0], [1, 0]]}
+    (row,) = Formats().measure(rows(scores), about("tuv"))["formats"].to_dict("records")
+    expected = mean_interval(np.array([[1.0, 0.0, 0.5], [0.5, 0.5, 0.5]]), bounds=(0.0, 1.0))
     assert (row["score"], row["low"], row["high"]) == pytest.approx((0.5, expected.low, expected.high))
+
+
+def test_neither_float_noise_nor_the_order_of_seeds_decides_between_formats_that_tie() -> None:
+    # Seed means .3 and .3 in two formats, but as floats .1 + .2 is above .3; the seeds differ.
+    one, two = np.array([[0.1 + 0.2, 0.3, 0.0]]).T, np.array([[0.2, 0.2, 0.2]]).T
+    low = np.zeros((3, 1))
+    top, bottom = extremes(np.stack([one, two, low]))
+    assert top.ravel().tolist() == pytest.approx(((one + two) / 2).ravel().tolist())
+    assert bottom.tolist() == low.tolist()
+    again, _ = extremes(np.stack([two, one, low])[:, ::-1])
+    assert again[::-1].ravel().tolist() == pytest.approx(top.ravel().tolist())
 
 
 def test_formats_seen_in_training_are_flagged_where_that_is_known() -> None:

@@ -99,10 +99,10 @@ class Peft(BaseMethod):
             return no_place_for_prompt(info)
         return no_place_for_linear(info, kind) if kind in _LINEAR_ONLY else super().unfit(info)
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with the adapter."""
         kind = self.settings.type.upper()
-        return attach_adapter(model, kind, **{**_defaults(kind), **_read(self.settings.config)})
+        return attach_adapter(model, kind, seed, **{**_defaults(kind), **_read(self.settings.config)})
 
 
 def _config(kind: str) -> Any:

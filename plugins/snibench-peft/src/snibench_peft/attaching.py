@@ -34,8 +34,8 @@ def no_place_for_linear(info: ModelInfo, kind: str) -> str | None:
     return None
 
 
-def attach_adapter(model: nn.Module, kind: str, **arguments: Any) -> nn.Module:
-    """``model`` with peft's adapter ``kind`` (the name of a ``PeftType``), its config filled with ``arguments``.
+def attach_adapter(model: nn.Module, kind: str, seed: int, **arguments: Any) -> nn.Module:
+    """``model`` with peft's adapter ``kind`` (the name of a ``PeftType``), drawn from ``seed``.
 
     ``target_modules="all-linear"`` are the layers that snibench's own methods adapt, not peft's.
 
@@ -57,7 +57,7 @@ def attach_adapter(model: nn.Module, kind: str, **arguments: Any) -> nn.Module:
         _insert_virtual_tokens(adapted, kind)
     if kind == "IA3":
         _name_whole(config)
-    draw_down_projections(adapted)
+    draw_down_projections(adapted, seed)
     return adapted
 
 

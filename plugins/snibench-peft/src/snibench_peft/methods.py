@@ -32,12 +32,13 @@ class Dora(BaseMethod):
 
     Settings: ClassVar[type] = LoraSettings
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with DoRA on every linear layer of its blocks."""
         settings = self.settings
         return attach_adapter(
             model,
             "LORA",
+            seed,
             use_dora=True,
             r=settings.r,
             lora_alpha=settings.alpha,
@@ -57,9 +58,9 @@ class IA3(BaseMethod):
 
     Settings: ClassVar[type] = NoSettings
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with factors, all 1, on every linear layer of its blocks."""
-        return attach_adapter(model, "IA3", target_modules="all-linear")
+        return attach_adapter(model, "IA3", seed, target_modules="all-linear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,10 @@ class PromptTuning(BaseMethod):
         """Virtual tokens need one table of embeddings."""
         return no_place_for_prompt(info)
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with virtual tokens in front."""
         adapted = attach_adapter(
-            model, "PROMPT_TUNING", num_virtual_tokens=self.settings.tokens, num_transformer_submodules=1
+            model, "PROMPT_TUNING", seed, num_virtual_tokens=self.settings.tokens, num_transformer_submodules=1
         )
         if self.settings.start == "words":
             table = base_of(model).get_input_embeddings().weight
@@ -114,12 +115,12 @@ class PrefixTuning(BaseMethod):
         """Keys and values need projections of their own in every layer of a decoder."""
         return no_place_for_prefix(info)
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with virtual tokens in front, whose keys and values are learned."""
         words = words_of(model, self.settings.tokens)
         # Asked before the adapter is in: a model without place for it is refused by attach_adapter.
         start = keys_values_of(model, words) if self.settings.start == "words" and not _two_parts(model) else None
-        adapted = attach_adapter(model, "PREFIX_TUNING", num_virtual_tokens=self.settings.tokens)
+        adapted = attach_adapter(model, "PREFIX_TUNING", seed, num_virtual_tokens=self.settings.tokens)
         if start is not None:
             _start(adapted, start)
         return adapted

@@ -41,13 +41,14 @@ class Poly(BaseMethod):
         """Its layers take the place of plain linear ones."""
         return no_place_for_linear(info, "poly")
 
-    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode) -> nn.Module:
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with skills and a router on every linear layer of its blocks."""
         settings = self.settings
         self._index = {card.name: index for index, card in enumerate(cards)}
         adapted = attach_adapter(
             model,
             "POLY",
+            seed,
             r=settings.r,
             n_skills=settings.skills,
             n_tasks=len(cards) + 1,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snibench.api import GramRule, PluginError, Step
+from snibench.api import GramRule, Needs, PluginError, Step
 
 
 class TorchjdRule(GramRule):
@@ -35,13 +35,13 @@ class TorchjdRule(GramRule):
     def ask(self, gram: Tensor, step: Step) -> Tensor:
         """``[T]`` float64 weights for the Gram matrix ``gram [T, T]``, whose mean diagonal is 1."""
 
-    def combine(self, step: Step) -> Tensor:
+    def weigh(self, step: Step) -> Tensor:
         """``[T]`` weights.
 
         Raises:
             FloatingPointError: If TorchJD gives weights that are not finite.
         """
-        with drawing_from(step.generator):
+        with drawing_from(step.generator if Needs.GENERATOR in self.needs else None):
             weights = self.ask(step.gram / step.gram.diagonal().mean(), step)
         if not weights.isfinite().all():
             raise FloatingPointError(f"TorchJD's {type(self).__name__} gives weights that are not finite.")
@@ -58,9 +58,9 @@ class WeightingRule(TorchjdRule):
 
 
 @contextmanager
-def drawing_from(generator: torch.Generator) -> Iterator[None]:
-    """Inside, torch's default generator, which TorchJD draws from, is seeded by ``generator``; then as it was."""
-    seed = int(torch.randint(2**62, (), generator=generator))
+def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
+    """Inside, torch's default generator, which TorchJD draws from, is seeded by ``generator``, or by 0."""
+    seed = 0 if generator is None else int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

@@ -11,7 +11,7 @@ import torch
 import torchjd.aggregation as torchjd
 from torch import Tensor
 
-from snibench.api import Rule, Step, UsageError
+from snibench.api import Needs, Rule, Step, UsageError
 from snibench_torchjd.base import TorchjdRule, WeightingRule, drawing_from, vectors_of, weights_within
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class GradVac(TorchjdRule):
     """
 
     Settings: ClassVar[type] = GradVacSettings
-    needs: ClassVar[frozenset[str]] = frozenset({"gram", "generator"})
+    needs = Needs.GRAM | Needs.GENERATOR
 
     def make(self) -> Any:
         """The weighting, and no targets yet."""
@@ -216,7 +216,7 @@ class MGDA(WeightingRule):
 class PCGrad(WeightingRule):
     """TorchJD's PCGrad: each gradient loses what opposes another; the sum of all, where our pcgrad takes the mean."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"gram", "generator"})
+    needs = Needs.GRAM | Needs.GENERATOR
 
     def make(self) -> Any:
         """The weighting."""
@@ -288,9 +288,9 @@ class _CountRule(Rule):
     def weights(self, gradients: TaskGradients) -> Tensor:
         """What the weighting says of K rows; 0 for references."""
         count = len(gradients.tasks)
-        with drawing_from(gradients.generator):
+        with drawing_from(gradients.generator if Needs.GENERATOR in self.needs else None):
             weights = self.make()(torch.zeros(count, 1, dtype=torch.float64))
-        return torch.cat([weights, weights.new_zeros(gradients.references)])
+        return torch.cat([weights, weights.new_zeros(gradients.anchors)])
 
     def make(self) -> Any:
         """The weighting."""
@@ -316,7 +316,7 @@ class Sum(_CountRule):
 class Random(_CountRule):
     """TorchJD's Random: softmax of independent standard normal numbers, new in every step."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"generator"})
+    needs = Needs.GENERATOR
 
     def make(self) -> Any:
         """The weighting."""

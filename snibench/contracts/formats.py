@@ -1,0 +1,55 @@
+"""What a format is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, ClassVar
+
+from snibench.base.types import Prompt, TaskCard
+
+
+class Format(ABC):
+    """A way to render one instance as text.
+
+    ``render`` never sees an output of the instance, so that no format can leak it.
+    """
+
+    flags: ClassVar[FormatFlags]
+    takes_shots_inside: ClassVar[bool] = True  # False: text behind the instruction would break the format
+
+    @abstractmethod
+    def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
+        """The prompt for ``input``, ending exactly where the answer starts.
+
+        Pure and deterministic: the same arguments and state of ``rng`` give the same bytes. Exactly one
+        segment has kind ``input``; for every format but the official encodings it is ``input`` verbatim.
+        """
+
+    def bind(self, tokenizer: Any) -> Format:
+        """The format for one tokenizer; only chat templates differ by it."""
+        return self
+
+    def notes(self, tasks: Sequence[TaskCard]) -> Sequence[str]:
+        """One sentence for each thing that the format shows otherwise than it promises for some of ``tasks``."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class FormatFlags:
+    """What a format tells the model, so that form and information are not confounded.
+
+    ``definition``: "full", "part" or "none". ``labels``: the closed label set is listed apart from the
+    definition. ``positive``, ``negative``: how many examples. ``group``: "I" keeps the information of the
+    definition, "II" changes it, "control" is a floor.
+    """
+
+    definition: str
+    labels: bool
+    positive: int
+    negative: int
+    explanations: bool
+    category: bool
+    group: str

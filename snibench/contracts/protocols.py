@@ -1,0 +1,57 @@
+"""What a protocol is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from snibench.base.types import Ask, Frame, SuiteData
+from snibench.contracts.settings import NoSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Protocol(ABC):
+    """Which fits to make, which questions each must answer, and how the answers are summarised.
+
+    ``version`` changes whenever a question or a number does. ``title`` heads its tables. ``frames`` describes the
+    frames of ``measure`` in the order in which they are shown; one that it does not describe gets a plain table.
+    """
+
+    Settings: ClassVar[type] = NoSettings  # its defaults are the full budget
+    quick: ClassVar[Any] = NoSettings()
+    version: ClassVar[int]
+    title: ClassVar[str] = ""
+    frames: ClassVar[Mapping[str, Frame]] = {}
+
+    def __init__(self, settings: Any = None) -> None:
+        self.settings = self.Settings() if settings is None else settings
+
+    def check(self) -> None:  # noqa: B027 (optional hook)
+        """Called before anything is loaded.
+
+        Raises:
+            UsageError: If the settings name what is not installed.
+        """
+
+    @abstractmethod
+    def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
+        """The fits and questions, the same for every method and training seed.
+
+        ``limit``: questions per task and format, None = the protocol's own number.
+        """
+
+    def notes(self, suite: SuiteData) -> Sequence[str]:
+        """One sentence for each thing that ``plan`` leaves out of this suite."""
+        return ()
+
+    @abstractmethod
+    def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+        """Tidy frames of fractions by name, from this protocol's answer rows, under the settings that planned them.
+
+        ``answers``: the columns of ``types.Answer`` plus ``method`` (label), ``seed`` and, where it is known, ``floor``
+        (bool: shown, but not ranked). ``tasks``: one row per
+        task with ``task, category, domains, sources, labels, metric, chance, majority``.
+        """

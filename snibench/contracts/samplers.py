@@ -1,0 +1,59 @@
+"""What a sampler is: which tasks a step draws."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from snibench.base.settings import validated
+from snibench.contracts.rules import Needs
+from snibench.contracts.settings import NoSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a sampler is asked for: the tasks of one step.
+
+    ``step``, counted from 0, of ``steps``. ``sizes``: how many training instances each task has, in the order of the
+    mixture. ``count``: K, at most the number of tasks. ``rng``: the only source of randomness.
+    """
+
+    step: int
+    steps: int
+    sizes: Mapping[str, int]
+    count: int
+    rng: np.random.Generator
+
+
+class Sampler(ABC):
+    """Which tasks a step draws. Which of their instances, and how many, is the harness's choice.
+
+    Anything kept from step to step is given back by ``state``: a resumed run must draw what the whole one would have.
+    """
+
+    Settings: ClassVar[type] = NoSettings  # a frozen dataclass; every field is a --set key and part of the fit id
+    needs: Needs = Needs.NONE  # GRAM: inner products of the task gradients, for ``observe``
+    own_order: ClassVar[bool] = True  # False: the order that all methods share, so that they are paired step by step
+
+    def __init__(self, settings: Any = None) -> None:
+        self.settings = validated(self.Settings() if settings is None else settings)
+
+    @abstractmethod
+    def draw(self, step: Draw) -> Sequence[str]:
+        """Different tasks of ``step.sizes``, at least one and at most ``step.count``."""
+
+    def observe(self, tasks: Sequence[str], losses: Tensor, gram: Tensor | None) -> None:  # noqa: B027 (optional hook)
+        """Take in the step's tasks, their ``[K]`` float64 losses before it and, if needed, the ``[K, K]`` ``gram``."""
+
+    def state(self) -> Mapping[str, Any]:
+        """What a resumed run must get back, as JSON."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (optional hook)
+        """Take back what ``state`` gave."""

@@ -1,0 +1,233 @@
+"""What all methods scored in answer to each question of a report, as the statistics take it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from snibench.base.hashing import canonical_json
+from snibench.protocols.formats.measures import compared_formats, extremes
+from snibench.protocols.gap.crossfit import of_split
+from snibench.protocols.panel import (
+    FEWEST_SOURCES,
+    Floats,
+    Panel,
+    above_chance,
+    by_task,
+    comparable,
+    panel,
+    source_clusters,
+    task_means,
+    with_facts,
+)
+from snibench.report.fits import floors
+from snibench.stats.scopes import Sample, Side, Tuning
+from snibench.stats.summary import Scores
+
+if TYPE_CHECKING:
+    from snibench.base.types import FitSpec
+    from snibench.store import Results
+
+SPLITS = {"unseen": "unseen", "seen": "held_out"}  # question -> split of its answers
+
+
+def tunings(results: Results) -> dict[str, Tuning]:
+    """What decides whose seed noise may be pooled, by label.
+
+    One recipe: the same model, tasks, format, budget and schedule, whatever the learning rate, which every method has
+    of its own. The same adapter: as many trainable parameters.
+    """
+    sizes = {
+        spec.label: str(record.trainable_parameters)
+        for record, spec in zip(results.records, results.specs, strict=True)
+        if record.status == "done"
+    }
+    return {spec.label: _tuning(spec, sizes.get(spec.label, "")) for spec in results.specs}
+
+
+def _tuning(spec: FitSpec, adapter: str) -> Tuning:
+    if spec.floor or not spec.recipe.steps:
+        return Tuning(deterministic=True)
+    recipe = replace(spec.recipe, learning_rate=0.0)
+    design = [repr(recipe), spec.model.digest, spec.suite_digest, spec.train_format, spec.precision]
+    return Tuning(recipe=canonical_json(design), adapter=adapter)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Reads the scores of every question from the rows of a run; floors are left out, they take no part in tests."""
+
+    results: Results
+
+    @cached_property
+    def _tunings(self) -> dict[str, Tuning]:
+        return tunings(self.results)
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """The independent unit of each task."""
+        return {str(task): str(source) for task, source in source_clusters(self.results.tasks).items()}
+
+    @cached_property
+    def floors(self) -> frozenset[str]:
+        """Labels of what answers without a model."""
+        return frozenset(floors(self.results))
+
+    def _rows(self, protocol: str) -> pd.DataFrame:
+        answers = self.results.answers
+        return answers[(answers["protocol"] == protocol).to_numpy()]
+
+    def _sample(self, method: str, *sides: Side) -> Sample:
+        return Sample(sides, self._tunings[method])
+
+    def _methods(self, shared: Panel) -> list[str]:
+        return [method for method in shared.methods if method not in self.floors]
+
+    # ------------------------------------------------------------------------------ seen, unseen, gap
+
+    def split(self, question: str, *, floors_too: bool = False) -> Scores | None:
+        """Scores on unseen tasks, or on held-out instances of seen ones ("seen"); None without answers."""
+        rows = self._rows("gap")
+        rows = rows[of_split(rows) & (rows["split"] == SPLITS[question]).to_numpy()]
+        shared = panel(rows, questions=("task", "instance", "format"))
+        if not len(shared.questions):
+            return None
+        names = shared.questions["task"]
+        tasks = tuple(map(str, np.sort(names.unique())))
+        methods = shared.methods if floors_too else self._methods(shared)
+        return Scores(
+            methods={
+                method: self._sample(method, _side(shared.values("score", method=method), names)) for method in methods
+            },
+            tasks=tasks,
+            clusters=(self._clusters(tasks),),
+            excluded=tuple(sorted(set(map(str, rows["task"].unique())) - set(tasks))),
+        )
+
+    def gap(self) -> Scores | None:
+        """Scores on seen tasks and on unseen ones, from the fits that answered both; None without both."""
+        seen, unseen = self.split("seen"), self.split("unseen")
+        if seen is None or unseen is None:
+            return None
+        both = {
+            method: self._sample(method, *sample.sides, *unseen.methods[method].sides)
+            for method, sample in seen.methods.items()
+            if method in unseen.methods and sample.seeds == unseen.methods[method].seeds
+        }
+        return Scores(both, seen.tasks, (*seen.clusters, *unseen.clusters), (*seen.excluded, *unseen.excluded))
+
+    # --------------------------------------------------------------------------------------- formats
+
+    @cached_property
+    def _in_formats(self) -> tuple[Panel, list[str]] | None:
+        rows = self._rows("formats")
+        shared = panel(rows, fits=("method", "format", "seed"), questions=("task", "instance"))
+        formats = compared_formats(shared) if len(shared.questions) else []
+        return (shared, formats) if formats else None
+
+    def formats(self) -> dict[str, Scores]:
+        """Scores by measure: their mean over formats, in the worst format of each task, and the spread."""
+        if self._in_formats is None:
+            return {}
+        shared, formats = self._in_formats
+        names = shared.questions["task"]
+        samples: dict[str, dict[str, Sample]] = {"mean": {}, "worst": {}, "spread": {}}
+        for method in self._methods(shared):
+            values = np.stack([shared.values("score", method=method, format=name) for name in formats])  # [F, S, Q]
+            top, bottom = extremes(np.stack([task_means(one, names) for one in values]))
+            samples["mean"][method] = self._sample(method, _side(values.mean(axis=0), names))
+            samples["worst"][method] = self._sample(method, Side(bottom))
+            samples["spread"][method] = self._sample(method, Side(top - bottom))
+        return {measure: self._of_formats(shared, found) for measure, found in samples.items()}
+
+    def by_format(self) -> dict[str, Scores]:
+        """Scores in each format that all fits answered."""
+        if self._in_formats is None:
+            return {}
+        shared, formats = self._in_formats
+        names = shared.questions["task"]
+        return {
+            format: self._of_formats(
+                shared,
+                {
+                    method: self._sample(method, _side(shared.values("score", method=method, format=format), names))
+                    for method in self._methods(shared)
+                },
+            )
+            for format in formats
+        }
+
+    def _of_formats(self, shared: Panel, methods: Mapping[str, Sample]) -> Scores:
+        tasks = tuple(map(str, np.sort(shared.questions["task"].unique())))
+        return Scores(methods, tasks, (self._clusters(tasks),))
+
+    # ---------------------------------------------------------------------------------------- combos
+
+    @cached_property
+    def _in_combos(self) -> tuple[Panel, pd.DataFrame] | None:
+        rows = self._rows("combos")
+        rows = rows[~rows["variant"].str.contains('"mixture"', regex=False).to_numpy(dtype=bool)]
+        if not len(rows):
+            return None
+        parts = pd.DataFrame([json.loads(text) for text in rows["variant"].unique()], index=rows["variant"].unique())
+        shared = panel(
+            rows.join(parts, on="variant"),
+            questions=("combo", "schedule", "history", "stream", "position"),
+            facts=("task",),
+        )
+        return (shared, with_facts(shared.questions, self.results.tasks)) if len(shared.questions) else None
+
+    def combos(self) -> Scores | None:
+        """Scores of each task above chance, over all combos and histories: one unit for exact match and ROUGE-L."""
+        if self._in_combos is None:
+            return None
+        shared, asked = self._in_combos
+        fair = asked[asked["informative"]]
+        if not len(fair):
+            return None
+        chance, tasks = fair["chance"].to_numpy(dtype=np.float64), tuple(map(str, np.sort(fair["task"].unique())))
+        methods = {}
+        for method in self._methods(shared):
+            values = above_chance(shared.values("score", method=method)[:, fair.index], chance)
+            methods[method] = self._sample(method, Side(task_means(values, fair["task"])))
+        return Scores(methods, tasks, (self._clusters(tasks),))
+
+    def by_combo(self) -> Iterator[tuple[dict[str, str], Scores]]:
+        """Scores of every combo, schedule and history, in its metric."""
+        if self._in_combos is None:
+            return
+        shared, asked = self._in_combos
+        for combo, members in asked.groupby("combo"):
+            metric, fair = comparable(members)
+            for (schedule, history), part in fair.groupby(["schedule", "history"]):
+                names = {"combo": str(combo), "schedule": str(schedule), "history": str(history), "metric": metric}
+                yield names, self._streams(shared, part)
+
+    def _streams(self, shared: Panel, asked: pd.DataFrame) -> Scores:
+        """Scores whose unit is the source, or with too few of them the stream."""
+        unit = "source" if asked["source"].nunique() >= FEWEST_SOURCES else "stream"
+        zero = asked["zero"].to_numpy(dtype=np.float64)
+        return Scores(
+            methods={
+                method: self._sample(
+                    method, Side(above_chance(shared.values("score", method=method)[:, asked.index], zero))
+                )
+                for method in self._methods(shared)
+            },
+            tasks=tuple(map(str, asked["task"])),
+            clusters=(asked[unit].astype(str).tolist(),),
+        )
+
+    def _clusters(self, tasks: tuple[str, ...]) -> list[str]:
+        return [self.sources[task] for task in tasks]
+
+
+def _side(values: Floats, tasks: pd.Series[str]) -> Side:
+    """``values`` [S, Q] of questions that are sorted by task."""
+    return Side(task_means(values, tasks), tuple(by_task(values, tasks)))
