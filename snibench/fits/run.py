@@ -134,6 +134,7 @@ def manifest_of(made: Plan, searches: Sequence[Search]) -> Manifest:
     return Manifest(
         fits=tuple(fit.spec.id for fit in made.fits),
         labels={fit.spec.id: fit.spec.label for fit in made.fits},
+        controls=made.controls,
         question_sets={fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
         protocol_versions={part.protocol: part.version for fit in made.fits for part in fit.questions},
         protocol_settings=made.protocol_settings,

@@ -13,6 +13,7 @@ from snibench.base.version import __version__
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, base_rate, method_choices, why_unfit
 from snibench.plan.learning_rates import searched_rate
+from snibench.plan.lengths import TokenCounter, check_positions, without_long_prompts
 from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest
@@ -40,6 +41,7 @@ class Plan:
     model: ModelSource
     baseline: str | None  # label
     notes: tuple[str, ...]
+    controls: tuple[str, ...] = ()  # labels of the yardsticks
     aliases: tuple[str, ...] = ()  # one sentence for each further name of a method that is asked for
     # Of every protocol, resolved: what planned its questions also measures their answers.
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
@@ -61,7 +63,9 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     suite = SUITES.get(request.suite.name)().load(request.suite)
     checked = check(source) if any(not choice.floor for choice in choices) else Checked()
     render = QuestionRenderer(suite, source)
-    render.format(request.train_format, train_format)
+    train_format = render.format(request.train_format, train_format)
+    if not all(choice.floor for choice in choices):
+        check_positions(source.info, request.recipe)
 
     asks: dict[Mixture, dict[str, list[Question]]] = {}
     for name, protocol in protocols.items():
@@ -92,23 +96,29 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
             if (questions := list(dict.fromkeys(one for mixture in mixtures for one in asks[mixture].get(name, ()))))
         )
 
+    shortened: tuple[str, ...] = ()
+    if any(choice.trains for choice in choices):
+        counter = TokenCounter(source, trust_remote_code=request.trust_remote_code)
+        suite, shortened = without_long_prompts(suite, train_format, request.recipe.max_input, counter)
     fits = tuple(
         FitPlan(
             spec,
             question_sets(tuple(told[fit]), shots[fit]),
-            () if spec.floor else checked.notes,
-            unfit=unfit[fit],
+            (*(() if spec.floor else checked.notes), *(shortened if spec.recipe.steps else ())),
+            unfit[fit],
         )
         for fit, spec in specs.items()
     )
     baseline = chosen.baseline
     baseline = same.get(baseline, baseline) if baseline else None
+    controls = tuple(dict.fromkeys(same.get(one.label, one.label) for one in choices if one.control))
     aliases = tuple(f"{label} is {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
-    notes = dict.fromkeys([*suite.notes, *checked.notes, *left_out, *render.notes(), *chosen.notes, *aliases, *skipped])
-    return Plan(fits, suite, source, baseline, tuple(notes), aliases, settings)
+    parts = (suite.notes, checked.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped)
+    notes = dict.fromkeys(note for part in parts for note in part)
+    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
 
 
 def _spec(
