@@ -290,14 +290,13 @@ def run(**options: Any) -> int:
     request = _request(options)
     check_names(request)  # before torch is asked for the device: a typo costs no time
 
-    from snibench.fits.run import resolved, runtime_from
+    from snibench.fits.run import planned, runtime_from
     from snibench.fits.run import run as run_all
-    from snibench.plan.plan import plan
     from snibench.store import Store
 
     runtime = runtime_from(options, request.profile, trust_remote_code=request.trust_remote_code)  # type: ignore[arg-type]
     if options["dry_run"]:
-        _show_plan(plan(resolved(request, runtime.device)), request)
+        _show_plan(planned(request, runtime.device), request)
         return 0
     store = Store(options["output_dir"])
     results = run_all(request, store, runtime, _watcher(request, store))

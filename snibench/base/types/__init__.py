@@ -2,11 +2,13 @@
 
 from snibench.base.types.data import Combo, Example, Instance, Metric, SuiteData, SuiteRequest, Task, TaskCard
 from snibench.base.types.fits import (
+    Checked,
     FitRecord,
     FitSpec,
     Json,
     ModelRef,
     OptimizerName,
+    Paths,
     RateSchedule,
     Recipe,
     Stage,
@@ -22,6 +24,7 @@ __all__ = [
     "METHOD",
     "Answer",
     "Ask",
+    "Checked",
     "Column",
     "Combo",
     "Example",
@@ -36,6 +39,7 @@ __all__ = [
     "ModelInfo",
     "ModelRef",
     "OptimizerName",
+    "Paths",
     "Prompt",
     "PromptKey",
     "Question",
