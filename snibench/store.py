@@ -236,6 +236,7 @@ def _after(before: Manifest, now: Manifest) -> Manifest:
     return replace(
         now,
         labels={**before.labels, **now.labels},
+        controls=tuple(dict.fromkeys((*now.controls, *before.controls))),
         protocol_versions={**before.protocol_versions, **now.protocol_versions},
         protocol_settings={**before.protocol_settings, **now.protocol_settings},
         earlier=earlier,
@@ -343,15 +344,14 @@ def _comparable(one: FitSpec, other: FitSpec) -> bool:
 
 def _causes(records: Sequence[FitRecord]) -> str:
     """Why none of the fits is done, each cause once, and what to do."""
-    whose: dict[tuple[str, str], list[str]] = {}
+    whose: dict[str, list[str]] = {}
     for record in records:
         if record.status != "interrupted":
-            whose.setdefault((record.stage, record.cause), []).append(record.label)
+            stage = f" (stage: {record.stage})" if record.stage else ""
+            whose.setdefault(f"{record.cause.removesuffix('.')}{stage}.", []).append(record.label)
     if not whose:
         return "Repeat the run to go on."
-    causes = [
-        f"{', '.join(dict.fromkeys(labels))}: {cause} (stage: {stage})." for (stage, cause), labels in whose.items()
-    ]
+    causes = [f"{', '.join(dict.fromkeys(labels))}: {cause}" for cause, labels in whose.items()]
     return " ".join([*causes, "To try again: --overwrite failed."])
 
 
