@@ -266,15 +266,14 @@ def load_results(folder: Path) -> Results:
 
 def _causes(records: Sequence[FitRecord]) -> str:
     """Why none of the fits is done, each cause once, and what to do."""
-    whose: dict[tuple[str, str], list[str]] = {}
+    whose: dict[str, list[str]] = {}
     for record in records:
         if record.status != "interrupted":
-            whose.setdefault((record.stage, record.cause), []).append(record.label)
+            stage = f" (stage: {record.stage})" if record.stage else ""
+            whose.setdefault(f"{record.cause.removesuffix('.')}{stage}.", []).append(record.label)
     if not whose:
         return "Repeat the run to go on."
-    causes = [
-        f"{', '.join(dict.fromkeys(labels))}: {cause} (stage: {stage})." for (stage, cause), labels in whose.items()
-    ]
+    causes = [f"{', '.join(dict.fromkeys(labels))}: {cause}" for cause, labels in whose.items()]
     return " ".join([*causes, "To try again: --overwrite failed."])
 
 

@@ -16,12 +16,10 @@ from snibench.base.registry import METHODS, RULES, Registry
 from snibench.base.settings import changed_settings, make_settings
 from snibench.base.types import ModelInfo
 from snibench.contracts import Floor, NoSettings
+from snibench.plan import defaults
 from snibench.plan.names import MethodName, parse_method
 from snibench.plan.protocols import settings_of_methods
 from snibench.plan.request import RunRequest
-
-# What stands in every table before the baseline.
-BESIDE = ("untuned", "copy-input", "majority")
 
 _OPTIMIZER = "adamw"
 
@@ -36,6 +34,7 @@ class Choice:
     rule_settings: Mapping[str, Any]
     trains: bool
     floor: bool
+    control: bool
     shots: int
     label: str
     source: Mapping[str, str]
@@ -73,9 +72,10 @@ def method_choices(request: RunRequest) -> Choices:
         baseline = _choice(named, request.everywhere, "")
         if baseline.floor:
             raise UsageError(
-                f"'{request.baseline}' is a floor and takes no part in tests. Name a method: --baseline untuned"
+                f"'{request.baseline}' is a floor and takes no part in tests. "
+                f"Name a method: --baseline {defaults.METHOD}"
             )
-        around = [*(_choice(MethodName(name), {}, "") for name in BESIDE), baseline]
+        around = [*(_choice(MethodName(name), {}, "") for name in defaults.BESIDE), baseline]
         notes += _kept(baseline, named, settings)
     _check_settings(settings, asked)
     _check_settings(request.everywhere, [*asked, *around])
@@ -189,6 +189,7 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str) -> C
         rule_settings=dataclasses.asdict(rule_settings),
         trains=method.trains,
         floor=floor,
+        control=method.control,
         shots=shots,
         label=short + _changed(settings) + (f"+{rule}{_changed(rule_settings)}" if rule else ""),
         source=source,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from snibench.base.errors import unknown
+from snibench.plan import defaults
 from snibench.report.comparison import comparison_tables
 from snibench.report.fits import (
     conflict,
@@ -35,8 +36,6 @@ from snibench.report.verdicts import summaries, verdicts
 if TYPE_CHECKING:
     from snibench.store import Results
 
-BASELINE = "unified-prompt"
-
 
 def build(results: Results, baseline: str | None = None) -> Report:
     """Every table of ``results``: summary, failures, comparison with the baseline, protocols, conflict, cost.
@@ -47,7 +46,7 @@ def build(results: Results, baseline: str | None = None) -> Report:
     Args:
         results: What ``store.load_results`` reads.
         baseline: Label of the method that others are compared with. None: what the run asked for, else
-            ``unified-prompt``, else the untuned model.
+            the default baseline, else the untuned model.
 
     Raises:
         UsageError: If ``baseline`` has no finished fit.
@@ -91,7 +90,7 @@ def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]
         return asked, ()
     planned = results.manifest.baseline
     by_method = {spec.method: spec.label for spec in reversed(results.specs) if spec.label in there}
-    wishes = (planned, by_method.get(BASELINE), by_method.get("untuned"))
+    wishes = (planned, by_method.get(defaults.METHOD), *controls(results))
     found = next((str(wish) for wish in wishes if wish in there), "")
     if planned and found != planned:
         return found, (f"The baseline '{planned}' has no finished fit; compared with '{found or 'nothing'}' instead.",)

@@ -58,6 +58,7 @@ class Manifest:
 
     fits: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)  # fit -> what this run calls it
+    controls: tuple[str, ...] = ()  # labels of the yardsticks, which tables show above the methods
     question_sets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # fit -> protocol -> digest
     protocol_versions: Mapping[str, int] = field(default_factory=dict)
     # Of every protocol, resolved: what planned its questions also measures their answers.
