@@ -10,7 +10,7 @@ import click
 
 from snibench.base.errors import MissingExtra, UsageError, unknown
 from snibench.cli.places import NewFile
-from snibench.cli.report import show_run
+from snibench.cli.report import show_results
 from snibench.plan import defaults
 
 if TYPE_CHECKING:
@@ -191,6 +191,13 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     help="Default: by method and model size.",
 )
 @click.option(
+    "--optimizer",
+    type=click.Choice(["adamw", "sgd", "muon"]),
+    default="adamw",
+    show_default=True,
+    help="muon: of matrices, AdamW of the rest.",
+)
+@click.option(
     "--schedule",
     type=click.Choice(["constant", "linear", "cosine"]),
     default="linear",
@@ -283,18 +290,17 @@ def run(**options: Any) -> int:
     request = _request(options)
     check_names(request)  # before torch is asked for the device: a typo costs no time
 
-    from snibench.fits.run import resolved, runtime_from
+    from snibench.fits.run import planned, runtime_from
     from snibench.fits.run import run as run_all
-    from snibench.plan.plan import plan
     from snibench.store import Store
 
     runtime = runtime_from(options, request.profile, trust_remote_code=request.trust_remote_code)  # type: ignore[arg-type]
     if options["dry_run"]:
-        _show_plan(plan(resolved(request, runtime.device)), request)
+        _show_plan(planned(request, runtime.device), request)
         return 0
     store = Store(options["output_dir"])
     results = run_all(request, store, runtime, _watcher(request, store))
-    show_run(store.root, results.manifest.baseline, json_path=options["json_file"])
+    show_results(results, results.manifest.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in results.records) else 1
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 
 from snibench.base.errors import UsageError
 from snibench.base.types import Recipe, SuiteRequest
-from snibench.base.types.fits import RateSchedule
+from snibench.base.types.fits import OptimizerName, RateSchedule
 from snibench.plan import defaults
 from snibench.plan.request import PAPER, PROFILES, QUICK, RunRequest
 
@@ -41,6 +41,7 @@ class RequestOptions(TypedDict, total=False):
     steps: int | None
     per_step: tuple[int, int]
     learning_rate: float | None
+    optimizer: OptimizerName
     schedule: RateSchedule
     tune_budget: int
     tune_steps: int | None
@@ -69,7 +70,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         steps=given.get("steps", profile.steps),
         learning_rate=rate,
         **per_step,
-        **_some(given, "schedule", "max_input", "max_output"),
+        **_some(given, "optimizer", "schedule", "max_input", "max_output"),
     )
     changed = _some(given, "revision", "rule", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate")
     changed |= {name: tuple(value) for name, value in _some(given, "protocols", "seeds").items() if value}

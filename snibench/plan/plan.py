@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
 from snibench.base.registry import FORMATS, METRICS, SUITES
-from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
+from snibench.base.types import Checked, FitSpec, Json, Mixture, Paths, Question, Recipe, SuiteData
 from snibench.base.version import __version__
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, base_rate, method_choices, why_unfit
@@ -47,8 +47,10 @@ class Plan:
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
-def plan(request: RunRequest) -> Plan:
+def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambda source: Checked()) -> Plan:
     """Every fit that ``request`` needs, each once, with every question it must answer.
+
+    ``check``: how the model is read (``engine.check``); by default as a plain decoder such as ``tiny``.
 
     Raises:
         SnibenchError: If a name, setting, file or model cannot be used.
@@ -61,6 +63,7 @@ def plan(request: RunRequest) -> Plan:
     suite = SUITES.get(request.suite.name)().load(request.suite)
     for name in dict.fromkeys(task.card.metric for task in suite.tasks.values()):
         METRICS.entry(name)  # an answer that cannot be scored is refused before it is asked for
+    checked = check(source) if any(not choice.floor for choice in choices) else Checked()
     render = QuestionRenderer(suite, source)
     train_format = render.format(request.train_format, train_format)
     if not all(choice.floor for choice in choices):
@@ -79,7 +82,7 @@ def plan(request: RunRequest) -> Plan:
     for mixture in asks:
         for choice in choices:
             for seed in request.seeds if choice.trains else (0,):
-                spec = _spec(request, choice, mixture, suite, source, seed)
+                spec = _spec(request, choice, mixture, suite, source, checked, seed)
                 first = specs.setdefault(spec.id, spec)
                 if first.label != choice.label:
                     same[choice.label] = first.label
@@ -100,7 +103,12 @@ def plan(request: RunRequest) -> Plan:
         counter = TokenCounter(source, trust_remote_code=request.trust_remote_code)
         suite, shortened = without_long_prompts(suite, train_format, request.recipe.max_input, counter)
     fits = tuple(
-        FitPlan(spec, question_sets(tuple(told[fit]), shots[fit]), shortened if spec.recipe.steps else (), unfit[fit])
+        FitPlan(
+            spec,
+            question_sets(tuple(told[fit]), shots[fit]),
+            (*(() if spec.floor else checked.notes), *(shortened if spec.recipe.steps else ())),
+            unfit[fit],
+        )
         for fit, spec in specs.items()
     )
     baseline = chosen.baseline
@@ -110,13 +118,19 @@ def plan(request: RunRequest) -> Plan:
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
-    parts = (suite.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped)
+    parts = (suite.notes, checked.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped)
     notes = dict.fromkeys(note for part in parts for note in part)
     return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
 
 
 def _spec(
-    request: RunRequest, choice: Choice, mixture: Mixture, suite: SuiteData, source: ModelSource, seed: int
+    request: RunRequest,
+    choice: Choice,
+    mixture: Mixture,
+    suite: SuiteData,
+    source: ModelSource,
+    checked: Checked,
+    seed: int,
 ) -> FitSpec:
     recipe = request.recipe
     if not choice.trains:
@@ -142,4 +156,5 @@ def _spec(
         precision=request.precision,
         label=choice.label,
         floor=choice.floor,
+        paths=Paths() if choice.floor else checked.paths,
     )
