@@ -153,7 +153,11 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     "--protocol", "protocols", multiple=True, metavar="NAME", help=f"Default: {', '.join(defaults.PROTOCOLS)}."
 )
 @click.option(
-    "--train-format", default=defaults.FORMAT, show_default=True, metavar="NAME", help="Format of the training prompts."
+    "--train-format",
+    default=defaults.FORMAT,
+    show_default=True,
+    metavar="NAME,...",
+    help="Format of the training prompts; of several, one is drawn for each task in each step.",
 )
 @click.option(
     "--formats", type=CommaList(), default=None, help="Formats that the protocol `formats` compares; * and ? match."
@@ -181,7 +185,7 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     metavar="NAME=A,.../B,...",
     help="Two families for `combos`, of categories and tasks, in place of the suite's own; repeat for several.",
 )
-@click.option("--seeds", type=Seeds(), default="0,1,2", show_default=True, help="Training seeds.")
+@click.option("--seeds", type=Seeds(), default=None, help="Training seeds (quick: 0,1,2,3; paper: 0,1,2).")
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Training steps (profile quick: 90).")
 @click.option("--per-step", type=PerStep(), default="8,4", show_default=True, help="Tasks per step, instances of each.")
 @click.option(
