@@ -113,11 +113,18 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     "--rule", default="", metavar="NAME", help="How task gradients combine, in place of the method's own rule."
 )
 @click.option(
+    "--sampler",
+    default="",
+    metavar="NAME",
+    help="Which tasks a step draws, in place of the order that all methods share; not where a protocol weighs tasks.",
+)
+@click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting of method or rule (`snibench show NAME` lists them); rule.KEY is the rule's where both have one.",
+    help="A setting of method, rule or sampler (`snibench show NAME` lists them); rule.KEY and sampler.KEY are theirs "
+    "where the method has one of that name.",
 )
 @click.option(
     "--set-all",

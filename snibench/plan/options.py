@@ -19,6 +19,7 @@ class RequestOptions(TypedDict, total=False):
 
     baseline: str | None  # None: neither baseline, nor untuned model, nor floors
     rule: str
+    sampler: str
     settings: Mapping[str, Any]
     settings_everywhere: Mapping[str, Any]
     ablate: bool
@@ -73,7 +74,9 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         **per_step,
         **_some(given, "schedule", "max_input", "max_output"),
     )
-    changed = _some(given, "revision", "rule", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate")
+    changed = _some(
+        given, "revision", "rule", "sampler", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate"
+    )
     changed |= {name: tuple(value) for name, value in _some(given, "protocols", "seeds").items() if value}
     if "baseline" in options:
         changed["baseline"] = options["baseline"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS, SUITES
 from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
 from snibench.base.version import __version__
@@ -64,6 +65,7 @@ def plan(request: RunRequest) -> Plan:
     for name, protocol in protocols.items():
         for ask in protocol.plan(suite, request.limit):
             asks.setdefault(ask.mixture, {}).setdefault(name, []).extend(ask.questions)
+    _check_orders(choices, asks)
     reasons = {choice.label: why_unfit(choice, source.info) for choice in choices}
     specs: dict[str, FitSpec] = {}
     shots: dict[str, int] = {}
@@ -102,6 +104,18 @@ def plan(request: RunRequest) -> Plan:
     return Plan(fits, suite, source, baseline, tuple(notes), aliases, settings)
 
 
+def _check_orders(choices: Sequence[Choice], mixtures: Iterable[Mixture]) -> None:
+    """Raises UsageError if a method draws tasks in its own order where a protocol weighs them."""
+    if not any(mixture.weights for mixture in mixtures):
+        return
+    for choice in choices:
+        if choice.own_order:
+            raise UsageError(
+                f"{choice.label} draws tasks in an order of its own, and a protocol of this run gives tasks weights. "
+                "Leave out that protocol's fits (--combos switch) or the sampler."
+            )
+
+
 def _spec(
     request: RunRequest, choice: Choice, mixture: Mixture, suite: SuiteData, source: ModelSource, seed: int
 ) -> FitSpec:
@@ -117,6 +131,8 @@ def _spec(
         method=choice.name,
         rule=choice.rule,
         rule_settings=choice.rule_settings,
+        sampler=choice.sampler,
+        sampler_settings=choice.sampler_settings,
         settings=choice.settings,
         source={**choice.source, **engine},
         model=source.ref,
