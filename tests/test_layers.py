@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import snibench
+from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES
 
 ROOT = Path(snibench.__file__).parent
 LIGHT = [
@@ -59,3 +64,70 @@ def test_no_room_names_a_method_that_it_should_find_through_the_registry() -> No
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("snibench.methods"):
                 assert node.module == "snibench.methods.base", f"{file}:{node.lineno} imports {node.module}"
+
+
+# Ordinary words of the field: as literals they count only where something is looked up or compared by them.
+WORDS = {
+    *("full", "majority", "ours", "mean", "sum", "gap", "formats", "combos", "definition", "template", "declarative"),
+    *("question", "role", "chat", "json", "imperative", "abstract", "keyword", "uncertainty"),
+}
+# The defaults of a run are names, in one place; the room `testing` checks plugins with built-ins, `api` lists names.
+# Comparisons ask the questions of the three built-in protocols, each by a test of its own.
+NAMES_ALLOWED = {"plan/defaults.py", "report/comparison.py", "report/questions.py"}
+OWN_ROOMS = {"methods", "rules", "formats", "protocols", "data", "testing", "api"}
+LOOK_UP = re.compile(r"(method|rule|format|protocol|METHODS|RULES|FORMATS|PROTOCOLS|\bname)s?\b[\"'\])]*$")
+
+
+def looked_up(tree: ast.AST) -> Iterator[ast.Constant]:
+    """Literals that something is found by in a registry, or that a name is compared with."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if any(LOOK_UP.search(ast.unparse(side)) for side in sides):
+                yield from (one for side in sides for one in ast.walk(side) if isinstance(one, ast.Constant))
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and LOOK_UP.search(ast.unparse(node.func.value))
+        ):
+            yield from (one for one in node.args if isinstance(one, ast.Constant))
+
+
+def names_in(source: str, names: set[str]) -> list[tuple[int, str]]:
+    """Line and name of every literal that is a name of ``names``."""
+    tree = ast.parse(source)
+    constants = [one for one in ast.walk(tree) if isinstance(one, ast.Constant)]
+    found = [one for one in constants if one.value in names - WORDS]
+    found += [one for one in looked_up(tree) if one.value in names & WORDS]
+    return sorted({(one.lineno, str(one.value)) for one in found})
+
+
+def test_no_stage_knows_a_method_rule_format_or_protocol_by_name() -> None:
+    registries = (METHODS, RULES, FORMATS, PROTOCOLS)
+    names = {entry.name for one in registries for entry in one.entries() if entry.distribution == "snibench"}
+    assert {"untuned", "tk_definition", "gap", "pcgrad"} <= names
+    found = {
+        f"{file.relative_to(ROOT)}:{line} {name}"
+        for file in ROOT.rglob("*.py")
+        if file.relative_to(ROOT).parts[0] not in OWN_ROOMS and str(file.relative_to(ROOT)) not in NAMES_ALLOWED
+        for line, name in names_in(file.read_text(encoding="utf-8"), names)
+    }
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('beside = ("untuned", "x")', ["untuned"]),
+        ('if spec.method == "full": pass', ["full"]),
+        ('rows = answers[answers["protocol"] == "gap"]', ["gap"]),
+        ('if name in {"combos", "x"}: pass', ["combos"]),
+        ('PROTOCOLS.get("formats")', ["formats"]),
+        ('Column("gap", "Gap")', []),
+        ('task["definition"]', []),
+    ],
+)
+def test_a_name_that_came_back_would_be_seen(source: str, expected: list[str]) -> None:
+    assert [
+        name for _, name in names_in(source, {"untuned", "full", "gap", "combos", "formats", "definition"})
+    ] == expected

@@ -175,9 +175,6 @@ from snibench.engine.backbone import (
     base_of as base_of,
 )
 from snibench.engine.backbone import (
-    load_backbone as load_backbone,
-)
-from snibench.engine.backbone import (
     virtual_tokens as virtual_tokens,
 )
 from snibench.engine.embeddings import (
@@ -185,6 +182,9 @@ from snibench.engine.embeddings import (
 )
 from snibench.engine.gradients import (
     TaskGradients as TaskGradients,
+)
+from snibench.engine.loading import (
+    load_backbone as load_backbone,
 )
 from snibench.engine.losses import (
     target_log_likelihoods as target_log_likelihoods,

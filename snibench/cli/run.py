@@ -10,7 +10,8 @@ import click
 
 from snibench.base.errors import MissingExtra, UsageError, unknown
 from snibench.cli.places import NewFile
-from snibench.cli.report import show_run
+from snibench.cli.report import show_results
+from snibench.plan import defaults
 
 if TYPE_CHECKING:
     from snibench.base.types import Search
@@ -83,6 +84,10 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     ctx.default_map = {names[key]: value for key, value in values.items()}
 
 
+_SUITES = f"{defaults.SUITE} (default) or {defaults.SUITE_OF_DATA} (default with --data)."
+_PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
+
+
 @click.command()
 @click.option(
     "--config",
@@ -103,7 +108,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
 )
 @click.option(
     "--baseline",
-    default="unified-prompt",
+    default=defaults.METHOD,
     show_default=True,
     metavar="NAME",
     help="What the methods are compared with; NAME(key=value) as for -m.",
@@ -134,21 +139,28 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     help="Like --set, for the baseline, too.",
 )
 @click.option("--ablate", is_flag=True, help="Also run each method without one of its parts: every switch that is on.")
-@click.option("--suite", default=None, metavar="NAME", help="mini (default) or sni (default with --data).")
+@click.option(
+    "--suite",
+    default=None,
+    metavar="NAME",
+    help=f"{defaults.SUITE} (default) or {defaults.SUITE_OF_DATA} (default with --data).",
+)
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="Folder of tasks in the official layout.")
 @click.option("--split", default=None, metavar="NAME", help="official, families, or a folder with split lists.")
 @click.option("--categories", type=CommaList(), default=(), help="Only tasks of these categories.")
 @click.option(
     "--model",
-    default="tiny",
+    default=defaults.MODEL,
     show_default=True,
     metavar="SPEC",
     help="tiny, a model folder, a .gguf file, or a hub id.",
 )
 @click.option("--revision", default="", metavar="NAME", help="Branch, tag or commit of a hub model.")
-@click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="Default: gap, formats and combos.")
 @click.option(
-    "--train-format", default="definition", show_default=True, metavar="NAME", help="Format of the training prompts."
+    "--protocol", "protocols", multiple=True, metavar="NAME", help=f"Default: {', '.join(defaults.PROTOCOLS)}."
+)
+@click.option(
+    "--train-format", default=defaults.FORMAT, show_default=True, metavar="NAME", help="Format of the training prompts."
 )
 @click.option(
     "--formats", type=CommaList(), default=None, help="Formats that the protocol `formats` compares; * and ? match."
@@ -184,6 +196,13 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
     type=click.FloatRange(min=0, min_open=True),
     default=None,
     help="Default: by method and model size.",
+)
+@click.option(
+    "--optimizer",
+    type=click.Choice(["adamw", "sgd", "muon"]),
+    default="adamw",
+    show_default=True,
+    help="muon: of matrices, AdamW of the rest.",
 )
 @click.option(
     "--schedule",
@@ -278,18 +297,17 @@ def run(**options: Any) -> int:
     request = _request(options)
     check_names(request)  # before torch is asked for the device: a typo costs no time
 
-    from snibench.fits.run import resolved, runtime_from
+    from snibench.fits.run import planned, runtime_from
     from snibench.fits.run import run as run_all
-    from snibench.plan.plan import plan
     from snibench.store import Store
 
     runtime = runtime_from(options, request.profile, trust_remote_code=request.trust_remote_code)  # type: ignore[arg-type]
     if options["dry_run"]:
-        _show_plan(plan(resolved(request, runtime.device)), request)
+        _show_plan(planned(request, runtime.device), request)
         return 0
     store = Store(options["output_dir"])
     results = run_all(request, store, runtime, _watcher(request, store))
-    show_run(store.root, results.manifest.baseline, json_path=options["json_file"])
+    show_results(results, results.manifest.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in results.records) else 1
 
 

@@ -57,6 +57,7 @@ class Method(ABC):
     # called while a run is planned, and raises UsageError for values that cannot be used.
     Settings: ClassVar[type] = NoSettings
     trains: ClassVar[bool] = True  # False: the base model as it is, answered once for all seeds
+    control: ClassVar[bool] = False  # True: a yardstick, which tables show above the methods
     shares_prefixes: ClassVar[bool] = True  # False: one row per instance, where packing would change the result
 
     shots: int = 0  # positive examples put into every prompt that is answered (`formats.base.with_shots`)
@@ -155,6 +156,7 @@ class Floor(ABC):
 
     Settings: ClassVar[type] = NoSettings
     trains: ClassVar[bool] = False
+    control: ClassVar[bool] = True
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = validated(self.Settings() if settings is None else settings)

@@ -42,10 +42,13 @@ class Encoder:
     def __init__(self, backbone: Backbone, max_input: int, max_output: int) -> None:
         self.tokenizer = backbone.tokenizer
         self.encoder_decoder = backbone.encoder_decoder
-        self.max_input = max_input
         self.max_output = max_output
         self._start = self._leading_ids()
         self._virtual = virtual_tokens(backbone.model)
+        self.max_input = max_input
+        if (limit := backbone.source.info.learned_positions) is not None and not self.encoder_decoder:
+            # Virtual tokens have positions, too; that prompt and answer have theirs is seen to while a run is planned.
+            self.max_input = min(max_input, limit - max_output - len(self._virtual))
 
     def _leading_ids(self) -> tuple[int, ...]:
         """Special ids that the tokenizer puts in front of a text."""

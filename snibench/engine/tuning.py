@@ -73,8 +73,6 @@ class Trainer:
         self.draws = Draws(data.mixture, sizes, recipe, seed, sampler or method.sampler())
         self.updater = Updater(self.task_losses, rule, recipe, seed, asked=self.draws.sampler.needs)
         self.encoder = Encoder(backbone, recipe.max_input, recipe.max_output)
-        if not backbone.packs and not backbone.encoder_decoder:
-            self.progress.notes.append("no prefix sharing: the model attends to a window only")
         if not method.shares_prefixes:
             self.progress.notes.append("no prefix sharing: the method gives every instance a row of its own")
         if self.draws.sampler.own_order:

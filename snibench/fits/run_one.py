@@ -21,10 +21,12 @@ from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
 from snibench.base.types import Answer, FitRecord, FitSpec, Instance, PromptKey, Reply, SuiteData
 from snibench.contracts import Floor, Method, Rule
 from snibench.engine.adapters import load_trained, save_trained
-from snibench.engine.backbone import Backbone, load_backbone
+from snibench.engine.backbone import Backbone
+from snibench.engine.check import check_method
 from snibench.engine.conflict.measure import measure_conflict, probe_tasks
 from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.embeddings import InstructionEncoder
+from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder
 from snibench.engine.tuning import Trainer, TrainingSet, Tuning
 from snibench.fits.guard import StageFailed, guarded
@@ -186,7 +188,11 @@ def load(spec: FitSpec, source: ModelSource, runtime: Runtime, watcher: Watcher)
     """The base model of ``spec``."""
     watcher.on_stage("loading")
     return load_backbone(
-        source, device=runtime.device, precision=spec.precision, trust_remote_code=runtime.trust_remote_code
+        source,
+        device=runtime.device,
+        precision=spec.precision,
+        trust_remote_code=runtime.trust_remote_code,
+        paths=spec.paths,
     )
 
 
@@ -200,6 +206,7 @@ def attach(
     torch.manual_seed(seed)  # for libraries that draw from the default generator
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
     model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input), seed)
+    check_method(backbone, method, model, cards, spec)
     return Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
 
 

@@ -31,6 +31,7 @@ class Untuned(BaseMethod):
 
     Settings: ClassVar[type] = UntunedSettings
     trains = False
+    control = True
 
     def __init__(self, settings: UntunedSettings | None = None) -> None:
         super().__init__(settings)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snibench.base.errors import UsageError, unknown
+from snibench.base.errors import PluginError, SnibenchError, UsageError, first_line, unknown
 from snibench.base.hashing import file_digest
 from snibench.base.registry import METHODS, RULES, SAMPLERS, Registry
 from snibench.base.settings import changed_settings, make_settings
 from snibench.base.types import ModelInfo
 from snibench.contracts import Floor, NoSettings
+from snibench.plan import defaults
 from snibench.plan.names import MethodName, parse_method
 from snibench.plan.protocols import settings_of_methods
 from snibench.plan.request import RunRequest
-
-# What stands in every table before the baseline.
-BESIDE = ("untuned", "copy-input", "majority")
 
 _OPTIMIZER = "adamw"
 
@@ -38,6 +37,7 @@ class Choice:
     own_order: bool  # its tasks are drawn by a sampler of its own
     trains: bool
     floor: bool
+    control: bool
     shots: int
     label: str
     source: Mapping[str, str]
@@ -78,9 +78,10 @@ def method_choices(request: RunRequest) -> Choices:
         baseline = _choice(named, request.everywhere, "")
         if baseline.floor:
             raise UsageError(
-                f"'{request.baseline}' is a floor and takes no part in tests. Name a method: --baseline untuned"
+                f"'{request.baseline}' is a floor and takes no part in tests. "
+                f"Name a method: --baseline {defaults.METHOD}"
             )
-        around = [*(_choice(MethodName(name), {}, "") for name in BESIDE), baseline]
+        around = [*(_choice(MethodName(name), {}, "") for name in defaults.BESIDE), baseline]
         notes += _kept(baseline, named, settings)
     _check_settings(settings, asked)
     _check_settings(request.everywhere, [*asked, *around])
@@ -129,7 +130,8 @@ def base_rate(choice: Choice, info: ModelInfo) -> float:
         UsageError: If it names none.
     """
     kind = METHODS.get(choice.name)
-    rate: float | None = kind(kind.Settings(**choice.settings)).base_rate(info, _OPTIMIZER)
+    with _asked(choice.name):
+        rate: float | None = kind(kind.Settings(**choice.settings)).base_rate(info, _OPTIMIZER)
     if rate is None:
         raise UsageError(f"'{choice.name}' names no learning rate for this model. Name one: --learning-rate 0.001")
     return float(rate)
@@ -140,7 +142,20 @@ def why_unfit(choice: Choice, info: ModelInfo) -> str:
     if choice.floor:
         return ""
     kind = METHODS.get(choice.name)
-    return kind(kind.Settings(**choice.settings)).unfit(info) or ""
+    with _asked(choice.name):
+        return kind(kind.Settings(**choice.settings)).unfit(info) or ""
+
+
+@contextmanager
+def _asked(name: str) -> Iterator[None]:
+    """Inside, a method that raises before there is a fit to record it is refused by its name."""
+    try:
+        yield
+    except SnibenchError:
+        raise
+    except Exception as error:
+        cause = f"{type(error).__name__}: {first_line(error)}"
+        raise PluginError(f"The method '{name}' cannot be planned: {cause}. Mend it, or leave it out.") from error
 
 
 def _check_settings(given: Mapping[str, str], choices: Sequence[Choice]) -> None:
@@ -184,10 +199,13 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
         source |= {f"sampler_{key}": value for key, value in _code(SAMPLERS, sampler).items()}
         own_order = drawing.own_order
     else:
-        own_order = method.trains and method(settings).sampler().own_order
+        with _asked(name):
+            own_order = method.trains and method(settings).sampler().own_order
     label = short_name(name) + _changed(settings)
     label += f"+{rule}{_changed(rule_settings)}" if rule else ""
     label += f"@{short_name(sampler)}{_changed(sampler_settings)}" if sampler else ""
+    with _asked(name):
+        shots = 0 if floor else method(settings).shots
     return Choice(
         name=name,
         settings=dataclasses.asdict(settings),
@@ -195,7 +213,8 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
         rule_settings=dataclasses.asdict(rule_settings),
         trains=method.trains,
         floor=floor,
-        shots=0 if floor else method(settings).shots,
+        control=method.control,
+        shots=shots,
         sampler=sampler,
         sampler_settings=dataclasses.asdict(sampler_settings),
         own_order=own_order,

@@ -7,11 +7,9 @@ from typing import Any, Literal, TypedDict
 
 from snibench.base.errors import UsageError
 from snibench.base.types import Recipe, SuiteRequest
-from snibench.base.types.fits import RateSchedule
+from snibench.base.types.fits import OptimizerName, RateSchedule
+from snibench.plan import defaults
 from snibench.plan.request import PAPER, PROFILES, QUICK, RunRequest
-
-# Option -> the setting of a protocol that it is short for.
-SHORT = {"gap": "gap.modes", "combos": "combos.modes", "pairs": "combos.pairs", "formats": "formats.formats"}
 
 
 class RequestOptions(TypedDict, total=False):
@@ -44,6 +42,7 @@ class RequestOptions(TypedDict, total=False):
     steps: int | None
     per_step: tuple[int, int]
     learning_rate: float | None
+    optimizer: OptimizerName
     schedule: RateSchedule
     tune_budget: int
     tune_steps: int | None
@@ -66,13 +65,13 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
     if trials > 1 and rate:
         raise UsageError("--tune-budget chooses the learning rate that --learning-rate sets. Name one of them.")
     suite = _suite(given)
-    profile = PROFILES[given["profile"]] if "profile" in given else QUICK if suite.name == "mini" else PAPER
+    profile = PROFILES[given["profile"]] if "profile" in given else QUICK if suite.name == defaults.SUITE else PAPER
     per_step = dict(zip(("tasks_per_step", "instances_per_task"), given.get("per_step", ()), strict=False))
     recipe = Recipe(
         steps=given.get("steps", profile.steps),
         learning_rate=rate,
         **per_step,
-        **_some(given, "schedule", "max_input", "max_output"),
+        **_some(given, "optimizer", "schedule", "max_input", "max_output"),
     )
     changed = _some(
         given, "revision", "rule", "sampler", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate"
@@ -83,7 +82,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
     return RunRequest(
         methods=tuple(methods),
         suite=suite,
-        model=given.get("model", "tiny"),
+        model=given.get("model", defaults.MODEL),
         settings={**_short(given), **given.get("settings", {})},
         everywhere=given.get("settings_everywhere", {}),
         profile=profile,
@@ -102,7 +101,7 @@ def _some(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def _suite(given: Mapping[str, Any]) -> SuiteRequest:
     data = given.get("data")
     return SuiteRequest(
-        name=given.get("suite") or ("sni" if data else "mini"),
+        name=given.get("suite") or (defaults.SUITE_OF_DATA if data else defaults.SUITE),
         data=None if data is None else str(data),
         categories=tuple(given.get("categories", ())),
         **_some(given, "split", "tasks", "instances", "partial", "allow_leak"),
@@ -111,4 +110,4 @@ def _suite(given: Mapping[str, Any]) -> SuiteRequest:
 
 def _short(given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that options of their own are short for."""
-    return {key: tuple(given[option]) for option, key in SHORT.items() if given.get(option)}
+    return {key: tuple(given[option]) for option, key in defaults.SHORT.items() if given.get(option)}

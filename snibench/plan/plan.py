@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS, SUITES
-from snibench.base.types import FitSpec, Json, Mixture, Question, Recipe, SuiteData
+from snibench.base.types import Checked, FitSpec, Json, Mixture, Paths, Question, Recipe, SuiteData
 from snibench.base.version import __version__
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, base_rate, method_choices, why_unfit
 from snibench.plan.learning_rates import searched_rate
+from snibench.plan.lengths import TokenCounter, check_positions, without_long_prompts
 from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet
 from snibench.plan.request import RunRequest
@@ -41,13 +42,16 @@ class Plan:
     model: ModelSource
     baseline: str | None  # label
     notes: tuple[str, ...]
+    controls: tuple[str, ...] = ()  # labels of the yardsticks
     aliases: tuple[str, ...] = ()  # one sentence for each further name of a method that is asked for
     # Of every protocol, resolved: what planned its questions also measures their answers.
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
-def plan(request: RunRequest) -> Plan:
+def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambda source: Checked()) -> Plan:
     """Every fit that ``request`` needs, each once, with every question it must answer.
+
+    ``check``: how the model is read (``engine.check``); by default as a plain decoder such as ``tiny``.
 
     Raises:
         SnibenchError: If a name, setting, file or model cannot be used.
@@ -58,8 +62,11 @@ def plan(request: RunRequest) -> Plan:
     train_format = FORMATS.get(request.train_format)()
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
+    checked = check(source) if any(not choice.floor for choice in choices) else Checked()
     render = QuestionRenderer(suite, source)
-    render.format(request.train_format, train_format)
+    train_format = render.format(request.train_format, train_format)
+    if not all(choice.floor for choice in choices):
+        check_positions(source.info, request.recipe)
 
     asks: dict[Mixture, dict[str, list[Question]]] = {}
     for name, protocol in protocols.items():
@@ -75,7 +82,7 @@ def plan(request: RunRequest) -> Plan:
     for mixture in asks:
         for choice in choices:
             for seed in request.seeds if choice.trains else (0,):
-                spec = _spec(request, choice, mixture, suite, source, seed)
+                spec = _spec(request, choice, mixture, suite, source, checked, seed)
                 first = specs.setdefault(spec.id, spec)
                 if first.label != choice.label:
                     same[choice.label] = first.label
@@ -91,17 +98,29 @@ def plan(request: RunRequest) -> Plan:
             if (questions := list(dict.fromkeys(one for mixture in mixtures for one in asks[mixture].get(name, ()))))
         )
 
+    shortened: tuple[str, ...] = ()
+    if any(choice.trains for choice in choices):
+        counter = TokenCounter(source, trust_remote_code=request.trust_remote_code)
+        suite, shortened = without_long_prompts(suite, train_format, request.recipe.max_input, counter)
     fits = tuple(
-        FitPlan(spec, question_sets(tuple(told[fit]), shots[fit]), unfit=unfit[fit]) for fit, spec in specs.items()
+        FitPlan(
+            spec,
+            question_sets(tuple(told[fit]), shots[fit]),
+            (*(() if spec.floor else checked.notes), *(shortened if spec.recipe.steps else ())),
+            unfit[fit],
+        )
+        for fit, spec in specs.items()
     )
     baseline = chosen.baseline
     baseline = same.get(baseline, baseline) if baseline else None
+    controls = tuple(dict.fromkeys(same.get(one.label, one.label) for one in choices if one.control))
     aliases = tuple(f"{label} is {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
-    notes = dict.fromkeys([*suite.notes, *left_out, *render.notes(), *chosen.notes, *aliases, *skipped])
-    return Plan(fits, suite, source, baseline, tuple(notes), aliases, settings)
+    parts = (suite.notes, checked.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped)
+    notes = dict.fromkeys(note for part in parts for note in part)
+    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
 
 
 def _check_orders(choices: Sequence[Choice], mixtures: Iterable[Mixture]) -> None:
@@ -117,7 +136,13 @@ def _check_orders(choices: Sequence[Choice], mixtures: Iterable[Mixture]) -> Non
 
 
 def _spec(
-    request: RunRequest, choice: Choice, mixture: Mixture, suite: SuiteData, source: ModelSource, seed: int
+    request: RunRequest,
+    choice: Choice,
+    mixture: Mixture,
+    suite: SuiteData,
+    source: ModelSource,
+    checked: Checked,
+    seed: int,
 ) -> FitSpec:
     recipe = request.recipe
     if not choice.trains:
@@ -145,4 +170,5 @@ def _spec(
         precision=request.precision,
         label=choice.label,
         floor=choice.floor,
+        paths=Paths() if choice.floor else checked.paths,
     )

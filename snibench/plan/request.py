@@ -9,6 +9,7 @@ from typing import Any
 from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SAMPLERS, SUITES
 from snibench.base.types import Recipe, SuiteRequest
+from snibench.plan import defaults
 from snibench.plan.names import parse_method
 
 
@@ -47,10 +48,10 @@ class RunRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     everywhere: Mapping[str, Any] = field(default_factory=dict)  # settings for the baseline, too
     ablate: bool = False  # each method also without one of its parts
-    baseline: str | None = "unified-prompt"
-    protocols: tuple[str, ...] = ("gap", "formats", "combos")
+    baseline: str | None = defaults.METHOD
+    protocols: tuple[str, ...] = defaults.PROTOCOLS
     profile: Profile = QUICK
-    train_format: str = "definition"
+    train_format: str = defaults.FORMAT
     seeds: tuple[int, ...] = (0, 1, 2)
     recipe: Recipe = Recipe(steps=QUICK.steps)  # noqa: RUF009 (frozen); learning_rate 0 = the method's own
     limit: int | None = None

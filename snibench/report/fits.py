@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from snibench.base.registry import METHODS
-from snibench.report.layouts import CONTROLS, METHOD, ordered, present
+from snibench.report.layouts import METHOD, ordered, present
 from snibench.report.values import Column, Table
 from snibench.stats.arrays import Floats
 from snibench.stats.intervals import mean_interval
@@ -29,9 +29,9 @@ def labels(results: Results) -> list[str]:
 
 
 def controls(results: Results) -> list[str]:
-    """Labels of the untuned model and the floors, which stand above the methods."""
-    methods = {spec.label: spec.method for spec in results.specs}
-    return [label for name in CONTROLS for label, method in methods.items() if method == name]
+    """Labels of the untuned model and the floors, which stand above the methods, in the order of the run."""
+    known = {*results.manifest.controls, *floors(results)}
+    return [label for label in labels(results) if label in known]
 
 
 def floors(results: Results) -> list[str]:

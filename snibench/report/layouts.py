@@ -11,9 +11,7 @@ from snibench.report.values import METHOD, Column, Frame, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CONTROLS", "METHOD", "laid_out", "ordered", "plain_frame", "present", "summary_columns"]
-
-CONTROLS = ("untuned", "copy-input", "copy-demo", "majority")  # stand above the methods, in this order
+__all__ = ["METHOD", "laid_out", "ordered", "plain_frame", "present", "summary_columns"]
 
 
 def laid_out(name: str, frame: pd.DataFrame, layout: Frame, protocol: str, section: str) -> Table:

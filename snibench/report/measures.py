@@ -37,7 +37,7 @@ def measured(results: Results) -> tuple[tuple[Measured, ...], tuple[str, ...]]:
     asked_in_order = [*results.manifest.protocol_versions, *sorted(map(str, names.unique()))]
     for name in (one for one in dict.fromkeys(asked_in_order) if one in set(names)):
         try:
-            protocol = _as_planned(name, results)
+            protocol = as_planned(name, results)
         except SnibenchError as error:
             faults.append(f"Answers to protocol '{name}' are not shown. {error}")
             continue
@@ -48,7 +48,7 @@ def measured(results: Results) -> tuple[tuple[Measured, ...], tuple[str, ...]]:
     return tuple(found), tuple(faults)
 
 
-def _as_planned(name: str, results: Results) -> Protocol:
+def as_planned(name: str, results: Results) -> Protocol:
     """The protocol with the settings that planned the run, its defaults where the run did not note them."""
     protocol_type = PROTOCOLS.get(name)
     noted = results.manifest.protocol_settings.get(name, {})

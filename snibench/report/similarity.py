@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from snibench.base.errors import StoreError
-from snibench.base.registry import PROTOCOLS
 from snibench.data.similarity import definition_similarity
 from snibench.protocols.panel import resampling, source_clusters
 from snibench.report.comparison import task_scores
-from snibench.report.fits import controls, facts, failed_fits, labels, run_notes, title
+from snibench.report.fits import controls, facts, failed_fits, floors, labels, run_notes, title
 from snibench.report.layouts import METHOD, ordered, present
+from snibench.report.measures import measured
 from snibench.report.values import Column, Report, Table, rows_digest
 from snibench.stats.correlation import rank_correlation
 
@@ -30,7 +31,6 @@ SIMILARITY = {
     COST: "to the tasks of the other side",
     SPREAD: "between the two sides",
 }
-UNTUNED = "untuned"
 _NOTES = (
     "Similarity: cosine of the TF-IDF vectors of two definitions, in [0, 1]. It needs no model and is the same for "
     "every method; tasks can be alike in what they ask and not in its words.",
@@ -115,7 +115,7 @@ def unseen_outcomes(results: Results, near: pd.DataFrame) -> pd.DataFrame:
     """method, task, similarity, and score and gain over the untuned model, seed means; one row per method and task."""
     scores = task_scores(results, "unseen").groupby(["method", "task"], sort=False)["score"].mean().reset_index()
     frame = scores.merge(near[["task", "category", "similarity"]], on="task").rename(columns={"score": SCORE})
-    before = {spec.label for spec in results.specs if spec.method == UNTUNED}
+    before = set(controls(results)) - set(floors(results))
     base = frame[frame["method"].isin(before)].drop_duplicates("task").set_index("task")[SCORE]
     tuned = ~frame["method"].isin(before)
     frame[GAIN] = (frame[SCORE] - frame["task"].map(base)).where(tuned)
@@ -124,7 +124,8 @@ def unseen_outcomes(results: Results, near: pd.DataFrame) -> pd.DataFrame:
 
 def combo_outcomes(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Switch costs by task, and spreads by combo, each with its similarity; empty where there are no switches."""
-    rows = results.answers[results.answers["protocol"] == "combos"].reset_index(drop=True)
+    of_combos = results.answers["variant"].str.contains('"history"', regex=False)
+    rows = results.answers[of_combos].reset_index(drop=True)
     costs = pd.DataFrame(columns=["method", "combo", "side", "task", "similarity", COST])
     spreads = pd.DataFrame(columns=["method", "combo", "similarity", "iqr", SPREAD])
     parts = [json.loads(text) for text in rows["variant"]] if len(rows) else []
@@ -144,7 +145,9 @@ def combo_outcomes(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
             for combo, side, task in frame[["combo", "side", "task"]].itertuples(index=False)
         ]
         costs = frame[list(costs.columns)]
-    if (boxes := PROTOCOLS.get("combos")().measure(rows, results.tasks).get("combos")) is not None and len(boxes):
+    measures, _ = measured(replace(results, answers=rows))
+    boxes = next((own.frames["combos"] for own in measures if "combos" in own.frames), None)
+    if boxes is not None and len(boxes):
         between = {
             combo: float(alike.loc[list(sides[combo, "A"]), list(sides[combo, "B"])].to_numpy().mean())
             for combo in switched["combo"].unique()

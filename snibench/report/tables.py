@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from snibench.base.errors import unknown
+from snibench.plan import defaults
 from snibench.report.comparison import comparison_tables
 from snibench.report.fits import (
     conflict,
@@ -22,11 +23,13 @@ from snibench.report.fits import (
     floors,
     label_of,
     labels,
+    only,
     run_notes,
     title,
 )
 from snibench.report.layouts import METHOD, ordered, present, summary_columns
 from snibench.report.measures import Measured, against, measured, protocol_tables
+from snibench.report.parts import part_tables
 from snibench.report.questions import Questions
 from snibench.report.rates import rate_tables
 from snibench.report.values import Column, Frame, Report, Table, rows_digest
@@ -34,8 +37,6 @@ from snibench.report.verdicts import summaries, verdicts
 
 if TYPE_CHECKING:
     from snibench.store import Results
-
-BASELINE = "unified-prompt"
 
 
 def build(results: Results, baseline: str | None = None) -> Report:
@@ -47,7 +48,7 @@ def build(results: Results, baseline: str | None = None) -> Report:
     Args:
         results: What ``store.load_results`` reads.
         baseline: Label of the method that others are compared with. None: what the run asked for, else
-            ``unified-prompt``, else the untuned model.
+            the default baseline, else the untuned model.
 
     Raises:
         UsageError: If ``baseline`` has no finished fit.
@@ -64,6 +65,7 @@ def build(results: Results, baseline: str | None = None) -> Report:
             _summary(results, measures, order),
             *failed_tables(failed),
             *comparison_tables(questions, found, chosen, order),
+            *part_tables(results),
             *(ordered(against(table, chosen), order) for table in protocol_tables(measures)),
             *conflict_tables(results, order),
             cost_table(results, order),
@@ -81,6 +83,22 @@ def build(results: Results, baseline: str | None = None) -> Report:
 # ------------------------------------------------------------------------------- who, in which order
 
 
+def selected(results: Results, methods: Sequence[str], baseline: str | None = None) -> Results:
+    """``results`` of ``methods``, of the baseline and of the controls; all of them if none is named.
+
+    Raises:
+        UsageError: If one of them is not there.
+    """
+    if not methods:
+        return results
+    there = labels(results)
+    wanted = [label_of(results, method) for method in methods]
+    for label in wanted:
+        if label not in there:
+            raise unknown("method", label, there)
+    return only(results, [*controls(results), _baseline(results, baseline)[0], *wanted])
+
+
 def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]]:
     """The baseline's label, empty if there is none, and a note if it is not the one that the run asked for."""
     there = [label for label in finished(results) if label not in floors(results)]
@@ -91,7 +109,7 @@ def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]
         return asked, ()
     planned = results.manifest.baseline
     by_method = {spec.method: spec.label for spec in reversed(results.specs) if spec.label in there}
-    wishes = (planned, by_method.get(BASELINE), by_method.get("untuned"))
+    wishes = (planned, by_method.get(defaults.METHOD), *controls(results))
     found = next((str(wish) for wish in wishes if wish in there), "")
     if planned and found != planned:
         return found, (f"The baseline '{planned}' has no finished fit; compared with '{found or 'nothing'}' instead.",)

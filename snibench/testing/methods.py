@@ -123,8 +123,8 @@ def _one_thread() -> Iterator[None]:
 def _attached(method: type[Method], settings: Any, folder: Path) -> tuple[Backbone, Method, nn.Module]:
     import torch
 
-    from snibench.engine.backbone import load_backbone
     from snibench.engine.embeddings import InstructionEncoder
+    from snibench.engine.loading import load_backbone
     from snibench.models.find import find_model
 
     backbone = load_backbone(find_model(str(folder)))

@@ -145,6 +145,38 @@ def test_answers_that_failed_are_tried_again_without_tuning_again(snibench, meth
     assert [record.status for record in load_results(tmp_path / "runs").records] == ["done"]
 
 
+@pytest.mark.parametrize("hook", ["__init__", "unfit"])
+def test_a_method_that_raises_before_there_is_a_fit_is_refused_by_its_name(hook, snibench, tmp_path) -> None:
+    file = tmp_path / "mine.py"
+    source = f"class Mine(Lora):\n    def {hook}(self, *_):\n        raise ValueError('not made')\n"
+    file.write_text(f"from snibench.methods.lora import Lora\n{source}", encoding="utf-8")
+    ended = snibench("run", "-m", f"{file}:Mine", "-m", "lora", *OPTIONS, "-o", tmp_path / "runs")
+    assert ended.code == 2
+    assert ended.err == (
+        f"Error: The method '{file}:Mine' cannot be planned: ValueError: not made. Mend it, or leave it out.\n"
+    )
+
+
+def test_where_no_method_has_a_place_the_reason_is_what_is_printed(snibench, tmp_path) -> None:
+    file = tmp_path / "mine.py"
+    source = "class Mine(Lora):\n    def unfit(self, info):\n        return 'There is no layer for it.'\n"
+    file.write_text(f"from snibench.methods.lora import Lora\n{source}", encoding="utf-8")
+    ended = snibench("run", "-m", f"{file}:Mine", *OPTIONS, "--tasks", "2", "-o", tmp_path / "runs")
+    assert ended.code == 1
+    assert "is done. Mine: There is no layer for it. To try again" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_with_the_next_method_where_one_cannot_be_attached(snibench, methods, tmp_path, small) -> None:
+    budget = ["--tune-budget", "2", "--conflict", "off"]
+    options = [*OPTIONS, *small, *budget, "--steps", "2", "-o", tmp_path / "runs"]
+    assert snibench("run", "-m", f"{methods}:Unfit", "-m", "lora", *options).code == 1
+    searches = {search.label: search for search in load_results(tmp_path / "runs").manifest.searches}
+    assert {trial.cause for trial in searches["Unfit"].trials} == {"This model has no place for it. Take another."}
+    assert {trial.status for trial in searches["lora"].trials} == {"done"}
+
+
 def test_weights_that_are_not_numbers_are_no_answers(snibench, tmp_path) -> None:
     model = tmp_path / "model"
     shutil.copytree(EMBEDDED["tiny"], model)

@@ -89,7 +89,7 @@ def results() -> Results:
         tasks=tasks,
         records=tuple(fit_record(spec) for spec in specs),
         specs=tuple(specs),
-        manifest=Manifest(protocol_versions={"gap": 1}),
+        manifest=Manifest(protocol_versions={"gap": 1}, controls=("untuned",)),
     )
 
 

@@ -152,7 +152,9 @@ def make_results() -> Callable[..., Results]:
             records=tuple(records),
             specs=tuple(specs),
             manifest=Manifest(
-                fits=tuple(spec.id for spec in specs), protocol_versions={"gap": 1, "formats": 1, "combos": 1}
+                fits=tuple(spec.id for spec in specs),
+                protocol_versions={"gap": 1, "formats": 1, "combos": 1},
+                controls=("untuned", *FLOORS),
             ),
         )
 

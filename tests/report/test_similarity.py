@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from snibench.base.errors import StoreError
+from snibench.base.registry import PROTOCOLS
+from snibench.protocols.combos import Combos
 from snibench.report.similarity import COST, GAIN, SCORE, nearest_seen, similarities, similarity_report
 from snibench.store import Results
 
@@ -43,6 +45,20 @@ def test_scores_that_follow_the_similarity_correlate_fully_and_others_do_not(run
     other = table.loc[(SCORE, "unified-prompt")]
     assert other["spearman_low"] < 0.9
     assert (GAIN, "untuned") not in table.index
+
+
+def test_combos_are_measured_with_the_settings_that_planned_them(run: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+
+    class Watched(Combos):
+        def measure(self, answers, tasks):
+            used.append(self.settings.length)
+            return super().measure(answers, tasks)
+
+    monkeypatch.setattr(type(PROTOCOLS), "get", lambda self, name: Watched)
+    manifest = replace(run.manifest, protocol_settings={"combos": {"length": 12}})
+    similarity_report(replace(run, manifest=manifest))
+    assert used == [12]
 
 
 def test_the_gain_is_over_the_untuned_model_task_by_task(run: Results) -> None:

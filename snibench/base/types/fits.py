@@ -11,6 +11,7 @@ from snibench.base.types.data import SuiteRequest
 from snibench.base.types.questions import Mixture
 
 Json = Any  # what json.dumps takes; checked where it is written
+OptimizerName = Literal["adamw", "sgd", "muon"]
 RateSchedule = Literal["constant", "linear", "cosine"]
 
 
@@ -23,6 +24,7 @@ class Recipe:
     instances_per_task: int = 4  # m
     learning_rate: float = 0.0
     warmup: float = 0.03
+    optimizer: OptimizerName = "adamw"
     schedule: RateSchedule = "linear"  # of the learning rate after the warm-up
     clip: float = 1.0
     max_input: int = 1024
@@ -36,6 +38,28 @@ class ModelRef:
     spec: str
     digest: str  # of the weights
     tokenizer_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """How a base model is read: a fast path only where it gives what the model's own forward pass gives.
+
+    ``attention``: the implementation of transformers. ``rows``: a task's instances behind their common prefix in one
+    row, or each in a row of its own. ``decoding``: the fast path, padded batches through the model's own forward pass,
+    or rows without padding through its own ``generate``.
+    """
+
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    rows: Literal["packed", "single"] = "packed"
+    decoding: Literal["fast", "batched", "generate"] = "fast"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was decided for a model. ``notes``: one sentence each, for plan and record."""
+
+    paths: Paths = Paths()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +83,7 @@ class FitSpec:
     rule_settings: Mapping[str, Json] = field(default_factory=dict)  # every setting of a rule that is named, resolved
     sampler: str = ""  # "" = the method's own
     sampler_settings: Mapping[str, Json] = field(default_factory=dict)  # of a sampler that is named, resolved
+    paths: Paths = Paths()  # decided once for the model, before any fit
 
     @property
     def id(self) -> str:

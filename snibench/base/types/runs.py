@@ -58,6 +58,7 @@ class Manifest:
 
     fits: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)  # fit -> what this run calls it
+    controls: tuple[str, ...] = ()  # labels of the yardsticks, which tables show above the methods
     question_sets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # fit -> protocol -> digest
     protocol_versions: Mapping[str, int] = field(default_factory=dict)
     # Of every protocol, resolved: what planned its questions also measures their answers.
@@ -65,4 +66,5 @@ class Manifest:
     suite: SuiteRef | None = None
     baseline: str | None = None  # label
     searches: tuple[Search, ...] = ()
+    earlier: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # question sets of earlier runs
     notes: tuple[str, ...] = ()  # what a reader of the tables must know of the plan

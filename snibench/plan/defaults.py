@@ -1,0 +1,11 @@
+"""What a run uses where its request says nothing: the only place that names what is installed."""
+
+METHOD = "unified-prompt"  # the baseline
+BESIDE = ("untuned", "copy-input", "majority")  # the controls that stand in every table before the baseline
+PROTOCOLS = ("gap", "formats", "combos")
+FORMAT = "definition"  # of the training prompts
+SUITE, SUITE_OF_DATA = "mini", "sni"
+MODEL = "tiny"
+
+# Option of the command -> the setting of a protocol that it is short for.
+SHORT = {"gap": "gap.modes", "combos": "combos.modes", "pairs": "combos.pairs", "formats": "formats.formats"}
