@@ -457,8 +457,6 @@ def _group(one: Rendered) -> str:
 
 def _scored(fit: str, one: Rendered, reply: Reply, suite: SuiteData) -> Answer:
     question, prediction = one.question, reply.prediction
-    exact_match = metrics.exact_match(prediction, one.targets)
-    rouge_l = metrics.rouge_l(prediction, one.targets)
     return Answer(
         fit=fit,
         protocol=question.protocol,
@@ -474,9 +472,9 @@ def _scored(fit: str, one: Rendered, reply: Reply, suite: SuiteData) -> Answer:
         prompt_sha=one.prompt_sha,
         prediction=prediction,
         targets=one.targets,
-        exact_match=exact_match,
-        rouge_l=rouge_l,
-        score=metrics.score(suite.tasks[question.task].card, exact_match, rouge_l),
+        exact_match=metrics.exact_match(prediction, one.targets),
+        rouge_l=metrics.rouge_l(prediction, one.targets),
+        score=metrics.metric(suite.tasks[question.task].card.metric).score(prediction, one.targets),
         prompt_tokens=reply.prompt_tokens,
         truncated=reply.truncated or reply.too_long,
     )

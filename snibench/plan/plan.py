@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from snibench.base.errors import UsageError
-from snibench.base.registry import FORMATS, SUITES
+from snibench.base.registry import FORMATS, METRICS, SUITES
 from snibench.base.types import Checked, FitSpec, Json, Mixture, Paths, Question, Recipe, SuiteData
 from snibench.base.version import __version__
 from snibench.models.find import ModelSource, find_model
@@ -62,6 +62,8 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     train_format = FORMATS.get(request.train_format)()
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
+    for name in dict.fromkeys(task.card.metric for task in suite.tasks.values()):
+        METRICS.entry(name)  # an answer that cannot be scored is refused before it is asked for
     checked = check(source) if any(not choice.floor for choice in choices) else Checked()
     render = QuestionRenderer(suite, source)
     train_format = render.format(request.train_format, train_format)
