@@ -10,7 +10,7 @@ import click
 
 from snibench.base.errors import MissingExtra, UsageError, unknown
 from snibench.cli.places import NewFile
-from snibench.cli.report import show_run
+from snibench.cli.report import show_results
 from snibench.plan import defaults
 
 if TYPE_CHECKING:
@@ -118,11 +118,18 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     "--rule", default="", metavar="NAME", help="How task gradients combine, in place of the method's own rule."
 )
 @click.option(
+    "--sampler",
+    default="",
+    metavar="NAME",
+    help="Which tasks a step draws, in place of the order that all methods share; not where a protocol weighs tasks.",
+)
+@click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting of method or rule (`snibench show NAME` lists them); rule.KEY is the rule's where both have one.",
+    help="A setting of method, rule or sampler (`snibench show NAME` lists them); rule.KEY and sampler.KEY are theirs "
+    "where the method has one of that name.",
 )
 @click.option(
     "--set-all",
@@ -304,7 +311,7 @@ def run(**options: Any) -> int:
         return 0
     store = Store(options["output_dir"])
     results = run_all(request, store, runtime, _watcher(request, store))
-    show_run(store.root, results.manifest.baseline, json_path=options["json_file"])
+    show_results(results, results.manifest.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in results.records) else 1
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from snibench.base.errors import UsageError
-from snibench.base.registry import FORMATS, SUITES
+from snibench.base.registry import FORMATS, METRICS, SUITES
 from snibench.base.types import Checked, FitSpec, Json, Mixture, Paths, Question, Recipe, SuiteData
 from snibench.base.version import __version__
 from snibench.models.find import ModelSource, find_model
@@ -64,6 +64,8 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     train_formats = {name: FORMATS.get(name)() for name in request.train_format.split(",")}
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
+    for name in dict.fromkeys(task.card.metric for task in suite.tasks.values()):
+        METRICS.entry(name)  # an answer that cannot be scored is refused before it is asked for
     checked = check(source) if any(not choice.floor for choice in choices) else Checked()
     render = QuestionRenderer(suite, source)
     train_formats = {name: render.format(name, format) for name, format in train_formats.items()}
@@ -75,6 +77,7 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
         for ask in protocol.plan(suite, request.limit):
             asks.setdefault(ask.mixture, {}).setdefault(name, []).extend(ask.questions)
     _check_unseen_formats(asks, train_formats)
+    _check_orders(choices, asks)
     reasons = {choice.label: why_unfit(choice, source.info) for choice in choices}
     specs: dict[str, FitSpec] = {}
     shots: dict[str, int] = {}
@@ -139,6 +142,18 @@ def _check_unseen_formats(asks: Mapping[Mixture, Mapping[str, Sequence[Question]
                 )
 
 
+def _check_orders(choices: Sequence[Choice], mixtures: Iterable[Mixture]) -> None:
+    """Raises UsageError if a method draws tasks in its own order where a protocol weighs them."""
+    if not any(mixture.weights for mixture in mixtures):
+        return
+    for choice in choices:
+        if choice.own_order:
+            raise UsageError(
+                f"{choice.label} draws tasks in an order of its own, and a protocol of this run gives tasks weights. "
+                "Leave out that protocol's fits (--combos switch) or the sampler."
+            )
+
+
 def _spec(
     request: RunRequest,
     choice: Choice,
@@ -162,6 +177,8 @@ def _spec(
         method=choice.name,
         rule=choice.rule,
         rule_settings=choice.rule_settings,
+        sampler=choice.sampler,
+        sampler_settings=choice.sampler_settings,
         settings=choice.settings,
         source={**choice.source, **engine},
         model=source.ref,

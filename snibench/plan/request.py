@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from snibench.base.errors import UsageError
-from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
+from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SAMPLERS, SUITES
 from snibench.base.types import Recipe, SuiteRequest
 from snibench.plan import defaults
 from snibench.plan.names import parse_method
@@ -44,6 +44,7 @@ class RunRequest:
     model: str
     revision: str = ""  # of a hub model: branch, tag or commit
     rule: str = ""
+    sampler: str = ""
     # For the methods asked for, not the baseline; PROTOCOL.KEY for a protocol.
     settings: Mapping[str, Any] = field(default_factory=dict)
     everywhere: Mapping[str, Any] = field(default_factory=dict)  # settings for the baseline, too
@@ -74,6 +75,7 @@ def check_names(request: RunRequest) -> None:
     for registry, names in (
         (METHODS, [method.name for method in asked]),
         (RULES, [rule for rule in (*(method.rule for method in asked), request.rule) if rule]),
+        (SAMPLERS, [request.sampler] if request.sampler else []),
         (PROTOCOLS, request.protocols),
         (FORMATS, request.train_format.split(",")),
         (SUITES, [request.suite.name]),

@@ -82,6 +82,8 @@ class FitSpec:
     searched: bool = False  # the learning rate was searched for with this model size, optimizer and schedule
     floor: bool = False  # answers without a model: shown, but no part of tests and ranks
     rule_settings: Mapping[str, Json] = field(default_factory=dict)  # every setting of a rule that is named, resolved
+    sampler: str = ""  # "" = the method's own
+    sampler_settings: Mapping[str, Json] = field(default_factory=dict)  # of a sampler that is named, resolved
     paths: Paths = Paths()  # decided once for the model, before any fit
 
     @property
@@ -99,8 +101,9 @@ class FitSpec:
             fields.pop(name)
         if "object" in fields["source"]:  # two names of one class are one method
             fields.pop("method")
-        if not fields["rule_settings"]:
-            fields.pop("rule_settings")
+        for name in ("rule_settings", "sampler", "sampler_settings"):
+            if not fields[name]:
+                fields.pop(name)
         fields["model"].pop("spec")
         return digest(fields)[:16]
 
