@@ -20,8 +20,8 @@ COMMANDS = {
     "similarity": ("snibench.cli.report:similarity", "Does the similarity of tasks explain the results?"),
     "conflicts": ("snibench.cli.conflicts:conflicts", "Show which tasks' gradients conflict in a stored run."),
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
-    "ls": ("snibench.cli.ls:ls", "List methods, rules, formats, protocols, suites or runs."),
-    "show": ("snibench.cli.ls:show", "Describe one method, rule, format, protocol or suite."),
+    "ls": ("snibench.cli.ls:ls", "List methods, rules, samplers, formats, protocols, suites or runs."),
+    "show": ("snibench.cli.ls:show", "Describe one method, rule, sampler, format, protocol or suite."),
     "data": ("snibench.cli.data:data", "Fetch, check, describe and export task folders."),
     "score": ("snibench.cli.data:score", "Score a predictions file with the official metrics."),
 }

@@ -39,15 +39,36 @@ figures_ = click.option(
 @click.command()
 @folder
 @click.option("--baseline", help="Method that the others are compared with. Default: the run's own.")
+@click.option(
+    "-m",
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="Only this method, beside baseline and controls; repeat for several. Default: all in the folder.",
+)
 @as_
 @output
 @json_file
 @figures_
 def report(
-    folder: Path, baseline: str | None, kind: str, output: Path | None, json_path: Path | None, figures: Path | None
+    folder: Path,
+    baseline: str | None,
+    methods: tuple[str, ...],
+    kind: str,
+    output: Path | None,
+    json_path: Path | None,
+    figures: Path | None,
 ) -> None:
-    """Show or export the tables of the run in FOLDER (default: runs)."""
-    show_run(folder, baseline, kind, output, json_path, figures)
+    """Show or export the tables of the runs in FOLDER (default: runs).
+
+    Of earlier runs, the fits that share suite, model and recipe with the last one.
+    """
+    from snibench.report.tables import selected
+    from snibench.store import load_results
+
+    results = load_results(folder, earlier=True)
+    show_results(selected(results, methods, baseline), baseline, kind, output, json_path, figures)
 
 
 @click.command()
@@ -74,7 +95,7 @@ def compare(
     from snibench.report.tables import build
     from snibench.store import load_results
 
-    results = load_results(folder)
+    results = load_results(folder, earlier=True)
     made = compare_methods(results, first, second)
 
     def draw_pair(everything: Results, _: Report) -> Sequence[Figure]:
@@ -96,27 +117,25 @@ def similarity(folder: Path, kind: str, output: Path | None, json_path: Path | N
     from snibench.report.similarity import similarity_report
     from snibench.store import load_results
 
-    results = load_results(folder)
+    results = load_results(folder, earlier=True)
     made = similarity_report(results)
     _with_figures(results, made, kind, output, json_path, figures, similarity_figures, name="similarity")
 
 
-def show_run(
-    folder: Path,
+def show_results(
+    results: Results,
     baseline: str | None,
     kind: str = "table",
     output: Path | None = None,
     json_path: Path | None = None,
     figures: Path | None = None,
 ) -> None:
-    """Everything that the run in ``folder`` stored, as tables or as an export."""
+    """Everything that ``results`` say, as tables or as an export."""
     from snibench.report.tables import build
-    from snibench.store import load_results
 
-    results = load_results(folder)
     _with_figures(results, build(results, baseline), kind, output, json_path, figures, name="report")
     if kind == "table" and output is None:
-        click.echo(f"\nAnswers, adapters, traces and records: {folder}")
+        click.echo(f"\nAnswers, adapters, traces and records: {results.folder}")
 
 
 def _with_figures(

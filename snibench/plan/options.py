@@ -17,6 +17,7 @@ class RequestOptions(TypedDict, total=False):
 
     baseline: str | None  # None: neither baseline, nor untuned model, nor floors
     rule: str
+    sampler: str
     settings: Mapping[str, Any]
     settings_everywhere: Mapping[str, Any]
     ablate: bool
@@ -72,8 +73,12 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         **per_step,
         **_some(given, "optimizer", "schedule", "max_input", "max_output"),
     )
-    changed = _some(given, "revision", "rule", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate")
-    changed |= {name: tuple(value) for name, value in _some(given, "protocols", "seeds").items() if value}
+    changed = _some(
+        given, "revision", "rule", "sampler", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate"
+    )
+    if "train_format" in changed:
+        changed["train_format"] = ",".join(dict.fromkeys(name.strip() for name in changed["train_format"].split(",")))
+    changed |= {name: tuple(value) for name, value in _some(given, "protocols").items() if value}
     if "baseline" in options:
         changed["baseline"] = options["baseline"]
     return RunRequest(
@@ -84,6 +89,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         everywhere=given.get("settings_everywhere", {}),
         profile=profile,
         recipe=recipe,
+        seeds=tuple(given.get("seeds", ())) or profile.seeds,
         trials=trials,
         trial_steps=given.get("tune_steps"),
         precision=given.get("precision", "auto"),

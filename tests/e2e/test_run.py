@@ -63,7 +63,7 @@ def test_every_stored_score_is_that_of_its_prediction(finished) -> None:
         em = metrics.exact_match(row["prediction"], tuple(row["targets"]))
         rl = metrics.rouge_l(row["prediction"], tuple(row["targets"]))
         assert (row["exact_match"], row["rouge_l"]) == (em, rl)
-        assert row["score"] == metrics.score(cards[row["task"]], em, rl)
+        assert row["score"] == {"exact_match": em, "rouge_l": rl}[cards[row["task"]].metric]
 
 
 def test_seen_tasks_are_judged_on_instances_that_were_not_trained_on(finished) -> None:

@@ -1,6 +1,6 @@
 """Frozen values that travel between rooms. No behaviour beyond views of their own fields."""
 
-from snibench.base.types.data import Combo, Example, Instance, Metric, SuiteData, SuiteRequest, Task, TaskCard
+from snibench.base.types.data import Combo, Example, Instance, SuiteData, SuiteRequest, Task, TaskCard
 from snibench.base.types.fits import (
     Checked,
     FitRecord,
@@ -34,7 +34,6 @@ __all__ = [
     "Instance",
     "Json",
     "Manifest",
-    "Metric",
     "Mixture",
     "ModelInfo",
     "ModelRef",
