@@ -33,9 +33,10 @@ from snibench.base.types import Instance, Mixture, Recipe, Task
 from snibench.contracts import Format
 from snibench.data.natural_instructions import load_task
 from snibench.engine.adapters import load_trained, save_trained
-from snibench.engine.backbone import Backbone, load_backbone
+from snibench.engine.backbone import Backbone
 from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.embeddings import InstructionEncoder
+from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder, common_prefix
 from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.methods.lora import Lora

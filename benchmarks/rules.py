@@ -27,9 +27,9 @@ from training import chosen_tasks
 from snibench.base.registry import METHODS, RULES
 from snibench.base.types import Mixture, Recipe
 from snibench.contracts import Needs, Rule
-from snibench.engine.backbone import load_backbone
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.gradients import TaskGradients, gram_matrix
+from snibench.engine.loading import load_backbone
 from snibench.engine.sampling import plan_steps
 from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.formats.tk import TkDefPos2

@@ -32,7 +32,8 @@ from torch import nn
 from snibench.base.types import Mixture, Recipe, Task
 from snibench.data.natural_instructions import load_task, task_files
 from snibench.data.sni import read_list
-from snibench.engine.backbone import Backbone, choose_device, choose_precision, load_backbone
+from snibench.engine.backbone import Backbone, choose_device, choose_precision
+from snibench.engine.loading import load_backbone
 from snibench.engine.sampling import Schedule, plan_steps
 from snibench.engine.tokens import Encoded, common_prefix
 from snibench.engine.tuning import Trainer, TrainingSet

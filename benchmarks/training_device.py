@@ -28,7 +28,8 @@ from training import RATE, Ours, chosen_tasks, pair
 
 from snibench.base.types import Recipe
 from snibench.engine.attention import install
-from snibench.engine.backbone import Backbone, choose_device, choose_precision, load_backbone
+from snibench.engine.backbone import Backbone, choose_device, choose_precision
+from snibench.engine.loading import load_backbone
 from snibench.engine.packing import Batch
 from snibench.models.find import find_model
 

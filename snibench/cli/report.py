@@ -44,6 +44,14 @@ everything_ = click.option(
 @click.option("--baseline", help="Method that the others are compared with. Default: the run's own.")
 @everything_
 @click.option("--explain", is_flag=True, help="Say what the words of reports mean, and stop.")
+@click.option(
+    "-m",
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="Only this method, beside baseline and controls; repeat for several. Default: all in the folder.",
+)
 @as_
 @output
 @json_file
@@ -53,18 +61,26 @@ def report(
     baseline: str | None,
     everything: bool,
     explain: bool,
+    methods: tuple[str, ...],
     kind: str,
     output: Path | None,
     json_path: Path | None,
     figures: Path | None,
 ) -> None:
-    """Show or export the run in FOLDER (default: runs): verdicts, a summary, a comparison; with --all every table."""
+    """Show or export the runs in FOLDER (default: runs): verdicts, a summary, a comparison; with --all every table.
+
+    Of earlier runs, the fits that share suite, model and recipe with the last one.
+    """
     if explain:
         from snibench.report.glossary import glossary_text
 
         click.echo(glossary_text(), nl=False)
         return
-    show_run(folder, baseline, kind, output, json_path, figures, everything=everything)
+    from snibench.report.tables import selected
+    from snibench.store import load_results
+
+    results = selected(load_results(folder, earlier=True), methods, baseline)
+    show_results(results, baseline, kind, output, json_path, figures, everything=everything)
 
 
 @click.command()
@@ -93,7 +109,7 @@ def compare(
     from snibench.report.tables import build
     from snibench.store import load_results
 
-    results = load_results(folder)
+    results = load_results(folder, earlier=True)
     made = compare_methods(results, first, second)
 
     def draw_pair(everything: Results, _: Report) -> Sequence[Figure]:
@@ -115,13 +131,13 @@ def similarity(folder: Path, kind: str, output: Path | None, json_path: Path | N
     from snibench.report.similarity import similarity_report
     from snibench.store import load_results
 
-    results = load_results(folder)
+    results = load_results(folder, earlier=True)
     made = similarity_report(results)
     _with_figures(results, made, kind, output, json_path, figures, similarity_figures, name="similarity")
 
 
-def show_run(
-    folder: Path,
+def show_results(
+    results: Results,
     baseline: str | None,
     kind: str = "table",
     output: Path | None = None,
@@ -130,16 +146,14 @@ def show_run(
     *,
     everything: bool = False,
 ) -> None:
-    """What the run in ``folder`` stored: on one screen of the terminal, or everything there or as an export."""
+    """What ``results`` say: on one screen of the terminal, or everything there or as an export."""
     from snibench.report.tables import build
-    from snibench.store import load_results
 
-    results = load_results(folder)
     _with_figures(
         results, build(results, baseline), kind, output, json_path, figures, name="report", everything=everything
     )
     if kind == "table" and output is None:
-        click.echo(f"\nAnswers, adapters, traces and records: {folder}")
+        click.echo(f"\nAnswers, adapters, traces and records: {results.folder}")
 
 
 def _with_figures(

@@ -10,7 +10,7 @@ import click
 
 from snibench.base.errors import MissingExtra, UsageError, unknown
 from snibench.cli.places import NewFile
-from snibench.cli.report import show_run
+from snibench.cli.report import show_results
 from snibench.plan import defaults
 
 if TYPE_CHECKING:
@@ -118,11 +118,18 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     "--rule", default="", metavar="NAME", help="How task gradients combine, in place of the method's own rule."
 )
 @click.option(
+    "--sampler",
+    default="",
+    metavar="NAME",
+    help="Which tasks a step draws, in place of the order that all methods share; not where a protocol weighs tasks.",
+)
+@click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting of method or rule (`snibench show NAME` lists them); rule.KEY is the rule's where both have one.",
+    help="A setting of method, rule or sampler (`snibench show NAME` lists them); rule.KEY and sampler.KEY are theirs "
+    "where the method has one of that name.",
 )
 @click.option(
     "--set-all",
@@ -153,7 +160,11 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     "--protocol", "protocols", multiple=True, metavar="NAME", help=f"Default: {', '.join(defaults.PROTOCOLS)}."
 )
 @click.option(
-    "--train-format", default=defaults.FORMAT, show_default=True, metavar="NAME", help="Format of the training prompts."
+    "--train-format",
+    default=defaults.FORMAT,
+    show_default=True,
+    metavar="NAME,...",
+    help="Format of the training prompts; of several, one is drawn for each task in each step.",
 )
 @click.option(
     "--formats", type=CommaList(), default=None, help="Formats that the protocol `formats` compares; * and ? match."
@@ -181,7 +192,7 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     metavar="NAME=A,.../B,...",
     help="Two families for `combos`, of categories and tasks, in place of the suite's own; repeat for several.",
 )
-@click.option("--seeds", type=Seeds(), default="0,1,2", show_default=True, help="Training seeds.")
+@click.option("--seeds", type=Seeds(), default=None, help="Training seeds (quick: 0,1,2,3; paper: 0,1,2).")
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Training steps (profile quick: 90).")
 @click.option("--per-step", type=PerStep(), default="8,4", show_default=True, help="Tasks per step, instances of each.")
 @click.option(
@@ -189,6 +200,13 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     type=click.FloatRange(min=0, min_open=True),
     default=None,
     help="Default: by method and model size.",
+)
+@click.option(
+    "--optimizer",
+    type=click.Choice(["adamw", "sgd", "muon"]),
+    default="adamw",
+    show_default=True,
+    help="muon: of matrices, AdamW of the rest.",
 )
 @click.option(
     "--schedule",
@@ -283,18 +301,17 @@ def run(**options: Any) -> int:
     request = _request(options)
     check_names(request)  # before torch is asked for the device: a typo costs no time
 
-    from snibench.fits.run import resolved, runtime_from
+    from snibench.fits.run import planned, runtime_from
     from snibench.fits.run import run as run_all
-    from snibench.plan.plan import plan
     from snibench.store import Store
 
     runtime = runtime_from(options, request.profile, trust_remote_code=request.trust_remote_code)  # type: ignore[arg-type]
     if options["dry_run"]:
-        _show_plan(plan(resolved(request, runtime.device)), request)
+        _show_plan(planned(request, runtime.device), request)
         return 0
     store = Store(options["output_dir"])
     results = run_all(request, store, runtime, _watcher(request, store))
-    show_run(store.root, results.manifest.baseline, json_path=options["json_file"])
+    show_results(results, results.manifest.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in results.records) else 1
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from snibench.base.errors import ModelError, first_line
+from snibench.base.types import Paths
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +23,7 @@ class Backbone:
 
     ``encoder_decoder``: answers come from a decoder of their own, so no prefix can be shared.
     ``ends``: tokens that end an answer, the tokenizer's end of sequence and those of ``generation_config.json``.
-    ``packs``: every token attends to the whole past, so that several instances may share one row.
+    ``paths``: how it is read (``check``). ``unexpected``: tensors in its files for which the model has no place.
     """
 
     source: ModelSource
@@ -32,7 +33,13 @@ class Backbone:
     precision: str
     encoder_decoder: bool
     ends: frozenset[int]
-    packs: bool
+    paths: Paths
+    unexpected: tuple[str, ...] = ()
+
+    @property
+    def packs(self) -> bool:
+        """Whether several instances may share one row."""
+        return self.paths.rows == "packed"
 
 
 def choose_device(wanted: str) -> str:
@@ -71,13 +78,18 @@ def choose_precision(wanted: str, device: str, model: str = "") -> str:
     return "float32"
 
 
-def load_backbone(
-    source: ModelSource, *, device: str = "cpu", precision: str = "float32", trust_remote_code: bool = False
+def read_backbone(
+    source: ModelSource,
+    paths: Paths,
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
+    trust_remote_code: bool = False,
 ) -> Backbone:
-    """The base model in memory, in evaluation mode, every parameter frozen.
+    """The base model in memory, in evaluation mode, every parameter frozen, to be read by ``paths``.
 
     Raises:
-        ModelError: If transformers cannot build it.
+        ModelError: If transformers cannot build it, or tensors are missing.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -91,23 +103,24 @@ def load_backbone(
         tokenizer = AutoTokenizer.from_pretrained(source.folder, **options)
         encoder_decoder = bool(config.is_encoder_decoder)
         kind = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
-        model = kind.from_pretrained(
+        loaded: Any = kind.from_pretrained(
             source.folder,
             dtype=getattr(torch, precision),
             use_safetensors=True,
-            # T5 adds its relative positions to the scores, which only some kernels take.
-            **({} if encoder_decoder else {"attn_implementation": "sdpa"}),
+            attn_implementation=paths.attention,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below with its name, as a missing tensor is
             **options,
         )
+        model, loading = loaded
     except Exception as error:  # a config may be wrong in any way that its model trips over
         raise ModelError(f"The model in '{source.folder}' cannot be loaded ({first_line(error)})") from error
+    _refuse_incomplete(source, loading)
     if tokenizer.eos_token_id is None:
         raise ModelError(f"The tokenizer in '{source.folder}' has no end-of-sequence token. Add one and save it.")
     ends = _ends(model, tokenizer)
     model.generation_config = _greedy(model, tokenizer, ends)
-    sliding = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
-    packs = not encoder_decoder and not sliding
-    if packs and device == "cpu":
+    if paths.rows == "packed" and device == "cpu":
         install(model)
     placed: torch.nn.Module = model
     return Backbone(
@@ -118,8 +131,28 @@ def load_backbone(
         precision=precision,
         encoder_decoder=encoder_decoder,
         ends=ends,
-        packs=packs,
+        paths=paths,
+        unexpected=tuple(sorted(loading["unexpected_keys"])),
     )
+
+
+def _refuse_incomplete(source: ModelSource, loading: dict[str, Any]) -> None:
+    """Refuse a model with tensors that transformers would draw at random; tied ones are not among the missing."""
+    missing = sorted(loading["missing_keys"])
+    misshapen = sorted(loading["mismatched_keys"])
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ModelError(
+            f"The model in '{source.folder}' lacks the tensor '{missing[0]}'{more}, which would be drawn at random. "
+            "Save the whole language model with save_pretrained()."
+        )
+    if misshapen:
+        name, *shapes = misshapen[0]
+        stored, wanted = (tuple(shape) for shape in shapes)
+        raise ModelError(
+            f"The tensor '{name}' in '{source.folder}' has shape {stored}, but its config.json asks for {wanted}. "
+            "Mend config.json, or save the model again."
+        )
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

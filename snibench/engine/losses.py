@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from snibench.engine.attention import packed
-
-if TYPE_CHECKING:
-    pass
 from snibench.engine.backbone import base_of
 from snibench.engine.packing import Batch
 
 
 def target_logits(model: nn.Module, batch: Batch) -> Tensor:
-    """``[N, vocabulary]`` float32 logits at the target tokens only.
-
-    The vocabulary projection is a fifth of a small model and targets are a few tokens in hundreds. Models that
-    scale or cap their logits after the projection are read through their own full forward pass.
-    """
+    """``[N, vocabulary]`` float32 logits at the target tokens only."""
     base = base_of(model)
-    rows, columns = batch.target_index.unbind(1)
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.mask}
+    inputs: dict[str, Any] = {"input_ids": batch.input_ids, "attention_mask": batch.mask}
+    if batch.decoder_ids is not None:
+        inputs["decoder_input_ids"] = batch.decoder_ids
+    elif batch.layout is not None:  # alone in its row, an instance has the positions that the model gives it
+        inputs["position_ids"] = batch.positions
     with packed(batch.layout):
-        if batch.decoder_ids is not None:
-            logits = base(**inputs, decoder_input_ids=batch.decoder_ids, use_cache=False).logits[rows, columns]
-        elif _plain_head(base):
-            hidden = base.base_model(**inputs, position_ids=batch.positions, use_cache=False).last_hidden_state
-            logits = base.get_output_embeddings()(hidden[rows, columns])
-        else:
-            logits = base(**inputs, position_ids=batch.positions, use_cache=False).logits[rows, columns]
-    wide: Tensor = logits.float()
-    return wide
+        return logits_at(base, batch.target_index, **inputs).float()
 
 
-def _plain_head(base: Any) -> bool:
-    """Whether logits are just the output embedding of the last hidden state."""
-    config = base.config
-    shaped = ("final_logit_softcapping", "logits_scaling", "logit_scale", "lm_head_multiplier", "mup_width_multiplier")
-    return base.base_model is not base and not any(getattr(config, name, None) for name in shaped)
+def logits_at(base: Any, places: Tensor, **inputs: Any) -> Tensor:
+    """``[N, vocabulary]`` logits of the model's own forward pass at ``places [N, 2]``, (row, column) each.
+
+    The vocabulary projection is a fifth of a small model and targets are a few tokens in hundreds, so it is handed the
+    hidden states of these places alone; whatever the model does before and after it (scales, caps, dense layers) stays.
+    """
+    rows, columns = places.unbind(1)
+    head = base.get_output_embeddings()
+    chosen: list[bool] = []
+
+    def choose(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        chosen.append(True)
+        return (arguments[0][rows, columns], *arguments[1:])
+
+    hook = head.register_forward_pre_hook(choose) if isinstance(head, nn.Module) else None
+    try:
+        logits: Tensor = base(**inputs, use_cache=False).logits
+    finally:
+        if hook is not None:
+            hook.remove()
+    return logits if chosen else logits[rows, columns]
 
 
 def target_nll(logits: Tensor, batch: Batch) -> Tensor:

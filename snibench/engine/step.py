@@ -16,6 +16,7 @@ from snibench.base.types import Recipe
 from snibench.contracts import Group, Needs, Rule
 from snibench.engine.gradients import Collected, TaskGradients, layer_of, tensor_of
 from snibench.engine.micro_batches import TaskLosses
+from snibench.engine.optimizers import make_optimizer
 from snibench.engine.packing import Groups
 from snibench.engine.schedule import learning_rate
 
@@ -44,9 +45,7 @@ class Updater:
         if not isinstance(rule.needs, Needs):
             raise PluginError(f"{type(rule).__name__}.needs must be Needs, such as Needs.GRAM, but is {rule.needs!r}.")
         groups = parameter_groups(task_losses.named, task_losses.method.groups(task_losses.named))
-        self.optimizer = torch.optim.AdamW(
-            groups, lr=recipe.learning_rate, betas=(0.9, 0.999), weight_decay=0.0, fused=True
-        )
+        self.optimizer = make_optimizer(recipe, task_losses.model, groups)
 
     def update(self, groups: Groups, step: int) -> Update:
         """What step number ``step`` was, after the parameters were moved.

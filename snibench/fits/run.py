@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, TypedDict
 
 from snibench.base.errors import UsageError
 from snibench.base.types import Manifest, Search, SuiteRef
 from snibench.engine.backbone import choose_device, choose_precision
+from snibench.engine.check import check_model
 from snibench.fits import inline, processes
 from snibench.fits.lr_search import Watch, search_rates
 from snibench.fits.run_one import Runtime, Watcher
@@ -86,6 +88,12 @@ def resolved(request: RunRequest, device: str) -> RunRequest:
     return replace(request, precision=choose_precision(request.precision, device, request.model))
 
 
+def planned(request: RunRequest, device: str) -> Plan:
+    """The plan of ``request`` on ``device``, its model held against transformers (``engine.check``)."""
+    check = partial(check_model, device=device, trust_remote_code=request.trust_remote_code)
+    return plan(resolved(request, device), check=check)
+
+
 def run(request: RunRequest, store: Store, runtime: Runtime, watcher: RunWatcher | None = None) -> Results:
     """Plan, search for learning rates, fit what is not fitted, answer what is not answered; what is stored then.
 
@@ -112,7 +120,7 @@ def planned_with_rates(
     """The plan of ``request`` with the learning rates that were found for it, and what was tried."""
     check_names(request)
     store.prepare()
-    made = plan(resolved(request, runtime.device))
+    made = planned(request, runtime.device)
     watcher.planned(made)
     with watcher.searching(made) as watch:
         made, searches = search_rates(made, request.trials, store, runtime, watch, steps=request.trial_steps)

@@ -77,8 +77,9 @@ def page_html(report: Report, results: Results | None = None, figures: Sequence[
 
 def fragment_html(report: Report) -> str:
     """The tables and notes of ``report`` as markup that stands inside another document, such as a notebook."""
+    sentences = notes([verdict.sentence for verdict in report.verdicts])
     tables = [_table(table) for table in report.shown]
-    return joined(element("h3", report.title), notes(report.notes), tables)
+    return joined(element("h3", report.title), sentences, notes(report.notes), tables)
 
 
 def _sections(report: Report, figures: Sequence[Figure]) -> Iterable[tuple[str, Html]]:

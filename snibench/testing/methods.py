@@ -123,8 +123,8 @@ def _one_thread() -> Iterator[None]:
 def _attached(method: type[Method], settings: Any, folder: Path) -> tuple[Backbone, Method, nn.Module]:
     import torch
 
-    from snibench.engine.backbone import load_backbone
     from snibench.engine.embeddings import InstructionEncoder
+    from snibench.engine.loading import load_backbone
     from snibench.models.find import find_model
 
     backbone = load_backbone(find_model(str(folder)))
@@ -148,7 +148,7 @@ def _trainer(method: type[Method], settings: Any, folder: Path) -> Trainer:
         for card in _SEEN
     }
     data = TrainingSet(
-        {card.name: card for card in _SEEN}, instances, FORMATS.get("definition")(), Mixture(tuple(instances))
+        {card.name: card for card in _SEEN}, instances, [FORMATS.get("definition")()], Mixture(tuple(instances))
     )
     return Trainer(backbone, model, made, made.rule(), data, _RECIPE, seed=0)
 

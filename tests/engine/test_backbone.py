@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from snibench.base.errors import ModelError
-from snibench.engine.backbone import choose_device, choose_precision, load_backbone
+from snibench.engine.backbone import choose_device, choose_precision
+from snibench.engine.loading import load_backbone
 from snibench.models.find import EMBEDDED, find_model
 
 

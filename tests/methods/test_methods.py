@@ -11,8 +11,8 @@ from snibench.base.errors import UsageError
 from snibench.base.registry import METHODS
 from snibench.contracts import Needs
 from snibench.engine.adapters import ModulatedLayer, TaskRoutedLayer, TokenRoutedLayer, load_trained, save_trained
-from snibench.engine.backbone import load_backbone
 from snibench.engine.gradients import TaskGradients, tensor_of
+from snibench.engine.loading import load_backbone
 from snibench.engine.losses import target_logits
 from snibench.methods.full import Full
 from snibench.methods.hydralora import HydraLora

@@ -1,7 +1,19 @@
 """Frozen values that travel between rooms. No behaviour beyond views of their own fields."""
 
-from snibench.base.types.data import Combo, Example, Instance, Metric, SuiteData, SuiteRequest, Task, TaskCard
-from snibench.base.types.fits import FitRecord, FitSpec, Json, ModelRef, RateSchedule, Recipe, Stage, Status
+from snibench.base.types.data import Combo, Example, Instance, SuiteData, SuiteRequest, Task, TaskCard
+from snibench.base.types.fits import (
+    Checked,
+    FitRecord,
+    FitSpec,
+    Json,
+    ModelRef,
+    OptimizerName,
+    Paths,
+    RateSchedule,
+    Recipe,
+    Stage,
+    Status,
+)
 from snibench.base.types.frames import METHOD, Column, Frame, Unit
 from snibench.base.types.models import ModelInfo
 from snibench.base.types.prompts import Prompt, Segment, SegmentKind
@@ -12,6 +24,7 @@ __all__ = [
     "METHOD",
     "Answer",
     "Ask",
+    "Checked",
     "Column",
     "Combo",
     "Example",
@@ -21,10 +34,11 @@ __all__ = [
     "Instance",
     "Json",
     "Manifest",
-    "Metric",
     "Mixture",
     "ModelInfo",
     "ModelRef",
+    "OptimizerName",
+    "Paths",
     "Prompt",
     "PromptKey",
     "Question",

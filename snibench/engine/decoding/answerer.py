@@ -91,6 +91,18 @@ class Answerer:
             replies |= fresh
         return [replies[index] for index in range(len(asked))]
 
+    @torch.no_grad()
+    def tokens(self, asked: Sequence[Asked]) -> list[tuple[int, ...]]:
+        """The ids of every answer, in order; no prompt is too long."""
+        self.model.eval()
+        encoded = self.encoder.prompts([one.prompt for one in asked])
+        said = {
+            index: tuple(ids)
+            for batch, some in self._decoded(asked, encoded)
+            for index, (ids, _) in zip(batch, some, strict=True)
+        }
+        return [said[index] for index in range(len(asked))]
+
     def _text(self, card: TaskCard, ids: Sequence[int]) -> str:
         if ids and ids[-1] in self.backbone.ends:
             ids = ids[:-1]
@@ -138,7 +150,9 @@ class Answerer:
 
     def _say(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[Said]:
         """What the rows of one batch say the stock way."""
-        if self.backbone.encoder_decoder:
+        if self.backbone.paths.decoding == "generate":
+            answers = self._stock.reference(cards, encoded, self._ends)
+        elif self.backbone.encoder_decoder:
             answers = self._stock.generate(cards, encoded)
         else:
             answers = self._stock.decode(cards, encoded, self._ends)
@@ -161,6 +175,8 @@ class Answerer:
             if not self.method.shares_prefixes
             else why_not_lean(self.model)
         )
+        if self.backbone.paths.decoding != "fast":
+            reason = reason or "its fast path gave other answers"
         if not reason:
             lean = LeanModel(self.model)
             if self._agrees(lean, cards[0], encoded[0]):

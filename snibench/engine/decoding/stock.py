@@ -18,6 +18,7 @@ from snibench.contracts import Method
 from snibench.engine.backbone import Backbone, base_of
 from snibench.engine.decoding.ranking import Labels, likeliest
 from snibench.engine.decoding.reading import LEAST_PREFIX
+from snibench.engine.losses import logits_at
 from snibench.engine.tokens import Encoded, common_prefix
 
 # Prompt tokens of one forward pass.
@@ -125,45 +126,79 @@ class StockDecoder:
             )
         return [row[1:] for row in output.tolist()]  # the first is the decoder's start
 
+    def reference(
+        self,
+        cards: Sequence[TaskCard],
+        encoded: Sequence[Encoded],
+        ends: Callable[[TaskCard, int], bool] = lambda card, token: False,
+    ) -> list[list[int]]:
+        """What every row says through the model's own ``generate``, greedily.
+
+        Rows of equal length together and none padded, so that nothing leaks into what a model remembers of its past.
+        """
+        answers: dict[int, list[int]] = {}
+        rows: dict[int, list[int]] = {}
+        for index, one in enumerate(encoded):
+            rows.setdefault(len(one.prompt_ids), []).append(index)
+        for members in rows.values():
+            some = [cards[index] for index in members]
+            with self._method.for_prompts(self._model, some, [encoded[index].prompt.instruction for index in members]):
+                answers |= zip(members, self._greedy(some, [encoded[index] for index in members], ends), strict=True)
+        return [answers[index] for index in range(len(encoded))]
+
+    def _greedy(
+        self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Callable[[TaskCard, int], bool]
+    ) -> list[list[int]]:
+        def over(ids: Tensor, scores: Any, **_: Any) -> Tensor:
+            said = ids[:, -1].tolist()
+            return torch.tensor([ends(*one) for one in zip(cards, said, strict=True)], device=ids.device)
+
+        ids = torch.tensor([one.prompt_ids for one in encoded], device=self._backbone.device)
+        output: Tensor = base_of(self._model).generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=self._most,
+            stopping_criteria=[over],
+            logits_processor=[_finite],
+        )
+        start = 1 if self._backbone.encoder_decoder else ids.shape[1]
+        answers = []
+        for card, row in zip(cards, output[:, start:].tolist(), strict=True):
+            last = next((place for place, token in enumerate(row) if ends(card, token)), len(row) - 1)
+            answers.append(row[: last + 1])
+        return answers
+
     # ---------------------------------------------------------------------------------- labels
 
     def label_scores(self, card: TaskCard, one: Encoded, labels: Labels) -> list[float]:
         """The score of every label after one prompt, each read in a row of its own."""
         device, start = self._backbone.device, list(one.prompt_ids)
-        longest = max(len(label) for label in labels.ids)
         count = len(labels.ids)
-        targets = _stacked([list(label) for label in labels.ids], "right").to(device)  # [J, T]
-        inputs: dict[str, Any]
+        base = base_of(self._model)
         if self._backbone.encoder_decoder:
-            begin = base_of(self._model).config.decoder_start_token_id
+            first = 0
             ids = torch.tensor([start] * count, device=device)
-            spoken = _stacked([[begin, *label[:-1]] for label in labels.ids], "right").clamp(min=0).to(device)
-            inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "decoder_input_ids": spoken}
+            spoken = [[base.config.decoder_start_token_id, *label[:-1]] for label in labels.ids]
+            inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "decoder_input_ids": _stacked(spoken)}
+            inputs["decoder_input_ids"] = inputs["decoder_input_ids"].clamp(min=0).to(device)
         else:
-            # Rows end together, so that the last columns are all whose logits are needed.
-            ids = _stacked([[*start, *label[:-1]] for label in labels.ids], "left").to(device)
-            real = (ids >= 0).long()
-            inputs = {"input_ids": ids.clamp(min=0), "attention_mask": real, "logits_to_keep": longest}
-            inputs["position_ids"] = (real.cumsum(1) - 1).clamp(min=0)
+            first = len(start) - 1
+            ids = _stacked([[*start, *label[:-1]] for label in labels.ids]).to(device)
+            inputs = {"input_ids": ids.clamp(min=0), "attention_mask": (ids >= 0).long()}
+        places = [(row, first + column) for row, label in enumerate(labels.ids) for column in range(len(label))]
         with self._method.for_prompts(self._model, [card] * count, [one.prompt.instruction] * count):
-            logits: Tensor = base_of(self._model)(**inputs, use_cache=False).logits
-        likelihood = torch.log_softmax(logits.float(), dim=-1)
-        scores = []
-        for row, label in enumerate(labels.ids):
-            size = len(label)
-            here = likelihood[row, :size] if self._backbone.encoder_decoder else likelihood[row, -size:]
-            scores.append(float(here.gather(1, targets[row, :size, None]).mean()))
-        return scores
+            logits = logits_at(base, torch.tensor(places, device=device), **inputs)
+        targets = torch.tensor([token for label in labels.ids for token in label], device=device)
+        each = -nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+        return [float(some.mean()) for some in each.split([len(label) for label in labels.ids])]
+
+
+def _stacked(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Rows of ids, padded with -1 behind."""
+    return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=-1)
 
 
 def _finite(_: Tensor, logits: Tensor) -> Tensor:
     """``logits`` as they are; Diverged if none of a row can be the likeliest."""
     likeliest(logits)
     return logits
-
-
-def _stacked(rows: Sequence[Sequence[int]], side: str) -> Tensor:
-    """Rows of ids, padded with -1 on one side."""
-    return nn.utils.rnn.pad_sequence(
-        [torch.tensor(row) for row in rows], batch_first=True, padding_value=-1, padding_side=side
-    )

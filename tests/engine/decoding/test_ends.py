@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from snibench.engine.backbone import load_backbone
 from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder
 from snibench.formats.catalogue import Definition
 from snibench.methods.untuned import Untuned

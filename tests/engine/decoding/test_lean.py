@@ -25,11 +25,12 @@ from transformers import (
 )
 
 from snibench.base.types import Prompt, Segment
-from snibench.engine.backbone import Backbone, load_backbone
+from snibench.engine.backbone import Backbone
 from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.decoding.attention import _attend_plainly, attend, merged
 from snibench.engine.decoding.lean import LeanModel, why_not_lean
 from snibench.engine.decoding.reading import Reading, Row, pieces
+from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora

@@ -1,0 +1,236 @@
+"""Models are read as transformers reads them, or refused in a sentence that names the fault."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, LlamaForSequenceClassification
+
+from snibench.base.errors import ModelError
+from snibench.base.types import FitSpec, Mixture, ModelRef, Paths, Recipe, SuiteRequest
+from snibench.engine.backbone import Backbone
+from snibench.engine.check import check_method, check_model
+from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.loading import load_backbone
+from snibench.engine.losses import target_logits, target_nll
+from snibench.engine.packing import make_batch
+from snibench.engine.tokens import Encoder
+from snibench.methods.lora import Lora
+from snibench.methods.mtl_lora import MtlLora
+from snibench.methods.ours import Ours
+from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
+from snibench.methods.untuned import Untuned
+from snibench.models.find import find_model
+from snibench.testing.models import save_tiny
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNIBENCH_HOME", str(tmp_path / "home"))
+
+
+def own(folder: Path) -> Any:
+    """The model as transformers' documentation loads it, with the attention that knows every cap and bias."""
+    kind = AutoModelForSeq2SeqLM if json.loads((folder / "config.json").read_text()).get("is_encoder_decoder") else None
+    return (kind or AutoModelForCausalLM).from_pretrained(folder, attn_implementation="eager").eval()
+
+
+def assert_right(folder: Path, tasks) -> Paths:
+    """Loss and greedy answers are those of transformers on tasks of its own; the paths by which they were found."""
+    backbone, true = load_backbone(find_model(str(folder))), own(folder)
+    groups = [(name, pairs_of(backbone, task)) for name, task in list(tasks.items())[:2]]
+    batch = make_batch(groups, backbone, pack=backbone.packs)
+    with torch.no_grad():
+        found = target_nll(target_logits(backbone.model, batch), batch)
+        expected = torch.stack([torch.stack([own_loss(true, one) for one in some]).mean() for _, some in groups])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    asked = [Asked(tasks[name].card, one.prompt, name) for name, some in groups for one in some]
+    encoder = Encoder(backbone, 2048, 4)
+    for one, said in zip(asked, Answerer(backbone, backbone.model, Untuned(), encoder).tokens(asked), strict=True):
+        ids = torch.tensor(encoder.prompt_ids([one.prompt.text]))
+        output = true.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=4, do_sample=False)
+        expected_ids = output[0, 1 if backbone.encoder_decoder else ids.shape[1] :].tolist()
+        assert list(said) == expected_ids[: len(said)]
+    return backbone.paths
+
+
+def pairs_of(backbone: Backbone, task):
+    from random import Random
+
+    from snibench.formats.catalogue import Definition
+
+    encoder, some = Encoder(backbone, 2048, 8), task.instances[:3]
+    prompts = [Definition().render(task.card, one.input, Random(0)) for one in some]
+    return encoder.pairs(prompts, [one.outputs[0] for one in some])
+
+
+def own_loss(model, one) -> torch.Tensor:
+    ids = torch.tensor([[*one.prompt_ids, *one.target_ids]])
+    logits = model(ids).logits[0, len(one.prompt_ids) - 1 : -1]
+    return torch.nn.functional.cross_entropy(logits.float(), torch.tensor(one.target_ids))
+
+
+# ------------------------------------------------------------------------------- incomplete files
+
+
+def changed(folder: Path, target: Path, change) -> Path:
+    """A copy of a model folder whose tensors ``change`` has altered in place."""
+    shutil.copytree(folder, target)
+    tensors = load_file(target / "model.safetensors")
+    change(tensors)
+    save_file(tensors, target / "model.safetensors", {"format": "pt"})
+    return target
+
+
+def test_a_missing_layer_is_refused_by_name(llama_folder, tmp_path) -> None:
+    folder = changed(llama_folder, tmp_path / "m", lambda t: t.pop("model.layers.1.mlp.down_proj.weight"))
+    with pytest.raises(
+        ModelError, match=r"lacks the tensor 'model.layers.1.mlp.down_proj.weight', which would be drawn"
+    ):
+        load_backbone(find_model(str(folder)))
+    with pytest.raises(ModelError, match="lacks the tensor"):
+        load_backbone(find_model(str(folder)), paths=Paths())
+
+
+def test_keys_under_another_prefix_are_refused(llama_folder, tmp_path) -> None:
+    def move(tensors: dict[str, torch.Tensor]) -> None:
+        for key in list(tensors):
+            tensors[f"other.{key}"] = tensors.pop(key)
+
+    with pytest.raises(ModelError, match=r"lacks the tensor '.*' and \d+ more"):
+        check_model(find_model(str(changed(llama_folder, tmp_path / "m", move))))
+
+
+def test_a_classifier_without_a_head_is_refused_and_one_with_tied_embeddings_is_noted(llama_folder, tmp_path) -> None:
+    true = AutoModelForCausalLM.from_pretrained(llama_folder)
+    for tied, folder in ((False, tmp_path / "untied"), (True, tmp_path / "tied")):
+        shutil.copytree(llama_folder, folder)
+        (folder / "model.safetensors").unlink()
+        true.config.tie_word_embeddings = tied
+        LlamaForSequenceClassification(true.config).save_pretrained(folder)
+    with pytest.raises(ModelError, match=r"lacks the tensor 'lm_head.weight'"):
+        check_model(find_model(str(tmp_path / "untied")))
+    (note,) = check_model(find_model(str(tmp_path / "tied"))).notes
+    assert "'score.weight'" in note
+
+
+def test_a_tensor_of_another_shape_is_refused_with_both_shapes(llama_folder, tmp_path) -> None:
+    def cut(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["model.norm.weight"] = tensors["model.norm.weight"][:8].clone()
+
+    with pytest.raises(ModelError, match=r"'model.norm.weight' in .* has shape \(8,\), but .* asks for \(32,\)"):
+        check_model(find_model(str(changed(llama_folder, tmp_path / "m", cut))))
+
+
+def test_tied_embeddings_are_not_missing(llama_folder) -> None:
+    assert "lm_head.weight" not in load_file(llama_folder / "model.safetensors")
+    assert check_model(find_model(str(llama_folder))).paths == Paths()
+
+
+# ------------------------------------------------------------------------- architectures by kind
+
+HYBRID = ["qwen3_next", "qwen3_5_text", "lfm2", "jamba", "bamba", "falcon_h1", "granitemoehybrid", "llama4_text"]
+
+
+@pytest.mark.parametrize("name", HYBRID)
+def test_what_remembers_its_row_is_read_with_one_instance_a_row(name, tasks, tmp_path) -> None:
+    assert assert_right(save_tiny(name, tmp_path), tasks).rows == "single"
+
+
+def test_a_bias_by_distance_is_no_reason_to_read_another_instance(tasks, tmp_path) -> None:
+    assert assert_right(save_tiny("falcon", tmp_path, alibi=True), tasks).rows == "single"
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma3_text", "cohere2"])
+def test_windows_are_kept(name, tasks, tmp_path) -> None:
+    assert assert_right(save_tiny(name, tmp_path), tasks).rows == "single"
+
+
+@pytest.mark.parametrize("name", ["gemma2", "gpt_neo", "gpt_oss", "bloom", "mpt", "xglm", "mamba", "rwkv"])
+def test_what_sdpa_does_not_know_is_read_by_eager_attention(name, tasks, tmp_path) -> None:
+    assert assert_right(save_tiny(name, tmp_path), tasks).attention == "eager"
+
+
+@pytest.mark.parametrize("name", ["modernbert-decoder", "recurrent_gemma", "granite", "cohere"])
+def test_heads_that_are_more_than_a_linear_layer_are_read_whole(name, tasks, tmp_path) -> None:
+    assert_right(save_tiny(name, tmp_path), tasks)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_encoders_without_a_causal_mask_are_refused(name, tmp_path) -> None:
+    with pytest.raises(ModelError, match="sees tokens that come later"):
+        check_model(find_model(str(save_tiny(name, tmp_path))))
+
+
+# ------------------------------------------------------------------------------------- methods
+
+
+def spec(kind: str, source) -> FitSpec:
+    return FitSpec(
+        kind, "", {}, {}, source.ref, SuiteRequest("mini"), "", Mixture(()), "", Recipe(1), 0, "float32", kind
+    )
+
+
+class Leaky(Lora):
+    """LoRA, and every instance of a row is told of the one before it."""
+
+    def attach(self, model, cards, encode, seed):
+        adapted = super().attach(model, cards, encode, seed)
+        layer = adapted.get_base_model().model.layers[0]
+        layer.register_forward_hook(lambda module, inputs, output: output + output.roll(1, dims=1))
+        return adapted
+
+
+@pytest.mark.parametrize("kind", [Lora, Ours, MtlLora, SoftPrompt, GatedPrompt])
+def test_a_method_is_checked_off_its_start_and_put_back_bit_by_bit(kind, make_trainer) -> None:
+    trainer = make_trainer(kind)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    torch.manual_seed(5)
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    cards = list(trainer.data.cards.values())
+    check_method(trainer.backbone, trainer.method, trainer.model, cards, spec(kind.__name__, trainer.backbone.source))
+    assert torch.rand(1) == drawn
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+
+
+def test_a_method_whose_instances_see_each_other_is_refused(make_trainer) -> None:
+    trainer = make_trainer(Leaky)
+    cards = list(trainer.data.cards.values())
+    with pytest.raises(
+        ModelError, match=r"leaky in LlamaForCausalLM is not trained as with one instance a row: .* Set"
+    ):
+        check_method(trainer.backbone, trainer.method, trainer.model, cards, spec("leaky", trainer.backbone.source))
+
+
+def test_a_bfloat16_model_is_checked_in_float32_and_stays_bfloat16(make_trainer) -> None:
+    trainer = make_trainer(Ours, precision="bfloat16")
+    before = {name: (value.dtype, value.clone()) for name, value in trainer.model.state_dict().items()}
+    cards = list(trainer.data.cards.values())
+    check_method(trainer.backbone, trainer.method, trainer.model, cards, spec("bf16", trainer.backbone.source))
+    for name, value in trainer.model.state_dict().items():
+        assert value.dtype is before[name][0]
+        assert torch.equal(value, before[name][1]), name
+
+
+# ---------------------------------------------------------------------------------- what is kept
+
+
+def test_a_model_is_checked_once_and_the_decision_is_part_of_the_fit(llama_folder, tmp_path, monkeypatch) -> None:
+    from dataclasses import replace
+
+    source = find_model(str(llama_folder))
+    found = check_model(source)
+    monkeypatch.setattr("snibench.engine.check._checked", lambda *_: pytest.fail("checked again"))
+    assert check_model(source) == found
+    fit = spec("lora", source)
+    assert replace(fit, paths=Paths("eager", "single", "generate")).id != fit.id
+    assert isinstance(fit.model, ModelRef)
