@@ -295,7 +295,7 @@ def trainer_of(bench: Bench, instances: Mapping[str, Sequence[Instance]]) -> Tra
     data = TrainingSet(
         cards={task: bench.suite.tasks[task].card for task in spec.mixture.tasks},
         instances=instances,
-        format=FORMATS.get(spec.train_format)().bind(bench.backbone.tokenizer),
+        formats=[FORMATS.get(name)().bind(bench.backbone.tokenizer) for name in spec.train_formats],
         mixture=spec.mixture,
     )
     return Trainer(bench.backbone, bench.model, bench.method, rule, data, spec.recipe, spec.seed, sampler)

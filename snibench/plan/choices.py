@@ -21,8 +21,6 @@ from snibench.plan.names import MethodName, parse_method
 from snibench.plan.protocols import settings_of_methods
 from snibench.plan.request import RunRequest
 
-_OPTIMIZER = "adamw"
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -123,7 +121,7 @@ def _listed(choices: Sequence[Choice]) -> str:
     return ", ".join(choice.label for choice in choices)
 
 
-def base_rate(choice: Choice, info: ModelInfo) -> float:
+def base_rate(choice: Choice, info: ModelInfo, optimizer: str) -> float:
     """The learning rate that the method names for the model where none was searched for.
 
     Raises:
@@ -131,7 +129,7 @@ def base_rate(choice: Choice, info: ModelInfo) -> float:
     """
     kind = METHODS.get(choice.name)
     with _asked(choice.name):
-        rate: float | None = kind(kind.Settings(**choice.settings)).base_rate(info, _OPTIMIZER)
+        rate: float | None = kind(kind.Settings(**choice.settings)).base_rate(info, optimizer)
     if rate is None:
         raise UsageError(f"'{choice.name}' names no learning rate for this model. Name one: --learning-rate 0.001")
     return float(rate)

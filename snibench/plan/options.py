@@ -76,7 +76,9 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
     changed = _some(
         given, "revision", "rule", "sampler", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate"
     )
-    changed |= {name: tuple(value) for name, value in _some(given, "protocols", "seeds").items() if value}
+    if "train_format" in changed:
+        changed["train_format"] = ",".join(dict.fromkeys(name.strip() for name in changed["train_format"].split(",")))
+    changed |= {name: tuple(value) for name, value in _some(given, "protocols").items() if value}
     if "baseline" in options:
         changed["baseline"] = options["baseline"]
     return RunRequest(
@@ -87,6 +89,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         everywhere=given.get("settings_everywhere", {}),
         profile=profile,
         recipe=recipe,
+        seeds=tuple(given.get("seeds", ())) or profile.seeds,
         trials=trials,
         trial_steps=given.get("tune_steps"),
         precision=given.get("precision", "auto"),

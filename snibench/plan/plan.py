@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -21,6 +21,8 @@ from snibench.plan.request import RunRequest
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
 ENGINE = 5
+# Formats that no training prompt had, where several did: else nothing is known of formats that are new.
+_FEWEST_UNSEEN = 3
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,14 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     protocols = protocols_of(request)
     chosen = method_choices(request)
     choices = chosen.methods
-    train_format = FORMATS.get(request.train_format)()
+    train_formats = {name: FORMATS.get(name)() for name in request.train_format.split(",")}
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
     for name in dict.fromkeys(task.card.metric for task in suite.tasks.values()):
         METRICS.entry(name)  # an answer that cannot be scored is refused before it is asked for
     checked = check(source) if any(not choice.floor for choice in choices) else Checked()
     render = QuestionRenderer(suite, source)
-    train_format = render.format(request.train_format, train_format)
+    train_formats = {name: render.format(name, format) for name, format in train_formats.items()}
     if not all(choice.floor for choice in choices):
         check_positions(source.info, request.recipe)
 
@@ -74,6 +76,7 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     for name, protocol in protocols.items():
         for ask in protocol.plan(suite, request.limit):
             asks.setdefault(ask.mixture, {}).setdefault(name, []).extend(ask.questions)
+    _check_unseen_formats(asks, train_formats)
     _check_orders(choices, asks)
     reasons = {choice.label: why_unfit(choice, source.info) for choice in choices}
     specs: dict[str, FitSpec] = {}
@@ -103,7 +106,9 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     shortened: tuple[str, ...] = ()
     if any(choice.trains for choice in choices):
         counter = TokenCounter(source, trust_remote_code=request.trust_remote_code)
-        suite, shortened = without_long_prompts(suite, train_format, request.recipe.max_input, counter)
+        for format in train_formats.values():
+            suite, cut = without_long_prompts(suite, format, request.recipe.max_input, counter)
+            shortened += cut
     fits = tuple(
         FitPlan(
             spec,
@@ -123,6 +128,18 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     parts = (suite.notes, checked.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped)
     notes = dict.fromkeys(note for part in parts for note in part)
     return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
+
+
+def _check_unseen_formats(asks: Mapping[Mixture, Mapping[str, Sequence[Question]]], trained: Collection[str]) -> None:
+    """Raises UsageError if training in several formats leaves too few of those that a protocol compares unseen."""
+    for questions in asks.values() if len(trained) > 1 else ():
+        for protocol, some in questions.items():
+            formats = {question.format for question in some}
+            if len(formats) > 1 and len(unseen := formats.difference(trained)) < _FEWEST_UNSEEN:
+                raise UsageError(
+                    f"Training in {', '.join(trained)} leaves {len(unseen)} of the {len(formats)} formats of "
+                    f"'{protocol}' unseen, but {_FEWEST_UNSEEN} are needed. Train in fewer, or ask in more formats."
+                )
 
 
 def _check_orders(choices: Sequence[Choice], mixtures: Iterable[Mixture]) -> None:
@@ -146,12 +163,14 @@ def _spec(
     checked: Checked,
     seed: int,
 ) -> FitSpec:
-    recipe = request.recipe
+    recipe, searched = request.recipe, False
     if not choice.trains:
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        rate = searched_rate(choice.name, source.info.parameters) or base_rate(choice, source.info)
+        found = searched_rate(choice.name, source.info.parameters, recipe.optimizer, recipe.schedule)
+        searched = found is not None and found.exact
+        rate = found.rate if found else base_rate(choice, source.info, recipe.optimizer)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     return FitSpec(
@@ -172,5 +191,6 @@ def _spec(
         precision=request.precision,
         label=choice.label,
         floor=choice.floor,
+        searched=searched,
         paths=Paths() if choice.floor else checked.paths,
     )

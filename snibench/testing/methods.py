@@ -151,7 +151,7 @@ def _trainer(method: type[Method], settings: Any, folder: Path) -> Trainer:
         for card in _SEEN
     }
     data = TrainingSet(
-        {card.name: card for card in _SEEN}, instances, FORMATS.get("definition")(), Mixture(tuple(instances))
+        {card.name: card for card in _SEEN}, instances, [FORMATS.get("definition")()], Mixture(tuple(instances))
     )
     return Trainer(backbone, model, made, made.rule(), data, _RECIPE, seed=0)
 

@@ -74,11 +74,12 @@ class FitSpec:
     suite: SuiteRequest
     suite_digest: str
     mixture: Mixture
-    train_format: str
+    train_format: str  # several: "a,b", drawn for each task in each step
     recipe: Recipe
     seed: int
     precision: str  # "float32" or "bfloat16"
     label: str  # what tables call it
+    searched: bool = False  # the learning rate was searched for with this model size, optimizer and schedule
     floor: bool = False  # answers without a model: shown, but no part of tests and ranks
     rule_settings: Mapping[str, Json] = field(default_factory=dict)  # every setting of a rule that is named, resolved
     sampler: str = ""  # "" = the method's own
@@ -86,12 +87,17 @@ class FitSpec:
     paths: Paths = Paths()  # decided once for the model, before any fit
 
     @property
+    def train_formats(self) -> tuple[str, ...]:
+        """The names in ``train_format``; none where nothing is trained."""
+        return tuple(self.train_format.split(",")) if self.train_format else ()
+
+    @property
     def id(self) -> str:
         """Sixteen hexadecimal digits over all that decides the weights; names and places do not count."""
         from dataclasses import asdict
 
         fields = asdict(self)
-        for name in ("suite", "label", "floor"):
+        for name in ("suite", "label", "searched", "floor"):
             fields.pop(name)
         if "object" in fields["source"]:  # two names of one class are one method
             fields.pop("method")
