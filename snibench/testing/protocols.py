@@ -200,8 +200,10 @@ def _check_frame(name: str, frame: pd.DataFrame, layout: Frame) -> None:
     for column in shown:
         _check_column(name, frame, column)
     fields = {column.field for column in layout.columns}
-    strange = {*layout.summary, *filter(None, [layout.headline])} - fields
+    strange = set(layout.summary) - fields
     expect(not strange, f"{name} puts {sorted(strange)} into the summary, which are none of its columns")
+    known = not layout.headline or layout.headline in layout.summary
+    expect(known, f"{name} has the headline '{layout.headline}', which is not in its summary")
     alone = not layout.summary or [key.field for key in layout.keys if not key.about] == ["method"]
     expect(alone, f"{name} is in the summary, so it needs one row per method, and 'method' as its only key")
 

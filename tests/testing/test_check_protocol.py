@@ -198,6 +198,7 @@ class Twice(Sound):
         (framed(Frame("Shares", (METHOD,), (replace(SHARE, n="many"),))), "are not there"),
         (framed(Frame("Shares", (METHOD,), (replace(SHARE, n=""),))), "leaderboard"),
         (framed(Frame("Shares", (METHOD,), (SHARE,), summary={"gone": "Gone"})), "none of its columns"),
+        (framed(Frame("Shares", (METHOD,), (SHARE,), headline="share")), "not in its summary"),
         (framed(Frame("Shares", (METHOD, Column("n", "N")), (SHARE,), summary={"share": "S"})), "one row per method"),
         (giving(share=43.0, share_low=43.0, share_high=43.0), "fractions, not percents"),
         (giving(share_low=1.0, share_high=1.0), "outside of its interval"),
