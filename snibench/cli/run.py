@@ -364,24 +364,14 @@ def _foreseen(made: Plan, request: RunRequest, folder: Path) -> str:
     """What difference the run will find, by the variances of fits that are stored in ``folder`` if there are."""
     from snibench.base.errors import SnibenchError
     from snibench.report.power import forecast
-    from snibench.stats.power import Design
+    from snibench.report.questions import design_of
     from snibench.store import load_results
 
-    unseen = {
-        one.question
-        for fit in made.fits
-        for part in fit.questions
-        for one in part.rendered
-        if part.protocol == "gap" and one.question.split == "unseen"
-    }
-    tasks = len({question.task for question in unseen})
-    if not tasks:
-        return "No unseen tasks are asked by protocol gap: what the run will find there is not known."
     try:
         stored = load_results(folder)
     except SnibenchError:
         stored = None
-    return forecast(stored, Design(tasks, max(1, round(len(unseen) / tasks)), len(request.seeds)))
+    return forecast(stored, design_of(made, len(request.seeds)))
 
 
 def _show_plan(made: Plan, request: RunRequest) -> None:
