@@ -75,7 +75,7 @@ def build(results: Results, baseline: str | None = None) -> Report:
         failed=failed,
         baseline=chosen,
         rows_digest=rows_digest(results.answers),
-        verdicts=verdicts(found, chosen, [label for label in order if label not in controls(results)]),
+        verdicts=verdicts(found, chosen, [label for label in order if not questions.tunings[label].deterministic]),
         facts=facts(results),
     )
 

@@ -116,7 +116,7 @@ def test_the_same_command_again_recomputes_nothing_and_shows_the_same(finished, 
 
 
 def test_the_tables_of_all_protocols_and_the_comparison_are_shown(finished, snibench) -> None:
-    shown = snibench("report", finished).out
+    shown = snibench("report", finished, "--all").out
     for words in ("Summary", "unified-prompt", "Gap", "Formats", "Combos", "Gradient conflict", "Compared with"):
         assert words.lower() in shown.lower()
     compared = snibench("compare", "ours", "unified-prompt", finished)
