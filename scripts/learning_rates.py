@@ -1,10 +1,11 @@
 """Searches for the default learning rate of every method, with one budget, and writes the table that ships.
 
-    python scripts/learning_rates.py -o runs/rates          # suite mini, model tiny, 8 trials of 60 steps a method
+    python scripts/learning_rates.py -o runs/rates          # suite mini, model tiny, 8 trials of 90 steps a method
     python scripts/learning_rates.py -o runs/rates --trials 4 --model MODEL --suite sni --data FOLDER --steps 500
 
 The rule is that of `snibench run --tune-budget` (docs/recipe.md): training instances of seen tasks, some of them held
-back. The row of the model's size in snibench/learning_rates.json gets the rates; rules share their method's. Prints
+back. The row of the model's size in snibench/plan/learning_rates.json gets the rates, under the optimizer and the
+schedule; rules share their method's. Prints
 the row as Markdown. The same command again tries nothing that is stored in the folder.
 """
 
@@ -14,14 +15,16 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 
 from snibench.base.registry import METHODS
+from snibench.base.types import OptimizerName, RateSchedule
 from snibench.cli.progress import search_work, watching
 from snibench.contracts import Floor
 from snibench.fits.run import RunWatcher, planned_with_rates, runtime_from
-from snibench.plan.learning_rates import TABLE
+from snibench.plan.learning_rates import TABLE, recipe_name
 from snibench.plan.options import request_from
 from snibench.plan.request import QUICK
 from snibench.store import Store, write_whole
@@ -40,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--steps", type=int, default=QUICK.steps)
+    parser.add_argument("--optimizer", choices=get_args(OptimizerName), default="adamw")
+    parser.add_argument("--schedule", choices=get_args(RateSchedule), default="linear")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--table", type=Path, default=TABLE, help="default: the one that ships")
     given = parser.parse_args(arguments)
@@ -57,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "profile": "quick",
             "steps": given.steps,
             "tune_budget": given.trials,
+            "optimizer": given.optimizer,
+            "schedule": given.schedule,
         },
     )
     watcher = RunWatcher(searching=lambda made: watching(Console(), search_work(made.fits, given.trials, None)))
@@ -64,7 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made, searches = planned_with_rates(request, Store(given.output_dir), runtime, watcher)
     rates = {fit.spec.method: fit.spec.recipe.learning_rate for fit in made.fits if fit.spec.recipe.steps}
     how = f"suite {made.suite.name}, model {made.model.ref.digest[:12]}, {given.trials} trials of {given.steps} steps"
-    _write(given.table, rates, made.model.info.parameters, f"{how} ({', '.join(kinds)})" if given.method else how)
+    how += f", {request.recipe.optimizer}, {request.recipe.schedule}"
+    key = recipe_name(request.recipe.optimizer, request.recipe.schedule)
+    made_by = f"{how} ({', '.join(kinds)})" if given.method else how
+    _write(given.table, key, rates, made.model.info.parameters, made_by)
     print(f"{how}\n\n| method | rate | loss | at the default | |\n| --- | --- | --- | --- | --- |")
     for search in searches:
         losses = {trial.rate: f"{trial.loss:.3f}" for trial in search.trials}
@@ -72,13 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"| `{search.label}` | {search.rate:g} | {losses[search.rate]} | {losses[search.default]} | {edge} |")
 
 
-def _write(path: Path, rates: dict[str, float], parameters: int, how: str) -> None:
-    """Put ``rates`` into the row of the model's size; other methods' stay."""
+def _write(path: Path, key: str, rates: dict[str, float], parameters: int, how: str) -> None:
+    """Put ``rates`` into the row of the model's size, under the recipe's key; other methods' and recipes' stay."""
     table = json.loads(path.read_text(encoding="utf-8"))
     row = next(row for row in table if row["below"] is None or parameters < row["below"])
-    others = row["methods"].keys() - rates.keys()
-    row["methods"] = dict(sorted((row["methods"] | rates).items()))
-    row["made"] = f"{row['made']}; {how}" if others else how
+    row["methods"][key] = dict(sorted((row["methods"].get(key, {}) | rates).items()))
+    row["made"] = f"{row['made']}; {how}"
     text = "[\n " + ",\n ".join(json.dumps(one) for one in table) + "\n]\n"
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 

@@ -14,7 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from snibench.base.hashing import normalise_answer
+from snibench.base.registry import METRICS
 from snibench.base.types import Instance, TaskCard
+from snibench.contracts import Metric
 
 Tokenize = Callable[[str], list[str]]
 
@@ -95,22 +97,45 @@ def _longest_common_subsequence(left: Sequence[str], right: Sequence[str]) -> in
     return len(left) - row.bit_count()
 
 
-def score(card: TaskCard, em: float, rl: float) -> float:
-    """Of the two metrics of an answer, the one that counts for its task."""
-    return em if card.metric == "exact_match" else rl
+class ExactMatch(Metric):
+    """1 if the normalised answer equals a normalised reference, else 0."""
+
+    def score(self, prediction: str, references: Sequence[str]) -> float:
+        """See ``exact_match``."""
+        return exact_match(prediction, references)
+
+
+class RougeL(Metric):
+    """The best ROUGE-L F1 over the references, as the official default track has it."""
+
+    def score(self, prediction: str, references: Sequence[str]) -> float:
+        """See ``rouge_l``."""
+        return rouge_l(prediction, references)
+
+    def chance(self, instances: Sequence[Instance]) -> float:
+        """The mean score of copying the input; 0 without instances."""
+        scores = [rouge_l(instance.input, instance.outputs) for instance in instances]
+        return sum(scores) / len(scores) if scores else 0.0
+
+
+@cache
+def metric(name: str) -> Metric:
+    """The metric that is registered as ``name``.
+
+    Raises:
+        UsageError: If there is none; suggests the closest name.
+        PluginError: If it cannot be loaded.
+    """
+    found: Metric = METRICS.get(name)()
+    return found
 
 
 def chance(card: TaskCard, instances: Sequence[Instance] = ()) -> float:
     """The score in [0, 1] that an answer reaches without solving the task.
 
-    Closed tasks: one over the number of labels. Open tasks by exact match: 0. By ROUGE-L: the mean score of copying
-    the input, over ``instances``; 0 if none are given.
+    Closed tasks: one over the number of labels. Open tasks: as their metric says.
     """
-    if card.labels is not None:
-        return 1 / len(card.labels)
-    if card.metric == "exact_match" or not instances:
-        return 0.0
-    return sum(rouge_l(instance.input, instance.outputs) for instance in instances) / len(instances)
+    return 1 / len(card.labels) if card.labels is not None else metric(card.metric).chance(instances)
 
 
 def majority(instances: Sequence[Instance]) -> float:

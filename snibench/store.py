@@ -175,8 +175,11 @@ class Store:
     # ------------------------------------------------------------------------------- one run
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write ``manifest.json``: what reports read."""
-        write_json(self.root / "manifest.json", to_json(manifest))
+        """Write ``manifest.json``: what reports read. What earlier runs asked for stays listed."""
+        path = self.root / "manifest.json"
+        if path.exists():
+            manifest = _after(self.manifest(), manifest)
+        write_json(path, to_json(manifest))
 
     def manifest(self) -> Manifest:
         """What the last run in this folder asked for.
@@ -218,8 +221,35 @@ class Store:
 # ---------------------------------------------------------------------------------- reading
 
 
-def load_results(folder: Path) -> Results:
+def _after(before: Manifest, now: Manifest) -> Manifest:
+    """``now``, with the question sets of ``before`` as earlier ones, but for protocols that have changed since."""
+    same = {
+        name
+        for name, version in before.protocol_versions.items()
+        if now.protocol_versions.get(name, version) == version
+    }
+    earlier: dict[str, dict[str, str]] = {}
+    for asked in (before.earlier, before.question_sets):
+        for fit, sets in asked.items():
+            kept = {protocol: digest for protocol, digest in sets.items() if protocol in same}
+            earlier[fit] = {**earlier.pop(fit, {}), **kept}  # the latest last
+    return replace(
+        now,
+        labels={**before.labels, **now.labels},
+        controls=tuple(dict.fromkeys((*now.controls, *before.controls))),
+        protocol_versions={**before.protocol_versions, **now.protocol_versions},
+        protocol_settings={**before.protocol_settings, **now.protocol_settings},
+        earlier=earlier,
+    )
+
+
+def load_results(folder: Path, *, earlier: bool = False) -> Results:
     """What the last run in ``folder`` asked for, as frames.
+
+    Args:
+        folder: Of the results.
+        earlier: Also the finished fits of earlier runs that share suite, model, precision and recipe with the last one;
+            of one method on the same tasks with the same seed the latest alone.
 
     Raises:
         StoreError: If the folder holds no run, or something in it is unreadable; names the file.
@@ -229,13 +259,13 @@ def load_results(folder: Path) -> Results:
 
     store = Store(folder)
     manifest = store.manifest()
+    if earlier:
+        manifest = _with_earlier(store, manifest)
     answers, tasks, records, specs = [], [], [], []
     for fit in manifest.fits:
         if not (store.folder(fit) / "spec.json").exists():
             raise StoreError(f"Run {fit} is listed in {folder / 'manifest.json'} but missing. Repeat the run.")
-        spec, record = store.spec(fit), store.record(fit)
-        # An equal fit of a method by another name may have been stored first.
-        spec = replace(spec, label=manifest.labels.get(fit, spec.label))
+        spec, record = _labelled(store, fit, manifest), store.record(fit)
         if record is None:
             record = FitRecord(
                 fit, spec.label, spec.method, spec.rule, spec.seed, "interrupted", "no record.json: repeat the run"
@@ -264,17 +294,64 @@ def load_results(folder: Path) -> Results:
     )
 
 
+def _with_earlier(store: Store, manifest: Manifest) -> Manifest:
+    """``manifest`` as if its run had also asked for the finished fits of earlier runs that compare with its own."""
+    asked = [_labelled(store, fit, manifest) for fit in manifest.fits if (store.folder(fit) / "spec.json").exists()]
+    taken = {_place(spec): None for spec in asked}
+    fits, sets = list(manifest.fits), dict(manifest.question_sets)
+    for fit, further in list(manifest.earlier.items())[::-1]:
+        if fit in manifest.fits:
+            sets[fit] = {**further, **sets.get(fit, {})}
+            continue
+        record = store.record(fit)
+        if record is None or record.status != "done":
+            continue
+        spec = _labelled(store, fit, manifest)
+        if _place(spec) not in taken and any(_comparable(spec, one) for one in asked):
+            taken[_place(spec)] = None
+            fits.append(fit)
+            sets[fit] = further
+    added = dict.fromkeys(manifest.labels.get(fit, fit) for fit in fits[len(manifest.fits) :])
+    notes = (f"From earlier runs in this folder: {', '.join(added)}.",) if added else ()
+    return replace(manifest, fits=tuple(fits), question_sets=sets, notes=(*manifest.notes, *notes))
+
+
+def _labelled(store: Store, fit: str, manifest: Manifest) -> FitSpec:
+    """The stored spec with this run's label: an equal fit of a method by another name may have been stored first."""
+    spec = store.spec(fit)
+    return replace(spec, label=manifest.labels.get(fit, spec.label))
+
+
+def _place(spec: FitSpec) -> tuple[Any, ...]:
+    """What one row of answers stands for in tables; two fits with one place cannot be told apart there."""
+    return spec.label, spec.seed, spec.mixture, spec.train_format
+
+
+def _comparable(one: FitSpec, other: FitSpec) -> bool:
+    """Whether both answered on the same terms and, if both were tuned, were tuned on the same ones but for the rate."""
+
+    def answering(spec: FitSpec) -> tuple[Any, ...]:
+        model, recipe = spec.model, spec.recipe
+        limits = recipe.max_input, recipe.max_output
+        return spec.suite_digest, model.digest, model.tokenizer_digest, spec.precision, limits
+
+    def tuning(spec: FitSpec) -> tuple[Any, ...]:
+        return replace(spec.recipe, learning_rate=0.0), spec.train_format
+
+    tuned = one.recipe.steps and other.recipe.steps
+    return answering(one) == answering(other) and (not tuned or tuning(one) == tuning(other))
+
+
 def _causes(records: Sequence[FitRecord]) -> str:
     """Why none of the fits is done, each cause once, and what to do."""
-    whose: dict[tuple[str, str], list[str]] = {}
+    whose: dict[str, list[str]] = {}
     for record in records:
         if record.status != "interrupted":
-            whose.setdefault((record.stage, record.cause), []).append(record.label)
+            stage = f" (stage: {record.stage})" if record.stage else ""
+            whose.setdefault(f"{record.cause.removesuffix('.')}{stage}.", []).append(record.label)
     if not whose:
         return "Repeat the run to go on."
-    causes = [
-        f"{', '.join(dict.fromkeys(labels))}: {cause} (stage: {stage})." for (stage, cause), labels in whose.items()
-    ]
+    causes = [f"{', '.join(dict.fromkeys(labels))}: {cause}" for cause, labels in whose.items()]
     return " ".join([*causes, "To try again: --overwrite failed."])
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from snibench import metrics
 from snibench.base import registry
 
 # Without torch these are left out, and all others must pass.
@@ -37,9 +38,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(site)
-    registries = (registry.METHODS, registry.RULES, registry.FORMATS, registry.PROTOCOLS, registry.SUITES)
+    registries = [one for one in vars(registry).values() if isinstance(one, registry.Registry)]
 
     def forget() -> None:
+        metrics.metric.cache_clear()
         for one in registries:
             vars(one).pop("_entries", None)
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from official import OFFICIAL, needs_official
 
+from snibench.base.errors import UsageError
 from snibench.base.types import Instance, TaskCard
-from snibench.metrics import Scored, byte_pair_tokens, chance, exact_match, majority, official_scores, rouge_l, score
+from snibench.metrics import Scored, byte_pair_tokens, chance, exact_match, majority, metric, official_scores, rouge_l
 
 WORDS = st.lists(st.sampled_from(["the", "cats", "cat", "running", "run", "Über", "a1", ".", "x-y"]), max_size=12)
 
@@ -61,8 +62,10 @@ def test_an_answer_without_references_is_refused() -> None:
 
 
 def test_the_score_is_the_metric_of_the_task() -> None:
-    assert score(card(metric="exact_match"), 1.0, 0.3) == 1.0
-    assert score(card(), 1.0, 0.3) == 0.3
+    assert metric("exact_match").score("the cat", ["the cat sat"]) == 0.0
+    assert metric("rouge_l").score("the cat", ["the cat sat"]) == pytest.approx(0.8)
+    with pytest.raises(UsageError, match=r"Unknown metric 'rogue_l'\. Did you mean 'rouge_l'"):
+        metric("rogue_l")
 
 
 def test_chance_depends_on_labels_then_metric() -> None:

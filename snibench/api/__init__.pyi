@@ -34,6 +34,9 @@ from snibench.base.registry import (
     METHODS as METHODS,
 )
 from snibench.base.registry import (
+    METRICS as METRICS,
+)
+from snibench.base.registry import (
     PROTOCOLS as PROTOCOLS,
 )
 from snibench.base.registry import (
@@ -124,6 +127,9 @@ from snibench.contracts import (
     Method as Method,
 )
 from snibench.contracts import (
+    Metric as Metric,
+)
+from snibench.contracts import (
     Needs as Needs,
 )
 from snibench.contracts import (
@@ -140,6 +146,12 @@ from snibench.contracts import (
 )
 from snibench.contracts import (
     Suite as Suite,
+)
+from snibench.data.natural_instructions import (
+    load_task as load_task,
+)
+from snibench.data.splits import (
+    build_suite as build_suite,
 )
 from snibench.engine.adapters import (
     LowRankLayer as LowRankLayer,
@@ -252,6 +264,21 @@ from snibench.models.find import (
 from snibench.plan.learning_rates import (
     usual_rate as usual_rate,
 )
+from snibench.protocols.choice import (
+    chosen_tasks as chosen_tasks,
+)
+from snibench.protocols.choice import (
+    held_out_questions as held_out_questions,
+)
+from snibench.protocols.panel import (
+    panel as panel,
+)
+from snibench.protocols.panel import (
+    source_clusters as source_clusters,
+)
+from snibench.protocols.panel import (
+    task_means as task_means,
+)
 from snibench.rules import (
     GramRule as GramRule,
 )
@@ -269,6 +296,9 @@ from snibench.samplers.systematic import (
 )
 from snibench.samplers.systematic import (
     systematic as systematic,
+)
+from snibench.stats.intervals import (
+    mean_interval as mean_interval,
 )
 from snibench.store import (
     write_whole as write_whole,

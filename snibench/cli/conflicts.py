@@ -43,7 +43,7 @@ def conflicts(folder: Path, methods: tuple[str, ...], kind: str, figure: Path | 
 
     if figure is not None and figure.suffix not in (".svg", ".png"):
         raise UsageError(f"--figure must end in .svg or .png, but got '{figure}'.")
-    results = load_results(folder)
+    results = load_results(folder, earlier=True)
     report = build_conflicts(results, methods)
     shown, known = panels(report), categories(results)
     if figure is not None:

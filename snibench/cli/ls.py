@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snibench.base.errors import StoreError, UsageError, unknown
-from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
+from snibench.base.registry import FORMATS, METHODS, METRICS, PROTOCOLS, RULES, SAMPLERS, SUITES
 from snibench.base.wording import terminal_safe
 from snibench.cli.outline import Outline, Unreadable, outline
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from snibench.base.registry import Entry
     from snibench.base.types import Prompt, Task
 
-REGISTRIES = {"methods": METHODS, "rules": RULES, "formats": FORMATS, "protocols": PROTOCOLS, "suites": SUITES}
+REGISTRIES = {
+    **{"methods": METHODS, "rules": RULES, "samplers": SAMPLERS, "formats": FORMATS},
+    **{"protocols": PROTOCOLS, "suites": SUITES, "metrics": METRICS},
+}
 
 _STYLES = {"instruction": "cyan", "example": "magenta", "history": "blue", "input": "bold green", "cue": "dim"}
 
@@ -65,7 +68,7 @@ class ListedRun:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def ls(kind: str, folder: Path, as_json: bool) -> None:
-    """List KIND: methods (default), rules, formats, protocols, suites or runs."""
+    """List KIND: methods (default), rules, samplers, formats, protocols, suites, metrics or runs."""
     if kind != "runs" and kind not in REGISTRIES:
         raise unknown("kind", kind, [*REGISTRIES, "runs"])
     rows: Sequence[Listed | ListedRun] = _runs(folder) if kind == "runs" else _installed(REGISTRIES[kind].entries())

@@ -34,26 +34,60 @@ json_file = click.option("--json", "json_path", type=NewFile(), help="Write ever
 figures_ = click.option(
     "--figures", type=NewFolder(), metavar="DIR", help="Also write figures there: SVG, PNG and CSV."
 )
+everything_ = click.option(
+    "--all", "everything", is_flag=True, help="Every table and footnote, not one screen of them."
+)
 
 
 @click.command()
 @folder
 @click.option("--baseline", help="Method that the others are compared with. Default: the run's own.")
+@everything_
+@click.option("--explain", is_flag=True, help="Say what the words of reports mean, and stop.")
+@click.option(
+    "-m",
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="Only this method, beside baseline and controls; repeat for several. Default: all in the folder.",
+)
 @as_
 @output
 @json_file
 @figures_
 def report(
-    folder: Path, baseline: str | None, kind: str, output: Path | None, json_path: Path | None, figures: Path | None
+    folder: Path,
+    baseline: str | None,
+    everything: bool,
+    explain: bool,
+    methods: tuple[str, ...],
+    kind: str,
+    output: Path | None,
+    json_path: Path | None,
+    figures: Path | None,
 ) -> None:
-    """Show or export the tables of the run in FOLDER (default: runs)."""
-    show_run(folder, baseline, kind, output, json_path, figures)
+    """Show or export the runs in FOLDER (default: runs): verdicts, a summary, a comparison; with --all every table.
+
+    Of earlier runs, the fits that share suite, model and recipe with the last one.
+    """
+    if explain:
+        from snibench.report.glossary import glossary_text
+
+        click.echo(glossary_text(), nl=False)
+        return
+    from snibench.report.tables import selected
+    from snibench.store import load_results
+
+    results = selected(load_results(folder, earlier=True), methods, baseline)
+    show_results(results, baseline, kind, output, json_path, figures, everything=everything)
 
 
 @click.command()
 @click.argument("first")
 @click.argument("second")
 @folder
+@everything_
 @as_
 @output
 @json_file
@@ -62,26 +96,27 @@ def compare(
     first: str,
     second: str,
     folder: Path,
+    everything: bool,
     kind: str,
     output: Path | None,
     json_path: Path | None,
     figures: Path | None,
 ) -> None:
-    """Compare method FIRST with method SECOND in FOLDER (default: runs), task by task."""
+    """Compare method FIRST with method SECOND in FOLDER (default: runs); with --all task by task."""
     from snibench.report.comparison import compare as compare_methods
     from snibench.report.figures import draw
     from snibench.report.fits import only
     from snibench.report.tables import build
     from snibench.store import load_results
 
-    results = load_results(folder)
+    results = load_results(folder, earlier=True)
     made = compare_methods(results, first, second)
 
     def draw_pair(everything: Results, _: Report) -> Sequence[Figure]:
         pair = only(everything, (first, second))
         return draw(pair, build(pair, second))
 
-    _with_figures(results, made, kind, output, json_path, figures, draw_pair, name="compare")
+    _with_figures(results, made, kind, output, json_path, figures, draw_pair, name="compare", everything=everything)
 
 
 @click.command()
@@ -96,27 +131,29 @@ def similarity(folder: Path, kind: str, output: Path | None, json_path: Path | N
     from snibench.report.similarity import similarity_report
     from snibench.store import load_results
 
-    results = load_results(folder)
+    results = load_results(folder, earlier=True)
     made = similarity_report(results)
     _with_figures(results, made, kind, output, json_path, figures, similarity_figures, name="similarity")
 
 
-def show_run(
-    folder: Path,
+def show_results(
+    results: Results,
     baseline: str | None,
     kind: str = "table",
     output: Path | None = None,
     json_path: Path | None = None,
     figures: Path | None = None,
+    *,
+    everything: bool = False,
 ) -> None:
-    """Everything that the run in ``folder`` stored, as tables or as an export."""
+    """What ``results`` say: on one screen of the terminal, or everything there or as an export."""
     from snibench.report.tables import build
-    from snibench.store import load_results
 
-    results = load_results(folder)
-    _with_figures(results, build(results, baseline), kind, output, json_path, figures, name="report")
+    _with_figures(
+        results, build(results, baseline), kind, output, json_path, figures, name="report", everything=everything
+    )
     if kind == "table" and output is None:
-        click.echo(f"\nAnswers, adapters, traces and records: {folder}")
+        click.echo(f"\nAnswers, adapters, traces and records: {results.folder}")
 
 
 def _with_figures(
@@ -129,6 +166,7 @@ def _with_figures(
     draw: Callable[[Results, Report], Sequence[Figure]] | None = None,
     *,
     name: str,
+    everything: bool = True,
 ) -> None:
     """``deliver``, with figures: in a page, and in ``folder`` if that is given. ``name`` is the page's default one."""
     from snibench.report.figures import draw as draw_run
@@ -145,7 +183,7 @@ def _with_figures(
             report = replace(report, notes=(*report.notes, f"This page has no figures. {error}"))
     if kind == "html":
         output = output or results.folder / f"{name}.html"
-    deliver(report, kind, output, json_path, results=results, figures=drawn)
+    deliver(report, kind, output, json_path, results=results, figures=drawn, everything=everything)
     if folder is not None:
         click.echo(f"Wrote {len(written)} files of {len(drawn)} figures into {folder}", err=True)
 
@@ -158,11 +196,14 @@ def deliver(
     *,
     results: Results | None = None,
     figures: Sequence[Figure] = (),
+    everything: bool = True,
 ) -> None:
     """Print ``report``, or write it to ``output``; and to ``json_path`` as JSON if that is given.
 
-    ``results`` and ``figures`` go into a page, kind ``html``, where they are given.
+    ``results`` and ``figures`` go into a page, kind ``html``, where they are given. Without ``everything`` the
+    terminal shows one screen; files are always complete.
     """
+    from snibench.report.brief import brief
     from snibench.report.console import plain_text, show_on_terminal
     from snibench.report.export import WRITERS, write_text
     from snibench.report.page import page_html
@@ -178,6 +219,6 @@ def deliver(
         write_text(output, text())
         click.echo(f"Wrote {output}", err=not output.is_file())  # nothing of ours between what a pipe is given
     elif kind == "table":
-        show_on_terminal(report)
+        show_on_terminal(report if everything else brief(report))
     else:
         click.echo(text(), nl=False)

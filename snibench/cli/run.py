@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from snibench.base.errors import MissingExtra, UsageError, unknown
+from snibench.base.errors import MissingExtra
+from snibench.cli.config import read_config, save_config
 from snibench.cli.places import NewFile
-from snibench.cli.report import show_run
+from snibench.cli.report import show_results
 from snibench.plan import defaults
 
 if TYPE_CHECKING:
@@ -28,27 +28,34 @@ class CommaList(click.ParamType[tuple[Any, ...]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """The parts of ``value``, blanks around them dropped."""
-        return (
-            value if isinstance(value, tuple) else tuple(part.strip() for part in str(value).split(",") if part.strip())
-        )
+        parts = value if isinstance(value, tuple) else str(value).split(",")
+        return tuple(text for part in parts if (text := str(part).strip()))
 
 
 class Seeds(CommaList):
-    """``0,1,2`` as a tuple of whole numbers."""
+    """``0,1,2`` or ``0-2`` as a tuple of whole numbers."""
 
     name = "N,..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:  # type: ignore[override]  # other parts
         """The numbers in ``value``."""
-        if isinstance(value, tuple):
-            return value
         try:
-            seeds = tuple(int(part) for part in super().convert(value, param, ctx))
+            seeds = tuple(seed for part in super().convert(value, param, ctx) for seed in _range(part))
         except ValueError:
-            self.fail(f"seeds are whole numbers separated by commas, but got '{value}'", param, ctx)
+            self.fail(f"seeds are whole numbers such as 0,1,2 or 0-4, but got '{value}'", param, ctx)
         if not seeds or len(set(seeds)) != len(seeds):
             self.fail(f"name each seed once, but got '{value}'", param, ctx)
         return seeds
+
+
+def _range(text: str) -> range:
+    """``3`` as 3, ``0-4`` as 0 to 4.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    first, dash, last = text.partition("-")
+    return range(int(first), int(last if dash else first) + 1)
 
 
 class PerStep(click.ParamType[tuple[int, int]]):
@@ -58,30 +65,10 @@ class PerStep(click.ParamType[tuple[int, int]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """The two numbers."""
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
+        parts = [str(part) for part in value] if isinstance(value, tuple) else str(value).split(",")
         if len(parts) != 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
             self.fail(f"two positive whole numbers such as 8,4, but got '{value}'", param, ctx)
         return int(parts[0]), int(parts[1])
-
-
-def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
-    """Defaults from a TOML file with the long option names as keys; flags and the environment override them."""
-    if path is None:
-        return
-    try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
-    except OSError as error:
-        raise UsageError(f"The config file '{path}' cannot be read ({error.strerror}).") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"The config file '{path}' is not TOML: {error}.") from error
-    names = {opt.removeprefix("--"): one.name for one in ctx.command.params for opt in one.opts if opt.startswith("--")}
-    for key in values:
-        if key not in names:
-            raise unknown(f"option in {path}", key, names)
-    ctx.default_map = {names[key]: value for key, value in values.items()}
 
 
 _SUITES = f"{defaults.SUITE} (default) or {defaults.SUITE_OF_DATA} (default with --data)."
@@ -94,7 +81,7 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     type=click.Path(path_type=Path),
     is_eager=True,
     expose_value=False,
-    callback=_read_config,
+    callback=read_config,
     help="TOML file with these options; flags override it.",
 )
 @click.option(
@@ -118,11 +105,18 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     "--rule", default="", metavar="NAME", help="How task gradients combine, in place of the method's own rule."
 )
 @click.option(
+    "--sampler",
+    default="",
+    metavar="NAME",
+    help="Which tasks a step draws, in place of the order that all methods share; not where a protocol weighs tasks.",
+)
+@click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting of method or rule (`snibench show NAME` lists them); rule.KEY is the rule's where both have one.",
+    help="A setting of method, rule or sampler (`snibench show NAME` lists them); rule.KEY and sampler.KEY are theirs "
+    "where the method has one of that name.",
 )
 @click.option(
     "--set-all",
@@ -153,7 +147,11 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     "--protocol", "protocols", multiple=True, metavar="NAME", help=f"Default: {', '.join(defaults.PROTOCOLS)}."
 )
 @click.option(
-    "--train-format", default=defaults.FORMAT, show_default=True, metavar="NAME", help="Format of the training prompts."
+    "--train-format",
+    default=defaults.FORMAT,
+    show_default=True,
+    metavar="NAME,...",
+    help="Format of the training prompts; of several, one is drawn for each task in each step.",
 )
 @click.option(
     "--formats", type=CommaList(), default=None, help="Formats that the protocol `formats` compares; * and ? match."
@@ -181,7 +179,7 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     metavar="NAME=A,.../B,...",
     help="Two families for `combos`, of categories and tasks, in place of the suite's own; repeat for several.",
 )
-@click.option("--seeds", type=Seeds(), default="0,1,2", show_default=True, help="Training seeds.")
+@click.option("--seeds", type=Seeds(), default=None, help="Training seeds, 0,1,2 or 0-4 (quick: 0-3; paper: 0-2).")
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Training steps (profile quick: 90).")
 @click.option("--per-step", type=PerStep(), default="8,4", show_default=True, help="Tasks per step, instances of each.")
 @click.option(
@@ -189,6 +187,13 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
     type=click.FloatRange(min=0, min_open=True),
     default=None,
     help="Default: by method and model size.",
+)
+@click.option(
+    "--optimizer",
+    type=click.Choice(["adamw", "sgd", "muon"]),
+    default="adamw",
+    show_default=True,
+    help="muon: of matrices, AdamW of the rest.",
 )
 @click.option(
     "--schedule",
@@ -272,7 +277,9 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
 @click.option("--json", "json_file", type=NewFile(), default=None, help="Also write every number here.")
-def run(**options: Any) -> int:
+@click.option("--save-config", type=NewFile(), default=None, help="Also write these options as a file for --config.")
+@click.pass_context
+def run(ctx: click.Context, /, **options: Any) -> int:
     """Tune with a method, run the protocols, and compare with the baseline.
 
     The same command again goes on where it stopped and recomputes nothing.
@@ -282,6 +289,8 @@ def run(**options: Any) -> int:
 
     request = _request(options)
     check_names(request)  # before torch is asked for the device: a typo costs no time
+    if options["save_config"] is not None:
+        save_config(ctx, options["save_config"])
 
     from snibench.fits.run import planned, runtime_from
     from snibench.fits.run import run as run_all
@@ -293,7 +302,7 @@ def run(**options: Any) -> int:
         return 0
     store = Store(options["output_dir"])
     results = run_all(request, store, runtime, _watcher(request, store))
-    show_run(store.root, results.manifest.baseline, json_path=options["json_file"])
+    show_results(results, results.manifest.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in results.records) else 1
 
 

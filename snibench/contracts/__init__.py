@@ -1,12 +1,13 @@
 """The contracts that plugins implement. Signatures only, and no torch at import.
 
 A plugin registers a class under one of the groups ``snibench.methods``, ``.rules``, ``.samplers``, ``.formats``,
-``.protocols``, ``.suites``. Defaults live beside the built-ins: ``snibench.api.BaseMethod`` is plain LoRA on the mean
-loss, and most methods override one or two of its hooks.
+``.metrics``, ``.protocols``, ``.suites``. Defaults live beside the built-ins: ``snibench.api.BaseMethod`` is plain
+LoRA on the mean loss, and most methods override one or two of its hooks.
 """
 
 from snibench.contracts.formats import Format, FormatFlags
 from snibench.contracts.methods import Encode, Floor, Group, Losses, Method
+from snibench.contracts.metrics import Metric
 from snibench.contracts.protocols import Protocol
 from snibench.contracts.rules import Needs, Rule
 from snibench.contracts.samplers import Draw, Sampler
@@ -22,6 +23,7 @@ __all__ = [
     "Group",
     "Losses",
     "Method",
+    "Metric",
     "Needs",
     "NoSettings",
     "Protocol",

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from snibench.base.errors import DataError
 from snibench.base.hashing import normalise_answer
-from snibench.base.types import Example, Instance, Metric, Task, TaskCard
+from snibench.base.types import Example, Instance, Task, TaskCard
 
 GET_THE_DATA = "snibench data fetch sni, then pass --data natural-instructions"
 
@@ -200,7 +200,7 @@ def make_task(
 ) -> Task:
     """The task of these parts, with the label space and the metric that follow from them."""
     labels = label_space(instances)
-    metric: Metric = "exact_match" if labels is not None or category in EXACT_MATCH_CATEGORIES else "rouge_l"
+    metric = "exact_match" if labels is not None or category in EXACT_MATCH_CATEGORIES else "rouge_l"
     card = TaskCard(name, definition, positive, negative, category, domains, sources, labels, metric)
     return Task(card, instances)
 

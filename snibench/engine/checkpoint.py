@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from snibench.contracts import Rule
+from snibench.engine.optimizers import Together
 from snibench.engine.progress import Tuning
 from snibench.engine.sampling import Draws
 from snibench.store import write_whole
@@ -25,7 +26,7 @@ from snibench.store import write_whole
 def save_checkpoint(
     path: Path,
     named: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | Together,
     rule: Rule,
     draws: Draws,
     progress: Tuning,
@@ -46,7 +47,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path,
     named: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | Together,
     rule: Rule,
     draws: Draws,
     progress: Tuning,

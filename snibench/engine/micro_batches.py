@@ -129,8 +129,8 @@ class TaskLosses:
         each = partial(self.losses_of, cuts=cuts)
         if collector.way is None:
             first = next(self._pieces(groups))[:2]
-            extras = anchors or auxiliary
-            collector.settle(self.batch([groups[index] for index in first]), each, extras=extras)
+            batch = self.batch([groups[index] for index in first])
+            collector.settle(batch, each, anchors=anchors, auxiliary=auxiliary)
         collected = collector.start(len(groups))
         losses = torch.zeros(len(groups), dtype=torch.float64)
         try:

@@ -16,6 +16,7 @@ from snibench.base.types import Recipe
 from snibench.contracts import Group, Needs, Rule
 from snibench.engine.gradients import Collected, TaskGradients, layer_of, tensor_of
 from snibench.engine.micro_batches import TaskLosses
+from snibench.engine.optimizers import make_optimizer
 from snibench.engine.packing import Groups
 from snibench.engine.schedule import learning_rate
 
@@ -44,9 +45,7 @@ class Updater:
         if not isinstance(rule.needs, Needs):
             raise PluginError(f"{type(rule).__name__}.needs must be Needs, such as Needs.GRAM, but is {rule.needs!r}.")
         groups = parameter_groups(task_losses.named, task_losses.method.groups(task_losses.named))
-        self.optimizer = torch.optim.AdamW(
-            groups, lr=recipe.learning_rate, betas=(0.9, 0.999), weight_decay=0.0, fused=True
-        )
+        self.optimizer = make_optimizer(recipe, task_losses.model, groups)
 
     def update(self, groups: Groups, step: int) -> Update:
         """What step number ``step`` was, after the parameters were moved.
@@ -65,7 +64,7 @@ class Updater:
         if not math.isfinite(norm):
             raise Diverged(f"the gradient is not finite at step {step + 1}")
         if (penalty := method.penalty(task_losses.model, tasks, instructions)) is not None:
-            penalty.backward()
+            self._backward(penalty)
         rate = learning_rate(self.recipe, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
@@ -84,6 +83,17 @@ class Updater:
             **self.rule.diagnostics(),
         }
         return Update(tuple(tasks), losses, gram, row)
+
+    def _backward(self, penalty: Tensor) -> None:
+        try:
+            penalty.backward()
+        except RuntimeError as error:
+            if "second time" not in str(error):
+                raise
+            raise PluginError(
+                f"{type(self.task_losses.method).__name__}.penalty uses the graph of losses, which is freed by then. "
+                "Make it of parameters alone, or return it as Losses(auxiliary=...)."
+            ) from error
 
     def _gradients(self, groups: Groups, step: int) -> tuple[Tensor, Tensor | None]:
         """``backward`` in micro-batches as small as memory asks for."""

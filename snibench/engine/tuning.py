@@ -42,11 +42,11 @@ class Interrupted(SnibenchError):
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What the loop may draw from: seen tasks, their training instances, and the format they are rendered in."""
+    """What the loop may draw from: seen tasks, their training instances, and the formats they are rendered in."""
 
     cards: Mapping[str, TaskCard]
     instances: Mapping[str, Sequence[Instance]]
-    format: Format
+    formats: Sequence[Format]
     mixture: Mixture
 
 
@@ -143,10 +143,9 @@ class Trainer:
         Raises:
             PluginError: If the method gives an instance no target.
         """
-        card = self.data.cards[task]
+        card, format = self.data.cards[task], self.format(task, step)
         prompts = [
-            self.data.format.render(card, one.input, Random(derive_seed("render", self.seed, task, one.id)))
-            for one in instances
+            format.render(card, one.input, Random(derive_seed("render", self.seed, task, one.id))) for one in instances
         ]
         targets = [
             tuple(self.method.targets(card, one, Random(derive_seed("targets", self.seed, step, task, one.id))))
@@ -155,6 +154,16 @@ class Trainer:
         if not all(targets):
             raise PluginError(f"{type(self.method).__name__}.targets must give at least one text for every instance.")
         return self.encoder.scored(prompts, targets)
+
+    def format(self, task: str, step: int = -1) -> Format:
+        """The format of a task's instances in ``step``: the same for all of them, so that they share their beginning.
+
+        Outside of all steps, -1, it is the first.
+        """
+        formats = self.data.formats
+        if step < 0 or len(formats) == 1:
+            return formats[0]
+        return Random(derive_seed("train format", self.seed, step, task)).choice(formats)
 
     def save(self, path: Path) -> None:
         """Write all that the rest of the run depends on, in one step."""

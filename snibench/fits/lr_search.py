@@ -97,7 +97,8 @@ def search_rates(
         found = searches[base.id]
         recipe = replace(fit.spec.recipe, learning_rate=found.rate)
         notes = (*fit.notes, found.note) if found.trials else fit.notes
-        fits.append(replace(fit, spec=replace(fit.spec, recipe=recipe), notes=notes))
+        searched = bool(found.trials) or fit.spec.searched
+        fits.append(replace(fit, spec=replace(fit.spec, recipe=recipe, searched=searched), notes=notes))
     return replace(made, fits=tuple(fits)), tuple(searches.values())
 
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from snibench import metrics
 from snibench.base.hashing import derive_seed
-from snibench.base.registry import FORMATS, METHODS, RULES
+from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
 from snibench.base.types import Answer, FitRecord, FitSpec, Instance, PromptKey, Reply, SuiteData
 from snibench.contracts import Floor, Method, Rule
 from snibench.engine.adapters import load_trained, save_trained
@@ -290,13 +290,15 @@ def trainer_of(bench: Bench, instances: Mapping[str, Sequence[Instance]]) -> Tra
     spec = bench.spec
     kind = RULES.get(spec.rule) if spec.rule else None
     rule: Rule = kind(kind.Settings(**spec.rule_settings)) if kind else bench.method.rule()
+    drawing = SAMPLERS.get(spec.sampler) if spec.sampler else None
+    sampler = drawing(drawing.Settings(**spec.sampler_settings)) if drawing else bench.method.sampler()
     data = TrainingSet(
         cards={task: bench.suite.tasks[task].card for task in spec.mixture.tasks},
         instances=instances,
-        format=FORMATS.get(spec.train_format)().bind(bench.backbone.tokenizer),
+        formats=[FORMATS.get(name)().bind(bench.backbone.tokenizer) for name in spec.train_formats],
         mixture=spec.mixture,
     )
-    return Trainer(bench.backbone, bench.model, bench.method, rule, data, spec.recipe, spec.seed)
+    return Trainer(bench.backbone, bench.model, bench.method, rule, data, spec.recipe, spec.seed, sampler)
 
 
 def _record(spec: FitSpec, backbone: Backbone | None = None) -> FitRecord:
@@ -455,8 +457,6 @@ def _group(one: Rendered) -> str:
 
 def _scored(fit: str, one: Rendered, reply: Reply, suite: SuiteData) -> Answer:
     question, prediction = one.question, reply.prediction
-    exact_match = metrics.exact_match(prediction, one.targets)
-    rouge_l = metrics.rouge_l(prediction, one.targets)
     return Answer(
         fit=fit,
         protocol=question.protocol,
@@ -472,9 +472,9 @@ def _scored(fit: str, one: Rendered, reply: Reply, suite: SuiteData) -> Answer:
         prompt_sha=one.prompt_sha,
         prediction=prediction,
         targets=one.targets,
-        exact_match=exact_match,
-        rouge_l=rouge_l,
-        score=metrics.score(suite.tasks[question.task].card, exact_match, rouge_l),
+        exact_match=metrics.exact_match(prediction, one.targets),
+        rouge_l=metrics.rouge_l(prediction, one.targets),
+        score=metrics.metric(suite.tasks[question.task].card.metric).score(prediction, one.targets),
         prompt_tokens=reply.prompt_tokens,
         truncated=reply.truncated or reply.too_long,
     )

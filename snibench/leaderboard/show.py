@@ -59,7 +59,7 @@ def _summary_measures(protocols: Iterable[str]) -> _Measures:
             continue
         for frame in frames:
             columns |= {(protocol, field): column for field, column in summary_columns(frame).items()}
-            headlines += [columns[protocol, frame.headline]] if frame.headline else []
+            headlines += [columns[protocol, frame.headline]] if frame.headline in frame.summary else []
     return _Measures(columns, headlines[0] if headlines else None)
 
 

@@ -12,7 +12,7 @@ from snibench.base.registry import PROTOCOLS
 from snibench.leaderboard.entries import metrics
 from snibench.leaderboard.rows import RowsError, questions_digest, read_rows
 from snibench.leaderboard.validate import Fault, Found, faults, inside, measures, read_board
-from snibench.metrics import exact_match, rouge_l
+from snibench.metrics import exact_match, metric, rouge_l
 from snibench.report.cells import printable
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def _score_faults(results: Results, at: str) -> Found:
     by_task = results.tasks.set_index("task")["metric"]
     exact = np.array([again[text][0] for text in texts])
     rouge = np.array([again[text][1] for text in texts])
-    score = np.where(answers["task"].map(by_task) == "exact_match", exact, rouge)
+    named = answers["task"].map(by_task)
+    score = np.array([metric(name).score(*text) for name, text in zip(named, texts, strict=True)])
     for name, values in {"exact_match": exact, "rouge_l": rouge, "score": score}.items():
         wrong = ~np.isclose(answers[name].to_numpy(np.float64), values, rtol=0.0, atol=TOLERANCE)
         if wrong.any():

@@ -157,5 +157,7 @@ def quiet_transformers() -> None:
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    # peft sees to it by itself where GPT-2's layers have their weights the other way round.
+    warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False", category=UserWarning)
     # A deprecation between peft's and transformers' releases is not the user's to mend.
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")

@@ -12,7 +12,7 @@ from typing import Any
 
 from snibench.base.errors import PluginError, SnibenchError, UsageError, first_line, unknown
 from snibench.base.hashing import file_digest
-from snibench.base.registry import METHODS, RULES, Registry
+from snibench.base.registry import METHODS, RULES, SAMPLERS, Registry
 from snibench.base.settings import changed_settings, make_settings
 from snibench.base.types import ModelInfo
 from snibench.contracts import Floor, NoSettings
@@ -21,17 +21,18 @@ from snibench.plan.names import MethodName, parse_method
 from snibench.plan.protocols import settings_of_methods
 from snibench.plan.request import RunRequest
 
-_OPTIMIZER = "adamw"
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A method with its rule and the settings of both, resolved."""
+    """A method with its rule and sampler, and the settings of each, resolved."""
 
     name: str
     settings: Mapping[str, Any]
     rule: str
     rule_settings: Mapping[str, Any]
+    sampler: str
+    sampler_settings: Mapping[str, Any]
+    own_order: bool  # its tasks are drawn by a sampler of its own
     trains: bool
     floor: bool
     control: bool
@@ -58,10 +59,13 @@ def method_choices(request: RunRequest) -> Choices:
     settings = settings_of_methods(request)
     given = {**request.everywhere, **settings}
     names = [parse_method(text) for text in request.methods]
-    asked = [_choice(name, given, request.rule) for name in names]
+    asked = [_choice(name, given, request.rule, request.sampler) for name in names]
     notes: list[str] = []
     if request.ablate:
-        parts = [_ablated(name, choice, given, request.rule) for name, choice in zip(names, asked, strict=True)]
+        parts = [
+            _ablated(name, choice, given, request.rule, request.sampler)
+            for name, choice in zip(names, asked, strict=True)
+        ]
         if not any(parts):
             raise UsageError(f"--ablate leaves out parts that are on, and {_listed(asked)} has none.")
         asked = [one for choice, variants in zip(asked, parts, strict=True) for one in (choice, *variants)]
@@ -94,18 +98,20 @@ def _kept(baseline: Choice, named: MethodName, settings: Mapping[str, Any]) -> l
     return [f"The baseline {baseline.label} keeps {values}: --set reaches the methods asked for, --set-all both."]
 
 
-def _ablated(named: MethodName, whole: Choice, given: Mapping[str, Any], rule: str) -> list[Choice]:
+def _ablated(named: MethodName, whole: Choice, given: Mapping[str, Any], rule: str, sampler: str) -> list[Choice]:
     """``whole`` without one of its parts each: a switch that is on goes off, and another one where the two need it."""
     switches = [key for key, value in whole.settings.items() if value is True]
-    return [_without(named, switch, switches, given, rule) for switch in switches]
+    return [_without(named, switch, switches, given, rule, sampler) for switch in switches]
 
 
-def _without(named: MethodName, switch: str, switches: Sequence[str], given: Mapping[str, Any], rule: str) -> Choice:
+def _without(
+    named: MethodName, switch: str, switches: Sequence[str], given: Mapping[str, Any], rule: str, sampler: str
+) -> Choice:
     last: UsageError | None = None
     for further in ((), *((other,) for other in switches if other != switch)):
         off = dict.fromkeys((switch, *further), "false")
         try:
-            return _choice(dataclasses.replace(named, settings={**named.settings, **off}), given, rule)
+            return _choice(dataclasses.replace(named, settings={**named.settings, **off}), given, rule, sampler)
         except UsageError as error:  # the method has no such variant
             last = last or error
     raise UsageError(f"{named.name} cannot be ablated by {switch}: {last}") from last
@@ -115,14 +121,15 @@ def _listed(choices: Sequence[Choice]) -> str:
     return ", ".join(choice.label for choice in choices)
 
 
-def base_rate(choice: Choice, info: ModelInfo) -> float:
+def base_rate(choice: Choice, info: ModelInfo, optimizer: str) -> float:
     """The learning rate that the method names for the model where none was searched for.
 
     Raises:
         UsageError: If it names none.
     """
     kind = METHODS.get(choice.name)
-    rate: float | None = kind(kind.Settings(**choice.settings)).base_rate(info, _OPTIMIZER)
+    with _asked(choice.name):
+        rate: float | None = kind(kind.Settings(**choice.settings)).base_rate(info, optimizer)
     if rate is None:
         raise UsageError(f"'{choice.name}' names no learning rate for this model. Name one: --learning-rate 0.001")
     return float(rate)
@@ -150,17 +157,21 @@ def _asked(name: str) -> Iterator[None]:
 
 
 def _check_settings(given: Mapping[str, str], choices: Sequence[Choice]) -> None:
-    """Raises UsageError if a setting belongs to no method and no rule that was asked for."""
+    """Raises UsageError if a setting belongs to no method, rule or sampler that was asked for."""
     of_methods = {key: choice.name for choice in choices for key in choice.settings}
     of_rules = {key: choice.rule for choice in choices for key in choice.rule_settings}
+    of_samplers = {key: choice.sampler for choice in choices for key in choice.sampler_settings}
     known = {*of_methods, *of_rules, *(f"rule.{key}" for key in of_rules)}
+    known |= {*of_samplers, *(f"sampler.{key}" for key in of_samplers)}
     for key in given:
         if key not in known:
-            owners = dict.fromkeys(one for choice in choices for one in (choice.name, choice.rule) if one)
+            owners = dict.fromkeys(
+                one for choice in choices for one in (choice.name, choice.rule, choice.sampler) if one
+            )
             raise unknown(f"setting of {', '.join(owners)}", key, known)
 
 
-def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str) -> Choice:
+def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, sampler: str = "") -> Choice:
     """A method with its own rule or ``default_rule``; settings in its name count before ``given`` ones."""
     name = named.name
     method = METHODS.get(name)
@@ -174,12 +185,23 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str) -> C
     if rule:
         kind = RULES.get(rule)  # a typo is told before any work
         keys = {one.name for one in dataclasses.fields(kind.Settings)}
-        # A name that both have is the method's; rule.NAME is always the rule's.
-        taken = {key: text for key, text in given.items() if key in keys - fields}
-        taken |= {key: given[f"rule.{key}"] for key in keys if f"rule.{key}" in given}
+        taken = _taken("rule", keys, fields, given)
         rule_settings = make_settings(kind.Settings, rule, {**taken, **named.rule_settings})
         source |= {f"rule_{key}": value for key, value in _code(RULES, rule).items()}
-    short = name.rpartition(":")[2] if ".py:" in name else name
+    sampler = sampler if method.trains else ""
+    sampler_settings: Any = NoSettings()
+    if sampler:
+        drawing = SAMPLERS.get(sampler)
+        keys = {one.name for one in dataclasses.fields(drawing.Settings)}
+        sampler_settings = make_settings(drawing.Settings, sampler, _taken("sampler", keys, fields, given))
+        source |= {f"sampler_{key}": value for key, value in _code(SAMPLERS, sampler).items()}
+        own_order = drawing.own_order
+    else:
+        with _asked(name):
+            own_order = method.trains and method(settings).sampler().own_order
+    label = short_name(name) + _changed(settings)
+    label += f"+{rule}{_changed(rule_settings)}" if rule else ""
+    label += f"@{short_name(sampler)}{_changed(sampler_settings)}" if sampler else ""
     with _asked(name):
         shots = 0 if floor else method(settings).shots
     return Choice(
@@ -191,9 +213,23 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str) -> C
         floor=floor,
         control=method.control,
         shots=shots,
-        label=short + _changed(settings) + (f"+{rule}{_changed(rule_settings)}" if rule else ""),
+        sampler=sampler,
+        sampler_settings=dataclasses.asdict(sampler_settings),
+        own_order=own_order,
+        label=label,
         source=source,
     )
+
+
+def _taken(group: str, keys: set[str], methods: set[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a rule or sampler among those ``given``; a name that the method has, too, is the method's."""
+    taken = {key: value for key, value in given.items() if key in keys - methods}
+    return taken | {key: given[f"{group}.{key}"] for key in keys if f"{group}.{key}" in given}
+
+
+def short_name(name: str) -> str:
+    """``Mine`` of ``./mine.py:Mine``; other names as they are."""
+    return name.rpartition(":")[2] if ".py:" in name else name
 
 
 def _changed(settings: Any) -> str:

@@ -1,12 +1,13 @@
 """The learning rate that a method is tuned with where the user names none.
 
-``learning_rates.json`` holds what was searched for, by model size and method, on held-out seen data
-(``scripts/learning_rates.py``). Else a method's ``base_rate`` says, for which ``usual_rate`` is the usual answer.
+``learning_rates.json`` holds what was searched for, by model size, optimizer, schedule and method, on held-out seen
+data (``scripts/learning_rates.py``). Else a method's ``base_rate`` says, for which ``usual_rate`` is the usual answer.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +17,33 @@ from snibench.base.registry import METHODS
 TABLE = Path(__file__).parent / "learning_rates.json"
 
 
-def searched_rate(method: str, parameters: int) -> float | None:
-    """The rate that was searched for ``method`` in models of so many parameters; None if none was.
+@dataclass(frozen=True, slots=True)
+class SearchedRate:
+    """A rate that was searched for; ``exact``: under the very schedule that it is asked for."""
 
-    All names of one method have one rate.
+    rate: float
+    exact: bool
+
+
+def searched_rate(method: str, parameters: int, optimizer: str, schedule: str) -> SearchedRate | None:
+    """The rate that was searched for ``method`` in models of so many parameters, with the optimizer.
+
+    That of another schedule where there is none under this one; None where there is none at all. All names of one
+    method have one rate.
     """
-    searched = _row(parameters)["methods"]
-    found = next((searched[name] for name in METHODS.aliases(method) if name in searched), None)
-    return None if found is None else float(found)
+    wanted = recipe_name(optimizer, schedule)
+    tables = _row(parameters)["methods"]
+    others = sorted(name for name in tables if name.split()[0] == optimizer and name != wanted)
+    for name in [wanted, *others]:
+        for alias in METHODS.aliases(method):
+            if alias in tables.get(name, {}):
+                return SearchedRate(float(tables[name][alias]), name == wanted)
+    return None
+
+
+def recipe_name(optimizer: str, schedule: str) -> str:
+    """The key of the table for rates searched with this optimizer and schedule."""
+    return f"{optimizer} {schedule}"
 
 
 def usual_rate(parameters: int, trained: Literal["adapters", "everything"]) -> float:

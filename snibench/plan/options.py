@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 
 from snibench.base.errors import UsageError
 from snibench.base.types import Recipe, SuiteRequest
-from snibench.base.types.fits import RateSchedule
+from snibench.base.types.fits import OptimizerName, RateSchedule
 from snibench.plan import defaults
 from snibench.plan.request import PAPER, PROFILES, QUICK, RunRequest
 
@@ -17,6 +17,7 @@ class RequestOptions(TypedDict, total=False):
 
     baseline: str | None  # None: neither baseline, nor untuned model, nor floors
     rule: str
+    sampler: str
     settings: Mapping[str, Any]
     settings_everywhere: Mapping[str, Any]
     ablate: bool
@@ -41,6 +42,7 @@ class RequestOptions(TypedDict, total=False):
     steps: int | None
     per_step: tuple[int, int]
     learning_rate: float | None
+    optimizer: OptimizerName
     schedule: RateSchedule
     tune_budget: int
     tune_steps: int | None
@@ -69,10 +71,14 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         steps=given.get("steps", profile.steps),
         learning_rate=rate,
         **per_step,
-        **_some(given, "schedule", "max_input", "max_output"),
+        **_some(given, "optimizer", "schedule", "max_input", "max_output"),
     )
-    changed = _some(given, "revision", "rule", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate")
-    changed |= {name: tuple(value) for name, value in _some(given, "protocols", "seeds").items() if value}
+    changed = _some(
+        given, "revision", "rule", "sampler", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate"
+    )
+    if "train_format" in changed:
+        changed["train_format"] = ",".join(dict.fromkeys(name.strip() for name in changed["train_format"].split(",")))
+    changed |= {name: tuple(value) for name, value in _some(given, "protocols").items() if value}
     if "baseline" in options:
         changed["baseline"] = options["baseline"]
     return RunRequest(
@@ -83,6 +89,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         everywhere=given.get("settings_everywhere", {}),
         profile=profile,
         recipe=recipe,
+        seeds=tuple(given.get("seeds", ())) or profile.seeds,
         trials=trials,
         trial_steps=given.get("tune_steps"),
         precision=given.get("precision", "auto"),

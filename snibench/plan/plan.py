@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from snibench.base.registry import FORMATS, SUITES
+from snibench.base.errors import UsageError
+from snibench.base.registry import FORMATS, METRICS, SUITES
 from snibench.base.types import Checked, FitSpec, Json, Mixture, Paths, Question, Recipe, SuiteData
 from snibench.base.version import __version__
 from snibench.models.find import ModelSource, find_model
@@ -20,6 +21,8 @@ from snibench.plan.request import RunRequest
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
 ENGINE = 5
+# Formats that no training prompt had, where several did: else nothing is known of formats that are new.
+_FEWEST_UNSEEN = 3
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,14 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     protocols = protocols_of(request)
     chosen = method_choices(request)
     choices = chosen.methods
-    train_format = FORMATS.get(request.train_format)()
+    train_formats = {name: FORMATS.get(name)() for name in request.train_format.split(",")}
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
+    for name in dict.fromkeys(task.card.metric for task in suite.tasks.values()):
+        METRICS.entry(name)  # an answer that cannot be scored is refused before it is asked for
     checked = check(source) if any(not choice.floor for choice in choices) else Checked()
     render = QuestionRenderer(suite, source)
-    train_format = render.format(request.train_format, train_format)
+    train_formats = {name: render.format(name, format) for name, format in train_formats.items()}
     if not all(choice.floor for choice in choices):
         check_positions(source.info, request.recipe)
 
@@ -71,6 +76,8 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     for name, protocol in protocols.items():
         for ask in protocol.plan(suite, request.limit):
             asks.setdefault(ask.mixture, {}).setdefault(name, []).extend(ask.questions)
+    _check_unseen_formats(asks, train_formats)
+    _check_orders(choices, asks)
     reasons = {choice.label: why_unfit(choice, source.info) for choice in choices}
     specs: dict[str, FitSpec] = {}
     shots: dict[str, int] = {}
@@ -99,7 +106,9 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     shortened: tuple[str, ...] = ()
     if any(choice.trains for choice in choices):
         counter = TokenCounter(source, trust_remote_code=request.trust_remote_code)
-        suite, shortened = without_long_prompts(suite, train_format, request.recipe.max_input, counter)
+        for format in train_formats.values():
+            suite, cut = without_long_prompts(suite, format, request.recipe.max_input, counter)
+            shortened += cut
     fits = tuple(
         FitPlan(
             spec,
@@ -121,6 +130,30 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
 
 
+def _check_unseen_formats(asks: Mapping[Mixture, Mapping[str, Sequence[Question]]], trained: Collection[str]) -> None:
+    """Raises UsageError if training in several formats leaves too few of those that a protocol compares unseen."""
+    for questions in asks.values() if len(trained) > 1 else ():
+        for protocol, some in questions.items():
+            formats = {question.format for question in some}
+            if len(formats) > 1 and len(unseen := formats.difference(trained)) < _FEWEST_UNSEEN:
+                raise UsageError(
+                    f"Training in {', '.join(trained)} leaves {len(unseen)} of the {len(formats)} formats of "
+                    f"'{protocol}' unseen, but {_FEWEST_UNSEEN} are needed. Train in fewer, or ask in more formats."
+                )
+
+
+def _check_orders(choices: Sequence[Choice], mixtures: Iterable[Mixture]) -> None:
+    """Raises UsageError if a method draws tasks in its own order where a protocol weighs them."""
+    if not any(mixture.weights for mixture in mixtures):
+        return
+    for choice in choices:
+        if choice.own_order:
+            raise UsageError(
+                f"{choice.label} draws tasks in an order of its own, and a protocol of this run gives tasks weights. "
+                "Leave out that protocol's fits (--combos switch) or the sampler."
+            )
+
+
 def _spec(
     request: RunRequest,
     choice: Choice,
@@ -130,18 +163,22 @@ def _spec(
     checked: Checked,
     seed: int,
 ) -> FitSpec:
-    recipe = request.recipe
+    recipe, searched = request.recipe, False
     if not choice.trains:
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        rate = searched_rate(choice.name, source.info.parameters) or base_rate(choice, source.info)
+        found = searched_rate(choice.name, source.info.parameters, recipe.optimizer, recipe.schedule)
+        searched = found is not None and found.exact
+        rate = found.rate if found else base_rate(choice, source.info, recipe.optimizer)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     return FitSpec(
         method=choice.name,
         rule=choice.rule,
         rule_settings=choice.rule_settings,
+        sampler=choice.sampler,
+        sampler_settings=choice.sampler_settings,
         settings=choice.settings,
         source={**choice.source, **engine},
         model=source.ref,
@@ -154,5 +191,6 @@ def _spec(
         precision=request.precision,
         label=choice.label,
         floor=choice.floor,
+        searched=searched,
         paths=Paths() if choice.floor else checked.paths,
     )

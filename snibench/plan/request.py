@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from snibench.base.errors import UsageError
-from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES
+from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SAMPLERS, SUITES
 from snibench.base.types import Recipe, SuiteRequest
 from snibench.plan import defaults
 from snibench.plan.names import parse_method
@@ -25,12 +25,13 @@ class Profile:
     steps: int
     conflict_tasks: int
     full: bool
+    seeds: tuple[int, ...]
     threads: int | None = None
 
 
-QUICK = Profile("quick", steps=90, conflict_tasks=8, full=False, threads=1)
+QUICK = Profile("quick", steps=90, conflict_tasks=8, full=False, seeds=(0, 1, 2, 3), threads=1)
 # Two epochs over 100 instances of each of the 756 official training tasks, 32 instances a step.
-PAPER = Profile("paper", steps=4725, conflict_tasks=16, full=True)
+PAPER = Profile("paper", steps=4725, conflict_tasks=16, full=True, seeds=(0, 1, 2))
 PROFILES: Mapping[str, Profile] = {one.name: one for one in (QUICK, PAPER)}
 
 
@@ -43,6 +44,7 @@ class RunRequest:
     model: str
     revision: str = ""  # of a hub model: branch, tag or commit
     rule: str = ""
+    sampler: str = ""
     # For the methods asked for, not the baseline; PROTOCOL.KEY for a protocol.
     settings: Mapping[str, Any] = field(default_factory=dict)
     everywhere: Mapping[str, Any] = field(default_factory=dict)  # settings for the baseline, too
@@ -51,7 +53,7 @@ class RunRequest:
     protocols: tuple[str, ...] = defaults.PROTOCOLS
     profile: Profile = QUICK
     train_format: str = defaults.FORMAT
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[int, ...] = QUICK.seeds
     recipe: Recipe = Recipe(steps=QUICK.steps)  # noqa: RUF009 (frozen); learning_rate 0 = the method's own
     limit: int | None = None
     rank_labels: bool = False  # store the likeliest label of closed tasks beside what is said
@@ -73,8 +75,9 @@ def check_names(request: RunRequest) -> None:
     for registry, names in (
         (METHODS, [method.name for method in asked]),
         (RULES, [rule for rule in (*(method.rule for method in asked), request.rule) if rule]),
+        (SAMPLERS, [request.sampler] if request.sampler else []),
         (PROTOCOLS, request.protocols),
-        (FORMATS, [request.train_format]),
+        (FORMATS, request.train_format.split(",")),
         (SUITES, [request.suite.name]),
     ):
         for name in names:

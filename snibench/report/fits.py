@@ -192,7 +192,8 @@ def costs(results: Results) -> pd.DataFrame:
     for record, spec in zip(results.records, results.specs, strict=True):
         fits.setdefault(spec.label, []).append(record)
         if spec.recipe.learning_rate:
-            rates.setdefault(spec.label, {})[f"{spec.recipe.learning_rate:g}"] = None
+            mark = "" if spec.searched else " (not searched)"
+            rates.setdefault(spec.label, {})[f"{spec.recipe.learning_rate:g}{mark}"] = None
     rows = [_cost(label, records) for label, records in fits.items()]
     return pd.DataFrame([{**row, "learning_rate": ", ".join(rates.get(row["method"], ())) or None} for row in rows])
 

@@ -66,7 +66,8 @@ class Questions:
     results: Results
 
     @cached_property
-    def _tunings(self) -> dict[str, Tuning]:
+    def tunings(self) -> dict[str, Tuning]:
+        """How each method was tuned, by label."""
         return tunings(self.results)
 
     @cached_property
@@ -84,7 +85,7 @@ class Questions:
         return answers[(answers["protocol"] == protocol).to_numpy()]
 
     def _sample(self, method: str, *sides: Side) -> Sample:
-        return Sample(sides, self._tunings[method])
+        return Sample(sides, self.tunings[method])
 
     def _methods(self, shared: Panel) -> list[str]:
         return [method for method in shared.methods if method not in self.floors]

@@ -15,7 +15,7 @@ from snibench.store import load_results
 if TYPE_CHECKING:
     import pandas as pd
 
-    from snibench.report.values import Report
+    from snibench.report.values import Report, Verdict
     from snibench.store import Results as Stored
 
 
@@ -29,6 +29,11 @@ class View:
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """Every table as a tidy frame, by name: fractions in [0, 1], one row per value of its keys."""
         return {table.name: table.frame for table in self.report.tables}
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Better or not, by how much, how sure: one for each method, question and scope."""
+        return self.report.verdicts
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -90,6 +95,11 @@ class Results:
         """Every table of the report as a tidy frame, by name: ``summary``, ``comparison``, ``gap``, ..."""
         return self.report.tables
 
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Each method against the baseline: better or not, by how much, how sure; ``verdict.sentence`` for people."""
+        return self.report.verdicts
+
     def compare(self, first: str, second: str) -> View:
         """Method ``first`` minus method ``second``, task by task, with intervals and tests.
 
@@ -108,9 +118,9 @@ class Results:
 
 
 def load(folder: Path | str = "runs") -> Results:
-    """What the last run in ``folder`` asked for.
+    """What the runs in ``folder`` stored: the last one, and fits of earlier ones with its suite, model and recipe.
 
     Raises:
         StoreError: If the folder holds no run, or something in it is unreadable; names the file.
     """
-    return Results(load_results(Path(folder)))
+    return Results(load_results(Path(folder), earlier=True))

@@ -23,11 +23,13 @@ from snibench.report.fits import (
     floors,
     label_of,
     labels,
+    only,
     run_notes,
     title,
 )
 from snibench.report.layouts import METHOD, ordered, present, summary_columns
 from snibench.report.measures import Measured, against, measured, protocol_tables
+from snibench.report.parts import part_tables
 from snibench.report.questions import Questions
 from snibench.report.rates import rate_tables
 from snibench.report.values import Column, Frame, Report, Table, rows_digest
@@ -63,6 +65,7 @@ def build(results: Results, baseline: str | None = None) -> Report:
             _summary(results, measures, order),
             *failed_tables(failed),
             *comparison_tables(questions, found, chosen, order),
+            *part_tables(results),
             *(ordered(against(table, chosen), order) for table in protocol_tables(measures)),
             *conflict_tables(results, order),
             cost_table(results, order),
@@ -72,12 +75,28 @@ def build(results: Results, baseline: str | None = None) -> Report:
         failed=failed,
         baseline=chosen,
         rows_digest=rows_digest(results.answers),
-        verdicts=verdicts(found, chosen, [label for label in order if label not in controls(results)]),
+        verdicts=verdicts(found, chosen, [label for label in order if not questions.tunings[label].deterministic]),
         facts=facts(results),
     )
 
 
 # ------------------------------------------------------------------------------- who, in which order
+
+
+def selected(results: Results, methods: Sequence[str], baseline: str | None = None) -> Results:
+    """``results`` of ``methods``, of the baseline and of the controls; all of them if none is named.
+
+    Raises:
+        UsageError: If one of them is not there.
+    """
+    if not methods:
+        return results
+    there = labels(results)
+    wanted = [label_of(results, method) for method in methods]
+    for label in wanted:
+        if label not in there:
+            raise unknown("method", label, there)
+    return only(results, [*controls(results), _baseline(results, baseline)[0], *wanted])
 
 
 def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]]:

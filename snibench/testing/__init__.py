@@ -2,7 +2,8 @@
 
 ::
 
-    from snibench.testing import check_format, check_method, check_rule
+    from snibench.testing import check_format, check_method, check_metric, check_protocol
+    from snibench.testing import check_rule, check_sampler, check_suite
 
     def test_my_format_keeps_the_contract() -> None:
         check_format(MyFormat())
@@ -10,15 +11,40 @@
     def test_my_rule_keeps_the_contract() -> None:
         check_rule(MyRule)
 
+    def test_my_sampler_keeps_the_contract() -> None:
+        check_sampler(MySampler)
+
     def test_my_method_keeps_the_contract() -> None:
         check_method(MyMethod)
 
-Each raises AssertionError with one sentence that says what was promised and what came instead. ``check_format``
-needs no torch. They show that a plugin keeps the contract of ``snibench.contracts``, never that it is a good idea.
+    def test_my_metric_keeps_the_contract() -> None:
+        check_metric(MyMetric())
+
+    def test_my_protocol_keeps_the_contract() -> None:
+        check_protocol(MyProtocol)
+
+    def test_my_suite_keeps_the_contract() -> None:
+        check_suite(MySuite, SuiteRequest("mine", data="a/folder"))
+
+Each raises AssertionError with one sentence that says what was promised and what came instead. Only
+``check_method`` and ``check_rule`` need torch. They show that a plugin keeps the contract of ``snibench.contracts``,
+never that it is a good idea.
 """
 
 from snibench.testing.formats import check_format
 from snibench.testing.methods import check_method
+from snibench.testing.metrics import check_metric
+from snibench.testing.protocols import check_protocol
 from snibench.testing.rules import check_rule
+from snibench.testing.samplers import check_sampler
+from snibench.testing.suites import check_suite
 
-__all__ = ["check_format", "check_method", "check_rule"]
+__all__ = [
+    "check_format",
+    "check_method",
+    "check_metric",
+    "check_protocol",
+    "check_rule",
+    "check_sampler",
+    "check_suite",
+]

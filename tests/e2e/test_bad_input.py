@@ -97,6 +97,35 @@ def test_a_model_folder_without_tokenizer_or_weights_is_refused(snibench, tmp_pa
     refused(snibench("run", "-m", "ours", "--model", folder, "-o", tmp_path / "runs"), "no *.safetensors")
 
 
+def test_a_broken_model_folder_is_named_while_a_run_is_planned(snibench, tmp_path) -> None:
+    folder = shutil.copytree(EMBEDDED["tiny"], tmp_path / "model")
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    command = ("run", "-m", "lora", "--model", folder, "--dry-run")
+    outcome = snibench(*command)
+    assert outcome.code != 0
+    assert "model.safetensors' is cut off" in outcome.err
+    (folder / "model.safetensors").write_bytes(weights)
+    config = (folder / "config.json").read_text(encoding="utf-8")
+    for wrong, words in (
+        (config.replace('"hidden_size": 128', '"hidden_size": null'), "null as hidden_size"),
+        (config.replace('"num_hidden_layers": 4', '"num_hidden_layers": "four"'), '"four" as num_hidden_layers'),
+        (config.replace('"mlp_bias": false', '"mlp_bias": "no"'), "cannot be built (Validation error"),
+    ):
+        (folder / "config.json").write_text(wrong, encoding="utf-8")
+        outcome = snibench(*command)
+        assert outcome.code != 0
+        assert words in outcome.err
+        assert len(outcome.err.strip().splitlines()) == 1
+        assert "Traceback" not in outcome.err
+
+
+def test_a_revision_of_a_model_on_this_machine_is_refused(snibench) -> None:
+    outcome = snibench("run", "-m", "lora", "--revision", "main", "--dry-run")
+    assert outcome.code != 0
+    assert "--revision names a state of a hub model, but 'tiny' lies on this machine" in outcome.err
+
+
 def test_a_gguf_file_that_is_none_is_refused(snibench, tmp_path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF and then nothing")
     outcome = snibench("run", "-m", "ours", "--model", tmp_path / "model.gguf", "-o", tmp_path / "runs")

@@ -157,6 +157,16 @@ def test_a_method_that_raises_before_there_is_a_fit_is_refused_by_its_name(hook,
     )
 
 
+def test_where_no_method_has_a_place_the_reason_is_what_is_printed(snibench, tmp_path) -> None:
+    file = tmp_path / "mine.py"
+    source = "class Mine(Lora):\n    def unfit(self, info):\n        return 'There is no layer for it.'\n"
+    file.write_text(f"from snibench.methods.lora import Lora\n{source}", encoding="utf-8")
+    ended = snibench("run", "-m", f"{file}:Mine", *OPTIONS, "--tasks", "2", "-o", tmp_path / "runs")
+    assert ended.code == 1
+    assert "is done. Mine: There is no layer for it. To try again" in ended.err
+    assert ended.err.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_a_search_goes_on_with_the_next_method_where_one_cannot_be_attached(snibench, methods, tmp_path, small) -> None:
     budget = ["--tune-budget", "2", "--conflict", "off"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,14 @@ def test_every_method_adapts_the_same_layers(family, folder_of, make_trainer) ->
     assert not any(".experts" in name or name.endswith((".gate", ".router")) for name in expected)
     for kind in METHODS:
         assert adapted_by(make_trainer(kind, folder=folder)) == expected
+
+
+def test_transposed_layers_are_adapted_without_a_warning(folder_of, make_trainer) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        trainer = make_trainer(Lora, folder=folder_of("gpt2"))
+    # Two blocks: 32 -> 96, 32 -> 32, 32 -> 128, 128 -> 32.
+    assert sum(p.numel() for p in trainer.named.values()) == 2 * 8 * (128 + 64 + 160 + 160)
 
 
 def test_the_parameters_of_lora_are_those_of_its_layers(folder_of, make_trainer) -> None:

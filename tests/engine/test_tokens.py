@@ -21,8 +21,9 @@ TEMPLATE = "{{ bos_token }}[INST] {{ messages[0]['content'] }} [/INST]"
 
 
 def tokenizer_of(scheme: str) -> Any:
-    """A small tokenizer of the Llama-2 make (SentencePiece, ``prepend_scheme`` "first" or "always") or of bytes."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    """A small tokenizer of bytes, or of SentencePiece's make: a blank before a text by ``prepend_scheme`` or, as in
+    Llama-2's file, by a "legacy" normalizer."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     made = Tokenizer(models.BPE())
@@ -32,21 +33,25 @@ def tokenizer_of(scheme: str) -> Any:
         made.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
     else:
-        made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
-        made.decoder = decoders.Metaspace(prepend_scheme=scheme)
+        prepend = "always" if scheme == "legacy" else scheme
+        made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend)
+        made.decoder = decoders.Metaspace(prepend_scheme=prepend)
         alphabet = [*"abcdefghijklmnopqrstuvwxyz\n:?."]
     trainer = trainers.BpeTrainer(
         vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     # Line by line: no token reaches over a line's end.
     made.train_from_iterator([line for text in TEXT * 20 for line in text.split("\n")], trainer)
+    if scheme == "legacy":
+        made.pre_tokenizer = None
+        made.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
     made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     return PreTrainedTokenizerFast(
         tokenizer_object=made, bos_token="<s>", eos_token="</s>", pad_token="</s>", chat_template=TEMPLATE
     )
 
 
-@pytest.fixture(params=["first", "always", "bytes"])
+@pytest.fixture(params=["first", "always", "legacy", "bytes"])
 def encoder(request, backbone) -> Encoder:
     return Encoder(replace(backbone, tokenizer=tokenizer_of(request.param)), 512, 32)
 

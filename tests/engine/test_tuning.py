@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from snibench.base.types import Mixture, Recipe
 from snibench.engine.sampling import plan_steps
 from snibench.engine.tuning import Diverged, Interrupted
+from snibench.formats.catalogue import Definition, Keyword, Template
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
@@ -103,6 +104,24 @@ def test_a_run_resumed_from_a_checkpoint_ends_bit_equal(kind, rule, settings, ma
     assert all(torch.equal(a, b) for a, b in zip(whole.named.values(), resumed.named.values(), strict=True))
     assert resumed.progress.trace == whole.progress.trace
     assert whole.progress.trace[-1]["learning_rate"] == pytest.approx(RECIPE.learning_rate / RECIPE.steps)  # linear
+
+
+def test_a_task_s_instances_of_a_step_share_a_format_drawn_from_those_of_the_run(make_trainer) -> None:
+    trainer, twin, other = make_trainer(Lora), make_trainer(Lora), make_trainer(Lora, seed=1)
+    for one in (trainer, twin, other):
+        one.data = replace(one.data, formats=[Definition(), Template(), Keyword()])
+    task, *_ = trainer.data.cards
+    instances = trainer.data.instances[task][:2]
+
+    def starts(one, step: int) -> str:
+        first, second = (row.prompt.text[:4] for row in one.encode_instances(task, instances, step))
+        assert first == second
+        return first
+
+    drawn = [starts(trainer, step) for step in range(30)]
+    assert len(set(drawn)) == 3
+    assert drawn == [starts(twin, step) for step in range(30)] != [starts(other, step) for step in range(30)]
+    assert starts(trainer, -1) == "Defi"  # outside of steps: the first
 
 
 def test_an_interrupt_saves_the_state_after_the_step_under_way(make_trainer, tmp_path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from snibench.base.registry import METHODS
 from snibench.base.types import ModelInfo
 from snibench.plan import learning_rates as rates
-from snibench.plan.learning_rates import searched_rate, usual_rate
+from snibench.plan.learning_rates import SearchedRate, searched_rate, usual_rate
 
 SIZES = [1e6, 135e6, 7e9]
 
@@ -19,9 +19,9 @@ def table(monkeypatch):
             "below": 1e7,
             "adapters": 5e-3,
             "everything": 1e-3,
-            "methods": {"ours": 7e-3, "full": 2e-3},
+            "methods": {"adamw linear": {"ours": 7e-3, "full": 2e-3}, "adamw constant": {"ours": 1e-3, "dora": 2e-3}},
         },
-        {"below": None, "adapters": 1e-3, "everything": 1e-5, "methods": {"unified-prompt": 0.1}},
+        {"below": None, "adapters": 1e-3, "everything": 1e-5, "methods": {"adamw linear": {"unified-prompt": 0.1}}},
     ]
     monkeypatch.setattr(rates, "_table", lambda: rows)
 
@@ -39,7 +39,20 @@ def table(monkeypatch):
     ],
 )
 def test_a_searched_rate_is_that_of_method_and_size(table, method, parameters, rate) -> None:
-    assert searched_rate(method, int(parameters)) == rate
+    assert searched_rate(method, int(parameters), "adamw", "linear") == (rate and SearchedRate(rate, exact=True))
+
+
+@pytest.mark.parametrize(
+    ("method", "optimizer", "schedule", "found"),
+    [
+        ("ours", "adamw", "constant", SearchedRate(1e-3, exact=True)),
+        ("dora", "adamw", "linear", SearchedRate(2e-3, exact=False)),
+        ("ours", "adamw", "cosine", SearchedRate(1e-3, exact=False)),
+        ("ours", "sgd", "linear", None),  # a rate of another optimizer is none
+    ],
+)
+def test_a_rate_of_another_schedule_serves_and_is_said_to_be_one(table, method, optimizer, schedule, found) -> None:
+    assert searched_rate(method, int(1e6), optimizer, schedule) == found
 
 
 def info(parameters: float) -> ModelInfo:

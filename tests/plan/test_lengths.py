@@ -9,15 +9,17 @@ from random import Random
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+import transformers
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GPT2Config, GPT2LMHeadModel
 
 from snibench.base.errors import DataError, ModelError
 from snibench.base.registry import FORMATS
 from snibench.base.types import Instance, ModelInfo, Recipe, SuiteData, SuiteRequest
-from snibench.engine.backbone import load_backbone
+from snibench.engine.loading import load_backbone
 from snibench.engine.soft_prompts import insert_prompt
 from snibench.engine.tokens import Encoder
 from snibench.models.find import find_model
+from snibench.models.headers import read_headers
 from snibench.plan.lengths import TokenCounter, check_positions, without_long_prompts
 from snibench.plan.plan import plan
 from snibench.plan.request import RunRequest
@@ -56,6 +58,45 @@ def gpt2(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     GPT2LMHeadModel(GPT2Config(vocab_size=save_byte_tokenizer(folder), **sizes)).save_pretrained(folder)
     return folder
+
+
+NARROW = {"n_embd": 32, "n_layer": 1, "n_head": 4, "n_positions": 40}
+WIDE = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "max_position_embeddings": 40}
+TWO_PARTS = {
+    **{"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4},
+    **{"decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "decoder_start_token_id": 0},
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "sizes"),
+    [
+        ("GPT2", NARROW),
+        ("GPTJ", {**NARROW, "rotary_dim": 4}),
+        ("GPTBigCode", NARROW),
+        ("OPT", {**WIDE, "ffn_dim": 48, "word_embed_proj_dim": 32}),
+        ("BioGpt", {**WIDE, "intermediate_size": 48}),
+        ("Mpt", {"d_model": 32, "n_heads": 4, "n_layers": 1, "max_seq_len": 40}),
+        ("Bart", {**TWO_PARTS, "max_position_embeddings": 40}),
+        ("LED", {**TWO_PARTS, "max_encoder_position_embeddings": 40, "max_decoder_position_embeddings": 20,
+                 "attention_window": 8}),
+    ],
+)  # fmt: skip
+def test_the_headers_tell_how_long_a_sequence_a_model_reads(family, sizes, tmp_path) -> None:
+    ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
+    config = getattr(transformers, f"{family}Config")(vocab_size=64, **sizes, **ends)
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    model = kind.from_config(config).eval()
+    model.save_pretrained(tmp_path)
+    assert read_headers(tmp_path).learned_positions == 40
+
+    def read(length: int) -> None:
+        ids = torch.full((1, length), 5)
+        model(ids, **({"decoder_input_ids": ids[:, :2]} if config.is_encoder_decoder else {}))
+
+    read(40)
+    with pytest.raises((IndexError, RuntimeError)):
+        read(41)
 
 
 def test_a_run_beyond_a_models_positions_is_refused_while_it_is_planned(gpt2) -> None:

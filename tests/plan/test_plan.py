@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,10 +16,12 @@ from snibench.base.types import Recipe, SuiteRequest
 from snibench.fits.run_one import Runtime, Watcher, attach, load, trainer_of
 from snibench.formats.base import with_shots
 from snibench.formats.catalogue import InstructionExample, Json
+from snibench.plan.options import request_from
 from snibench.plan.plan import Plan, plan
 from snibench.plan.request import RunRequest
 from snibench.testing.values import recognisable_card
 
+QUICK_RECIPE = Recipe(steps=90)
 HALVES = """
 from snibench.contracts import Format, Protocol
 from snibench.formats.catalogue import Definition
@@ -212,3 +215,40 @@ def test_a_rule_is_tuned_with_the_settings_it_was_given(tmp_path: Path) -> None:
     spec, runtime, watcher = made.fits[0].spec, Runtime(), Watcher()
     bench = attach(spec, made.suite, load(spec, made.model, runtime, watcher), tmp_path, runtime, watcher)
     assert trainer_of(bench, made.suite.training).rule.settings.c == 0.25
+
+
+def several(train_format: str, **changes: Any) -> RunRequest:
+    request = request_from(["lora"], {"baseline": None, "tasks": 4, "limit": 1, "train_format": train_format})
+    return replace(request, **changes)
+
+
+def test_training_in_several_formats_leaves_three_that_are_compared_unseen() -> None:
+    made = plan(several("definition, template"))
+    (spec,) = {fit.spec.train_formats for fit in made.fits}
+    assert spec == ("definition", "template")
+    with pytest.raises(UsageError, match="leaves 2 of the 5 formats of 'formats' unseen, but 3 are needed"):
+        plan(several("definition,template,abstract"))
+    plan(several("definition,template,abstract", protocols=("gap",)))  # nothing is compared
+
+
+def test_schedule_optimizer_and_formats_are_part_of_a_fit_s_id() -> None:
+    first, *others = (
+        plan(replace(several(formats), recipe=replace(QUICK_RECIPE, **recipe), seeds=(0,))).fits[0].spec.id
+        for formats, recipe in (
+            ("definition", {}),
+            ("definition", {"schedule": "constant"}),
+            ("definition", {"optimizer": "sgd"}),
+            ("definition,template", {}),
+        )
+    )
+    assert len({first, *others}) == 4
+
+
+def test_a_rate_says_whether_it_was_searched_for_under_this_recipe() -> None:
+    def searched(**recipe: Any) -> bool:
+        return plan(several("definition", recipe=replace(QUICK_RECIPE, **recipe), seeds=(0,))).fits[0].spec.searched
+
+    assert searched(schedule="constant")
+    assert not searched(schedule="cosine")
+    assert not searched(optimizer="sgd")
+    assert not searched(schedule="constant", learning_rate=0.1)

@@ -33,11 +33,12 @@ def test_searched_rates_are_written_into_the_row_of_the_model_s_size(tmp_path, c
     learning_rates.main([str(one) for one in given])
     small, *others = json.loads(table.read_text(encoding="utf-8"))
     assert others == before[1:]
-    default = before[0]["methods"].get("lora", before[0]["adapters"])
-    assert small["methods"]["lora"] in draw_rates(default, 2)
-    assert {name: rate for name, rate in small["methods"].items() if name != "lora"} == {
-        name: rate for name, rate in before[0]["methods"].items() if name != "lora"
-    }
+    rates = before[0]["methods"]
+    default = rates.get("adamw linear", rates["adamw constant"]).get("lora", before[0]["adapters"])
+    assert small["methods"]["adamw linear"]["lora"] in draw_rates(default, 2)
+    assert small["methods"]["adamw constant"] == rates["adamw constant"]  # another recipe's stay
+    others = {name: rate for name, rate in rates.get("adamw linear", {}).items() if name != "lora"}
+    assert others.items() <= small["methods"]["adamw linear"].items()
     assert small["made"].startswith(before[0]["made"])  # the other methods' rates are still those
-    assert small["made"].endswith("2 trials of 1 steps (lora)")
+    assert small["made"].endswith("2 trials of 1 steps, adamw, linear (lora)")
     assert "| `lora` |" in capsys.readouterr().out

@@ -42,7 +42,7 @@ def trainer(llama):
             name: tuple(Instance(f"{name}-{i}", f"a zibbet with {i} legs", ("bleen",)) for i in range(6))
             for name in cards
         }
-        data = TrainingSet(cards, instances, FORMATS.get("definition")(), Mixture(tuple(cards)))
+        data = TrainingSet(cards, instances, [FORMATS.get("definition")()], Mixture(tuple(cards)))
         return Trainer(backbone, model, method, method.rule(), data, RECIPE, seed=0)
 
     return make

@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from snibench_peft.anything import _REFUSED, Peft, PeftSettings
+from snibench_peft.attaching import attach_adapter
 from snibench_peft.methods import IA3, Dora, PrefixTuning, PromptTuning, SoftSettings
 from snibench_peft.poly import Poly
 from transformers import AutoModelForCausalLM
 
-from snibench.api import METHODS, ModelInfo, UsageError, base_of, save_trained, virtual_tokens
+from snibench.api import METHODS, ModelInfo, UsageError, adapted_layers, base_of, save_trained, virtual_tokens
 from snibench.engine.packing import make_batch
 from snibench.testing import check_method
 
@@ -274,3 +277,36 @@ def test_types_for_plain_linear_layers_are_unfit_on_conv1d():
     assert "poly" in Poly().unfit(gpt2)
     assert "k_proj" in PrefixTuning().unfit(gpt2)
     assert PromptTuning().unfit(gpt2) is None
+
+
+@pytest.mark.parametrize("family", ["Mixtral", "DeepseekV3"])
+@pytest.mark.parametrize("kind", ["lora", "vera", "oft"])
+def test_all_linear_are_the_layers_that_snibench_adapts(kind, family):
+    sizes = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 1,
+    }
+    experts = {"num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    latent = {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 8}
+    latent["first_k_dense_replace"] = 1
+    extra = latent | heads if family == "DeepseekV3" else {"num_attention_heads": 4, "num_key_value_heads": 4}
+    config = getattr(transformers, f"{family}Config")(**sizes, **experts, **extra)
+    model = AutoModelForCausalLM.from_config(config)
+    expected = set(adapted_layers(model))
+    adapted = base_of(attach_adapter(model, kind.upper(), 0, target_modules="all-linear"))
+    layers = {name for name, module in adapted.named_modules() if isinstance(module, BaseTunerLayer)}
+    assert layers == expected
+    assert len(expected) == (8 if family == "Mixtral" else 16)
+
+
+def test_ia3_is_unfit_where_the_second_feed_forward_layers_are_not_known():
+    new = ModelInfo({"model_type": "deepseek_v3", "architectures": ["DeepseekV3ForCausalLM"]}, {}, 0)
+    known = ModelInfo({"model_type": "llama"}, {}, 0)
+    assert "DeepseekV3ForCausalLM" in IA3().unfit(new)
+    assert "ia3" in Peft(PeftSettings("ia3")).unfit(new)
+    assert Peft(PeftSettings("ia3", '{"feedforward_modules": ["down_proj"]}')).unfit(new) is None
+    assert IA3().unfit(known) is None

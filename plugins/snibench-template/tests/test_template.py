@@ -6,9 +6,12 @@ import sys
 import torch
 from snibench_template.format import Arrow
 from snibench_template.method import AnchoredLora, AnchoredSettings
+from snibench_template.metric import TokenF1
+from snibench_template.protocol import Solved
+from snibench_template.suite import Words
 
-from snibench.api import FORMATS, METHODS
-from snibench.testing import check_format, check_method
+from snibench.api import FORMATS, METHODS, SuiteRequest
+from snibench.testing import check_format, check_method, check_metric, check_protocol, check_suite
 
 
 def test_the_format_keeps_the_contract() -> None:
@@ -17,6 +20,20 @@ def test_the_format_keeps_the_contract() -> None:
 
 def test_the_method_keeps_the_contract() -> None:
     check_method(AnchoredLora)
+
+
+def test_the_protocol_keeps_the_contract() -> None:
+    check_protocol(Solved)
+    check_protocol(Solved, suite=Words().load(SuiteRequest("template-suite")))
+
+
+def test_the_suite_keeps_the_contract() -> None:
+    check_suite(Words, SuiteRequest("template-suite"))
+
+
+def test_the_metric_keeps_the_contract() -> None:
+    check_metric(TokenF1())
+    assert TokenF1().score("a red coat", ["the red coat"]) == 2 / 3
 
 
 def test_snibench_finds_both_by_name() -> None:

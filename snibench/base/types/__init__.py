@@ -1,12 +1,13 @@
 """Frozen values that travel between rooms. No behaviour beyond views of their own fields."""
 
-from snibench.base.types.data import Combo, Example, Instance, Metric, SuiteData, SuiteRequest, Task, TaskCard
+from snibench.base.types.data import Combo, Example, Instance, SuiteData, SuiteRequest, Task, TaskCard
 from snibench.base.types.fits import (
     Checked,
     FitRecord,
     FitSpec,
     Json,
     ModelRef,
+    OptimizerName,
     Paths,
     RateSchedule,
     Recipe,
@@ -33,10 +34,10 @@ __all__ = [
     "Instance",
     "Json",
     "Manifest",
-    "Metric",
     "Mixture",
     "ModelInfo",
     "ModelRef",
+    "OptimizerName",
     "Paths",
     "Prompt",
     "PromptKey",

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-Metric = Literal["exact_match", "rouge_l"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,7 @@ class TaskCard:
     """A task without its instances: all that a format or a method may know of it.
 
     ``labels`` is the closed set of outputs as written in the data, sorted by code point, or None.
-    ``metric`` is the official headline metric: what ``score`` means for this task.
+    ``metric`` is the name of a registered metric: what ``score`` means for this task.
     """
 
     name: str
@@ -43,7 +40,7 @@ class TaskCard:
     domains: tuple[str, ...]
     sources: tuple[str, ...]
     labels: tuple[str, ...] | None
-    metric: Metric
+    metric: str
 
 
 @dataclass(frozen=True, slots=True)

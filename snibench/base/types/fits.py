@@ -11,6 +11,7 @@ from snibench.base.types.data import SuiteRequest
 from snibench.base.types.questions import Mixture
 
 Json = Any  # what json.dumps takes; checked where it is written
+OptimizerName = Literal["adamw", "sgd", "muon"]
 RateSchedule = Literal["constant", "linear", "cosine"]
 
 
@@ -23,6 +24,7 @@ class Recipe:
     instances_per_task: int = 4  # m
     learning_rate: float = 0.0
     warmup: float = 0.03
+    optimizer: OptimizerName = "adamw"
     schedule: RateSchedule = "linear"  # of the learning rate after the warm-up
     clip: float = 1.0
     max_input: int = 1024
@@ -72,14 +74,22 @@ class FitSpec:
     suite: SuiteRequest
     suite_digest: str
     mixture: Mixture
-    train_format: str
+    train_format: str  # several: "a,b", drawn for each task in each step
     recipe: Recipe
     seed: int
     precision: str  # "float32" or "bfloat16"
     label: str  # what tables call it
+    searched: bool = False  # the learning rate was searched for with this model size, optimizer and schedule
     floor: bool = False  # answers without a model: shown, but no part of tests and ranks
     rule_settings: Mapping[str, Json] = field(default_factory=dict)  # every setting of a rule that is named, resolved
+    sampler: str = ""  # "" = the method's own
+    sampler_settings: Mapping[str, Json] = field(default_factory=dict)  # of a sampler that is named, resolved
     paths: Paths = Paths()  # decided once for the model, before any fit
+
+    @property
+    def train_formats(self) -> tuple[str, ...]:
+        """The names in ``train_format``; none where nothing is trained."""
+        return tuple(self.train_format.split(",")) if self.train_format else ()
 
     @property
     def id(self) -> str:
@@ -87,12 +97,13 @@ class FitSpec:
         from dataclasses import asdict
 
         fields = asdict(self)
-        for name in ("suite", "label", "floor"):
+        for name in ("suite", "label", "searched", "floor"):
             fields.pop(name)
         if "object" in fields["source"]:  # two names of one class are one method
             fields.pop("method")
-        if not fields["rule_settings"]:
-            fields.pop("rule_settings")
+        for name in ("rule_settings", "sampler", "sampler_settings"):
+            if not fields[name]:
+                fields.pop(name)
         fields["model"].pop("spec")
         return digest(fields)[:16]
 

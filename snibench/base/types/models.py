@@ -42,14 +42,19 @@ class ModelInfo:
 
     @property
     def learned_positions(self) -> int | None:
-        """The longest sequence for which the model has a vector per position; None where positions are computed."""
+        """The longest prompt and answer for which the model has positions; None where they are computed for any.
+
+        Of an encoder-decoder, the longest prompt.
+        """
         limit = next((self.text[key] for key in _LIMITS if isinstance(self.text.get(key), int)), None)
         if self.text.get("model_type", self.model_type) in _POSITION_TABLES:
             return limit
         tables = [
             shape[0]
             for name, shape in self.shapes.items()
-            if len(shape) == 2 and name.split(".")[-2:-1] and name.split(".")[-2] in _POSITION_NAMES
+            if len(shape) == 2
+            and _POSITION_NAMES & set(name.split(".")[-2:-1])
+            and not (self.encoder_decoder and "decoder." in name)
         ]
         if not tables:
             return None
@@ -70,8 +75,8 @@ class ModelInfo:
 # Whose configs are encoder-decoders without saying so.
 _TWO_PARTS = {"t5", "mt5", "umt5", "longt5", "switch_transformers", "bart", "mbart", "pegasus", "blenderbot", "led"}
 # How configs call the longest sequence.
-_LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
+_LIMITS = ("max_encoder_position_embeddings", "max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
 # How models call their learned tables of positions.
 _POSITION_NAMES = {"wpe", "embed_positions", "position_embeddings", "positions_embed", "position_embedding"}
-# Whose tables are sines, as long as the config says, and not stored.
-_POSITION_TABLES = {"gptj", "codegen", "ctrl"}
+# Whose tables are computed and not stored, as long as the config says and no longer.
+_POSITION_TABLES = {"gptj", "codegen", "ctrl", "mpt"}

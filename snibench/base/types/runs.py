@@ -66,4 +66,5 @@ class Manifest:
     suite: SuiteRef | None = None
     baseline: str | None = None  # label
     searches: tuple[Search, ...] = ()
+    earlier: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # question sets of earlier runs
     notes: tuple[str, ...] = ()  # what a reader of the tables must know of the plan

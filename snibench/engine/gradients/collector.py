@@ -77,7 +77,7 @@ class GradientCollector:
 
     # ------------------------------------------------------------------------------- the way
 
-    def settle(self, batch: Batch, losses: LossesOf, *, extras: bool = False) -> Way:
+    def settle(self, batch: Batch, losses: LossesOf, *, anchors: bool = False, auxiliary: bool = False) -> Way:
         """The first way that gives every task of ``batch`` the gradient that plain autograd gives it.
 
         Nothing is changed: zero parameters, behind which other gradients vanish, are moved for the look alone.
@@ -89,7 +89,7 @@ class GradientCollector:
         try:
             with _nudged(self.named.values()):
                 for way in ("hooks", "vmap"):
-                    if self._serves(way, batch, losses, extras=extras):
+                    if self._serves(way, batch, losses, anchors=anchors, auxiliary=auxiliary):
                         self.way = way
                         return way
         finally:
@@ -97,29 +97,32 @@ class GradientCollector:
         self.way = "loop"
         return "loop"
 
-    def _serves(self, way: Way, batch: Batch, losses: LossesOf, *, extras: bool) -> bool:
+    def _serves(self, way: Way, batch: Batch, losses: LossesOf, *, anchors: bool, auxiliary: bool) -> bool:
         if way == "hooks" and self._sites is None:
             return False
         trial = GradientCollector(self.model, self.named, way=way, budget=self._budget)
         try:
-            if way == "vmap" and extras and _has_extras(losses(batch)):
+            if way == "vmap" and (anchors or auxiliary) and _has_extras(losses(batch)):
                 return False
             collected = trial.start(len(batch.tasks))
-            each = trial.collect(collected, range(len(batch.tasks)), batch, losses)
+            each = trial.collect(
+                collected, range(len(batch.tasks)), batch, losses, anchors=anchors, auxiliary=auxiliary
+            )
         except (CannotTellApart, RuntimeError, NotImplementedError, TypeError, ValueError, LookupError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
                 raise
             return False
         finally:
             self._clear()
-        plain = losses(batch).tasks
+        found = losses(batch)
+        plain = found.tasks
         tolerance = _ROUNDING.get(self.dtype if self.dtype == plain.dtype else torch.bfloat16, _COARSE)
         if any(parameter.dtype == torch.bfloat16 for parameter in self.model.parameters()):
             tolerance = _COARSE
         if not torch.allclose(each, plain.detach(), rtol=tolerance, atol=tolerance):
             return False
         parameters = list(self.named.values())
-        for task, loss in enumerate(plain):
+        for task, loss in enumerate([*plain, *(loss for loss, _ in _extras(found, anchors, auxiliary, collected))]):
             expected = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
             total = sum(float(one.double().square().sum()) for one in expected if one is not None) ** 0.5
             for (_, rows), one in zip(collected.pieces(), expected, strict=True):

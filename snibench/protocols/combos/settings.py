@@ -72,4 +72,4 @@ class Settings:
 
 
 PAPER = Settings()
-QUICK = Settings(streams=5, length=12, instances=20)
+QUICK = Settings(streams=2, length=12, instances=20)

@@ -134,7 +134,8 @@ def _train_formats(answers: pd.DataFrame) -> set[tuple[str, str]] | None:
     """Every method with each format that it was tuned in, if the answers say."""
     if "train_format" not in answers:
         return None
-    return set(answers[["method", "train_format"]].drop_duplicates().itertuples(index=False, name=None))
+    pairs = answers[["method", "train_format"]].drop_duplicates().itertuples(index=False, name=None)
+    return {(method, name) for method, names in pairs for name in str(names).split(",")}
 
 
 def _spread_row(scores: _Scores, sources: Sequence[str]) -> dict[str, float]:

@@ -32,5 +32,5 @@ class Settings:
 
 PAPER = Settings()
 QUICK = Settings(
-    formats=("definition", "instruction_example", "template", "abstract", "declarative"), tasks=10, instances=20
+    formats=("definition", "instruction_example", "template", "abstract", "declarative"), tasks=10, instances=8
 )

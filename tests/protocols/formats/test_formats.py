@@ -157,6 +157,8 @@ def test_formats_seen_in_training_are_flagged_where_that_is_known() -> None:
     assert unknown["seen_in_training"].isna().all()
     known = Formats().measure(answers.assign(train_format="template"), about("t"))["formats"].set_index("format")
     assert known["seen_in_training"].to_dict() == {"definition": False, "template": True}
+    both = Formats().measure(answers.assign(train_format="template,definition"), about("t"))["formats"]
+    assert both["seen_in_training"].all()
 
 
 def test_a_control_has_a_score_but_no_part_in_the_spread() -> None:

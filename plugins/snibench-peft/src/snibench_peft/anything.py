@@ -22,7 +22,7 @@ from snibench.api import (
     no_place_for_prompt,
     unknown,
 )
-from snibench_peft.attaching import PREFIXES, attach_adapter, no_place_for_linear
+from snibench_peft.attaching import PREFIXES, attach_adapter, no_place_for_factors, no_place_for_linear
 
 # What is not peft's own default: what the type is for, or what makes it start at the base model.
 _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
@@ -97,6 +97,8 @@ class Peft(BaseMethod):
             return no_place_for_prefix(info)
         if kind in _PROMPTS:
             return no_place_for_prompt(info)
+        if kind == "IA3" and "feedforward_modules" not in _read(self.settings.config):
+            return no_place_for_factors(info)
         return no_place_for_linear(info, kind) if kind in _LINEAR_ONLY else super().unfit(info)
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftType, get_peft_model
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING
 from torch import Tensor, nn
 
 from snibench.api import (
@@ -32,6 +33,13 @@ def no_place_for_linear(info: ModelInfo, kind: str) -> str | None:
     if info.model_type in _CONV1D:
         return f"peft's {kind.lower()} takes linear layers alone, and a {info.architecture} has Conv1D in their place."
     return None
+
+
+def no_place_for_factors(info: ModelInfo) -> str | None:
+    """Why IA3 has no place in a model: it treats the second feed-forward layers apart, which peft knows by family."""
+    if info.model_type in TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING:
+        return None
+    return f"peft's ia3 must be told which layers of a {info.architecture} are the second feed-forward ones."
 
 
 def attach_adapter(model: nn.Module, kind: str, seed: int, **arguments: Any) -> nn.Module:

@@ -21,7 +21,7 @@ from snibench.api import (
     no_place_for_prefix,
     no_place_for_prompt,
 )
-from snibench_peft.attaching import attach_adapter, encoder_of, words_of
+from snibench_peft.attaching import attach_adapter, encoder_of, no_place_for_factors, words_of
 
 
 class Dora(BaseMethod):
@@ -57,6 +57,10 @@ class IA3(BaseMethod):
     """
 
     Settings: ClassVar[type] = NoSettings
+
+    def unfit(self, info: ModelInfo) -> str | None:
+        """A family whose feed-forward layers peft does not know."""
+        return no_place_for_factors(info)
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with factors, all 1, on every linear layer of its blocks."""

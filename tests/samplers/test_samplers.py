@@ -1,0 +1,85 @@
+"""Which tasks the built-in samplers draw, and how often."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snibench.base.errors import UsageError
+from snibench.base.registry import SAMPLERS
+from snibench.contracts import Draw
+from snibench.samplers.deck import Deck
+from snibench.samplers.proportional import Proportional
+from snibench.samplers.systematic import capped
+from snibench.samplers.temperature import Temperature, TemperatureSettings
+
+SIZES = {"a": 400, "b": 100, "c": 100, "d": 50, "e": 25}
+
+
+def drawn(sampler, steps: int, count: int, sizes=SIZES, seed: int = 0) -> list[list[str]]:
+    rng = np.random.default_rng(seed)
+    return [list(sampler.draw(Draw(step, steps, sizes, count, rng))) for step in range(steps)]
+
+
+def shares(sampler, count: int, sizes=SIZES) -> dict[str, float]:
+    steps = 4000
+    counts = Counter(task for step in drawn(sampler, steps, count, sizes) for task in step)
+    return {task: counts[task] / steps for task in sizes}
+
+
+def test_the_deck_is_the_only_order_that_methods_share() -> None:
+    assert [name for name in ("deck", "proportional", "temperature") if not SAMPLERS.get(name).own_order] == ["deck"]
+
+
+@pytest.mark.parametrize("sampler", [Deck(), Proportional(), Temperature()], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_step_draws_as_many_different_tasks_as_it_may(sampler, count) -> None:
+    assert {(len(step), len(set(step))) for step in drawn(sampler, 200, count)} == {(count, count)}
+
+
+def test_proportional_draws_by_size_and_gives_the_rest_of_what_is_capped_to_the_others() -> None:
+    total = sum(SIZES.values())
+    assert shares(Proportional(), 1) == pytest.approx({t: size / total for t, size in SIZES.items()}, abs=0.02)
+    # Of two tasks a step, the largest asks for 1.19 and gets 1; the other one goes to the others by size.
+    rest = total - SIZES["a"]
+    expected = {task: 1.0 if task == "a" else size / rest for task, size in SIZES.items()}
+    assert shares(Proportional(), 2) == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize(("temperature", "ratio"), [(1.0, 4.0), (2.0, 2.0), (1e9, 1.0)])
+def test_the_temperature_evens_sizes_out(temperature, ratio) -> None:
+    found = shares(Temperature(TemperatureSettings(temperature)), 1)
+    assert found["a"] / found["b"] == pytest.approx(ratio, rel=0.12)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_a_temperature_that_is_none_is_refused_where_the_run_is_planned(value) -> None:
+    with pytest.raises(UsageError, match="temperature must be above 0"):
+        TemperatureSettings(value).validate()
+
+
+@given(values=st.lists(st.floats(0.01, 100), min_size=1, max_size=12), count=st.integers(1, 12))
+def test_expected_visits_add_up_keep_proportions_and_are_at_most_one(values, count) -> None:
+    count = min(count, len(values))
+    expected = capped(np.array(values), count)
+    assert expected.sum() == pytest.approx(count)
+    assert expected.max() <= 1 + 1e-9
+    below = expected < 1 - 1e-9
+    ratios = (expected / np.array(values))[below]
+    assert ratios == pytest.approx(np.full(len(ratios), ratios[0]) if len(ratios) else ratios)
+
+
+def test_a_deck_goes_on_from_its_state() -> None:
+    first, second = Deck(), Deck()
+    rng = np.random.default_rng(3)
+    start = [first.draw(Draw(step, 9, SIZES, 2, rng)) for step in range(4)]
+    second.restore(json.loads(json.dumps(first.state())))
+    other = np.random.default_rng(3)
+    again = Deck()
+    assert start == [again.draw(Draw(step, 9, SIZES, 2, other)) for step in range(4)]
+    assert [second.draw(Draw(4, 9, SIZES, 2, rng))] == [again.draw(Draw(4, 9, SIZES, 2, other))]
