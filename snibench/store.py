@@ -237,8 +237,16 @@ def _after(before: Manifest, now: Manifest) -> Manifest:
         now,
         labels={**before.labels, **now.labels},
         controls=tuple(dict.fromkeys((*now.controls, *before.controls))),
-        protocol_versions={**before.protocol_versions, **now.protocol_versions},
-        protocol_settings={**before.protocol_settings, **now.protocol_settings},
+        protocol_versions={
+            **now.protocol_versions,
+            **before.protocol_versions,
+            **now.protocol_versions,
+        },  # in the order of now
+        protocol_settings={
+            **now.protocol_settings,
+            **before.protocol_settings,
+            **now.protocol_settings,
+        },  # in the order of now
         earlier=earlier,
     )
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("snibench.cli.run:run", "Tune with a method, run the protocols, show the tables."),
     "report": ("snibench.cli.report:report", "Show or export the tables and figures of a stored run."),
     "compare": ("snibench.cli.report:compare", "Compare two methods of a stored run, task by task."),
+    "power": ("snibench.cli.power:power", "Say what a run finds, and what a larger one would."),
     "similarity": ("snibench.cli.report:similarity", "Does the similarity of tasks explain the results?"),
     "conflicts": ("snibench.cli.conflicts:conflicts", "Show which tasks' gradients conflict in a stored run."),
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),

@@ -34,11 +34,20 @@ json_file = click.option("--json", "json_path", type=NewFile(), help="Write ever
 figures_ = click.option(
     "--figures", type=NewFolder(), metavar="DIR", help="Also write figures there: SVG, PNG and CSV."
 )
+everything_ = click.option(
+    "--all", "everything", is_flag=True, help="Every table and footnote, not one screen of them."
+)
 
 
 @click.command()
 @folder
 @click.option("--baseline", help="Method that the others are compared with. Default: the run's own.")
+@everything_
+@click.option("--table", "tables", multiple=True, metavar="NAME", help="Only this table, as JSON names it; repeat.")
+@click.option(
+    "--columns", metavar="FIELD,...", default="", help="Only these columns of the tables, as JSON names them."
+)
+@click.option("--explain", is_flag=True, help="Say what the words of reports mean, and stop.")
 @click.option(
     "-m",
     "--method",
@@ -54,27 +63,40 @@ figures_ = click.option(
 def report(
     folder: Path,
     baseline: str | None,
+    everything: bool,
+    tables: tuple[str, ...],
+    columns: str,
+    explain: bool,
     methods: tuple[str, ...],
     kind: str,
     output: Path | None,
     json_path: Path | None,
     figures: Path | None,
 ) -> None:
-    """Show or export the tables of the runs in FOLDER (default: runs).
+    """Show or export the runs in FOLDER (default: runs): verdicts, a summary, a comparison; with --all every table.
 
     Of earlier runs, the fits that share suite, model and recipe with the last one.
     """
+    if explain:
+        from snibench.report.glossary import glossary_text
+
+        click.echo(glossary_text(), nl=False)
+        return
     from snibench.report.tables import selected
     from snibench.store import load_results
 
-    results = load_results(folder, earlier=True)
-    show_results(selected(results, methods, baseline), baseline, kind, output, json_path, figures)
+    results = selected(load_results(folder, earlier=True), methods, baseline)
+    wanted = [field.strip() for field in columns.split(",") if field.strip()]
+    show_results(
+        results, baseline, kind, output, json_path, figures, everything=everything, tables=tables, columns=wanted
+    )
 
 
 @click.command()
 @click.argument("first")
 @click.argument("second")
 @folder
+@everything_
 @as_
 @output
 @json_file
@@ -83,12 +105,13 @@ def compare(
     first: str,
     second: str,
     folder: Path,
+    everything: bool,
     kind: str,
     output: Path | None,
     json_path: Path | None,
     figures: Path | None,
 ) -> None:
-    """Compare method FIRST with method SECOND in FOLDER (default: runs), task by task."""
+    """Compare method FIRST with method SECOND in FOLDER (default: runs); with --all task by task."""
     from snibench.report.comparison import compare as compare_methods
     from snibench.report.figures import draw
     from snibench.report.fits import only
@@ -102,7 +125,7 @@ def compare(
         pair = only(everything, (first, second))
         return draw(pair, build(pair, second))
 
-    _with_figures(results, made, kind, output, json_path, figures, draw_pair, name="compare")
+    _with_figures(results, made, kind, output, json_path, figures, draw_pair, name="compare", everything=everything)
 
 
 @click.command()
@@ -129,11 +152,18 @@ def show_results(
     output: Path | None = None,
     json_path: Path | None = None,
     figures: Path | None = None,
+    *,
+    everything: bool = False,
+    tables: Sequence[str] = (),
+    columns: Sequence[str] = (),
 ) -> None:
-    """Everything that ``results`` say, as tables or as an export."""
+    """What ``results`` say: on one screen of the terminal, or everything there or as an export."""
+    from snibench.report.brief import picked
     from snibench.report.tables import build
 
-    _with_figures(results, build(results, baseline), kind, output, json_path, figures, name="report")
+    made = picked(build(results, baseline), tables, columns)
+    whole = everything or bool(tables or columns)
+    _with_figures(results, made, kind, output, json_path, figures, name="report", everything=whole)
     if kind == "table" and output is None:
         click.echo(f"\nAnswers, adapters, traces and records: {results.folder}")
 
@@ -148,6 +178,7 @@ def _with_figures(
     draw: Callable[[Results, Report], Sequence[Figure]] | None = None,
     *,
     name: str,
+    everything: bool = True,
 ) -> None:
     """``deliver``, with figures: in a page, and in ``folder`` if that is given. ``name`` is the page's default one."""
     from snibench.report.figures import draw as draw_run
@@ -164,7 +195,7 @@ def _with_figures(
             report = replace(report, notes=(*report.notes, f"This page has no figures. {error}"))
     if kind == "html":
         output = output or results.folder / f"{name}.html"
-    deliver(report, kind, output, json_path, results=results, figures=drawn)
+    deliver(report, kind, output, json_path, results=results, figures=drawn, everything=everything)
     if folder is not None:
         click.echo(f"Wrote {len(written)} files of {len(drawn)} figures into {folder}", err=True)
 
@@ -177,11 +208,14 @@ def deliver(
     *,
     results: Results | None = None,
     figures: Sequence[Figure] = (),
+    everything: bool = True,
 ) -> None:
     """Print ``report``, or write it to ``output``; and to ``json_path`` as JSON if that is given.
 
-    ``results`` and ``figures`` go into a page, kind ``html``, where they are given.
+    ``results`` and ``figures`` go into a page, kind ``html``, where they are given. Without ``everything`` the
+    terminal shows one screen; files are always complete.
     """
+    from snibench.report.brief import brief
     from snibench.report.console import plain_text, show_on_terminal
     from snibench.report.export import WRITERS, write_text
     from snibench.report.page import page_html
@@ -197,6 +231,6 @@ def deliver(
         write_text(output, text())
         click.echo(f"Wrote {output}", err=not output.is_file())  # nothing of ours between what a pipe is given
     elif kind == "table":
-        show_on_terminal(report)
+        show_on_terminal(report if everything else brief(report))
     else:
         click.echo(text(), nl=False)

@@ -64,7 +64,7 @@ class Updater:
         if not math.isfinite(norm):
             raise Diverged(f"the gradient is not finite at step {step + 1}")
         if (penalty := method.penalty(task_losses.model, tasks, instructions)) is not None:
-            penalty.backward()
+            self._backward(penalty)
         rate = learning_rate(self.recipe, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
@@ -83,6 +83,17 @@ class Updater:
             **self.rule.diagnostics(),
         }
         return Update(tuple(tasks), losses, gram, row)
+
+    def _backward(self, penalty: Tensor) -> None:
+        try:
+            penalty.backward()
+        except RuntimeError as error:
+            if "second time" not in str(error):
+                raise
+            raise PluginError(
+                f"{type(self.task_losses.method).__name__}.penalty uses the graph of losses, which is freed by then. "
+                "Make it of parameters alone, or return it as Losses(auxiliary=...)."
+            ) from error
 
     def _gradients(self, groups: Groups, step: int) -> tuple[Tensor, Tensor | None]:
         """``backward`` in micro-batches as small as memory asks for."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from snibench.base.version import __version__
 from snibench.report.cells import grid, number
+from snibench.report.glossary import GLOSSARY
 from snibench.report.html import Html, document, drawing, element, joined, notes, sortable
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def page_html(report: Report, results: Results | None = None, figures: Sequence[
             _verdicts(report),
             warning,
             [element("section", element("h2", title, id=_anchor(title)), body) for title, body in sections],
+            element("section", element("h2", "Words", id="words"), _glossary()),
             element("section", element("h2", "Provenance", id="provenance"), _provenance(report, results)),
         ),
     )
@@ -112,6 +114,11 @@ def _verdicts(report: Report) -> Html:
         return Html("")
     lines = [element("li", verdict.sentence, class_=verdict.outcome) for verdict in report.verdicts]
     return element("section", element("ul", lines, class_="verdicts"), id="verdicts")
+
+
+def _glossary() -> Html:
+    """What the words mean."""
+    return element("dl", [joined([element("dt", term), element("dd", meaning)]) for term, meaning in GLOSSARY])
 
 
 def _anchor(title: str) -> str:

@@ -2,13 +2,17 @@
 
 ::
 
-    from snibench.testing import check_format, check_method, check_metric, check_protocol, check_rule, check_suite
+    from snibench.testing import check_format, check_method, check_metric, check_protocol
+    from snibench.testing import check_rule, check_sampler, check_suite
 
     def test_my_format_keeps_the_contract() -> None:
         check_format(MyFormat())
 
     def test_my_rule_keeps_the_contract() -> None:
         check_rule(MyRule)
+
+    def test_my_sampler_keeps_the_contract() -> None:
+        check_sampler(MySampler)
 
     def test_my_method_keeps_the_contract() -> None:
         check_method(MyMethod)
@@ -32,6 +36,15 @@ from snibench.testing.methods import check_method
 from snibench.testing.metrics import check_metric
 from snibench.testing.protocols import check_protocol
 from snibench.testing.rules import check_rule
+from snibench.testing.samplers import check_sampler
 from snibench.testing.suites import check_suite
 
-__all__ = ["check_format", "check_method", "check_metric", "check_protocol", "check_rule", "check_suite"]
+__all__ = [
+    "check_format",
+    "check_method",
+    "check_metric",
+    "check_protocol",
+    "check_rule",
+    "check_sampler",
+    "check_suite",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from snibench.base.errors import PluginError
 from snibench.base.hashing import canonical_json
 from snibench.base.types import Instance, Mixture, Recipe
-from snibench.contracts import Floor, Method, Rule
+from snibench.contracts import Floor, Method, Rule, Sampler
 from snibench.testing.models import save_tiny_llama
 from snibench.testing.values import expect, recognisable_card
 
@@ -34,10 +35,11 @@ def check_method(method: type[Method] | type[Floor], settings: Any = None) -> No
 
     Checked: settings are a frozen dataclass of JSON values; attaching twice under one seed gives the same
     parameters; losses are ``[K]``, a task's loss does not depend on its company, nor on whether its instances share
-    their prefix (unless the method says so); gradients are finite and reach something; references, penalty and rule are
-    what the contract says; three steps change the parameters, the same way twice; stored parameters give the same
-    answers back; seen tasks, an unseen one and a prompt without instruction are answered, the same alone as together;
-    virtual tokens stand before every prompt and are not counted; a tuning-free method attaches nothing trainable.
+    their prefix (unless the method says so); gradients are finite and reach something; anchors, penalty, rule, groups,
+    targets, sampler, base rate and pseudo-gradients are what the contract says; three steps change the parameters, the
+    same way twice; stored parameters give the same answers back, and through peft where peft made them; seen tasks, an
+    unseen one and a prompt without instruction are answered, the same alone as together; virtual tokens stand before
+    every prompt and are not counted; a tuning-free method attaches nothing trainable.
     Of a floor: settings, and that it answers any task with a text, the same one again.
 
     Args:
@@ -70,6 +72,7 @@ def _check_method(method: type[Method] | type[Floor], settings: Any) -> None:
         expect(trained, f"{name}.attach leaves nothing to train: no parameter requires a gradient")
         make: Callable[[], Trainer] = lambda: _trainer(method, settings, model)  # noqa: E731 (bound once)
         _check_attached(make, name)
+        _check_hooks(make, name)
         _check_losses(make, name)
         _check_training(make, name, Path(folder))
 
@@ -189,6 +192,22 @@ def _check_losses(make: Callable[[], Trainer], name: str) -> None:
         tuple(losses.shape) == (3,), f"{name}.losses must have shape (3,) for 3 tasks, but has {tuple(losses.shape)}"
     )
     expect(torch.isfinite(losses).all(), f"{name}.losses are not finite: {losses.tolist()}")
+    # Other company, but equally long, so that the same sums are made in the same order: nothing is left to rounding.
+    others = [
+        (
+            _SEEN[task].name,
+            trainer.encode_instances(_SEEN[task].name, [Instance("x", "a zibbet with 0 legs", ("#####",))] * 2),
+        )
+        for task in (3, 1)
+    ]
+    first = trainer.encode([(_SEEN[0].name, (0, 1))])
+    company = trainer.task_losses.losses_of(trainer.task_losses.batch([*first, *others])).tasks.detach()
+    losses = losses.detach()
+    expect(
+        torch.allclose(losses[:1], company[:1], rtol=5e-7, atol=0),
+        f"{name}.losses of a task must not depend on the others in the batch: {float(losses[0])!r} beside some, "
+        f"{float(company[0])!r} beside others",
+    )
     alone = torch.cat([trainer.task_losses.losses_of(_batch(trainer, (task,))).tasks for task in (0, 1, 2)])
     expect(
         torch.allclose(losses, alone, rtol=1e-3, atol=1e-4),
@@ -199,7 +218,7 @@ def _check_losses(make: Callable[[], Trainer], name: str) -> None:
         groups = trainer.encode([(_SEEN[task].name, (0, 1)) for task in (0, 1, 2)])
         apart = trainer.task_losses.losses_of(make_batch(groups, trainer.backbone, pack=False)).tasks
         expect(
-            torch.allclose(losses, apart, rtol=1e-3, atol=1e-4),
+            torch.allclose(losses, apart, rtol=1e-4, atol=1e-5),
             f"{name}.losses differ when a task's instances share their prefix: {losses.tolist()}, apart "
             f"{apart.tolist()}; set shares_prefixes = False",
         )
@@ -222,6 +241,74 @@ def _check_losses(make: Callable[[], Trainer], name: str) -> None:
             penalty.ndim == 0 and torch.isfinite(penalty),
             f"{name}.penalty must be None or one finite number, but is {penalty}",
         )
+        try:
+            penalty.backward()
+        except RuntimeError as error:
+            raise AssertionError(
+                f"{name}.penalty must be of parameters alone, since the graph of losses is freed by then ({error}); "
+                "what needs activations is an auxiliary loss"
+            ) from error
+
+
+def _check_hooks(make: Callable[[], Trainer], name: str) -> None:
+    """Base rate, sampler, targets and pseudo-gradients, as far as a method has its own."""
+    from snibench.base.types import ModelInfo
+    from snibench.testing.samplers import check_sampler
+
+    trainer = make()
+    method = trainer.method
+    for parameters in (10**6, 10**9, 10**11):
+        rate = method.base_rate(ModelInfo({}, {}, parameters), "adamw")
+        expect(
+            rate is None or 0 < rate < math.inf,
+            f"{name}.base_rate must be None or a positive number, but is {rate} for {parameters} parameters",
+        )
+    expect(
+        isinstance(method.sampler(), Sampler),
+        f"{name}.sampler() must return a Sampler, but returned {type(method.sampler()).__name__}",
+    )
+    check_sampler(method.sampler)
+    instance = Instance("1", "a zibbet with 1 leg", ("bleen", "grue"))
+    for card in (_SEEN[0], _UNSEEN):
+        texts, again = (list(method.targets(card, instance, random.Random(3))) for _ in range(2))
+        expect(
+            bool(texts) and all(isinstance(text, str) for text in texts),
+            f"{name}.targets must give at least one text for every instance, but gave {texts!r}",
+        )
+        expect(texts == again, f"{name}.targets gives other texts under the same seed; use the rng that it is given")
+    _check_gradients(trainer, name)
+
+
+def _check_gradients(trainer: Trainer, name: str) -> None:
+    """Pseudo-gradients, where a method has them: every task's own, and no trace left behind."""
+    import torch
+
+    trainer.model.eval()  # dropout would differ from call to call
+    before = {key: parameter.detach().clone() for key, parameter in trainer.named.items()}
+    together = trainer.method.gradients(trainer.model, _batch(trainer, (0, 1)))
+    if together is None:
+        return
+    alone = trainer.method.gradients(trainer.model, _batch(trainer, (0,)))
+    expect(
+        all(torch.equal(before[key], parameter) for key, parameter in trainer.named.items()),
+        f"{name}.gradients must leave the parameters as they were",
+    )
+    expect(
+        set(together) <= set(before),
+        f"{name}.gradients names {sorted(set(together) - set(before))}, which are no trainable parameters",
+    )
+    for key, rows in together.items():
+        expect(
+            tuple(rows.shape) == (2, *before[key].shape),
+            f"{name}.gradients must have shape {(2, *before[key].shape)} for {key}, a row for each of 2 tasks, "
+            f"but has {tuple(rows.shape)}",
+        )
+        expect(torch.isfinite(rows).all(), f"{name}.gradients are not finite for {key}")
+        expect(
+            alone is not None and torch.allclose(rows[0], alone[key][0], rtol=1e-2, atol=1e-4),
+            f"{name}.gradients of a task must not depend on the others in the batch, but do for {key}",
+        )
+    trainer.task_losses.clear()
 
 
 def _check_training(make: Callable[[], Trainer], name: str, folder: Path) -> None:
@@ -248,12 +335,45 @@ def _check_training(make: Callable[[], Trainer], name: str, folder: Path) -> Non
     )
     answers = _check_answers(trainer, name)
     save_trained(trainer.model, folder / "adapter")
+    _check_peft(trainer, name, folder)
     restored = make()
     load_trained(restored.model, folder / "adapter")
     expect(
         _check_answers(restored, name) == answers,
         f"{name} answers differently after its trained parameters are stored and loaded: "
         "what training changes must be a parameter",
+    )
+
+
+def _check_peft(trainer: Trainer, name: str, folder: Path) -> None:
+    """peft reads the stored adapter and answers as the method does, where the prompt is all that the model sees."""
+    import torch
+    from peft import PeftModel
+
+    from snibench.engine.backbone import base_of
+    from snibench.engine.loading import load_backbone
+    from snibench.methods.base import BaseMethod
+    from snibench.models.find import find_model
+
+    config = getattr(trainer.model, "peft_config", {}).get("default")
+    plain = type(trainer.method).for_prompts is BaseMethod.for_prompts
+    if (
+        config is None
+        or config.is_prompt_learning
+        or not plain
+        or (folder / "adapter" / "trainable.safetensors").exists()
+    ):
+        return
+    base = load_backbone(find_model(str(folder / "model"))).model
+    loaded = PeftModel.from_pretrained(base, folder / "adapter").eval()
+    trainer.model.eval()
+    ids = torch.tensor([trainer.encoder.prompt_ids(["Say what a zibbet with seven legs is."])[0]])
+    with torch.no_grad():
+        ours, theirs = base_of(trainer.model)(input_ids=ids).logits, loaded(input_ids=ids).logits
+    expect(
+        torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5),
+        f"{name}: the stored adapter, loaded with peft, answers differently: what the model computes must be what its "
+        "peft config says",
     )
 
 

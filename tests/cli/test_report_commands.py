@@ -95,12 +95,28 @@ def snibench(*arguments: object) -> int:
 
 
 def test_report_prints_the_tables_of_a_stored_run(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert snibench("report", run_folder) == 0
+    assert snibench("report", run_folder, "--all") == 0
     out = capsys.readouterr().out
     tables = ("Summary", "Fits that are not done", "Compared with unified-prompt", "Generalization gap")
     assert all(title in out for title in tables)
     assert "the loss is NaN in step 3" in out
     assert "\x1b" not in out
+
+
+def test_report_shows_one_screen_unless_everything_is_asked_for(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert snibench("report", run_folder) == 0
+    short = capsys.readouterr().out
+    assert "ours against unified-prompt, unseen tasks: " in short.splitlines()[1]
+    assert "Generalization gap" not in short
+    assert "--all" in short
+    assert len(short.splitlines()) < 60
+
+
+def test_report_explains_its_words_without_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert snibench("report", "nowhere", "--explain") == 0
+    assert "undecided\n    " in capsys.readouterr().out
 
 
 def test_report_looks_in_runs_if_no_folder_is_named(
@@ -237,7 +253,7 @@ def _filled(arguments: tuple[str, ...], run: Path, place: Path) -> list[str]:
 
 
 def test_compare_shows_the_difference_and_every_task(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert snibench("compare", "ours", "unified-prompt", run_folder) == 0
+    assert snibench("compare", "ours", "unified-prompt", run_folder, "--all") == 0
     out = capsys.readouterr().out
     assert "Δ = ours - unified-prompt" in out
     assert all(f"task{i} " in out for i in range(12))

@@ -110,7 +110,7 @@ def test_a_broken_model_folder_is_named_while_a_run_is_planned(snibench, tmp_pat
     for wrong, words in (
         (config.replace('"hidden_size": 128', '"hidden_size": null'), "null as hidden_size"),
         (config.replace('"num_hidden_layers": 4', '"num_hidden_layers": "four"'), '"four" as num_hidden_layers'),
-        (config.replace('"mlp_bias": false', '"mlp_bias": "no"'), "cannot be built (Validation error"),
+        (config.replace('"mlp_bias": false', '"mlp_bias": "no"'), "(Validation error for field 'mlp_bias': TypeError"),
     ):
         (folder / "config.json").write_text(wrong, encoding="utf-8")
         outcome = snibench(*command)

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GPT2Config
 from snibench.base.errors import DataError, ModelError
 from snibench.base.registry import FORMATS
 from snibench.base.types import Instance, ModelInfo, Recipe, SuiteData, SuiteRequest
-from snibench.engine.backbone import load_backbone
+from snibench.engine.loading import load_backbone
 from snibench.engine.soft_prompts import insert_prompt
 from snibench.engine.tokens import Encoder
 from snibench.models.find import find_model

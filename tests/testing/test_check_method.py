@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from snibench.base.registry import METHODS
 from snibench.base.types import TaskCard
-from snibench.contracts import Encode
+from snibench.contracts import Draw, Encode, Group, Losses, Sampler
 from snibench.engine.packing import Batch
 from snibench.methods.base import BaseMethod, LoraSettings
 from snibench.testing import check_method
@@ -84,12 +85,124 @@ class RemembersOutsideParameters(BaseMethod):
         turn.remove()
 
 
+class WeaklyMixed(BaseMethod):
+    """A thousandth of the others' losses, without their gradient."""
+
+    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
+        losses = super().losses(model, batch)
+        return losses + 1e-3 * losses.mean().detach()
+
+
+class NotAsStored(BaseMethod):
+    """Scales the adapter beside peft's config, so that peft reads another one than was tuned."""
+
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
+        adapted = super().attach(model, cards, encode, seed)
+        for module in adapted.modules():
+            if isinstance(getattr(module, "scaling", None), dict):
+                module.scaling["default"] *= 50
+        return adapted
+
+
+class FreedGraph(BaseMethod):
+    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
+        self.kept = super().losses(model, batch)
+        return self.kept
+
+    def penalty(self, model: nn.Module, tasks: Sequence[str], instructions: Sequence[str]) -> Tensor:
+        return self.kept.mean()
+
+
+class StrangeGroups(BaseMethod):
+    def groups(self, named: Mapping[str, nn.Parameter]) -> Mapping[str, Group]:
+        return {"nothing": Group(2.0)}
+
+
+class NoRate(BaseMethod):
+    def base_rate(self, info: Any, optimizer: str) -> float:
+        return 0.0
+
+
+class NoTargets(BaseMethod):
+    def targets(self, card: TaskCard, instance: Any, rng: Any) -> Sequence[str]:
+        return []
+
+
+class RandomTargets(BaseMethod):
+    def targets(self, card: TaskCard, instance: Any, rng: Any) -> Sequence[str]:
+        return [str(random.random())]
+
+
+class OneTaskTwice(BaseMethod):
+    class Twice(Sampler):
+        def draw(self, step: Draw) -> Sequence[str]:
+            return [next(iter(step.sizes))] * step.count
+
+    def sampler(self) -> Sampler:
+        return self.Twice()
+
+
+class VectorAuxiliary(BaseMethod):
+    def losses(self, model: nn.Module, batch: Batch) -> Any:
+        losses = super().losses(model, batch)
+        return Losses(losses, auxiliary=losses)
+
+
+class ScalarAnchors(BaseMethod):
+    def losses(self, model: nn.Module, batch: Batch) -> Any:
+        losses = super().losses(model, batch)
+        return Losses(losses, anchors=losses.mean())
+
+
+class MovesParameters(BaseMethod):
+    """Pseudo-gradients whose inner steps are not taken back."""
+
+    restores = False
+    count = 1
+
+    def gradients(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        found: dict[str, list[Tensor]] = {name: [] for name in named}
+        for task in range(len(batch.tasks)):
+            loss = self.losses(model, batch.select([task]))[0]
+            for name, gradient in zip(named, torch.autograd.grad(loss, list(named.values())), strict=True):
+                found[name].append(gradient)
+                if not self.restores:
+                    with torch.no_grad():
+                        named[name] -= gradient
+        return {name: torch.stack(rows[: self.count or None]) for name, rows in found.items()}
+
+
+class PseudoGradients(MovesParameters):
+    restores, count = True, 0
+
+
+class OneRow(MovesParameters):
+    restores = True
+
+
+def test_sound_pseudo_gradients_pass() -> None:
+    check_method(PseudoGradients)
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
         (MutableSettings, "Settings must be a frozen dataclass"),
         (Unattached, "leaves nothing to train"),
         (Unrepeatable, "must give the same parameters under the same seed"),
+        (WeaklyMixed, "must not depend on the others in the batch"),
+        (NotAsStored, "loaded with peft, answers differently"),
+        (FreedGraph, "the graph of losses is freed by then"),
+        (StrangeGroups, "groups names 'nothing', which is no trainable parameter"),
+        (NoRate, "base_rate must be None or a positive number"),
+        (NoTargets, "targets must give at least one text"),
+        (RandomTargets, "other texts under the same seed"),
+        (OneTaskTwice, r"Twice\.draw must give 1 to 3 different tasks"),
+        (VectorAuxiliary, "must give a scalar as auxiliary loss"),
+        (ScalarAnchors, "one finite loss for each anchor"),
+        (MovesParameters, "must leave the parameters as they were"),
+        (OneRow, "a row for each of 2 tasks"),
         (MixesTasks, "must not depend on the others in the batch"),
         (OneLoss, r"must return one loss for each task of the batch, shape \(3,\)"),
         (Detached, "reach no trainable parameter"),

@@ -1,0 +1,204 @@
+"""Which recipe has the least noise for its seconds: schedules, learning rates, steps and averages, on mini and tiny.
+
+    python scripts/recipe_search.py -o runs/recipe                        # all candidates, lora and ours, 4 seeds
+    python scripts/recipe_search.py -o runs/recipe -c linear -c linear,1.8 -c constant,1,averaged --seeds 6
+    python scripts/recipe_search.py -o runs/recipe -c linear,1,60         # a number after the rate's multiple: steps
+
+Each trial tunes on the training instances of the seen tasks without those that `--tune-budget` holds back
+(docs/recipe.md). The choice is by what the trial answers on those; unseen tasks are answered beside it and only
+reported. Prints a table as Markdown. The same command again repeats no trial that is stored in the folder.
+
+Per candidate: mean accuracy; the SD over seeds of the mean over tasks; the residual SD of a task in a seed (what
+neither task nor seed explains); the seconds of processor time to tune; and the noise, the residual's SD of a mean
+over all tasks times the square root of the seconds: the lower, the more a second of processor time says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snibench import metrics
+from snibench.base.hashing import derive_seed
+from snibench.base.registry import FORMATS
+from snibench.base.types import FitSpec, Instance, RateSchedule, Recipe, SuiteData, SuiteRequest
+from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.tokens import Encoder
+from snibench.engine.tuning import Trainer, Tuning
+from snibench.fits.context import Bench, Runtime, Watcher
+from snibench.fits.lr_search import held_back
+from snibench.fits.run_one import attach, load, trainer_of
+from snibench.plan.plan import Plan, plan
+from snibench.plan.request import QUICK, RunRequest
+from snibench.store import read_json, write_json
+
+# One that is averaged comes before the same one as it ends, which it answers for, too.
+CANDIDATES = ("constant,1,90,averaged", "constant,1", "linear,1", "linear,1.8", "linear,1.8,60", "cosine,1.8")
+SIDES = ("held back", "unseen")
+_AVERAGED = 0.25  # the last share of the steps
+_PER_TASK = 10  # questions
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A recipe to try: ``multiple`` of the method's learning rate; ``averaged``: parameters of the last quarter."""
+
+    schedule: RateSchedule
+    multiple: float = 1.0
+    steps: int = QUICK.steps
+    averaged: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Candidate:
+        """``SCHEDULE[,MULTIPLE][,STEPS][,averaged]``."""
+        schedule, *parts = text.split(",")
+        if schedule not in get_args(RateSchedule):
+            raise argparse.ArgumentTypeError(
+                f"a schedule is one of {', '.join(get_args(RateSchedule))}, not {schedule}"
+            )
+        numbers = [part for part in parts if part != "averaged"]
+        multiple = float(numbers[0]) if numbers else 1.0
+        steps = int(numbers[1]) if len(numbers) > 1 else QUICK.steps
+        return cls(schedule, multiple, steps, "averaged" in parts)  # type: ignore[arg-type]  # checked above
+
+    def __str__(self) -> str:
+        end = ", last quarter averaged" if self.averaged else ""
+        return f"{self.schedule}, {self.multiple:g} x the rate, {self.steps} steps{end}"
+
+
+class TailMean:
+    """The mean of the trainable parameters over the last share of the steps."""
+
+    def __init__(self, trainer: Trainer, share: float) -> None:
+        self._trainer, self._share = trainer, share
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def on_step(self, progress: Tuning, steps: int) -> None:
+        """Add the parameters after this step, if it is one of the last."""
+        if progress.step > steps * (1 - self._share):
+            for name, parameter in self._trainer.named.items():
+                self._sums[name] = self._sums.get(name, 0) + parameter.detach().double()
+            self._count += 1
+
+    @torch.no_grad()
+    def put_in_place(self) -> None:
+        """The mean, in place of the last step's parameters."""
+        for name, parameter in self._trainer.named.items():
+            parameter.copy_(self._sums[name] / self._count)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is not stored, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output-dir", type=Path, required=True)
+    parser.add_argument("-m", "--method", action="append", help="default: lora and ours")
+    parser.add_argument("-c", "--candidate", action="append", type=Candidate.parse, metavar="SCHEDULE[,X][,STEPS]")
+    parser.add_argument("--seeds", type=int, default=4)
+    given = parser.parse_args(arguments)
+    candidates = given.candidate or [Candidate.parse(text) for text in CANDIDATES]
+    methods = tuple(given.method or ("lora", "ours"))
+    made = plan(RunRequest(methods=methods, suite=SuiteRequest("mini"), model="tiny", baseline=None,
+                           protocols=("gap",), seeds=(0,), limit=1))  # fmt: skip
+    trials: dict[tuple[str, Candidate], list[Mapping[str, Any]]] = defaultdict(list)
+    for index in range(given.seeds):  # seed by seed, so that a search that is cut short compares equal seeds
+        for spec in (fit.spec for fit in made.fits):
+            for candidate in candidates:
+                trials[spec.label, candidate].append(_trial(spec, candidate, index, made, given.output_dir))
+    print("\n".join(table(trials)))
+
+
+def _trial(spec: FitSpec, candidate: Candidate, seed: int, made: Plan, folder: Path) -> Mapping[str, Any]:
+    """What one trial answered, from the folder where it is there."""
+    path = folder / spec.label / f"{candidate}, seed {seed}.json"
+    if not path.exists():
+        for one, result in _tuned(spec, candidate, seed, made, folder):
+            write_json(folder / spec.label / f"{one}, seed {seed}.json", result)
+        print(f"{spec.label}: {candidate}, seed {seed}", flush=True)
+    found: Mapping[str, Any] = read_json(path)
+    return found
+
+
+def _tuned(
+    spec: FitSpec, candidate: Candidate, seed: int, made: Plan, folder: Path
+) -> Iterator[tuple[Candidate, dict[str, Any]]]:
+    """The accuracy of every task and the time to tune: with the last parameters, then with their average if wanted."""
+    rate = spec.recipe.learning_rate * candidate.multiple
+    recipe: Recipe = replace(spec.recipe, schedule=candidate.schedule, learning_rate=rate, steps=candidate.steps)
+    spec = replace(spec, recipe=recipe, seed=derive_seed("recipe search", seed) % 2**31)
+    runtime, watcher = Runtime(), Watcher()
+    backbone = load(spec, made.model, runtime, watcher)
+    bench = attach(spec, made.suite, backbone, folder, runtime, watcher)
+    kept, held = held_back(made.suite.training)
+    trainer = trainer_of(bench, kept)
+    mean = TailMean(trainer, _AVERAGED)
+    started = time.process_time()
+    with TemporaryDirectory() as nowhere:  # a trial is short: one that was stopped starts anew
+        trainer.run(Path(nowhere) / "checkpoint", every=float("inf"), on_step=mean.on_step)
+    seconds = time.process_time() - started
+    yield replace(candidate, averaged=False), {"seconds": seconds, **_accuracies(bench, held)}
+    if candidate.averaged:
+        mean.put_in_place()
+        yield candidate, {"seconds": seconds, **_accuracies(bench, held)}
+
+
+def _accuracies(bench: Bench, held: Mapping[str, Sequence[Instance]]) -> dict[str, dict[str, float]]:
+    """Side -> task -> mean score of its first questions, in the training format."""
+    suite: SuiteData = bench.suite
+    format = FORMATS.get(bench.spec.train_format)()
+    unseen = {task: suite.evaluation[task] for task in suite.unseen}
+    scores: dict[str, dict[str, float]] = {}
+    for side, pool in zip(SIDES, (held, unseen), strict=True):
+        asked = [(task, one) for task, instances in pool.items() for one in instances[:_PER_TASK]]
+        cards = [suite.tasks[task].card for task, _ in asked]
+        rendered = [format.render(card, one.input, Random(0)) for card, (_, one) in zip(cards, asked, strict=True)]
+        encoder = Encoder(bench.backbone, bench.spec.recipe.max_input, bench.spec.recipe.max_output)
+        answerer = Answerer(bench.backbone, bench.model, bench.method, encoder)
+        replies = answerer.answer([Asked(c, p, c.name) for c, p in zip(cards, rendered, strict=True)])
+        found = defaultdict(list)
+        for card, (task, one), reply in zip(cards, asked, replies, strict=True):
+            found[task].append(metrics.metric(card.metric).score(reply.prediction, one.outputs))
+        scores[side] = {task: float(np.mean(each)) for task, each in found.items()}
+    return scores
+
+
+def table(trials: Mapping[tuple[str, Candidate], Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """Lines of Markdown: a row for each method and candidate, both sides beside each other."""
+    sides = [f"{side}: {what}" for side in SIDES for what in ("mean", "seed SD", "residual SD")]
+    columns = ["method", "recipe", "seeds", "seconds", *sides, "noise"]
+    yield "| " + " | ".join(columns) + " |"
+    yield "|" + " --- |" * len(columns)
+    for (method, candidate), some in trials.items():
+        seconds = float(np.mean([trial["seconds"] for trial in some]))
+        cells = [f"`{method}`", str(candidate), str(len(some)), f"{seconds:.1f}"]
+        for side in SIDES:
+            scores = 100 * np.array([[trial[side][task] for task in sorted(trial[side])] for trial in some])  # [S, T]
+            level, seed_sd, residual_sd = noise(scores)
+            cells += [f"{level:.1f}", f"{seed_sd:.1f}", f"{residual_sd:.1f}"]
+            if side == SIDES[0]:
+                per_second = residual_sd / scores.shape[1] ** 0.5 * seconds**0.5
+        yield "| " + " | ".join([*cells, f"{per_second:.1f}"]) + " |"
+
+
+def noise(scores: np.ndarray) -> tuple[float, float, float]:
+    """Mean of ``scores`` [S, T], the SD over seeds of the mean over tasks, and the SD of the residuals."""
+    seeds, tasks = scores.shape
+    means = scores.mean(axis=1)
+    residuals = scores - scores.mean(axis=0) - means[:, None] + means.mean()
+    freedom = (seeds - 1) * (tasks - 1)
+    return float(means.mean()), float(means.std(ddof=1)), float(np.sqrt((residuals**2).sum() / freedom))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""A report that fits one screen: the verdicts, one summary, one comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from snibench.base.errors import unknown
+from snibench.report.values import Report, Table, Verdict
+
+FULL_VERDICTS = 2  # methods; with more of them each has its verdict on the first question alone
+_SUMMARY = ("seen", "unseen", "gap", "formats", "combos", "conflict")
+_COMPARISON = {
+    "comparison_unseen": ("delta", "outcome", "mde", "wins", "group"),
+    "comparison": ("first", "second", "delta", "outcome", "mde"),
+}
+_MORE = "Every table, footer and note: --all. What the words mean: --explain. A page with figures: --as html."
+
+
+def brief(report: Report) -> Report:
+    """The part of ``report`` to read first; what is left out is counted in its last note."""
+    tables = [
+        *(_shortened(table, _SUMMARY) for table in report.tables if table.name == "summary"),
+        *(_shortened(table, _COMPARISON[table.name]) for table in report.tables if table.name in _COMPARISON),
+    ]
+    return replace(report, tables=tuple(tables), verdicts=_first(report.verdicts), notes=_notes(report))
+
+
+def picked(report: Report, tables: Sequence[str], columns: Sequence[str]) -> Report:
+    """``report`` with some of its tables, by name, and some of their columns, by field; all where none are named.
+
+    Raises:
+        UsageError: If a table, or a column in every one of them, is not there.
+    """
+    names = [table.name for table in report.tables]
+    for name in tables:
+        if name not in names:
+            raise unknown("table", name, names)
+    chosen = [table for table in report.tables if not tables or table.name in tables]
+    fields = list(dict.fromkeys(column.field for table in chosen for column in table.columns))
+    for field in columns:
+        if field not in fields:
+            raise unknown("column", field, fields)
+    if columns:
+        kept = [(table, tuple(column for column in table.columns if column.field in columns)) for table in chosen]
+        chosen = [replace(table, columns=own) for table, own in kept if own]
+    return replace(report, tables=tuple(chosen), verdicts=() if tables else report.verdicts)
+
+
+def _shortened(table: Table, fields: tuple[str, ...]) -> Table:
+    """``table`` with some of its columns, in their order; without footers, and in a summary without intervals."""
+    columns = [column for column in table.columns if column.field in fields]
+    if table.name == "summary":
+        columns = [replace(column, low="", high="") for column in columns]
+    frame = table.frame[table.frame["delta"].notna()] if "delta" in table.frame else table.frame
+    return replace(table, frame=frame, columns=tuple(columns), notes=())
+
+
+def _first(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
+    """Of tasks like these, and of this suite on the first question."""
+    methods = list(dict.fromkeys(verdict.method for verdict in verdicts))
+    first = verdicts[0].question if verdicts else ""
+    like_these = [v for v in verdicts if v.scope == "tasks like these" or v.question == first]
+    if len(methods) > FULL_VERDICTS:
+        return tuple(v for v in like_these if v.question == first and v.scope == "tasks like these")
+    return tuple(like_these)
+
+
+def _notes(report: Report) -> tuple[str, ...]:
+    """That fits failed, how much a reader must know before comparing, and where the rest is."""
+    failed = len(report.failed)
+    notes = []
+    if failed:
+        notes.append(f"{failed} fit{'' if failed == 1 else 's'} of this run {'is' if failed == 1 else 'are'} not done.")
+    if report.notes:
+        notes.append(f"{len(report.notes)} note{'' if len(report.notes) == 1 else 's'} on this run: {report.notes[0]}")
+    return (*notes, _MORE)

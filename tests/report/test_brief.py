@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from snibench.base.errors import UsageError
+from snibench.report import Report, build, compare
+from snibench.report.brief import brief, picked
+from snibench.report.console import render
+from snibench.report.export import latex_text
+from snibench.report.glossary import GLOSSARY, glossary_text
+from snibench.store import Results
+
+Make = Callable[..., Results]
+LINES, COLUMNS = 45, 80
+
+
+def lines(report: Report, width: int = COLUMNS) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    with console.capture() as captured:
+        render(report, console)
+    return captured.get().splitlines()
+
+
+def of_two(make_results: Make) -> Results:
+    levels = {"untuned": 0.2, "copy-input": 0.1, "majority": 0.3, "unified-prompt": 0.55, "ours": 0.6}
+    return make_results(levels)
+
+
+def test_the_default_report_fits_one_screen_and_begins_with_the_verdict(make_results: Make) -> None:
+    shown = lines(brief(build(of_two(make_results))))
+    assert len(shown) <= LINES
+    assert max(map(len, shown)) <= COLUMNS
+    assert shown[1].startswith("ours against unified-prompt, unseen tasks: +")
+
+
+def test_a_comparison_fits_one_screen(make_results: Make) -> None:
+    shown = lines(brief(compare(of_two(make_results), "ours", "unified-prompt")))
+    assert len(shown) <= LINES
+    assert shown[1].startswith("ours against unified-prompt, unseen tasks: +")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_at_every_width_each_group_of_columns_names_the_method_under_test(make_results: Make, width: int) -> None:
+    shown = lines(brief(build(of_two(make_results))), width)
+    heads = sum(line.startswith("Method") for line in shown)
+    assert sum(line.startswith("ours ") and "against" not in line for line in shown) == heads
+
+
+def test_with_many_methods_each_has_one_verdict(make_results: Make) -> None:
+    levels = {"unified-prompt": 0.55, "mtl-lora": 0.58, "ours": 0.6, "lora": 0.5}
+    shown = brief(build(make_results(levels)))
+    assert [(v.method, v.question) for v in shown.verdicts] == [(m, "unseen") for m in ("mtl-lora", "ours", "lora")]
+
+
+def test_fits_that_failed_are_counted(make_results: Make) -> None:
+    report = brief(build(make_results(failed=("mtl-lora",))))
+    assert report.notes[0] == "1 fit of this run is not done."
+    assert "--all" in report.notes[-1]
+
+
+def test_every_number_of_the_short_report_is_in_the_full_one(make_results: Make) -> None:
+    full = build(of_two(make_results))
+    for table in brief(full).tables:
+        whole = full.table(table.name)
+        assert set(table.columns[0].fields) <= {field for column in whole.columns for field in column.fields}
+        assert set(table.frame["method"]) <= set(whole.frame["method"])
+
+
+def test_the_glossary_has_a_sentence_for_each_word() -> None:
+    text = glossary_text()
+    assert all(f"{term}\n    {meaning}\n" in text for term, meaning in GLOSSARY)
+    for word in ("undecided", "this suite", "effect", "similarity", "Holm"):
+        assert word in text
+
+
+def test_tables_and_columns_are_picked_by_name(make_results: Make) -> None:
+    report = build(of_two(make_results))
+    one = picked(report, ["comparison_unseen"], ["delta", "mde"])
+    assert [[column.field for column in table.columns] for table in one.tables] == [["delta", "mde"]]
+    latex = latex_text(one)
+    assert r"\label{tab:comparison-unseen}" in latex
+    assert r"\caption{Compared with unified-prompt: unseen tasks.}" in latex
+    with pytest.raises(UsageError, match="Did you mean 'comparison_unseen'"):
+        picked(report, ["comparison_unsen"], [])
+    with pytest.raises(UsageError, match="Unknown column 'detla'"):
+        picked(report, [], ["detla"])
