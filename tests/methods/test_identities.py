@@ -18,8 +18,11 @@ from snibench.methods.full import Full
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
+from snibench.methods.orpo import Orpo
 from snibench.methods.ours import Coordinated, Ours, OursSettings
 from snibench.methods.prompt_aligned import PromptAligned
+from snibench.methods.reptile import Reptile
+from snibench.methods.sam import Sam
 from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
 from snibench.rules.cagrad import CAGrad
 from snibench.rules.pcgrad import PCGrad
@@ -49,6 +52,9 @@ def cards(count: int) -> list[TaskCard]:
     [
         (Lora, {}, LORA),
         (PromptAligned, {}, LORA),
+        (Orpo, {}, LORA),
+        (Reptile, {}, LORA),
+        (Sam, {}, LORA),
         (Ours, {}, LORA + LAYERS * 8 * 64 + 64 * 576),  # U of every layer, and V
         (Ours, {"joint": False, "similarity": False}, LORA),
         (HydraLora, {}, 30 * (IN * 8 + OUT * 3 * 8 + IN * 3)),
