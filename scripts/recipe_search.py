@@ -36,8 +36,9 @@ from snibench.base.types import FitSpec, Instance, RateSchedule, Recipe, SuiteDa
 from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.tokens import Encoder
 from snibench.engine.tuning import Trainer, Tuning
+from snibench.fits.context import Bench, Runtime, Watcher
 from snibench.fits.lr_search import held_back
-from snibench.fits.run_one import Bench, Runtime, Watcher, attach, load, trainer_of
+from snibench.fits.run_one import attach, load, trainer_of
 from snibench.plan.plan import Plan, plan
 from snibench.plan.request import QUICK, RunRequest
 from snibench.store import read_json, write_json

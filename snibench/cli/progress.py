@@ -17,7 +17,7 @@ from snibench.cli.forecast import Forecast, Work, duration
 
 if TYPE_CHECKING:
     from snibench.engine.tuning import Tuning
-    from snibench.fits.run_one import Watcher
+    from snibench.fits.context import Watcher
     from snibench.plan.plan import FitPlan
     from snibench.store import Store
 
@@ -134,7 +134,7 @@ def _bars(console: Console) -> Progress:
 
 
 def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> Watcher:
-    from snibench.fits.run_one import Watcher
+    from snibench.fits.context import Watcher
 
     progress, speech = lines.progress, _Speech(forecast, index)
     title = escape(_title(index, fits, fit))
@@ -173,7 +173,7 @@ def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan
 
 
 def _plain(console: Console, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> Watcher:
-    from snibench.fits.run_one import Watcher
+    from snibench.fits.context import Watcher
 
     title, speech = _title(index, fits, fit), _Speech(forecast, index)
     last = [-_PATIENCE]

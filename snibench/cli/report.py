@@ -43,6 +43,10 @@ everything_ = click.option(
 @folder
 @click.option("--baseline", help="Method that the others are compared with. Default: the run's own.")
 @everything_
+@click.option("--table", "tables", multiple=True, metavar="NAME", help="Only this table, as JSON names it; repeat.")
+@click.option(
+    "--columns", metavar="FIELD,...", default="", help="Only these columns of the tables, as JSON names them."
+)
 @click.option("--explain", is_flag=True, help="Say what the words of reports mean, and stop.")
 @click.option(
     "-m",
@@ -60,6 +64,8 @@ def report(
     folder: Path,
     baseline: str | None,
     everything: bool,
+    tables: tuple[str, ...],
+    columns: str,
     explain: bool,
     methods: tuple[str, ...],
     kind: str,
@@ -80,7 +86,10 @@ def report(
     from snibench.store import load_results
 
     results = selected(load_results(folder, earlier=True), methods, baseline)
-    show_results(results, baseline, kind, output, json_path, figures, everything=everything)
+    wanted = [field.strip() for field in columns.split(",") if field.strip()]
+    show_results(
+        results, baseline, kind, output, json_path, figures, everything=everything, tables=tables, columns=wanted
+    )
 
 
 @click.command()
@@ -145,13 +154,16 @@ def show_results(
     figures: Path | None = None,
     *,
     everything: bool = False,
+    tables: Sequence[str] = (),
+    columns: Sequence[str] = (),
 ) -> None:
     """What ``results`` say: on one screen of the terminal, or everything there or as an export."""
+    from snibench.report.brief import picked
     from snibench.report.tables import build
 
-    _with_figures(
-        results, build(results, baseline), kind, output, json_path, figures, name="report", everything=everything
-    )
+    made = picked(build(results, baseline), tables, columns)
+    whole = everything or bool(tables or columns)
+    _with_figures(results, made, kind, output, json_path, figures, name="report", everything=whole)
     if kind == "table" and output is None:
         click.echo(f"\nAnswers, adapters, traces and records: {results.folder}")
 

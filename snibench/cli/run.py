@@ -298,7 +298,9 @@ def run(ctx: click.Context, /, **options: Any) -> int:
 
     runtime = runtime_from(options, request.profile, trust_remote_code=request.trust_remote_code)  # type: ignore[arg-type]
     if options["dry_run"]:
-        _show_plan(planned(request, runtime.device), request)
+        made = planned(request, runtime.device)
+        _show_plan(made, request)
+        click.echo(_foreseen(made, request, options["output_dir"]))
         return 0
     store = Store(options["output_dir"])
     results = run_all(request, store, runtime, _watcher(request, store))
@@ -356,6 +358,20 @@ def _adapted(made: Plan, request: RunRequest) -> str:
     bare = skeleton(made.model, trust_remote_code=request.trust_remote_code)
     where = "known once the model is loaded" if bare is None else described(adapted_layers(bare))
     return f"Adapters go into the same layers for every method, {where}."
+
+
+def _foreseen(made: Plan, request: RunRequest, folder: Path) -> str:
+    """What difference the run will find, by the variances of fits that are stored in ``folder`` if there are."""
+    from snibench.base.errors import SnibenchError
+    from snibench.report.power import forecast
+    from snibench.report.questions import design_of
+    from snibench.store import load_results
+
+    try:
+        stored = load_results(folder)
+    except SnibenchError:
+        stored = None
+    return forecast(stored, design_of(made, len(request.seeds)))
 
 
 def _show_plan(made: Plan, request: RunRequest) -> None:

@@ -37,5 +37,8 @@ class InstructionEncoder:
         ids = backbone.tokenizer(text, truncation=True, max_length=self._max_tokens, return_tensors="pt").input_ids
         body: nn.Module = base.get_encoder() if backbone.encoder_decoder else base.base_model
         with adapters_off(base):
-            states: Tensor = body(input_ids=ids.to(backbone.device)).last_hidden_state
+            if body is base:  # a model of one piece: its head's output has no name for them
+                states: Tensor = base(input_ids=ids.to(backbone.device), output_hidden_states=True).hidden_states[-1]
+            else:
+                states = body(input_ids=ids.to(backbone.device)).last_hidden_state
         return states[0].float().mean(0)

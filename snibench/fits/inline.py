@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 
 from snibench.base.types import FitRecord
-from snibench.fits.run_one import Runtime, Watcher, run_one
+from snibench.fits.context import Runtime, Watcher
+from snibench.fits.run_one import run_one
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store
 

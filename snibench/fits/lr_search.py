@@ -22,8 +22,9 @@ from snibench.base.errors import Diverged
 from snibench.base.hashing import derive_seed, digest
 from snibench.base.types import FitSpec, Instance, Mixture, Recipe, Search, SuiteData, Trial
 from snibench.engine.tuning import Trainer
+from snibench.fits.context import Runtime, Watcher
 from snibench.fits.guard import StageFailed, guarded
-from snibench.fits.run_one import Runtime, Watcher, attach, load, trainer_of
+from snibench.fits.run_one import attach, load, trainer_of
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store, read_json, write_json

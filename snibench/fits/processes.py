@@ -22,7 +22,7 @@ from snibench.base.errors import SnibenchError
 from snibench.base.types import FitRecord
 from snibench.engine.tuning import Interrupted, Tuning
 from snibench.fits import inline
-from snibench.fits.run_one import Runtime, Watcher
+from snibench.fits.context import Runtime, Watcher
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store
 

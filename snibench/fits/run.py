@@ -13,8 +13,8 @@ from snibench.base.types import Manifest, Search, SuiteRef
 from snibench.engine.backbone import choose_device, choose_precision
 from snibench.engine.check import check_model
 from snibench.fits import inline, processes
+from snibench.fits.context import Runtime, Watcher
 from snibench.fits.lr_search import Watch, search_rates
-from snibench.fits.run_one import Runtime, Watcher
 from snibench.plan.options import RequestOptions
 from snibench.plan.plan import Plan, plan
 from snibench.plan.request import Profile, RunRequest, check_names

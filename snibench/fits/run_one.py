@@ -2,88 +2,41 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import pandas as pd
 import torch
 from torch import nn
 
-from snibench import metrics
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
-from snibench.base.types import Answer, FitRecord, FitSpec, Instance, PromptKey, Reply, SuiteData
+from snibench.base.types import FitRecord, FitSpec, Instance, SuiteData
 from snibench.contracts import Floor, Method, Rule
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method
 from snibench.engine.conflict.measure import measure_conflict, probe_tasks
-from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
-from snibench.engine.tokens import Encoder
-from snibench.engine.tuning import Trainer, TrainingSet, Tuning
+from snibench.engine.tuning import Trainer, TrainingSet
+from snibench.fits.answering import answer, answer_by_floor
+from snibench.fits.context import Bench, Runtime, Watcher
 from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.provenance import device_name, software_versions, task_frame
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan
-from snibench.plan.questions import QuestionSet, Rendered
+from snibench.plan.questions import QuestionSet
 from snibench.store import Store, read_json, write_frame, write_json, write_whole
 
-_PACKAGES = ("snibench", "torch", "transformers", "peft", "tokenizers", "numpy", "pandas", "scipy")
 # At which share of the training the conflict is measured.
 _CONFLICT_POINTS: Mapping[str, tuple[float, ...]] = {
     "off": (),
     "ends": (0.0, 1.0),
     "full": (0.0, 0.25, 0.5, 0.75, 1.0),
 }
-# Predictions in one stored part: so many are lost at most when the machine goes down.
-_ROWS_AT_ONCE = 256
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """Where and how fits run; nothing here changes a weight or an answer but by rounding."""
-
-    device: str = "cpu"
-    threads: int | None = None  # of the processor, for one fit; None = the library's own choice
-    executor: Literal["auto", "inline", "processes"] = "inline"
-    jobs: int | None = None  # fits side by side; None = the processor's cores
-    batch_size: int | None = None
-    conflict: Literal["off", "ends", "full"] = "ends"
-    conflict_tasks: int = 16
-    checkpoint_seconds: float = 30.0
-    overwrite: Literal["never", "failed", "always"] = "never"
-    trust_remote_code: bool = False
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Told how a fit goes on."""
-
-    on_stage: Callable[[str], None] = field(default=lambda stage: None)
-    on_step: Callable[[Tuning, int], None] = field(default=lambda progress, steps: None)
-    on_answers: Callable[[int, int], None] = field(default=lambda done, total: None)
-    on_end: Callable[[str], None] = field(default=lambda cause: None)  # "" unless it ended early
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What lies on the table while one fit is worked on."""
-
-    spec: FitSpec
-    suite: SuiteData
-    backbone: Backbone
-    method: Method
-    model: nn.Module
-    folder: Path
-    runtime: Runtime
-    watcher: Watcher
 
 
 def run_one(
@@ -124,7 +77,9 @@ def _unfit(fit: FitPlan, store: Store) -> FitRecord:
     """The record of a fit that has no place in its model; nothing is loaded for it."""
     spec = fit.spec
     store.begin(spec)
-    record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "unfit", fit.unfit, versions=_versions())
+    record = FitRecord(
+        spec.id, spec.label, spec.method, spec.rule, spec.seed, "unfit", fit.unfit, versions=software_versions()
+    )
     store.seal(record)
     return record
 
@@ -171,7 +126,7 @@ def _worked(
             record = replace(record, notes=(*record.notes, *fit.notes))
             store.keep_tuned(record)
         with guarded("answer"):
-            notes = _answer(bench, missing, store)
+            notes = answer(bench, missing, store)
         return replace(record, notes=(*record.notes, *sorted(set(notes).difference(record.notes))))
     except StageFailed as failure:
         return _failed(failure, record, folder)
@@ -218,24 +173,15 @@ def _answered_floor(
     store: Store,
     watcher: Watcher,
 ) -> FitRecord:
-    """The record of a floor, the one that is there or a new one, after its answers are written: they need no model."""
+    """The record of a floor, the stored one or a new one, after its answers are written."""
     watcher.on_stage("answering")
     record = record or _record(spec)
-    inputs = {(task, one.id): one.input for task, pool in suite.evaluation.items() for one in pool}
     try:
         with guarded("attach"):
             kind = METHODS.get(spec.method)
             floor: Floor = kind(kind.Settings(**spec.settings))
         with guarded("answer"):
-            for questions in sets:
-                answers = []
-                for one in questions.rendered:
-                    asked = one.question
-                    card, pool = suite.tasks[asked.task].card, suite.evaluation[asked.task]
-                    prediction = floor.answer(card, inputs[asked.task, asked.instance], pool)
-                    reply = Reply(prediction, prompt_tokens=0, truncated=False, too_long=False)
-                    answers.append(_scored(spec.id, one, reply, suite))
-                store.write_answers(spec.id, questions.protocol, questions.digest, answers)
+            answer_by_floor(spec, floor, sets, suite, store)
         return record
     except StageFailed as failure:
         return _failed(failure, record, store.folder(spec.id))
@@ -310,15 +256,9 @@ def _record(spec: FitSpec, backbone: Backbone | None = None) -> FitRecord:
         rule=spec.rule,
         seed=spec.seed,
         status="done",
-        device="" if backbone is None else _device_name(backbone.device),
-        versions=_versions(),
+        device="" if backbone is None else device_name(backbone.device),
+        versions=software_versions(),
     )
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def _sized(record: FitRecord, model: nn.Module) -> FitRecord:
@@ -328,153 +268,4 @@ def _sized(record: FitRecord, model: nn.Module) -> FitRecord:
         record,
         trainable_parameters=sum(size for size, trains in sizes if trains),
         total_parameters=sum(size for size, _ in sizes),
-    )
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "system": platform.system(), **_git()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-@cache
-def _git() -> dict[str, str]:
-    """The commit that the run started from, and whether files differed from it; nothing outside a checkout."""
-
-    def ask(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        dirty = "true" if ask("status", "--porcelain", "--untracked-files=no") else "false"
-        return {"git_commit": ask("rev-parse", "HEAD"), "git_dirty": dirty}
-    except (OSError, subprocess.SubprocessError):
-        return {}
-
-
-def task_frame(suite: SuiteData) -> pd.DataFrame:
-    """One row per task of the suite: what reports need to group, to normalise, and to tell tasks apart."""
-    rows = []
-    for name, task in suite.tasks.items():
-        card = task.card
-        rows.append(
-            {
-                "task": name,
-                "definition": card.definition,
-                "category": card.category,
-                "domains": list(card.domains),
-                "sources": list(card.sources),
-                "labels": None if card.labels is None else list(card.labels),
-                "metric": card.metric,
-                "chance": metrics.chance(card, suite.evaluation.get(name, ())),
-                "majority": metrics.majority(suite.evaluation.get(name, ())),
-                "seen": name in suite.training,
-                "flags": list(suite.flags.get(name, ())),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-# ---------------------------------------------------------------------------------- answering
-
-
-def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
-    """Answer every prompt once, whichever protocols ask it, and write each protocol's rows; notes for the record."""
-    fit, spec = bench.spec.id, bench.spec
-    bench.watcher.on_stage("answering")
-    known = store.replies(fit)
-    ranking = any(questions.ranked for questions in sets)
-
-    def lacking(one: Rendered) -> bool:
-        """Whether it was never answered, or without the ranking that is wanted now."""
-        if (reply := known.get(_key(one))) is None:
-            return True
-        closed = bench.suite.tasks[one.question.task].card.labels is not None
-        return ranking and closed and not reply.too_long and reply.ranked is None
-
-    todo = list({_key(one): one for questions in sets for one in questions.rendered if lacking(one)}.values())
-    kept = 0
-    pending: dict[PromptKey, Reply] = {}
-
-    def keep(replies: Mapping[int, Reply]) -> None:
-        pending.update({_key(todo[index]): reply for index, reply in replies.items()})
-        if len(pending) >= _ROWS_AT_ONCE:
-            flush()
-        bench.watcher.on_answers(kept + len(pending), len(todo))
-
-    def flush() -> None:
-        nonlocal kept
-        kept += len(pending)
-        if pending:
-            store.add_replies(fit, pending)
-            known.update(pending)
-            pending.clear()
-
-    asked = [Asked(bench.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
-    encoder = Encoder(bench.backbone, spec.recipe.max_input, spec.recipe.max_output)
-    answerer = Answerer(
-        bench.backbone,
-        bench.model,
-        bench.method,
-        encoder,
-        batch_size=bench.runtime.batch_size,
-        rank_labels=ranking,
-    )
-    answerer.answer(asked, on_batch=keep)
-    flush()
-    for questions in sets:
-        answers = [_scored(fit, one, known[_key(one)], bench.suite) for one in questions.rendered]
-        further = _ranked(questions, known) if questions.ranked else None
-        store.write_answers(fit, questions.protocol, questions.digest, answers, further)
-    return answerer.notes
-
-
-def _ranked(questions: QuestionSet, known: Mapping[PromptKey, Reply]) -> dict[str, list[Any]]:
-    """Columns: the likeliest label of every question, and its exact match; missing where there are no labels."""
-    found = [(one, known[_key(one)].ranked) for one in questions.rendered]
-    return {
-        "ranked": [label for _, label in found],
-        "ranked_exact_match": [
-            metrics.exact_match(label, one.targets) if label is not None else float("nan") for one, label in found
-        ],
-    }
-
-
-def _key(one: Rendered) -> PromptKey:
-    return one.question.task, one.prompt_sha
-
-
-def _group(one: Rendered) -> str:
-    """Prompts that start alike: one task in one format, without history."""
-    question = one.question
-    return "with history" if question.history else f"{question.task}|{question.format}"
-
-
-def _scored(fit: str, one: Rendered, reply: Reply, suite: SuiteData) -> Answer:
-    question, prediction = one.question, reply.prediction
-    return Answer(
-        fit=fit,
-        protocol=question.protocol,
-        variant=question.variant,
-        format=question.format,
-        task=question.task,
-        split=question.split,
-        seen=question.seen,
-        instance=question.instance,
-        stream=question.stream,
-        position=question.position,
-        side=question.side,
-        prompt_sha=one.prompt_sha,
-        prediction=prediction,
-        targets=one.targets,
-        exact_match=metrics.exact_match(prediction, one.targets),
-        rouge_l=metrics.rouge_l(prediction, one.targets),
-        score=metrics.metric(suite.tasks[question.task].card.metric).score(prediction, one.targets),
-        prompt_tokens=reply.prompt_tokens,
-        truncated=reply.truncated or reply.too_long,
     )

@@ -15,7 +15,8 @@ from snibench.base.hashing import file_digest
 from snibench.base.registry import METHODS, RULES, SAMPLERS, Registry
 from snibench.base.settings import changed_settings, make_settings
 from snibench.base.types import ModelInfo
-from snibench.contracts import Floor, NoSettings
+from snibench.contracts import Floor, Method, NoSettings, Rule, Sampler
+from snibench.contracts.hooks import check_hooks
 from snibench.plan import defaults
 from snibench.plan.names import MethodName, parse_method
 from snibench.plan.protocols import settings_of_methods
@@ -176,6 +177,8 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
     name = named.name
     method = METHODS.get(name)
     fields = {one.name for one in dataclasses.fields(method.Settings)}
+    if not issubclass(method, Floor):
+        check_hooks(method, Method)
     own = {key: value for key, value in given.items() if key in fields}
     settings = make_settings(method.Settings, name, {**own, **named.settings})
     source = _code(METHODS, name)
@@ -184,6 +187,7 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
     rule_settings: Any = NoSettings()
     if rule:
         kind = RULES.get(rule)  # a typo is told before any work
+        check_hooks(kind, Rule)
         keys = {one.name for one in dataclasses.fields(kind.Settings)}
         taken = _taken("rule", keys, fields, given)
         rule_settings = make_settings(kind.Settings, rule, {**taken, **named.rule_settings})
@@ -192,6 +196,7 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
     sampler_settings: Any = NoSettings()
     if sampler:
         drawing = SAMPLERS.get(sampler)
+        check_hooks(drawing, Sampler)
         keys = {one.name for one in dataclasses.fields(drawing.Settings)}
         sampler_settings = make_settings(drawing.Settings, sampler, _taken("sampler", keys, fields, given))
         source |= {f"sampler_{key}": value for key, value in _code(SAMPLERS, sampler).items()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from snibench.base.errors import unknown
 from snibench.report.values import Report, Table, Verdict
 
 FULL_VERDICTS = 2  # methods; with more of them each has its verdict on the first question alone
@@ -22,6 +24,27 @@ def brief(report: Report) -> Report:
         *(_shortened(table, _COMPARISON[table.name]) for table in report.tables if table.name in _COMPARISON),
     ]
     return replace(report, tables=tuple(tables), verdicts=_first(report.verdicts), notes=_notes(report))
+
+
+def picked(report: Report, tables: Sequence[str], columns: Sequence[str]) -> Report:
+    """``report`` with some of its tables, by name, and some of their columns, by field; all where none are named.
+
+    Raises:
+        UsageError: If a table, or a column in every one of them, is not there.
+    """
+    names = [table.name for table in report.tables]
+    for name in tables:
+        if name not in names:
+            raise unknown("table", name, names)
+    chosen = [table for table in report.tables if not tables or table.name in tables]
+    fields = list(dict.fromkeys(column.field for table in chosen for column in table.columns))
+    for field in columns:
+        if field not in fields:
+            raise unknown("column", field, fields)
+    if columns:
+        kept = [(table, tuple(column for column in table.columns if column.field in columns)) for table in chosen]
+        chosen = [replace(table, columns=own) for table, own in kept if own]
+    return replace(report, tables=tuple(chosen), verdicts=() if tables else report.verdicts)
 
 
 def _shortened(table: Table, fields: tuple[str, ...]) -> Table:

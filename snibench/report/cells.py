@@ -36,7 +36,7 @@ def cell(row: Mapping[Any, Any], column: Column) -> str:
     value = row.get(column.field)
     if missing(value):
         return MISSING
-    text = number(value, column.unit)
+    text = _WORDS.get(str(value), number(value, "text")) if column.field == "metric" else number(value, column.unit)
     low, high = row.get(column.low), row.get(column.high)
     if not missing(low) and not missing(high):
         text += f" [{number(low, column.unit)}, {number(high, column.unit)}]"
@@ -46,6 +46,10 @@ def cell(row: Mapping[Any, Any], column: Column) -> str:
     return f"{text} *" if not missing(marked) and bool(marked) else text
 
 
+_ZERO = {"percent": 0.0005, "points": 0.0005, "difference": 0.0005, "share": 0.005, "number": 0.005}  # shown as 0
+_WORDS = {"exact_match": "exact match", "rouge_l": "ROUGE-L", "above_chance": "above chance"}
+
+
 def number(value: Any, unit: Unit) -> str:
     """``value`` in ``unit``; text for ``text``."""
     if unit == "text":
@@ -53,6 +57,7 @@ def number(value: Any, unit: Unit) -> str:
     value = float(value)
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
+    value += 0.0 if abs(value) >= _ZERO.get(unit, 0.0) else -value  # never -0.0
     match unit:
         case "percent" | "points":
             return f"{100 * value:.1f}"

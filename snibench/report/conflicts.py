@@ -12,7 +12,7 @@ from rich.text import Text
 
 from snibench.base.errors import StoreError, unknown
 from snibench.report.cells import number, printable
-from snibench.report.fits import conflict, facts, run_notes, title
+from snibench.report.fits import UNRESOLVED, conflict, facts, run_notes, title
 from snibench.report.layouts import METHOD, present
 from snibench.report.traces import conflict_pairs
 from snibench.report.values import Column, Report, Table, rows_digest
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from snibench.store import Results
 
 STRONGEST = 12  # pairs that are shown; exports have all
-UNRESOLVED = 0.2  # mean standard error of a cosine above which it should not be read
 _LEVEL = 1.64  # standard errors below zero at which a pair counts as conflicting: one-sided 5 %
 FORMULA = (
     "cos(g_t, g_u) = <g_t, g_u> / (n_t n_u), on probe instances that are never trained on, norms corrected for the "
@@ -81,7 +80,6 @@ def build_conflicts(results: Results, methods: Sequence[str] = ()) -> Report:
             raise unknown("method with measured conflict", method, points["method"].unique())
     kept = list(methods) or list(dict.fromkeys(points["method"]))
     points = points[points["method"].isin(kept)].sort_values(["method", "share"], key=_in_order(kept))
-    points["unresolved"] = points.get("standard_error", pd.Series(np.nan, points.index)) > UNRESOLVED
     pairs = pairs[pairs["method"].isin(kept)].sort_values(["method", "share", "cosine"], key=_in_order(kept))
     keys = (METHOD, _SHARE)
     return Report(

@@ -159,18 +159,20 @@ _LATEX = {
 
 
 def latex_text(report: Report) -> str:
-    """Every table as a ``tabular`` for the package booktabs."""
+    """Every table as a ``tabular`` for the package booktabs: a short caption, a label, footers as comments."""
     parts = ["% \\usepackage{booktabs}"]
     for table in report.shown:
         cells = grid(table)
         align = "".join("r" if numeric else "l" for numeric in cells.numeric)
         heads = [[_latex(heading[line]) for heading in cells.headings] for line in (0, 1)]
-        notes = " ".join(_latex(note) for note in table.notes)
         parts.append(
             "\n".join(
                 [
+                    *(f"% {printable(note, LONGEST)}" for note in table.notes),
                     r"\begin{table}",
-                    rf"\caption{{{_latex(cells.title)}. {notes}}}",
+                    r"\centering",
+                    rf"\caption{{{_latex(cells.title)}.}}",
+                    rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', table.name)}}}",
                     rf"\begin{{tabular}}{{{align}}}",
                     r"\toprule",
                     *(" & ".join(line) + r" \\" for line in heads if any(line)),

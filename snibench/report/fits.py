@@ -113,8 +113,9 @@ def failed_tables(failed: pd.DataFrame) -> list[Table]:
 
 # ------------------------------------------------------------------------------------- conflict
 
+UNRESOLVED = 0.2  # mean standard error of a cosine above which it should not be read
 _CONFLICT = (
-    Column("score", "Score", "number", "lower", "score_low", "score_high", "n_seeds"),
+    Column("score", "Score", "number", "lower", "score_low", "score_high", "n_seeds", mark="unresolved"),
     Column("score_raw", "Raw score", "number", "lower"),
     Column("residual", "Residual", "number", "lower"),
     Column("rate", "Rate", "percent", "lower"),
@@ -127,7 +128,8 @@ _CONFLICT = (
 )
 _CONFLICT_NOTES = (
     "Score: mean over pairs of tasks of max(0, -cos) of their gradients on probe instances; cross-fitted, hence "
-    "unbiased, and it may leave [0, 1] a little. Raw: the plain formula, biased. Means and t intervals over seeds.",
+    "unbiased, and it may leave [0, 1] a little. Raw: the plain formula, biased. Means and t intervals over seeds. "
+    f"A star: unresolved, the mean standard error of a pair's cosine is above {UNRESOLVED}.",
     "Residual: the same between the rule's update and each task. Rate: share of pairs in conflict. "
     "Magnitudes: how alike the gradients are in length.",
 )
@@ -149,7 +151,9 @@ def conflict(results: Results) -> pd.DataFrame:
         numbers = {str(name): float(seeds[name].mean()) for name in seeds}
         ends = {"score_low": low, "score_high": high, "n_seeds": len(fits)}
         means.append({"method": method, "share": share, **numbers, **ends})
-    return pd.DataFrame(means, columns=None if means else ["method", "share"])
+    frame = pd.DataFrame(means, columns=None if means else ["method", "share"])
+    frame["unresolved"] = frame.get("standard_error", pd.Series(nan, frame.index, dtype=float)) > UNRESOLVED
+    return frame
 
 
 def _seed_interval(values: Floats) -> tuple[float, float]:
@@ -208,7 +212,7 @@ def _cost(label: str, fits: Sequence[FitRecord]) -> dict[str, Any]:
     return row | {
         "trainable_parameters": max(record.trainable_parameters for record in finished),
         "total_parameters": max(record.total_parameters for record in finished),
-        "seconds": float(np.mean(seconds)),
+        "seconds": float(np.median(seconds)),  # a busy machine slows single fits
         "seconds_min": min(seconds),
         "seconds_max": max(seconds),
         "peak_memory": max(record.peak_memory for record in finished),
@@ -219,7 +223,7 @@ def _cost(label: str, fits: Sequence[FitRecord]) -> dict[str, Any]:
 def cost_table(results: Results, order: Sequence[str]) -> Table:
     """What one fit of each method costs."""
     frame = costs(results)
-    notes = ("Tuning alone, without conflict measurement and answering. Time: mean over fits; memory: the highest.",)
+    notes = ("Tuning alone, without conflict measurement and answering. Time: median over fits; memory: the highest.",)
     return ordered(Table("cost", "Cost of one fit", frame, (METHOD,), present(_COST, frame), notes), order)
 
 

@@ -27,11 +27,13 @@ from snibench.protocols.panel import (
     with_facts,
 )
 from snibench.report.fits import floors
+from snibench.stats.power import Design
 from snibench.stats.scopes import Sample, Side, Tuning
 from snibench.stats.summary import Scores
 
 if TYPE_CHECKING:
     from snibench.base.types import FitSpec
+    from snibench.plan.plan import Plan
     from snibench.store import Results
 
 SPLITS = {"unseen": "unseen", "seen": "held_out"}  # question -> split of its answers
@@ -227,6 +229,19 @@ class Questions:
 
     def _clusters(self, tasks: tuple[str, ...]) -> list[str]:
         return [self.sources[task] for task in tasks]
+
+
+def design_of(made: Plan, seeds: int) -> Design:
+    """How many unseen tasks a planned run asks, with how many questions each."""
+    unseen = {
+        one.question
+        for fit in made.fits
+        for part in fit.questions
+        for one in part.rendered
+        if part.protocol == "gap" and one.question.split == "unseen"
+    }
+    tasks = len({question.task for question in unseen})
+    return Design(tasks, max(1, round(len(unseen) / max(1, tasks))), seeds)
 
 
 def _side(values: Floats, tasks: pd.Series[str]) -> Side:

@@ -124,7 +124,7 @@ def _order(results: Results, baseline: str) -> list[str]:
 # -------------------------------------------------------------------------------------- summary
 
 OF_RECORDS = (
-    Column("conflict", "Conflict", "number", "lower", "conflict_low", "conflict_high"),
+    Column("conflict", "Conflict", "number", "lower", "conflict_low", "conflict_high", mark="unresolved"),
     Column("conflict_raw", "Raw conflict", "number", "lower"),
     Column("trainable_parameters", "Trainable", "count", "lower"),
     Column("seconds", "Time", "seconds", "lower"),
@@ -133,8 +133,8 @@ OF_RECORDS = (
 )
 _NOTES = {
     "conflict": "Conflict: between the tasks' gradients at the end of tuning; cross-fitted, so that it is unbiased and "
-    "may leave [0, 1] a little. Raw: the plain formula, biased.",
-    "seconds": "Time: tuning one fit, mean over seeds. Memory: the highest peak.",
+    "may leave [0, 1] a little. Raw: the plain formula, biased. A star: too noisy to read.",
+    "seconds": "Time: tuning one fit, median over seeds. Memory: the highest peak.",
 }
 _OF_CONFLICT = {
     "score": "conflict",

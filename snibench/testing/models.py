@@ -36,6 +36,7 @@ _ALSO: dict[str, dict[str, Any]] = {
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "lfm2": {"layer_types": ["conv", "full_attention"]},
     "recurrent_gemma": {"num_hidden_layers": 3},
+    "gemma3": {"image_size": 28, "patch_size": 14, "mm_tokens_per_image": 4},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "attention_layers": ["global", "local"]},
 }
 _IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
@@ -93,7 +94,8 @@ def save_tiny(name: str, folder: Path, **changes: Any) -> Path:
     config = AutoConfig.for_model(name)
     changes = {**_ALSO.get(name, {}), **changes}
     wanted = {**_SIZES, "vocab_size": save_byte_tokenizer(folder), **dict.fromkeys(_IDS, 0), **changes}
-    for part in {id(one): one for one in (config, config.get_text_config())}.values():
+    parts = (getattr(config, "vision_config", None), config, config.get_text_config())
+    for part in {id(one): one for one in parts if one is not None}.values():
         for key, value in wanted.items():
             _set(part, key, value, always=key in _IDS or key in changes)
         for key in ("layer_types", "mlp_layer_types"):

@@ -13,10 +13,21 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, LlamaForSequenceClassification
 
 from snibench.base.errors import ModelError
-from snibench.base.types import FitSpec, Mixture, ModelRef, Paths, Recipe, SuiteRequest
+from snibench.base.types import (
+    FitSpec,
+    Mixture,
+    ModelRef,
+    Paths,
+    Prompt,
+    Recipe,
+    Segment,
+    SuiteRequest,
+    TaskCard,
+)
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method, check_model
 from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.decoding.stock import StockDecoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import make_batch
@@ -147,7 +158,7 @@ def test_a_bias_by_distance_is_no_reason_to_read_another_instance(tasks, tmp_pat
     assert assert_right(save_tiny("falcon", tmp_path, alibi=True), tasks).rows == "single"
 
 
-@pytest.mark.parametrize("name", ["mistral", "gemma3_text", "cohere2"])
+@pytest.mark.parametrize("name", ["mistral", "gemma3_text", "gemma3", "cohere2"])
 def test_windows_are_kept(name, tasks, tmp_path) -> None:
     assert assert_right(save_tiny(name, tmp_path), tasks).rows == "single"
 
@@ -155,6 +166,24 @@ def test_windows_are_kept(name, tasks, tmp_path) -> None:
 @pytest.mark.parametrize("name", ["gemma2", "gpt_neo", "gpt_oss", "bloom", "mpt", "xglm", "mamba", "rwkv"])
 def test_what_sdpa_does_not_know_is_read_by_eager_attention(name, tasks, tmp_path) -> None:
     assert assert_right(save_tiny(name, tmp_path), tasks).attention == "eager"
+
+
+def test_rows_that_end_early_leave_a_hybrids_batch_as_it_is(tmp_path) -> None:
+    backbone = load_backbone(find_model(str(save_tiny("qwen3_next", tmp_path))))
+    encoder = Encoder(backbone, 2048, 6)
+    texts = ["Say red.", "Name a colour of the sky.", "Which?", "Where do they all come from, I ask you?"]
+    prompts = [Prompt((Segment("input", text),)) for text in texts]
+    some = encoder.prompts(prompts)
+    stock, cards = (
+        StockDecoder(backbone, backbone.model, Untuned(), 6),
+        [TaskCard("t", "", (), (), "", (), (), None, "exact_match")] * 4,
+    )
+    with torch.no_grad():
+        whole = stock.reference(cards, some)
+        last = {row[1] for row in whole[:2]}  # ends the first answers at their second token or before
+        expected = [row[: next((i for i, t in enumerate(row) if t in last), 5) + 1] for row in whole]
+        assert stock.decode(cards, some, lambda _, token: token in last) == expected
+    assert len({len(row) for row in expected}) > 1
 
 
 @pytest.mark.parametrize("name", ["modernbert-decoder", "recurrent_gemma", "granite", "cohere"])

@@ -14,8 +14,8 @@ from snibench.base.types import Instance, Recipe, Search, SuiteRequest, Trial
 from snibench.cli import main
 from snibench.engine.tuning import Interrupted, Trainer
 from snibench.fits import lr_search as searching
+from snibench.fits.context import Runtime, Watcher
 from snibench.fits.lr_search import SPAN, draw_rates, held_back, search_rates
-from snibench.fits.run_one import Runtime, Watcher
 from snibench.plan.plan import plan
 from snibench.plan.request import RunRequest
 from snibench.store import Store, load_results

@@ -13,7 +13,8 @@ import pytest
 from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS
 from snibench.base.types import Recipe, SuiteRequest
-from snibench.fits.run_one import Runtime, Watcher, attach, load, trainer_of
+from snibench.fits.context import Runtime, Watcher
+from snibench.fits.run_one import attach, load, trainer_of
 from snibench.formats.base import with_shots
 from snibench.formats.catalogue import InstructionExample, Json
 from snibench.plan.options import request_from

@@ -6,9 +6,11 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
+from snibench.base.errors import UsageError
 from snibench.report import Report, build, compare
-from snibench.report.brief import brief
+from snibench.report.brief import brief, picked
 from snibench.report.console import render
+from snibench.report.export import latex_text
 from snibench.report.glossary import GLOSSARY, glossary_text
 from snibench.store import Results
 
@@ -73,3 +75,16 @@ def test_the_glossary_has_a_sentence_for_each_word() -> None:
     assert all(f"{term}\n    {meaning}\n" in text for term, meaning in GLOSSARY)
     for word in ("undecided", "this suite", "effect", "similarity", "Holm"):
         assert word in text
+
+
+def test_tables_and_columns_are_picked_by_name(make_results: Make) -> None:
+    report = build(of_two(make_results))
+    one = picked(report, ["comparison_unseen"], ["delta", "mde"])
+    assert [[column.field for column in table.columns] for table in one.tables] == [["delta", "mde"]]
+    latex = latex_text(one)
+    assert r"\label{tab:comparison-unseen}" in latex
+    assert r"\caption{Compared with unified-prompt: unseen tasks.}" in latex
+    with pytest.raises(UsageError, match="Did you mean 'comparison_unseen'"):
+        picked(report, ["comparison_unsen"], [])
+    with pytest.raises(UsageError, match="Unknown column 'detla'"):
+        picked(report, [], ["detla"])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snibench.report.cells import LONGEST, MISSING, cell, grid, number, printable
-from snibench.report.values import Column, Table
+from snibench.report.values import Column, Table, Unit
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,16 @@ def test_a_table_drawn_across_methods_has_a_column_for_each_and_a_dash_where_one
     assert [title for title, _ in shown.headings] == ["Format", "a", "b"]
     assert shown.headings[1][1] == "% ↑"
     assert shown.rows == (("f", "10.0", "20.0"), ("g", "30.0", MISSING))
+
+
+@pytest.mark.parametrize("unit", ["percent", "points", "difference", "share", "number"])
+def test_what_rounds_to_zero_has_no_minus(unit: Unit) -> None:
+    assert "-" not in number(-0.0, unit)
+    assert "-" not in number(-0.0004, unit)
+    assert number(-0.01, unit).startswith("-")
+
+
+def test_metrics_are_named_in_words() -> None:
+    column = Column("metric", "Metric")
+    shown = [cell({"metric": name}, column) for name in ("exact_match", "rouge_l", "above_chance", "bleu")]
+    assert shown == ["exact match", "ROUGE-L", "above chance", "bleu"]

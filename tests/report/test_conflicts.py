@@ -148,7 +148,7 @@ def test_an_unknown_method_and_a_run_without_measurement_are_said(measured, make
 
 @pytest.fixture
 def call(measured, monkeypatch):
-    monkeypatch.setattr("snibench.store.load_results", lambda folder: replace(measured, folder=measured.folder))
+    monkeypatch.setattr("snibench.store.load_results", lambda folder, **_: replace(measured, folder=measured.folder))
 
     def run(*arguments: str):
         return CliRunner().invoke(command.conflicts, list(arguments), catch_exceptions=False)

@@ -184,3 +184,26 @@ def test_a_method_that_is_another_one_is_told_and_found_by_its_name(make_results
     assert "lora is unified-prompt." in build(results).notes
     assert build(results, "lora").baseline == "unified-prompt"
     assert compare(results, "ours", "lora").baseline == "unified-prompt"
+
+
+def test_an_unresolved_conflict_has_its_star_in_every_table_and_others_have_none(results: Results) -> None:
+    noisy = [
+        replace(
+            record, conflict={point: {**values, "standard_error": 0.3} for point, values in record.conflict.items()}
+        )
+        if record.label == "ours"
+        else record
+        for record in results.records
+    ]
+    report = build(replace(results, records=tuple(noisy)))
+    for name in ("summary", "conflict"):
+        frame = report.table(name).frame.dropna(subset=["unresolved"])
+        assert frame.groupby("method")["unresolved"].any().to_dict()["ours"]
+        assert not frame.groupby("method")["unresolved"].any().to_dict()["mtl-lora"]
+
+
+def test_one_slow_fit_does_not_make_a_method_slow(results: Results) -> None:
+    slow = [replace(r, seconds=900.0) if (r.label, r.seed) == ("ours", 2) else r for r in results.records]
+    costs = build(replace(results, records=tuple(slow))).table("cost").frame.set_index("method")
+    assert costs.loc["ours", "seconds"] == 13.5
+    assert costs.loc["ours", "seconds_max"] == 900.0

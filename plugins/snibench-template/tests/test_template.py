@@ -8,10 +8,20 @@ from snibench_template.format import Arrow
 from snibench_template.method import AnchoredLora, AnchoredSettings
 from snibench_template.metric import TokenF1
 from snibench_template.protocol import Solved
+from snibench_template.rule import InverseNorm
+from snibench_template.sampler import Hardest
 from snibench_template.suite import Words
 
 from snibench.api import FORMATS, METHODS, SuiteRequest
-from snibench.testing import check_format, check_method, check_metric, check_protocol, check_suite
+from snibench.testing import (
+    check_format,
+    check_method,
+    check_metric,
+    check_protocol,
+    check_rule,
+    check_sampler,
+    check_suite,
+)
 
 
 def test_the_format_keeps_the_contract() -> None:
@@ -34,6 +44,17 @@ def test_the_suite_keeps_the_contract() -> None:
 def test_the_metric_keeps_the_contract() -> None:
     check_metric(TokenF1())
     assert TokenF1().score("a red coat", ["the red coat"]) == 2 / 3
+
+
+def test_the_rule_and_the_sampler_keep_the_contract() -> None:
+    check_rule(InverseNorm)
+    check_sampler(Hardest)
+
+
+def test_the_rule_and_the_sampler_run_by_name(tmp_path) -> None:
+    names = ["--method", "lora", "--rule", "template-rule", "--sampler", "template-sampler", "--no-baseline"]
+    small = ["--steps", "2", "--seeds", "0", "--limit", "1", "--protocol", "gap", "--conflict", "off"]
+    subprocess.run([sys.executable, "-m", "snibench", "run", *names, *small, "-o", tmp_path / "runs"], check=True)
 
 
 def test_snibench_finds_both_by_name() -> None:

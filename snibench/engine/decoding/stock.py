@@ -85,6 +85,9 @@ class StockDecoder:
 
         answers: list[list[int]] = [[] for _ in encoded]
         rows = list(range(count))  # who is still in the batch
+        ended: set[int] = set()
+        # What linear attention remembers cannot be cut by rows: there the ended ones stay, unheard.
+        selects = all(hasattr(layer, "batch_select_indices") for layer in cache.layers)
         for _ in range(self._most):
             logits = self.logits(
                 [cards[row] for row in rows],
@@ -95,19 +98,19 @@ class StockDecoder:
                 **{self._cache_name: cache},
             )
             tokens = likeliest(logits)
-            open_places = []
-            for place, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
-                answers[row].append(token)
-                if not ends(cards[row], token):
-                    open_places.append(place)
-            if not open_places:
+            for row, token in zip(rows, tokens.tolist(), strict=True):
+                if row not in ended:
+                    answers[row].append(token)
+                    if ends(cards[row], token):
+                        ended.add(row)
+            if len(ended) == count:
                 break
             ids, positions = tokens[:, None], positions[:, -1:] + 1
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-            if len(open_places) < len(rows):
-                keep = torch.tensor(open_places, device=device)
+            if selects and not ended.isdisjoint(rows):
+                keep = torch.tensor([place for place, row in enumerate(rows) if row not in ended], device=device)
                 cache.batch_select_indices(keep)
-                rows = [rows[place] for place in open_places]
+                rows = [row for row in rows if row not in ended]
                 ids, positions, mask = ids[keep], positions[keep], mask[keep]
         return answers
 
