@@ -82,9 +82,7 @@ def attach_all(model: nn.Module) -> nn.Module:
     return model.float().requires_grad_(True)
 
 
-def attach_lora(
-    model: nn.Module, r: int, alpha: int, dropout: float, seed: int, *, rslora: bool = False
-) -> nn.Module:
+def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float, seed: int, *, rslora: bool = False) -> nn.Module:
     """``model`` with peft's LoRA on ``adapted_layers``, ``A`` drawn from ``seed``."""
     from peft import LoraConfig, get_peft_model
 
