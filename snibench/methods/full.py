@@ -15,13 +15,12 @@ from snibench.contracts import Encode, Group
 from snibench.methods.base import BaseMethod, attach_all
 from snibench.plan.learning_rates import usual_rate
 
-
 _BLOCK = re.compile(r"(.*?)\.(\d+)\.")  # a stack of blocks, and the number of one of them
 
 
 @dataclass(frozen=True, slots=True)
 class FullSettings:
-    """``layer_decay``: the learning rate of a layer as a multiple of that of the layer above it; 1: the same for all."""
+    """``layer_decay``: the learning rate of a layer relative to that of the layer above; 1: the same for all."""
 
     layer_decay: float = 1.0
 
