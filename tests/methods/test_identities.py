@@ -17,6 +17,7 @@ from snibench.engine.gradients import TaskGradients
 from snibench.methods.full import Full
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
+from snibench.methods.lora_plus import LoraPlus
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Coordinated, Ours, OursSettings
 from snibench.methods.prompt_aligned import PromptAligned
@@ -49,6 +50,8 @@ def cards(count: int) -> list[TaskCard]:
     [
         (Lora, {}, LORA),
         (PromptAligned, {}, LORA),
+        (LoraPlus, {}, LORA),
+        (Lora, {"r": 64, "rslora": True}, 8 * LORA),
         (Ours, {}, LORA + LAYERS * 8 * 64 + 64 * 576),  # U of every layer, and V
         (Ours, {"joint": False, "similarity": False}, LORA),
         (HydraLora, {}, 30 * (IN * 8 + OUT * 3 * 8 + IN * 3)),
