@@ -53,7 +53,7 @@ class NothingDone(StoreError):
 
 
 @dataclass(frozen=True)
-class Results:
+class StoredRun:
     """All that a report needs, read from disk.
 
     ``answers``: columns of ``types.Answer`` plus ``method`` (label), ``seed``, ``train_format`` and ``floor``; of
@@ -251,7 +251,7 @@ def _after(before: Manifest, now: Manifest) -> Manifest:
     )
 
 
-def load_results(folder: Path, *, earlier: bool = False) -> Results:
+def load_results(folder: Path, *, earlier: bool = False) -> StoredRun:
     """What the last run in ``folder`` asked for, as frames.
 
     Args:
@@ -291,7 +291,7 @@ def load_results(folder: Path, *, earlier: bool = False) -> Results:
         tasks.append(read_frame(store.folder(fit) / "tasks.parquet"))
     if not answers:
         raise NothingDone(f"No fit in '{folder}' is done. {_causes(records)}")
-    return Results(
+    return StoredRun(
         folder=folder,
         answers=pd.concat(answers, ignore_index=True),
         # Later fits first: an older snibench may have stored less of a task.

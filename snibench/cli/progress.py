@@ -17,11 +17,11 @@ from snibench.cli.forecast import Forecast, Work, duration
 
 if TYPE_CHECKING:
     from snibench.engine.tuning import Tuning
-    from snibench.fits.context import Watcher
+    from snibench.fits.context import FitProgress
     from snibench.plan.plan import FitPlan
     from snibench.store import Store
 
-Watch = Callable[[int, "FitPlan"], "Watcher"]
+Watch = Callable[[int, "FitPlan"], "FitProgress"]
 
 # Lines of a run that is not on a terminal come at most this often, in seconds.
 _PATIENCE = 10.0
@@ -55,7 +55,7 @@ def _work(fit: FitPlan, store: Store) -> Work:
 def watching(
     console: Console, work: Sequence[Work], clock: Callable[[], float] = time.monotonic, jobs: int = 1
 ) -> Iterator[Watch]:
-    """Inside, gives every fit a watcher that shows it on ``console``; ``work``: of each fit, in their order.
+    """Inside, gives every fit callbacks that show it on ``console``; ``work``: of each fit, in their order.
 
     ``jobs``: fits that are under way at a time.
     """
@@ -133,8 +133,8 @@ def _bars(console: Console) -> Progress:
     return Progress(words, *bar, detail, console=console, transient=True, expand=True)
 
 
-def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> Watcher:
-    from snibench.fits.context import Watcher
+def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> FitProgress:
+    from snibench.fits.context import FitProgress
 
     progress, speech = lines.progress, _Speech(forecast, index)
     title = escape(_title(index, fits, fit))
@@ -166,14 +166,14 @@ def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan
         run_line()
 
     run_line()
-    return Watcher(on_stage, on_step, on_answers, on_end)
+    return FitProgress(on_stage, on_step, on_answers, on_end)
 
 
 # ---------------------------------------------------------------------------------- plain lines
 
 
-def _plain(console: Console, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> Watcher:
-    from snibench.fits.context import Watcher
+def _plain(console: Console, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> FitProgress:
+    from snibench.fits.context import FitProgress
 
     title, speech = _title(index, fits, fit), _Speech(forecast, index)
     last = [-_PATIENCE]
@@ -200,7 +200,7 @@ def _plain(console: Console, forecast: Forecast, index: int, fits: int, fit: Fit
         if cause:
             say(cause, now=True)
 
-    return Watcher(on_stage, on_step, on_answers, on_end)
+    return FitProgress(on_stage, on_step, on_answers, on_end)
 
 
 # ------------------------------------------------------------------------- anything else that counts

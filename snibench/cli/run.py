@@ -15,7 +15,7 @@ from snibench.plan import defaults
 
 if TYPE_CHECKING:
     from snibench.base.types import Search
-    from snibench.fits.run import RunWatcher
+    from snibench.fits.run import RunProgress
     from snibench.plan.plan import Plan
     from snibench.plan.request import RunRequest
     from snibench.store import Store
@@ -303,7 +303,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
         click.echo(_foreseen(made, request, options["output_dir"]))
         return 0
     store = Store(options["output_dir"])
-    results = run_all(request, store, runtime, _watcher(request, store))
+    results = run_all(request, store, runtime, _run_progress(request, store))
     show_results(results, results.manifest.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in results.records) else 1
 
@@ -329,12 +329,12 @@ def _request(options: dict[str, Any]) -> RunRequest:
     return request_from(options["methods"], {**options, "baseline": baseline, **settings})  # type: ignore[typeddict-item]
 
 
-def _watcher(request: RunRequest, store: Store) -> RunWatcher:
+def _run_progress(request: RunRequest, store: Store) -> RunProgress:
     """Shows a run on the terminal as it goes on."""
     from rich.console import Console
 
     from snibench.cli.progress import search_work, watching, work_left
-    from snibench.fits.run import RunWatcher
+    from snibench.fits.run import RunProgress
 
     console = Console()
 
@@ -342,7 +342,7 @@ def _watcher(request: RunRequest, store: Store) -> RunWatcher:
         if search.trials:
             console.print(f"{search.label}: {search.note}.", markup=False, highlight=False, soft_wrap=True)
 
-    return RunWatcher(
+    return RunProgress(
         planned=lambda made: _show_plan(made, request),
         searching=lambda made: watching(console, search_work(made.fits, request.trials, request.trial_steps)),
         searched=searched,

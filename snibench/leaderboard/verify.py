@@ -18,7 +18,7 @@ from snibench.report.cells import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 TOLERANCE = 1e-9  # sums may be taken in another order on another machine
 
@@ -97,7 +97,7 @@ def _identity_faults(entry: Any, answers: pd.DataFrame, at: str) -> Found:
             yield pointer, f"is {printable(given)}, but the rows have {printable(found)}."
 
 
-def _score_faults(results: Results, at: str) -> Found:
+def _score_faults(results: StoredRun, at: str) -> Found:
     """Answers whose stored scores are not those of their text."""
     answers = results.answers
     texts = list(zip(answers["prediction"], map(tuple, answers["targets"]), strict=True))

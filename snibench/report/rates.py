@@ -11,7 +11,7 @@ from snibench.report.layouts import METHOD
 from snibench.report.values import Column, Table
 
 if TYPE_CHECKING:
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 _CHOSEN = (
     Column("rate", "Chosen"),
@@ -36,7 +36,7 @@ _NOTES = (
 )
 
 
-def rate_tables(results: Results) -> list[Table]:
+def rate_tables(results: StoredRun) -> list[Table]:
     """What was chosen for each method, and every trial; none if no rate was searched for."""
     searches = results.manifest.searches
     if not searches:

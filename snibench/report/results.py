@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from snibench.report.values import Report, Verdict
-    from snibench.store import Results as Stored
+    from snibench.store import StoredRun
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,7 +56,7 @@ class View:
 class Results:
     """All that a run stored; every number is a pure function of its answers."""
 
-    stored: Stored
+    stored: StoredRun
 
     @property
     def folder(self) -> Path:
