@@ -51,7 +51,8 @@ def test_an_example_of_the_manual_keeps_the_contract(
     assert f"check_{name}(" in source
     file.write_text(source, "utf-8")
     spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module: Any = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, file.stem, module)
     spec.loader.exec_module(module)
