@@ -19,8 +19,11 @@ from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
 from snibench.methods.lora_plus import LoraPlus
 from snibench.methods.mtl_lora import MtlLora
+from snibench.methods.orpo import Orpo
 from snibench.methods.ours import Coordinated, Ours, OursSettings
 from snibench.methods.prompt_aligned import PromptAligned
+from snibench.methods.reptile import Reptile
+from snibench.methods.sam import Sam
 from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
 from snibench.rules.cagrad import CAGrad
 from snibench.rules.pcgrad import PCGrad
@@ -50,6 +53,9 @@ def cards(count: int) -> list[TaskCard]:
     [
         (Lora, {}, LORA),
         (PromptAligned, {}, LORA),
+        (Orpo, {}, LORA),
+        (Reptile, {}, LORA),
+        (Sam, {}, LORA),
         (LoraPlus, {}, LORA),
         (Lora, {"r": 64, "rslora": True}, 8 * LORA),
         (Ours, {}, LORA + LAYERS * 8 * 64 + 64 * 576),  # U of every layer, and V
