@@ -58,7 +58,8 @@ class ExpertsLayer(LowRankLayer):
         """Each expert's ranks by the token's share of it."""
         share = torch.softmax(self.R(x), dim=-1, dtype=torch.float32)  # [..., n]
         self.tally.report(share, importance)
-        return (u.unflatten(-1, (self.experts, -1)) * share[..., None]).flatten(-2)
+        mixed: Tensor = (u.unflatten(-1, (self.experts, -1)) * share[..., None]).flatten(-2)
+        return mixed
 
 
 def importance(share: Tensor, part: Tensor) -> Tensor:
@@ -80,7 +81,8 @@ class ChosenExpertLayer(LowRankLayer):
         """The chosen expert's ranks; zero for the others'."""
         assert self.choice.expert is not None
         chosen = nn.functional.one_hot(self.choice.expert.view(u.shape[:-1]), self.experts).to(u)
-        return (u.unflatten(-1, (self.experts, -1)) * chosen[..., None]).flatten(-2)
+        mixed: Tensor = (u.unflatten(-1, (self.experts, -1)) * chosen[..., None]).flatten(-2)
+        return mixed
 
 
 class Choice:

@@ -22,8 +22,11 @@ from snibench.methods.lora_plus import LoraPlus
 from snibench.methods.loramoe import LoraMoe
 from snibench.methods.mixlora import MixLora
 from snibench.methods.mtl_lora import MtlLora
+from snibench.methods.orpo import Orpo
 from snibench.methods.ours import Coordinated, Ours, OursSettings
 from snibench.methods.prompt_aligned import PromptAligned
+from snibench.methods.reptile import Reptile
+from snibench.methods.sam import Sam
 from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
 from snibench.rules.cagrad import CAGrad
 from snibench.rules.pcgrad import PCGrad
@@ -54,6 +57,9 @@ def cards(count: int) -> list[TaskCard]:
     [
         (Lora, {}, LORA),
         (PromptAligned, {}, LORA),
+        (Orpo, {}, LORA),
+        (Reptile, {}, LORA),
+        (Sam, {}, LORA),
         (LoraPlus, {}, LORA),
         (AlignLora, {}, LORA),
         (MixLora, {}, 30 * ((4 * 576 + ATTENTION_OUT) * 8 + (2 * 576 + 1536 + 2 * 1536 + 576) * 8 * 8 + 576 * 8)),
