@@ -153,7 +153,7 @@ class Store:
     # --------------------------------------------------------------------------- predictions
 
     def replies(self, fit: str) -> dict[PromptKey, Reply]:
-        """What the fit answered so far."""
+        """Replies of the fit so far."""
         import pyarrow.parquet as pq
 
         known: dict[PromptKey, Reply] = {}
@@ -182,7 +182,7 @@ class Store:
         write_json(path, to_json(manifest))
 
     def manifest(self) -> Manifest:
-        """What the last run in this folder asked for.
+        """Manifest of the last run in this folder.
 
         Raises:
             StoreError: If there was none, or its manifest is damaged.
@@ -252,7 +252,7 @@ def _after(before: Manifest, now: Manifest) -> Manifest:
 
 
 def load_results(folder: Path, *, earlier: bool = False) -> StoredRun:
-    """What the last run in ``folder`` asked for, as frames.
+    """Fits and answers of the last run in ``folder``, as frames.
 
     Args:
         folder: Of the results.
@@ -331,7 +331,7 @@ def _labelled(store: Store, fit: str, manifest: Manifest) -> FitSpec:
 
 
 def _place(spec: FitSpec) -> tuple[Any, ...]:
-    """What one row of answers stands for in tables; two fits with one place cannot be told apart there."""
+    """Place of one row of answers in tables; two fits with one place cannot be distinguished there."""
     return spec.label, spec.seed, spec.mixture, spec.train_format
 
 

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: live lines on a terminal, plain lines elsewhere."""
+"""Progress of a run: live lines on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _NARROW = 90  # columns; below there is no room for bars
 
 
 def work_left(fits: Sequence[FitPlan], store: Store) -> list[Work]:
-    """What each fit still has to do, by what the store has of it."""
+    """Work left for each fit, by what the store has of it."""
     return [_work(fit, store) for fit in fits]
 
 
 def search_work(fits: Sequence[FitPlan], trials: int, steps: int | None) -> list[Work]:
-    """What a search for learning rates does: ``trials`` trainings of each tuned method, of ``steps`` or its own."""
+    """Work of a search for learning rates: ``trials`` trainings of each tuned method, of ``steps`` or its own."""
     lengths = {fit.spec.label: fit.spec.recipe.steps for fit in fits if fit.spec.recipe.steps and not fit.unfit}
     return [Work(steps or length, 0) for length in lengths.values() for _ in range(trials)]
 

@@ -157,7 +157,7 @@ def show_results(
     tables: Sequence[str] = (),
     columns: Sequence[str] = (),
 ) -> None:
-    """What ``results`` say: on one screen of the terminal, or everything there or as an export."""
+    """Write the report of ``results``: on one screen of the terminal, or everything there or as an export."""
     from snibench.report.brief import picked
     from snibench.report.tables import build
 

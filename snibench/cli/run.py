@@ -214,7 +214,7 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
 @click.option("--max-input", type=click.IntRange(min=16), default=1024, show_default=True, help="Prompt tokens.")
 @click.option("--max-output", type=click.IntRange(min=1), default=128, show_default=True, help="Answer tokens.")
 @click.option(
-    "--tasks", type=click.IntRange(min=2), default=None, help="At most so many seen tasks; unseen ones in proportion."
+    "--tasks", type=click.IntRange(min=2), default=None, help="At most N seen tasks; unseen ones in proportion."
 )
 @click.option("--instances", type=click.IntRange(min=1), default=None, help="Evaluation instances per task.")
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="Questions per task, format and protocol.")
@@ -361,7 +361,7 @@ def _adapted(made: Plan, request: RunRequest) -> str:
 
 
 def _foreseen(made: Plan, request: RunRequest, folder: Path) -> str:
-    """What difference the run will find, by the variances of fits that are stored in ``folder`` if there are."""
+    """The difference that the run can find, by the variances of fits that are stored in ``folder`` if there are."""
     from snibench.base.errors import SnibenchError
     from snibench.report.power import forecast
     from snibench.report.questions import design_of
@@ -375,7 +375,7 @@ def _foreseen(made: Plan, request: RunRequest, folder: Path) -> str:
 
 
 def _show_plan(made: Plan, request: RunRequest) -> None:
-    """What will be done, in a few lines."""
+    """The plan, in a few lines."""
     from rich.console import Console
     from rich.markup import escape
 

@@ -145,7 +145,7 @@ def _packed_differs(packed: Backbone, truth: _Truth) -> str:
 
 
 def _why_not_packed(backbone: Backbone) -> str:
-    """What a short probe cannot see: windows and chunks, which act on long rows only; empty if there are none."""
+    """Windows and chunks of the config, which act on long rows only and so escape a short probe; empty if none."""
     config = backbone.model.config
     for one in (config, config.get_text_config()):
         types = set(getattr(one, "layer_types", None) or ())
@@ -166,7 +166,7 @@ class _Numbers:
 
 @dataclass(frozen=True)
 class _Truth:
-    """What the model's own forward pass gives: numbers of training, and per prompt its answer up to a near-tie."""
+    """Outputs of the model's own forward pass: numbers of training, and per prompt its answer up to a near-tie."""
 
     numbers: _Numbers
     answers: tuple[tuple[int, ...], ...]
@@ -192,11 +192,11 @@ class _Truth:
         return cls(numbers, tuple(_own_answer(backbone, one) for _, some in groups for one in some))
 
     def difference(self, other: _Numbers) -> str:
-        """What of ``other`` is not what it should be; empty if nothing is."""
+        """Differences of ``other`` from this, in words; empty if there are none."""
         return _difference(self.numbers, other)
 
     def answers_differ(self, backbone: Backbone) -> str:
-        """What of the answers is not what it should be; empty if nothing is."""
+        """Differences between the answers, in words; empty if there are none."""
         groups = _groups(backbone)
         try:
             said, notes = _said(backbone, backbone.model, _Plain(), groups)
@@ -264,7 +264,7 @@ def check_method(
 def _method_differs(
     backbone: Backbone, method: Method, model: nn.Module, trained: Sequence[nn.Parameter], cards: Sequence[TaskCard]
 ) -> str:
-    """What is not as with every instance alone, and what to do; empty if nothing is."""
+    """Differences from every instance alone, and the remedy; empty if there are none."""
     groups = _groups(backbone, [card.name for card in cards])
     single: list[Groups] = [[(task, [one])] for task, some in groups for one in some]
     alone = _method_numbers(model, method, trained, backbone, single)

@@ -33,7 +33,7 @@ from snibench.store import Store, read_json, write_json
 VERSION = 1
 SPAN = 10.0  # rates lie within a factor of this around the default
 SEED = derive_seed("search") % 2**31  # of initial values and order in a trial; no run's own
-# Held back of a task's training instances: at most so many, at most this share, about so many over all tasks.
+# Held back of a task's training instances: at most this number, at most this share, about this number over all tasks.
 _MOST, _SHARE, _IN_ALL = 16, 5, 1024
 
 Watch = Callable[[int, FitPlan], FitProgress]
@@ -104,7 +104,7 @@ def search_rates(
 
 
 def _base(spec: FitSpec, suite: SuiteData, steps: int | None) -> FitSpec:
-    """What all trials of a method share: its fits on all seen tasks, but for seed and rate."""
+    """Specs that all trials of a method share: its fits on all seen tasks, but for seed and rate."""
     recipe = replace(spec.recipe, learning_rate=0.0, steps=steps or spec.recipe.steps)
     return replace(spec, mixture=Mixture(tuple(suite.seen)), recipe=recipe, seed=SEED)
 

@@ -130,7 +130,7 @@ def planned_with_rates(
 
 
 def manifest_of(made: Plan, searches: Sequence[Search]) -> Manifest:
-    """What reports read of a plan and of the searches for its learning rates."""
+    """Manifest of a plan and of the searches for its learning rates, for reports."""
     return Manifest(
         fits=tuple(fit.spec.id for fit in made.fits),
         labels={fit.spec.id: fit.spec.label for fit in made.fits},

@@ -50,7 +50,7 @@ def write_rows(path: Path, results: StoredRun) -> None:
 
 
 def read_rows(path: Path) -> StoredRun:
-    """What ``write_rows`` wrote, as results without records.
+    """Rows of ``write_rows``, as a stored run without records.
 
     Raises:
         RowsError: If the file is no Parquet, lacks a column, or does not say what its tasks are.

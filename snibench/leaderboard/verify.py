@@ -24,7 +24,7 @@ TOLERANCE = 1e-9  # sums may be taken in another order on another machine
 
 
 def disagreements(path: Path) -> list[Fault]:
-    """What is wrong with the board at ``path``, or differs from what its rows give; empty if all agrees.
+    """Faults of the board at ``path``, and numbers that its rows do not give; empty if all agrees.
 
     Every answer is scored again from its text and references, and every measure is recomputed. Conflict and cost
     are not in the rows and are not checked.

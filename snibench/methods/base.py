@@ -49,7 +49,7 @@ class BaseMethod(Method):
         return attach_lora(model, settings.r, settings.alpha, settings.dropout, seed, rslora=rslora)
 
     def base_rate(self, info: ModelInfo, optimizer: str) -> float | None:
-        """What adapters are tuned with in a model of this size."""
+        """Usual learning rate of adapters in a model of this size."""
         return usual_rate(info.parameters, "adapters")
 
     def task_parameters(self, model: nn.Module) -> Sequence[nn.Parameter]:

@@ -47,7 +47,7 @@ class Full(BaseMethod):
     Settings: ClassVar[type] = FullSettings
 
     def base_rate(self, info: ModelInfo, optimizer: str) -> float | None:
-        """What whole models of this size are tuned with."""
+        """Usual learning rate of whole models of this size."""
         return usual_rate(info.parameters, "everything")
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What the records of a run say: conflict, cost, failures, and what a reader must know before comparing."""
+"""Tables of a run's records: conflict, cost, failures, and caveats of a comparison."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def _cost(label: str, fits: Sequence[FitRecord]) -> dict[str, Any]:
 
 
 def cost_table(results: StoredRun, order: Sequence[str]) -> Table:
-    """What one fit of each method costs."""
+    """Cost of one fit of each method."""
     frame = costs(results)
     notes = ("Tuning alone, without conflict measurement and answering. Time: median over fits; memory: the highest.",)
     return ordered(Table("cost", "Cost of one fit", frame, (METHOD,), present(_COST, frame), notes), order)
@@ -251,7 +251,7 @@ def title(results: StoredRun) -> str:
 
 
 def facts(results: StoredRun) -> dict[str, Any]:
-    """What the numbers hang on, for exports."""
+    """Identity of suite, model, methods and recipe, on which the numbers depend, for exports."""
     specs = results.specs
     return {
         "suite": sorted({public_name(spec.suite.name) for spec in specs}),
@@ -269,7 +269,7 @@ def facts(results: StoredRun) -> dict[str, Any]:
 
 
 def run_notes(results: StoredRun) -> tuple[str, ...]:
-    """What a reader must know before comparing: unequal questions, budgets, software, fall-backs."""
+    """Caveats of a comparison: unequal questions, budgets, software, fall-backs."""
     trained = [spec.recipe.steps for record, spec in done(results) if record.trainable_parameters]
     budgets = [f"Budgets differ between fits: {', '.join(map(str, sorted(set(trained))))} steps."]
     return (

@@ -1,4 +1,4 @@
-"""What the protocols make of the rows, and the tables of that."""
+"""Measures of the protocols on the rows, and their tables."""
 
 from __future__ import annotations
 

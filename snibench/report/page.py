@@ -117,7 +117,7 @@ def _verdicts(report: Report) -> Html:
 
 
 def _glossary() -> Html:
-    """What the words mean."""
+    """Section with the glossary."""
     return element("dl", [joined([element("dt", term), element("dd", meaning)]) for term, meaning in GLOSSARY])
 
 

@@ -1,4 +1,4 @@
-"""What each part of a method adds: the method against itself without one of its switches."""
+"""Contribution of each part of a method: the method against itself without one of its switches."""
 
 from __future__ import annotations
 

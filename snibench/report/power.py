@@ -1,4 +1,4 @@
-"""What a run of another size would find, from the variances that a stored run shows."""
+"""Detectable difference of a run of another size, from the variances that a stored run shows."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def power_report(
     instances: int | None = None,
     seeds: int | None = None,
 ) -> Report:
-    """What the design of ``results`` finds, and what others would: the one asked for, or twice of each.
+    """Detectable difference of the design of ``results`` and of others: the one asked for, or twice of each.
 
     Raises:
         UsageError: As ``pilot``.

@@ -1,4 +1,4 @@
-"""What all methods scored in answer to each question of a report, as the statistics take it."""
+"""Scores of all methods for each question of a report, as the statistics take them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SPLITS = {"unseen": "unseen", "seen": "held_out"}  # question -> split of its an
 
 
 def tunings(results: StoredRun) -> dict[str, Tuning]:
-    """What decides whose seed noise may be pooled, by label.
+    """Groups of methods whose seed noise may be pooled, by label.
 
     One recipe: the same model, tasks, format, budget and schedule, whatever the learning rate, which every method has
     of its own. The same adapter: as many trainable parameters.

@@ -37,7 +37,7 @@ _NOTES = (
 
 
 def rate_tables(results: StoredRun) -> list[Table]:
-    """What was chosen for each method, and every trial; none if no rate was searched for."""
+    """Tables of the learning rate of each method, and of every trial; none if no rate was searched for."""
     searches = results.manifest.searches
     if not searches:
         return []

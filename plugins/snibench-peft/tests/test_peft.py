@@ -51,7 +51,7 @@ def settings_of(kind):
 
 
 def logits_of(trainer):
-    """What the harness's way gives for ``INPUTS``."""
+    """Outputs of the harness for ``INPUTS``."""
     start = torch.tensor([virtual_tokens(trainer.model)], dtype=torch.long)
     with torch.no_grad():
         return base_of(trainer.model)(input_ids=torch.cat([start, INPUTS], dim=1)).logits[:, -INPUTS.shape[1] :]

@@ -1,4 +1,4 @@
-"""What figures of one run share: its report's frames, its methods in order, and how each looks."""
+"""Inputs of all figures of one run: its report's frames, its methods in order, and how each looks."""
 
 from __future__ import annotations
 
