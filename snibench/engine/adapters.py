@@ -206,6 +206,11 @@ _READ_PAST = {"mamba": "out_proj", "mamba2": "out_proj", "falcon_mamba": "out_pr
 _EXPERTS = {"experts", "gate", "router", "shared_expert_gate"}
 
 
+def is_expert_part(name: str) -> bool:
+    """Whether a module of this name is an expert of a mixture of experts, or chooses them, or is inside of one."""
+    return bool(_EXPERTS & set(name.split(".")))
+
+
 def sizes_of(layer: nn.Module) -> tuple[int, int]:
     """Inputs and outputs of a linear layer; transformers' ``Conv1D`` (GPT-2) has its weight the other way round."""
     if isinstance(layer, nn.Linear):
