@@ -2,92 +2,45 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import pandas as pd
 import torch
 from torch import nn
 
-from snibench import metrics
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
-from snibench.base.types import Answer, FitRecord, FitSpec, Instance, PromptKey, Reply, SuiteData
+from snibench.base.types import FitRecord, FitSpec, Instance, SuiteData
 from snibench.contracts import Floor, Method, Rule
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method
-from snibench.engine.conflict.measure import measure_conflict, probe_tasks
-from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.conflict import measure_conflict, probe_tasks
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
-from snibench.engine.tokens import Encoder
-from snibench.engine.tuning import Trainer, TrainingSet, Tuning
+from snibench.engine.tuning import Trainer, TrainingSet
+from snibench.fits.answering import answer, answer_by_floor
+from snibench.fits.context import FitContext, FitProgress, Runtime
 from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.provenance import device_name, software_versions, task_frame
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan
-from snibench.plan.questions import QuestionSet, Rendered
+from snibench.plan.questions import QuestionSet
 from snibench.store import Store, read_json, write_frame, write_json, write_whole
 
-_PACKAGES = ("snibench", "torch", "transformers", "peft", "tokenizers", "numpy", "pandas", "scipy")
 # At which share of the training the conflict is measured.
 _CONFLICT_POINTS: Mapping[str, tuple[float, ...]] = {
     "off": (),
     "ends": (0.0, 1.0),
     "full": (0.0, 0.25, 0.5, 0.75, 1.0),
 }
-# Predictions in one stored part: so many are lost at most when the machine goes down.
-_ROWS_AT_ONCE = 256
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """Where and how fits run; nothing here changes a weight or an answer but by rounding."""
-
-    device: str = "cpu"
-    threads: int | None = None  # of the processor, for one fit; None = the library's own choice
-    executor: Literal["auto", "inline", "processes"] = "inline"
-    jobs: int | None = None  # fits side by side; None = the processor's cores
-    batch_size: int | None = None
-    conflict: Literal["off", "ends", "full"] = "ends"
-    conflict_tasks: int = 16
-    checkpoint_seconds: float = 30.0
-    overwrite: Literal["never", "failed", "always"] = "never"
-    trust_remote_code: bool = False
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Told how a fit goes on."""
-
-    on_stage: Callable[[str], None] = field(default=lambda stage: None)
-    on_step: Callable[[Tuning, int], None] = field(default=lambda progress, steps: None)
-    on_answers: Callable[[int, int], None] = field(default=lambda done, total: None)
-    on_end: Callable[[str], None] = field(default=lambda cause: None)  # "" unless it ended early
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What lies on the table while one fit is worked on."""
-
-    spec: FitSpec
-    suite: SuiteData
-    backbone: Backbone
-    method: Method
-    model: nn.Module
-    folder: Path
-    runtime: Runtime
-    watcher: Watcher
 
 
 def run_one(
-    fit: FitPlan, suite: SuiteData, source: ModelSource, store: Store, runtime: Runtime, watcher: Watcher
+    fit: FitPlan, suite: SuiteData, source: ModelSource, store: Store, runtime: Runtime, progress: FitProgress
 ) -> FitRecord:
     """Tune what is not tuned, answer what is not answered, and return the fit's record, which is sealed last.
 
@@ -112,9 +65,9 @@ def run_one(
         if not (folder / "tasks.parquet").exists():
             write_frame(folder / "tasks.parquet", task_frame(suite))
         if spec.floor:
-            record = _answered_floor(spec, sealed, missing, suite, store, watcher)
+            record = _answered_floor(spec, sealed, missing, suite, store, progress)
         else:
-            record = _worked(fit, sealed or store.tuned(spec.id), missing, suite, source, store, runtime, watcher)
+            record = _worked(fit, sealed or store.tuned(spec.id), missing, suite, source, store, runtime, progress)
         if record != sealed:
             store.seal(record)
         return record
@@ -124,7 +77,9 @@ def _unfit(fit: FitPlan, store: Store) -> FitRecord:
     """The record of a fit that has no place in its model; nothing is loaded for it."""
     spec = fit.spec
     store.begin(spec)
-    record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "unfit", fit.unfit, versions=_versions())
+    record = FitRecord(
+        spec.id, spec.label, spec.method, spec.rule, spec.seed, "unfit", fit.unfit, versions=software_versions()
+    )
     store.seal(record)
     return record
 
@@ -150,28 +105,28 @@ def _worked(
     source: ModelSource,
     store: Store,
     runtime: Runtime,
-    watcher: Watcher,
+    progress: FitProgress,
 ) -> FitRecord:
     """The record of a fit after all its stages, or after the one that failed.
 
     ``tuned``: the record of a fit that was tuned before.
     """
     spec, folder = fit.spec, store.folder(fit.spec.id)
-    backbone = load(spec, source, runtime, watcher)
+    backbone = load(spec, source, runtime, progress)
     record = tuned or _record(spec, backbone)
     try:
         with guarded("attach"):
-            bench = attach(spec, suite, backbone, folder, runtime, watcher)
+            context = attach(spec, suite, backbone, folder, runtime, progress)
             if tuned and spec.recipe.steps:
-                load_trained(bench.model, folder / "adapter")
+                load_trained(context.model, folder / "adapter")
         if not tuned:
-            record = _sized(record, bench.model)
+            record = _sized(record, context.model)
             with guarded("tune"):
-                record = _tune(bench, record) if spec.recipe.steps else record
+                record = _tune(context, record) if spec.recipe.steps else record
             record = replace(record, notes=(*record.notes, *fit.notes))
             store.keep_tuned(record)
         with guarded("answer"):
-            notes = _answer(bench, missing, store)
+            notes = answer(context, missing, store)
         return replace(record, notes=(*record.notes, *sorted(set(notes).difference(record.notes))))
     except StageFailed as failure:
         return _failed(failure, record, folder)
@@ -184,9 +139,9 @@ def _failed(failure: StageFailed, record: FitRecord, folder: Path) -> FitRecord:
     return failure.sealed(record, log)
 
 
-def load(spec: FitSpec, source: ModelSource, runtime: Runtime, watcher: Watcher) -> Backbone:
+def load(spec: FitSpec, source: ModelSource, runtime: Runtime, progress: FitProgress) -> Backbone:
     """The base model of ``spec``."""
-    watcher.on_stage("loading")
+    progress.on_stage("loading")
     return load_backbone(
         source,
         device=runtime.device,
@@ -197,8 +152,8 @@ def load(spec: FitSpec, source: ModelSource, runtime: Runtime, watcher: Watcher)
 
 
 def attach(
-    spec: FitSpec, suite: SuiteData, backbone: Backbone, folder: Path, runtime: Runtime, watcher: Watcher
-) -> Bench:
+    spec: FitSpec, suite: SuiteData, backbone: Backbone, folder: Path, runtime: Runtime, progress: FitProgress
+) -> FitContext:
     """The base model with the method's parameters in it; initial values come from the run's seed."""
     kind = METHODS.get(spec.method)
     method: Method = kind(kind.Settings(**spec.settings))
@@ -207,7 +162,7 @@ def attach(
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
     model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input), seed)
     check_method(backbone, method, model, cards, spec)
-    return Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
+    return FitContext(spec, suite, backbone, method, model, folder, runtime, progress)
 
 
 def _answered_floor(
@@ -216,26 +171,17 @@ def _answered_floor(
     sets: Sequence[QuestionSet],
     suite: SuiteData,
     store: Store,
-    watcher: Watcher,
+    progress: FitProgress,
 ) -> FitRecord:
-    """The record of a floor, the one that is there or a new one, after its answers are written: they need no model."""
-    watcher.on_stage("answering")
+    """The record of a floor, the stored one or a new one, after its answers are written."""
+    progress.on_stage("answering")
     record = record or _record(spec)
-    inputs = {(task, one.id): one.input for task, pool in suite.evaluation.items() for one in pool}
     try:
         with guarded("attach"):
             kind = METHODS.get(spec.method)
             floor: Floor = kind(kind.Settings(**spec.settings))
         with guarded("answer"):
-            for questions in sets:
-                answers = []
-                for one in questions.rendered:
-                    asked = one.question
-                    card, pool = suite.tasks[asked.task].card, suite.evaluation[asked.task]
-                    prediction = floor.answer(card, inputs[asked.task, asked.instance], pool)
-                    reply = Reply(prediction, prompt_tokens=0, truncated=False, too_long=False)
-                    answers.append(_scored(spec.id, one, reply, suite))
-                store.write_answers(spec.id, questions.protocol, questions.digest, answers)
+            answer_by_floor(spec, floor, sets, suite, store)
         return record
     except StageFailed as failure:
         return _failed(failure, record, store.folder(spec.id))
@@ -244,61 +190,61 @@ def _answered_floor(
 # ------------------------------------------------------------------------------------- tuning
 
 
-def _tune(bench: Bench, record: FitRecord) -> FitRecord:
+def _tune(context: FitContext, record: FitRecord) -> FitRecord:
     """``record`` of what was tuned now, its parameters on disk."""
-    spec, suite, folder = bench.spec, bench.suite, bench.folder
+    spec, suite, folder = context.spec, context.suite, context.folder
     tasks = spec.mixture.tasks
-    trainer = trainer_of(bench, {task: suite.training[task] for task in tasks})
-    points = _CONFLICT_POINTS[bench.runtime.conflict]
-    chosen = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks) if points else {}
+    trainer = trainer_of(context, {task: suite.training[task] for task in tasks})
+    points = _CONFLICT_POINTS[context.runtime.conflict]
+    chosen = probe_tasks({task: suite.probe[task] for task in tasks}, context.runtime.conflict_tasks) if points else {}
     probe = {task: trainer.encode_instances(task, instances) for task, instances in chosen.items()}
 
     def measure(point: float) -> None:
-        bench.watcher.on_stage("measuring the gradient conflict")
+        context.progress.on_stage("measuring the gradient conflict")
         with guarded("measure"):
             found = measure_conflict(trainer.task_losses, trainer.rule, probe, spec.seed)
         if found is not None:
             # Kept at once: a run that is killed later does not come back to this point.
             write_frame(folder / "conflict" / f"{point}.parquet", found.pairs)
             write_json(folder / "conflict" / f"{point}.json", dict(found.summary))
-        bench.watcher.on_stage("tuning")
+        context.progress.on_stage("tuning")
 
-    bench.watcher.on_stage("tuning")
+    context.progress.on_stage("tuning")
     checkpoint = folder / "checkpoint.safetensors"
-    progress = trainer.run(
+    tuned = trainer.run(
         checkpoint,
-        every=bench.runtime.checkpoint_seconds,
-        on_step=bench.watcher.on_step,
+        every=context.runtime.checkpoint_seconds,
+        on_step=context.progress.on_step,
         pauses={round(point * spec.recipe.steps): partial(measure, point) for point in points if point < 1},
     )
     if 1.0 in points:
         measure(1.0)
-    write_whole(folder / "adapter", lambda new: save_trained(bench.model, new))
-    write_frame(folder / "trace.parquet", pd.DataFrame(progress.trace))
+    write_whole(folder / "adapter", lambda new: save_trained(context.model, new))
+    write_frame(folder / "trace.parquet", pd.DataFrame(tuned.trace))
     checkpoint.unlink(missing_ok=True)
     return replace(
         record,
-        seconds=progress.seconds,
-        peak_memory=progress.peak_memory,
-        notes=tuple(dict.fromkeys(progress.notes)),
+        seconds=tuned.seconds,
+        peak_memory=tuned.peak_memory,
+        notes=tuple(dict.fromkeys(tuned.notes)),
         conflict={path.stem: read_json(path) for path in sorted((folder / "conflict").glob("*.json"))},
     )
 
 
-def trainer_of(bench: Bench, instances: Mapping[str, Sequence[Instance]]) -> Trainer:
-    """The bench's fit, about to be tuned on ``instances`` of every task of its mixture."""
-    spec = bench.spec
+def trainer_of(context: FitContext, instances: Mapping[str, Sequence[Instance]]) -> Trainer:
+    """A trainer of the fit, about to run on ``instances`` of every task of its mixture."""
+    spec = context.spec
     kind = RULES.get(spec.rule) if spec.rule else None
-    rule: Rule = kind(kind.Settings(**spec.rule_settings)) if kind else bench.method.rule()
+    rule: Rule = kind(kind.Settings(**spec.rule_settings)) if kind else context.method.rule()
     drawing = SAMPLERS.get(spec.sampler) if spec.sampler else None
-    sampler = drawing(drawing.Settings(**spec.sampler_settings)) if drawing else bench.method.sampler()
+    sampler = drawing(drawing.Settings(**spec.sampler_settings)) if drawing else context.method.sampler()
     data = TrainingSet(
-        cards={task: bench.suite.tasks[task].card for task in spec.mixture.tasks},
+        cards={task: context.suite.tasks[task].card for task in spec.mixture.tasks},
         instances=instances,
-        formats=[FORMATS.get(name)().bind(bench.backbone.tokenizer) for name in spec.train_formats],
+        formats=[FORMATS.get(name)().bind(context.backbone.tokenizer) for name in spec.train_formats],
         mixture=spec.mixture,
     )
-    return Trainer(bench.backbone, bench.model, bench.method, rule, data, spec.recipe, spec.seed, sampler)
+    return Trainer(context.backbone, context.model, context.method, rule, data, spec.recipe, spec.seed, sampler)
 
 
 def _record(spec: FitSpec, backbone: Backbone | None = None) -> FitRecord:
@@ -310,15 +256,9 @@ def _record(spec: FitSpec, backbone: Backbone | None = None) -> FitRecord:
         rule=spec.rule,
         seed=spec.seed,
         status="done",
-        device="" if backbone is None else _device_name(backbone.device),
-        versions=_versions(),
+        device="" if backbone is None else device_name(backbone.device),
+        versions=software_versions(),
     )
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def _sized(record: FitRecord, model: nn.Module) -> FitRecord:
@@ -328,153 +268,4 @@ def _sized(record: FitRecord, model: nn.Module) -> FitRecord:
         record,
         trainable_parameters=sum(size for size, trains in sizes if trains),
         total_parameters=sum(size for size, _ in sizes),
-    )
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "system": platform.system(), **_git()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-@cache
-def _git() -> dict[str, str]:
-    """The commit that the run started from, and whether files differed from it; nothing outside a checkout."""
-
-    def ask(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        dirty = "true" if ask("status", "--porcelain", "--untracked-files=no") else "false"
-        return {"git_commit": ask("rev-parse", "HEAD"), "git_dirty": dirty}
-    except (OSError, subprocess.SubprocessError):
-        return {}
-
-
-def task_frame(suite: SuiteData) -> pd.DataFrame:
-    """One row per task of the suite: what reports need to group, to normalise, and to tell tasks apart."""
-    rows = []
-    for name, task in suite.tasks.items():
-        card = task.card
-        rows.append(
-            {
-                "task": name,
-                "definition": card.definition,
-                "category": card.category,
-                "domains": list(card.domains),
-                "sources": list(card.sources),
-                "labels": None if card.labels is None else list(card.labels),
-                "metric": card.metric,
-                "chance": metrics.chance(card, suite.evaluation.get(name, ())),
-                "majority": metrics.majority(suite.evaluation.get(name, ())),
-                "seen": name in suite.training,
-                "flags": list(suite.flags.get(name, ())),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-# ---------------------------------------------------------------------------------- answering
-
-
-def _answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
-    """Answer every prompt once, whichever protocols ask it, and write each protocol's rows; notes for the record."""
-    fit, spec = bench.spec.id, bench.spec
-    bench.watcher.on_stage("answering")
-    known = store.replies(fit)
-    ranking = any(questions.ranked for questions in sets)
-
-    def lacking(one: Rendered) -> bool:
-        """Whether it was never answered, or without the ranking that is wanted now."""
-        if (reply := known.get(_key(one))) is None:
-            return True
-        closed = bench.suite.tasks[one.question.task].card.labels is not None
-        return ranking and closed and not reply.too_long and reply.ranked is None
-
-    todo = list({_key(one): one for questions in sets for one in questions.rendered if lacking(one)}.values())
-    kept = 0
-    pending: dict[PromptKey, Reply] = {}
-
-    def keep(replies: Mapping[int, Reply]) -> None:
-        pending.update({_key(todo[index]): reply for index, reply in replies.items()})
-        if len(pending) >= _ROWS_AT_ONCE:
-            flush()
-        bench.watcher.on_answers(kept + len(pending), len(todo))
-
-    def flush() -> None:
-        nonlocal kept
-        kept += len(pending)
-        if pending:
-            store.add_replies(fit, pending)
-            known.update(pending)
-            pending.clear()
-
-    asked = [Asked(bench.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
-    encoder = Encoder(bench.backbone, spec.recipe.max_input, spec.recipe.max_output)
-    answerer = Answerer(
-        bench.backbone,
-        bench.model,
-        bench.method,
-        encoder,
-        batch_size=bench.runtime.batch_size,
-        rank_labels=ranking,
-    )
-    answerer.answer(asked, on_batch=keep)
-    flush()
-    for questions in sets:
-        answers = [_scored(fit, one, known[_key(one)], bench.suite) for one in questions.rendered]
-        further = _ranked(questions, known) if questions.ranked else None
-        store.write_answers(fit, questions.protocol, questions.digest, answers, further)
-    return answerer.notes
-
-
-def _ranked(questions: QuestionSet, known: Mapping[PromptKey, Reply]) -> dict[str, list[Any]]:
-    """Columns: the likeliest label of every question, and its exact match; missing where there are no labels."""
-    found = [(one, known[_key(one)].ranked) for one in questions.rendered]
-    return {
-        "ranked": [label for _, label in found],
-        "ranked_exact_match": [
-            metrics.exact_match(label, one.targets) if label is not None else float("nan") for one, label in found
-        ],
-    }
-
-
-def _key(one: Rendered) -> PromptKey:
-    return one.question.task, one.prompt_sha
-
-
-def _group(one: Rendered) -> str:
-    """Prompts that start alike: one task in one format, without history."""
-    question = one.question
-    return "with history" if question.history else f"{question.task}|{question.format}"
-
-
-def _scored(fit: str, one: Rendered, reply: Reply, suite: SuiteData) -> Answer:
-    question, prediction = one.question, reply.prediction
-    return Answer(
-        fit=fit,
-        protocol=question.protocol,
-        variant=question.variant,
-        format=question.format,
-        task=question.task,
-        split=question.split,
-        seen=question.seen,
-        instance=question.instance,
-        stream=question.stream,
-        position=question.position,
-        side=question.side,
-        prompt_sha=one.prompt_sha,
-        prediction=prediction,
-        targets=one.targets,
-        exact_match=metrics.exact_match(prediction, one.targets),
-        rouge_l=metrics.rouge_l(prediction, one.targets),
-        score=metrics.metric(suite.tasks[question.task].card.metric).score(prediction, one.targets),
-        prompt_tokens=reply.prompt_tokens,
-        truncated=reply.truncated or reply.too_long,
     )

@@ -1,4 +1,4 @@
-"""What rules share: which tasks count in a step, and small exact numerics on Gram matrices.
+"""Helpers of rules: which tasks count in a step, and small exact numerics on Gram matrices.
 
 Everything here works in float64 on the CPU: a Gram matrix has a few dozen numbers.
 """
@@ -102,6 +102,19 @@ def finite_losses(gradients: TaskGradients) -> Tensor:
     return losses
 
 
+def finite_grams(gradients: TaskGradients) -> Tensor:
+    """``[Q, K, K]`` float64 on the CPU: the tasks' Gram matrices by layer or by tensor, without anchors.
+
+    Raises:
+        FloatingPointError: If a gradient is not finite; names its task.
+    """
+    count = len(gradients.tasks)
+    grams = torch.stack([gram[:count, :count].detach().to("cpu", torch.float64) for gram in gradients.layers.values()])
+    _require_finite(gradients.tasks, grams.diagonal(dim1=1, dim2=2).isfinite().all(0), "gradient")
+    _require_finite(gradients.tasks, grams.isfinite().all(2).all(0), "product with another gradient")
+    return grams
+
+
 def positive(losses: Tensor) -> Tensor:
     """``losses``, at least 1e-8, so that a task that is learned to the end divides nothing by zero (FAMO's floor)."""
     return losses.clamp_min(1e-8)
@@ -114,32 +127,34 @@ def _require_finite(tasks: tuple[str, ...], finite: Tensor, what: str) -> None:
 
 
 def project_conflicting(gram: Tensor, generator: torch.Generator, kappa: Tensor | None = None) -> Tensor:
-    """``[K, K]`` coefficients: row t holds ``g_t' = sum_u c_tu g_u``, task t's gradient after PCGrad.
+    """``[..., K, K]`` coefficients: row t holds ``g_t' = sum_u c_tu g_u``, task t's gradient after PCGrad.
 
     Each gradient meets the others' original gradients in a random order of its own, and loses its component
     along every one that it opposes at that moment.
 
     Args:
-        gram: ``[K, K]`` float64 inner products of the task gradients; zero gradients oppose nothing.
-        generator: Source of the K orders. Nothing else in this function is random.
+        gram: ``[..., K, K]`` float64 inner products of the task gradients, in further dimensions of several parts of
+            the parameters, each projected by itself; zero gradients oppose nothing.
+        generator: Source of the orders. Nothing else in this function is random.
         kappa: ``[K, K]`` shares of the opposing component to take away; None = all of it.
 
     Source:
         Yu et al., Gradient Surgery for Multi-Task Learning (NeurIPS 2020), Algorithm 1.
     """
-    count = len(gram)
-    rows = torch.arange(count)
-    squares = gram.diagonal()
-    coefficients = torch.eye(count, dtype=gram.dtype)
-    products = gram.clone()  # [K, K] <g_t', g_u>
-    for others in random_orders(count, generator):  # [K] each: whom each task meets now
-        dots = products[rows, others]
-        opposes = (dots < 0) & (others != rows) & (squares[others] > 0)
-        shares = torch.where(opposes, dots / squares[others], 0.0)
+    count = gram.shape[-1]
+    squares = gram.diagonal(dim1=-2, dim2=-1)  # [..., K]
+    coefficients = torch.eye(count, dtype=gram.dtype).expand_as(gram).clone()
+    products = gram.clone()  # [..., K, K] <g_t', g_u>
+    orders = torch.rand(gram.shape, generator=generator, dtype=torch.float64).argsort(dim=-2)
+    for met in orders.unbind(-2):  # [..., K] each: whom each task meets now
+        column = met[..., None]
+        dots, square = products.gather(-1, column), squares.gather(-1, met)[..., None]
+        opposes = (dots < 0) & (column != torch.arange(count)[:, None]) & (square > 0)
+        shares = torch.where(opposes, dots / square, 0.0)
         if kappa is not None:
-            shares = shares * kappa[rows, others]
-        coefficients[rows, others] -= shares
-        products -= shares[:, None] * gram[others]
+            shares = shares * kappa.expand_as(gram).gather(-1, column)
+        coefficients.scatter_add_(-1, column, -shares)
+        products -= shares * gram.gather(-2, column.expand_as(gram))
     return coefficients
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, nnls
+from scipy.optimize import brentq, linprog, nnls
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -111,3 +111,47 @@ def power_balance(matrix: Array, right: Array, power: float) -> Array:
             length /= 2  # too far: the function rises again
         a = a + length * step
     return np.asarray(a)
+
+
+def most_even_in_cone(directions: Array, norms: Array, axis: Array, slope: float) -> Array:
+    """``[T]`` coefficients of u on the parts of ``directions`` orthogonal to ``axis``, in a cone around it.
+
+    With l_t = ``norms_t <directions_t, axis>`` and w_t the orthogonal part of ``norms_t directions_t``, u is the
+    shortest vector no longer than ``slope`` with the largest ``min_t (l_t + <w_t, u>)``. For a given value of that
+    minimum, u is the shortest point of a polyhedron, and its length grows with the value, which is found as a root. The
+    w_t must have a mixture that vanishes, as they have if ``axis`` is their mean's direction.
+
+    Source:
+        Lawson and Hanson, Solving Least Squares Problems (1974), chapter 23 (least distance programming).
+    """
+    along = axis @ directions  # l_t / n_t
+    across = directions - np.outer(axis, along)  # w_t / n_t
+
+    def shortest(value: float) -> tuple[Array, float]:
+        wanted = value / norms - along
+        target = np.append(np.zeros(len(across)), 1.0)
+        found = nnls(np.vstack([across, wanted]), target, maxiter=100 * len(norms))[0]
+        slack = max(1 - float(wanted @ found), 1e-300)
+        point = across @ found / slack
+        reached = slack > 1e-6 and bool((across.T @ point >= wanted - 1e-8 * (1 + np.abs(wanted))).all())
+        return found / slack, float(np.linalg.norm(point)) if reached else np.inf
+
+    # No mixture without an orthogonal part has a smaller l than the largest value that some u reaches: duality of
+    # linear programs. Right at it least squares may not see that the value is reached, so it comes from below.
+    unit, sizes = float(norms.max()), norms / norms.max()
+    constraints = np.vstack([across * sizes, np.ones(len(norms))])
+    program = linprog(sizes * along, A_eq=constraints, b_eq=np.append(np.zeros(len(across)), 1))
+    smallest = (sizes * along).mean() if program.fun is None else program.fun
+    bound = unit * float(smallest)
+    least = float((norms * along).min())
+    for distance in (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4):
+        best = bound - distance * unit
+        if best <= least:  # nothing is gained by turning away from the axis
+            return np.zeros(len(norms))
+        coefficients, length = shortest(best)
+        if length <= slope:
+            return coefficients
+        if length < np.inf:
+            break
+    value = brentq(lambda value: min(shortest(value)[1], 2 * slope) - slope, least, best, xtol=1e-13 * unit)
+    return shortest(value - 1e-12 * unit)[0]

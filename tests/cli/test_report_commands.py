@@ -66,7 +66,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 suite_digest="a" * 64,
                 mixture=Mixture(("task0",)),
                 train_format="definition",
-                recipe=Recipe(steps=10),
+                recipe=Recipe(steps=0 if method == "untuned" else 10),
                 seed=seed,
                 precision="float32",
                 label=method,

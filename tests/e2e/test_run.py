@@ -124,6 +124,12 @@ def test_the_tables_of_all_protocols_and_the_comparison_are_shown(finished, snib
     assert "ours" in compared.out
 
 
+def test_a_dry_run_says_what_difference_the_run_will_find(snibench, small, tmp_path) -> None:
+    said = " ".join(snibench("run", "-m", "ours", "--seeds", "0,1", *small, "--dry-run", "-o", tmp_path).out.split())
+    assert "2 seeds: " in said
+    assert "(from stored runs of mini with tiny)" in said or "no verdict can be reached" in said
+
+
 def test_json_holds_every_method(finished, snibench, tmp_path, small) -> None:
     target = tmp_path / "all.json"
     snibench("run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *small, "-o", finished, "--json", target)

@@ -25,7 +25,10 @@ def test_every_built_in_rule_has_its_row():
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_names_needs_and_defaults(name):
     _, reads, settings, _ = ROWS[name]
-    letters = {Needs.GRAM: "G", Needs.LOSSES: "L", Needs.LOSSES_AFTER: "L'", Needs.GENERATOR: "R"}
+    letters = {
+        **{Needs.GRAM: "G", Needs.TENSORS: "T", Needs.ROWS: "C"},
+        **{Needs.LOSSES: "L", Needs.LOSSES_AFTER: "L'", Needs.GENERATOR: "R"},
+    }
     kind = RULES.get(name)
     assert set(reads.split()) == {letters[need] for need in kind.needs}
     written = dict(re.findall(r"`(\w+)=([^`]+)`", settings))

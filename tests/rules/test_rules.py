@@ -14,8 +14,9 @@ from snibench.base.registry import RULES
 from snibench.contracts import Needs, Rule
 
 NAMES = [
-    "aligned-mtl", "cagrad", "db-mtl", "dualproj", "dwa", "fairgrad", "famo", "geometric-mean", "gradnorm", "gradvac",
-    "imtl-g", "mean", "mgda", "nash-mtl", "pcgrad", "rlw", "sum", "uncertainty", "upgrad",
+    "aligned-mtl", "cagrad", "coba", "conicgrad", "db-mtl", "dualproj", "dwa", "fairgrad", "famo", "geometric-mean",
+    "gradnorm", "gradvac", "imtl-g", "mean", "mgda", "nash-mtl", "pcgrad", "rlw", "sam-gs", "sum", "uncertainty",
+    "upgrad",
 ]  # fmt: skip
 GRAM = [name for name in NAMES if Needs.GRAM in RULES.get(name).needs]
 LOSS = [name for name in NAMES if Needs.LOSSES in RULES.get(name).needs]
@@ -268,8 +269,15 @@ def test_state_follows_the_task_and_not_its_row(name, step):
         ("gradvac", "beta", 1.5),
         ("cagrad", "c", -0.1),
         ("fairgrad", "alpha", 0.0),
+        ("coba", "warmup", 1),
+        ("coba", "window", 1),
+        ("coba", "tau", 0.0),
+        ("conicgrad", "c", 0.0),
         ("dwa", "window", 0),
         ("dwa", "temperature", 0.0),
+        ("graddrop", "leak", 1.5),
+        ("sam-gs", "beta", 1.0),
+        ("sam-gs", "gamma", -0.1),
     ],
 )
 def test_a_setting_without_meaning_is_refused_by_name(name, setting, value):

@@ -15,8 +15,8 @@ from pandas.testing import assert_frame_equal
 from snibench.base.errors import StoreError, UsageError
 from snibench.base.types import Mixture
 from snibench.cli import conflicts as command
-from snibench.report.conflicts import build_conflicts, heat_map, pair_frame, panels, scores
-from snibench.report.traces import conflict_pairs, training_traces
+from snibench.report.conflict import build_conflicts, conflict_pairs, heat_map, pair_frame, panels, scores
+from snibench.report.traces import training_traces
 from snibench.store import write_frame
 
 TASKS = [f"task{index}" for index in (0, 1, 4, 5)]  # two categories
@@ -148,7 +148,7 @@ def test_an_unknown_method_and_a_run_without_measurement_are_said(measured, make
 
 @pytest.fixture
 def call(measured, monkeypatch):
-    monkeypatch.setattr("snibench.store.load_results", lambda folder: replace(measured, folder=measured.folder))
+    monkeypatch.setattr("snibench.store.load_results", lambda folder, **_: replace(measured, folder=measured.folder))
 
     def run(*arguments: str):
         return CliRunner().invoke(command.conflicts, list(arguments), catch_exceptions=False)

@@ -1,0 +1,129 @@
+"""Answers of a fit: prompts asked once, replies stored as they come, scored rows for each protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from snibench import metrics
+from snibench.base.types import Answer, FitSpec, PromptKey, Reply, SuiteData
+from snibench.contracts import Floor
+from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.tokens import Encoder
+from snibench.fits.context import FitContext
+from snibench.plan.questions import QuestionSet, Rendered
+from snibench.store import Store
+
+# Predictions in one stored part: the most that are lost when the machine goes down.
+_ROWS_AT_ONCE = 256
+
+
+def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
+    """Answer every prompt once, whichever protocols ask it, and write each protocol's rows; notes for the record."""
+    fit, spec = context.spec.id, context.spec
+    context.progress.on_stage("answering")
+    known = store.replies(fit)
+    ranking = any(questions.ranked for questions in sets)
+
+    def lacking(one: Rendered) -> bool:
+        """Whether it was never answered, or without the ranking that is wanted now."""
+        if (reply := known.get(_key(one))) is None:
+            return True
+        closed = context.suite.tasks[one.question.task].card.labels is not None
+        return ranking and closed and not reply.too_long and reply.ranked is None
+
+    todo = list({_key(one): one for questions in sets for one in questions.rendered if lacking(one)}.values())
+    kept = 0
+    pending: dict[PromptKey, Reply] = {}
+
+    def keep(replies: Mapping[int, Reply]) -> None:
+        pending.update({_key(todo[index]): reply for index, reply in replies.items()})
+        if len(pending) >= _ROWS_AT_ONCE:
+            flush()
+        context.progress.on_answers(kept + len(pending), len(todo))
+
+    def flush() -> None:
+        nonlocal kept
+        kept += len(pending)
+        if pending:
+            store.add_replies(fit, pending)
+            known.update(pending)
+            pending.clear()
+
+    asked = [Asked(context.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
+    encoder = Encoder(context.backbone, spec.recipe.max_input, spec.recipe.max_output)
+    answerer = Answerer(
+        context.backbone,
+        context.model,
+        context.method,
+        encoder,
+        batch_size=context.runtime.batch_size,
+        rank_labels=ranking,
+    )
+    answerer.answer(asked, on_batch=keep)
+    flush()
+    for questions in sets:
+        answers = [_scored(fit, one, known[_key(one)], context.suite) for one in questions.rendered]
+        further = _ranked(questions, known) if questions.ranked else None
+        store.write_answers(fit, questions.protocol, questions.digest, answers, further)
+    return answerer.notes
+
+
+def answer_by_floor(spec: FitSpec, floor: Floor, sets: Sequence[QuestionSet], suite: SuiteData, store: Store) -> None:
+    """Write the answers of a floor, which needs no model."""
+    inputs = {(task, instance.id): instance.input for task, pool in suite.evaluation.items() for instance in pool}
+    for questions in sets:
+        answers = []
+        for rendered in questions.rendered:
+            question = rendered.question
+            card, pool = suite.tasks[question.task].card, suite.evaluation[question.task]
+            prediction = floor.answer(card, inputs[question.task, question.instance], pool)
+            reply = Reply(prediction, prompt_tokens=0, truncated=False, too_long=False)
+            answers.append(_scored(spec.id, rendered, reply, suite))
+        store.write_answers(spec.id, questions.protocol, questions.digest, answers)
+
+
+def _ranked(questions: QuestionSet, known: Mapping[PromptKey, Reply]) -> dict[str, list[Any]]:
+    """Columns: the likeliest label of every question, and its exact match; missing where there are no labels."""
+    found = [(one, known[_key(one)].ranked) for one in questions.rendered]
+    return {
+        "ranked": [label for _, label in found],
+        "ranked_exact_match": [
+            metrics.exact_match(label, one.targets) if label is not None else float("nan") for one, label in found
+        ],
+    }
+
+
+def _key(one: Rendered) -> PromptKey:
+    return one.question.task, one.prompt_sha
+
+
+def _group(one: Rendered) -> str:
+    """Prompts that start alike: one task in one format, without history."""
+    question = one.question
+    return "with history" if question.history else f"{question.task}|{question.format}"
+
+
+def _scored(fit: str, one: Rendered, reply: Reply, suite: SuiteData) -> Answer:
+    question, prediction = one.question, reply.prediction
+    return Answer(
+        fit=fit,
+        protocol=question.protocol,
+        variant=question.variant,
+        format=question.format,
+        task=question.task,
+        split=question.split,
+        seen=question.seen,
+        instance=question.instance,
+        stream=question.stream,
+        position=question.position,
+        side=question.side,
+        prompt_sha=one.prompt_sha,
+        prediction=prediction,
+        targets=one.targets,
+        exact_match=metrics.exact_match(prediction, one.targets),
+        rouge_l=metrics.rouge_l(prediction, one.targets),
+        score=metrics.metric(suite.tasks[question.task].card.metric).score(prediction, one.targets),
+        prompt_tokens=reply.prompt_tokens,
+        truncated=reply.truncated or reply.too_long,
+    )

@@ -1,0 +1,55 @@
+"""A fit under way: where it runs, whom it reports to, and the values that its stages share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from snibench.base.types import FitSpec, SuiteData
+from snibench.contracts import Method
+from snibench.engine.backbone import Backbone
+from snibench.engine.tuning import Tuning
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how fits run; nothing here changes a weight or an answer but by rounding."""
+
+    device: str = "cpu"
+    threads: int | None = None  # of the processor, for one fit; None = the library's own choice
+    executor: Literal["auto", "inline", "processes"] = "inline"
+    jobs: int | None = None  # fits side by side; None = the processor's cores
+    batch_size: int | None = None
+    conflict: Literal["off", "ends", "full"] = "ends"
+    conflict_tasks: int = 16
+    checkpoint_seconds: float = 30.0
+    overwrite: Literal["never", "failed", "always"] = "never"
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class FitProgress:
+    """Callbacks by which a fit reports its stage, steps, answers and end."""
+
+    on_stage: Callable[[str], None] = field(default=lambda stage: None)
+    on_step: Callable[[Tuning, int], None] = field(default=lambda progress, steps: None)
+    on_answers: Callable[[int, int], None] = field(default=lambda done, total: None)
+    on_end: Callable[[str], None] = field(default=lambda cause: None)  # "" unless it ended early
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """The values that the stages of one fit share."""
+
+    spec: FitSpec
+    suite: SuiteData
+    backbone: Backbone
+    method: Method
+    model: nn.Module
+    folder: Path
+    runtime: Runtime
+    progress: FitProgress
