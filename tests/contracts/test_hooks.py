@@ -32,7 +32,9 @@ def test_names_unlike_all_hooks_are_a_class_s_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("registry", "contract"), [(METHODS, Method), (RULES, Rule), (SAMPLERS, Sampler)], ids=lambda one: str(one)
+    ("registry", "contract"),
+    [(METHODS, Method), (RULES, Rule), (SAMPLERS, Sampler)],
+    ids=["methods", "rules", "samplers"],  # the same in every process
 )
 def test_everything_that_is_registered_keeps_to_the_names(registry, contract) -> None:
     for name in registry.names():
