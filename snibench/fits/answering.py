@@ -8,7 +8,7 @@ from typing import Any
 from snibench import metrics
 from snibench.base.types import Answer, FitSpec, PromptKey, Reply, SuiteData
 from snibench.contracts import Floor
-from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.tokens import Encoder
 from snibench.fits.context import FitContext
 from snibench.plan.questions import QuestionSet, Rendered
@@ -50,9 +50,9 @@ def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Se
             known.update(pending)
             pending.clear()
 
-    asked = [Asked(context.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
+    asked = [Prompted(context.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
     encoder = Encoder(context.backbone, spec.recipe.max_input, spec.recipe.max_output)
-    answerer = Answerer(
+    decoder = Decoder(
         context.backbone,
         context.model,
         context.method,
@@ -60,13 +60,13 @@ def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Se
         batch_size=context.runtime.batch_size,
         rank_labels=ranking,
     )
-    answerer.answer(asked, on_batch=keep)
+    decoder.answer(asked, on_batch=keep)
     flush()
     for questions in sets:
         answers = [_scored(fit, one, known[_key(one)], context.suite) for one in questions.rendered]
         further = _ranked(questions, known) if questions.ranked else None
         store.write_answers(fit, questions.protocol, questions.digest, answers, further)
-    return answerer.notes
+    return decoder.notes
 
 
 def answer_by_floor(spec: FitSpec, floor: Floor, sets: Sequence[QuestionSet], suite: SuiteData, store: Store) -> None:
