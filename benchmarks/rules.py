@@ -67,7 +67,7 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
     cards = {task.name: task.card for task in tasks}
     model = method.attach(backbone.model, list(cards.values()), InstructionEncoder(backbone, 512), 0)
     recipe = Recipe(steps=1, tasks_per_step=8, instances_per_task=4, learning_rate=1e-4)
-    data = TrainingSet(cards, {task.name: task.instances[:64] for task in tasks}, TkDefPos2(), Mixture(tuple(cards)))
+    data = TrainingSet(cards, {task.name: task.instances[:64] for task in tasks}, [TkDefPos2()], Mixture(tuple(cards)))
     trainer = Trainer(backbone, model, method, method.rule(), data, recipe, 0)
     trainer.model.train()
     with torch.no_grad():  # off the start, where half of LoRA's gradients are zero
@@ -111,7 +111,7 @@ def steps(args: argparse.Namespace) -> None:
     print(f"{args.method}, {args.precision}, P = {size:,}, {len(groups)} x 4 instances, {tokens:,} tokens")
     for name in args.rules.split(",") if args.rules else COSTLY[1:]:
         rule = RULES.get(name)()
-        step(trainer, rule, groups)  # the way is settled and memory is touched
+        step(trainer, rule, groups)  # the backend is selected and memory is touched
         step(trainer, mean, groups)
         pairs = [
             (seconds(lambda: step(trainer, mean, groups)), seconds(lambda rule=rule: step(trainer, rule, groups)))

@@ -1,4 +1,4 @@
-"""The lean way to answer: shared prefixes read once, then every row's own tokens, then one token at a time for all.
+"""The fast path: shared prefixes read once, then every row's own tokens, then one token at a time for all.
 
 Rows of different tasks and formats share each pass. Keys and values lie in three places: a prefix's, once for
 all its rows; a block's, the prompts of rows of similar length, padded on the right; and the tail's, what the rows
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from snibench.engine.decoding.attention import Part, attend, merged
-from snibench.engine.decoding.lean import LeanModel
+from snibench.engine.decoding.fast import FastModel
 from snibench.engine.decoding.ranking import Branch, likeliest
 from snibench.engine.tokens import common_prefix
 
@@ -109,13 +109,15 @@ class _Tail:
 # Told of a block: its rows, their logits, and what reads branches after their prompts.
 OnBlock = Callable[[Sequence[int], Tensor, Branch], None]
 # Makes the method's per-row state active for some of the rows, by their numbers.
+# Whether a row's answer is over with the last of its tokens so far.
+Ends = Callable[[int, Sequence[int]], bool]
 Routed = Callable[[Sequence[int]], AbstractContextManager[None]]
 
 
 class Reading:
     """Rows being answered together."""
 
-    def __init__(self, model: LeanModel, rows: Sequence[Row], device: torch.device, routed: Routed) -> None:
+    def __init__(self, model: FastModel, rows: Sequence[Row], device: torch.device, routed: Routed) -> None:
         self._model, self._rows, self._device, self._routed = model, rows, device, routed
         self._most = _TOKENS_AT_ONCE.get(device.type, 4096)
         self._prefix_of: list[_Prefix | None] = [None] * len(rows)
@@ -215,17 +217,17 @@ class Reading:
 
     # ---------------------------------------------------------------------------------- answers
 
-    def answers(self, first: dict[int, int], ends: Callable[[int, int], bool], most: int) -> dict[int, list[int]]:
+    def answers(self, first: dict[int, int], ends: Ends, most: int) -> dict[int, list[int]]:
         """Greedy completions of every row, ``first`` being their first tokens.
 
-        ``ends(row, token)``: whether the row's answer is over with this token. At most ``most`` tokens.
+        At most ``most`` tokens.
         """
         said: dict[int, list[int]] = {row: [] for row in first}
         tokens, ended = dict(first), set()
         for length in range(1, most + 1):
             for row in [row for block in self._blocks for row in block.rows if row not in ended]:
                 said[row].append(tokens[row])
-                if ends(row, tokens[row]):
+                if ends(row, said[row]):
                     ended.add(row)
             present = [row for block in self._blocks for row in block.rows]
             gone = sum(row in ended for row in present)
