@@ -50,7 +50,9 @@ def test_public_names_beyond_the_hooks_are_listed() -> None:
     assert further_names(BaseMethod, Method) == ()
 
 
-@pytest.mark.parametrize(("registry", "contract"), [(METHODS, Method), (SAMPLERS, Sampler)], ids=lambda one: str(one))
+@pytest.mark.parametrize(
+    ("registry", "contract"), [(METHODS, Method), (SAMPLERS, Sampler)], ids=["methods", "samplers"]
+)
 def test_nothing_that_is_registered_has_further_names(registry, contract) -> None:
     for name in registry.names():
         if not issubclass(registry.get(name), Floor):

@@ -93,6 +93,7 @@ def test_a_gzip_file_is_read(write_lines: Any, tmp_path: Path) -> None:
         (lzma.compress(b"{}"), "compressed .xz.. Unpack it first"),
         (b"PK\x03\x04 and so on", "compressed .zip.. Unpack it first"),
     ],
+    ids=["gzip", "bz2", "xz", "zip"],
 )
 def test_a_file_that_cannot_be_unpacked_is_told_as_such(content: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(content)
