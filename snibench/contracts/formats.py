@@ -1,4 +1,4 @@
-"""What a format is."""
+"""Contract of a format."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Format(ABC):
 
 @dataclass(frozen=True, slots=True)
 class FormatFlags:
-    """What a format tells the model, so that form and information are not confounded.
+    """Information that a format gives the model, so that form and information are not confounded.
 
     ``definition``: "full", "part" or "none". ``labels``: the closed label set is listed apart from the
     definition. ``positive``, ``negative``: how many examples. ``group``: "I" keeps the information of the

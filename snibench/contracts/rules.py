@@ -1,4 +1,4 @@
-"""What a rule is: how K task gradients become one update."""
+"""Contract of a rule: how K task gradients become one update."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Rule(ABC):  # noqa: B024 (one of two hooks is to be there)
         return {}
 
     def state(self) -> Mapping[str, Any]:
-        """What a resumed run must get back, as JSON."""
+        """State that a resumed run restores, as JSON."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (optional hook)

@@ -1,4 +1,4 @@
-"""What a sampler is: which tasks a step draws."""
+"""Contract of a sampler: which tasks a step draws."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What a sampler is asked for: the tasks of one step.
+    """Request to a sampler: the tasks of one step.
 
     ``step``, counted from 0, of ``steps``. ``sizes``: how many training instances each task has, in the order of the
     mixture. ``count``: K, at most the number of tasks. ``rng``: the only source of randomness.
@@ -52,7 +52,7 @@ class Sampler(ABC):
         """Take in the step's tasks, their ``[K]`` float64 losses before it and, if needed, the ``[K, K]`` ``gram``."""
 
     def state(self) -> Mapping[str, Any]:
-        """What a resumed run must get back, as JSON."""
+        """State that a resumed run restores, as JSON."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (optional hook)

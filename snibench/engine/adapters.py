@@ -2,7 +2,7 @@
 
 All are LoRA with something between the two products: ``h = W x + (alpha/r) B mix(A x, x)``. ``A`` and ``B`` are plain
 ``nn.Linear`` modules, so that the hooks of ``gradients`` see every task's gradient in one backward.
-Which row belongs to which task is told through one ``Routing`` that all layers of a model share.
+One ``Routing``, shared by all layers of a model, says which row belongs to which task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from snibench.engine.backbone import base_of
 
 @dataclass
 class Routing:
-    """What the rows of the current forward pass are. Set by a method, read by its layers.
+    """Tasks and mixture weights of the rows of the current forward pass. Set by a method, read by its layers.
 
     ``tables`` holds what a layer needs per distinct task of the pass (``[K, ...]`` tensors by layer or shared), and
     ``rows [B]`` says which of them each row uses.
@@ -204,6 +204,11 @@ class TokenRoutedLayer(LowRankLayer):
 _READ_PAST = {"mamba": "out_proj", "mamba2": "out_proj", "falcon_mamba": "out_proj", "falcon_h1": "out_proj"}
 # Parts of a mixture of experts: the experts themselves, whose tokens are gathered from all rows, and what chooses them.
 _EXPERTS = {"experts", "gate", "router", "shared_expert_gate"}
+
+
+def is_expert_part(name: str) -> bool:
+    """Whether a module of this name is an expert of a mixture of experts, or chooses them, or is inside of one."""
+    return bool(_EXPERTS & set(name.split(".")))
 
 
 def sizes_of(layer: nn.Module) -> tuple[int, int]:

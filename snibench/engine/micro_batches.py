@@ -123,7 +123,7 @@ class TaskLosses:
 
         Task parameters keep the sum of their own gradients in ``grad``. ``anchors``, ``auxiliary``: whether the
         method's losses beside the tasks' have rows, too. ``collector``: of a part of the parameters, in place of all.
-        ``cuts``: a group is one of so many equal parts of a task, its loss and gradient its share of the task's.
+        ``cuts``: into how many equal parts a task is cut; a group is one part, its loss and gradient a share.
         """
         collector = collector or self.collector
         each = partial(self.losses_of, cuts=cuts)

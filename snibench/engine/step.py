@@ -48,7 +48,7 @@ class Updater:
         self.optimizer = make_optimizer(recipe, task_losses.model, groups)
 
     def update(self, groups: Groups, step: int) -> Update:
-        """What step number ``step`` was, after the parameters were moved.
+        """Trace of step number ``step``, after the parameters were moved.
 
         Raises:
             Diverged: If a loss or gradient is not finite.

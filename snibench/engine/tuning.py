@@ -42,7 +42,7 @@ class Interrupted(SnibenchError):
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What the loop may draw from: seen tasks, their training instances, and the formats they are rendered in."""
+    """Data of a tuning: seen tasks, their training instances, and the formats they are rendered in."""
 
     cards: Mapping[str, TaskCard]
     instances: Mapping[str, Sequence[Instance]]

@@ -61,7 +61,7 @@ class QuestionRenderer:
         return self._formats[name]
 
     def notes(self) -> list[str]:
-        """What the formats used so far show otherwise than they promise."""
+        """Notes where the formats used so far show other text than they promise."""
         cards = [task.card for task in self._suite.tasks.values()]
         return [note for format in self._formats.values() for note in format.notes(cards)]
 
@@ -93,7 +93,7 @@ class QuestionRenderer:
     def _as_asked(self, question: Question, shots: int) -> Rendered:
         card = self._suite.tasks[question.task].card
         instance = self.instance(question.task, question.instance)
-        # The same bytes for every method and training seed: the prompt's randomness hangs on the question alone.
+        # The same bytes for every method and training seed: the prompt's randomness depends on the question alone.
         rng = Random(derive_seed("prompt", question.task, question.instance))
         format = self.format(question.format)
         prompt = format.render(card, instance.input, rng)

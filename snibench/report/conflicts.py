@@ -18,7 +18,7 @@ from snibench.report.traces import conflict_pairs
 from snibench.report.values import Column, Report, Table, rows_digest
 
 if TYPE_CHECKING:
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 STRONGEST = 12  # pairs that are shown; exports have all
 _LEVEL = 1.64  # standard errors below zero at which a pair counts as conflicting: one-sided 5 %
@@ -61,7 +61,7 @@ _PAIRS = (
 _SIDES = (Column("first", "Task"), Column("second", "Other task"))
 
 
-def build_conflicts(results: Results, methods: Sequence[str] = ()) -> Report:
+def build_conflicts(results: StoredRun, methods: Sequence[str] = ()) -> Report:
     """What is known of the gradient conflict in ``results``: every method at every point, and its pairs of tasks.
 
     Args:
@@ -97,7 +97,7 @@ def build_conflicts(results: Results, methods: Sequence[str] = ()) -> Report:
     )
 
 
-def pair_frame(results: Results) -> pd.DataFrame:
+def pair_frame(results: StoredRun) -> pd.DataFrame:
     """method, share, first, second, their categories, and every number of the pair as a mean over seeds.
 
     Standard errors are averaged too: seeds share the probe, so their noise is the same. ``conflicting``: the cosine is
@@ -115,7 +115,7 @@ def pair_frame(results: Results) -> pd.DataFrame:
     return pairs
 
 
-def categories(results: Results) -> dict[str, str]:
+def categories(results: StoredRun) -> dict[str, str]:
     """The category of every task of the run."""
     return dict(zip(results.tasks["task"], results.tasks["category"], strict=True))
 

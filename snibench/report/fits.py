@@ -1,4 +1,4 @@
-"""What the records of a run say: conflict, cost, failures, and what a reader must know before comparing."""
+"""Tables of a run's records: conflict, cost, failures, and caveats of a comparison."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from snibench.stats.intervals import mean_interval
 
 if TYPE_CHECKING:
     from snibench.base.types import FitRecord, FitSpec
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 
-def labels(results: Results) -> list[str]:
+def labels(results: StoredRun) -> list[str]:
     """Methods as tables call them, in the order in which they were run."""
     return list(dict.fromkeys(spec.label for spec in results.specs))
 
 
-def controls(results: Results) -> list[str]:
+def controls(results: StoredRun) -> list[str]:
     """Labels of the untuned model and the floors, which stand above the methods, in the order of the run."""
     known = {*results.manifest.controls, *floors(results)}
     return [label for label in labels(results) if label in known]
 
 
-def floors(results: Results) -> list[str]:
+def floors(results: StoredRun) -> list[str]:
     """Labels of what answers without a model: rows of every table, but no part of tests and ranks."""
     return list(dict.fromkeys(spec.label for spec in results.specs if spec.floor))
 
 
-def label_of(results: Results, asked: str) -> str:
+def label_of(results: StoredRun, asked: str) -> str:
     """The label under which ``asked`` is shown: another one where the two are names of one method."""
     known = labels(results)
     name, rest = _head(asked), asked[len(_head(asked)) :]
@@ -54,13 +54,13 @@ def _head(label: str) -> str:
     return re.split(r"[(+]", label, maxsplit=1)[0]
 
 
-def finished(results: Results) -> list[str]:
+def finished(results: StoredRun) -> list[str]:
     """Methods with at least one finished fit, in the order in which they were run."""
     answered = set(results.answers["method"].unique())
     return [label for label in labels(results) if label in answered]
 
 
-def only(results: Results, kept: Sequence[str]) -> Results:
+def only(results: StoredRun, kept: Sequence[str]) -> StoredRun:
     """``results`` of these methods alone."""
     pairs = [pair for pair in zip(results.records, results.specs, strict=True) if pair[1].label in kept]
     return replace(
@@ -71,12 +71,12 @@ def only(results: Results, kept: Sequence[str]) -> Results:
     )
 
 
-def done(results: Results) -> list[tuple[FitRecord, FitSpec]]:
+def done(results: StoredRun) -> list[tuple[FitRecord, FitSpec]]:
     """Finished fits."""
     return [pair for pair in zip(results.records, results.specs, strict=True) if pair[0].status == "done"]
 
 
-def on_most_tasks(results: Results) -> list[tuple[FitRecord, FitSpec]]:
+def on_most_tasks(results: StoredRun) -> list[tuple[FitRecord, FitSpec]]:
     """Finished fits on the largest set of tasks, equally weighted: none on folds or on mixtures of two families."""
     fits = done(results)
     mixtures = [spec.mixture for _, spec in fits]
@@ -87,7 +87,7 @@ def on_most_tasks(results: Results) -> list[tuple[FitRecord, FitSpec]]:
 # ------------------------------------------------------------------------------------- failures
 
 
-def failed_fits(results: Results) -> pd.DataFrame:
+def failed_fits(results: StoredRun) -> pd.DataFrame:
     """Fits that are not done: method, seed, status, stage, cause, fit."""
     rows = [
         (spec.label, spec.seed, record.status, record.stage, record.cause or "not recorded", record.fit)
@@ -135,7 +135,7 @@ _CONFLICT_NOTES = (
 )
 
 
-def conflict(results: Results) -> pd.DataFrame:
+def conflict(results: StoredRun) -> pd.DataFrame:
     """method, share of training, and every number of the conflict measurement, means over seeds.
 
     Of the fits on all seen tasks alone: what folds and combos are tuned on has a conflict of its own.
@@ -164,7 +164,7 @@ def _seed_interval(values: Floats) -> tuple[float, float]:
     return estimate.low, estimate.high
 
 
-def conflict_tables(results: Results, order: Sequence[str]) -> list[Table]:
+def conflict_tables(results: StoredRun, order: Sequence[str]) -> list[Table]:
     """One table, or none if conflict was not measured."""
     frame = conflict(results)
     if not len(frame):
@@ -189,7 +189,7 @@ _COST = (
 )
 
 
-def costs(results: Results) -> pd.DataFrame:
+def costs(results: StoredRun) -> pd.DataFrame:
     """One row per method: fits done, and what one of them costs."""
     fits: dict[str, list[FitRecord]] = {}
     rates: dict[str, dict[str, None]] = {}
@@ -220,8 +220,8 @@ def _cost(label: str, fits: Sequence[FitRecord]) -> dict[str, Any]:
     }
 
 
-def cost_table(results: Results, order: Sequence[str]) -> Table:
-    """What one fit of each method costs."""
+def cost_table(results: StoredRun, order: Sequence[str]) -> Table:
+    """Cost of one fit of each method."""
     frame = costs(results)
     notes = ("Tuning alone, without conflict measurement and answering. Time: median over fits; memory: the highest.",)
     return ordered(Table("cost", "Cost of one fit", frame, (METHOD,), present(_COST, frame), notes), order)
@@ -236,7 +236,7 @@ def public_name(spec: str) -> str:
     return path.name if path.is_absolute() or path.parts[:1] in ((".",), ("..",)) else spec
 
 
-def title(results: Results) -> str:
+def title(results: StoredRun) -> str:
     """Suite, model, budget and seeds on one line."""
     specs = results.specs
     suites = ", ".join(dict.fromkeys(public_name(spec.suite.name) for spec in specs))
@@ -250,8 +250,8 @@ def title(results: Results) -> str:
     )
 
 
-def facts(results: Results) -> dict[str, Any]:
-    """What the numbers hang on, for exports."""
+def facts(results: StoredRun) -> dict[str, Any]:
+    """Identity of suite, model, methods and recipe, on which the numbers depend, for exports."""
     specs = results.specs
     return {
         "suite": sorted({public_name(spec.suite.name) for spec in specs}),
@@ -268,8 +268,8 @@ def facts(results: Results) -> dict[str, Any]:
     }
 
 
-def run_notes(results: Results) -> tuple[str, ...]:
-    """What a reader must know before comparing: unequal questions, budgets, software, fall-backs."""
+def run_notes(results: StoredRun) -> tuple[str, ...]:
+    """Caveats of a comparison: unequal questions, budgets, software, fall-backs."""
     trained = [spec.recipe.steps for record, spec in done(results) if record.trainable_parameters]
     budgets = [f"Budgets differ between fits: {', '.join(map(str, sorted(set(trained))))} steps."]
     return (
@@ -295,7 +295,7 @@ def _question_notes(answers: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _version_notes(results: Results) -> list[str]:
+def _version_notes(results: StoredRun) -> list[str]:
     versions: dict[str, set[str]] = {}
     for record, _ in done(results):
         for name, version in record.versions.items():
@@ -304,7 +304,7 @@ def _version_notes(results: Results) -> list[str]:
     return [f"Fits were made with different software: {'; '.join(differ)}."] if differ else []
 
 
-def _record_notes(results: Results) -> list[str]:
+def _record_notes(results: StoredRun) -> list[str]:
     said: dict[str, list[str]] = {}
     for record, spec in done(results):
         for note in record.notes:

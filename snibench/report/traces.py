@@ -13,10 +13,10 @@ from snibench.report.fits import on_most_tasks
 from snibench.store import read_frame
 
 if TYPE_CHECKING:
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 
-def training_traces(results: Results) -> pd.DataFrame:
+def training_traces(results: StoredRun) -> pd.DataFrame:
     """method, seed, and what the trainer wrote of every step (step, loss, ...); empty where nothing was tuned."""
     frames = [
         read_frame(path).assign(method=spec.label, seed=spec.seed)
@@ -26,7 +26,7 @@ def training_traces(results: Results) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["method", "seed", "step", "loss"])
 
 
-def conflict_pairs(results: Results) -> pd.DataFrame:
+def conflict_pairs(results: StoredRun) -> pd.DataFrame:
     """method, seed, share of the training, first, second, cosine, ...: one row per seed and measured pair of tasks.
 
     ``conflict/0.5.parquet`` was measured after half of the training.

@@ -16,7 +16,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a protocol asks of a fit: one instance in one format, after some history."""
+    """Question of a protocol to a fit: one instance in one format, after some history."""
 
     protocol: str
     task: str

@@ -18,7 +18,7 @@ _FLOOR = 1e-200  # of squared norms, so that a division by a vanished norm is la
 
 @dataclass(frozen=True)
 class ConflictEstimate:
-    """What the probe says of one point in training. Means are over pairs of tasks, each pair once.
+    """Conflict at one point in training. Means are over pairs of tasks, each pair once.
 
     A pair counts if both gradients stand out from their noise; with none, every mean over pairs is NaN.
 

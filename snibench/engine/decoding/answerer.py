@@ -149,7 +149,7 @@ class Answerer:
         return found
 
     def _say(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[Said]:
-        """What the rows of one batch say the stock way."""
+        """Completions of one batch by the reference path."""
         if self.backbone.paths.decoding == "generate":
             answers = self._stock.reference(cards, encoded, self._ends)
         elif self.backbone.encoder_decoder:
@@ -225,7 +225,7 @@ class Answerer:
     def _read(
         self, lean: LeanModel, cards: Sequence[TaskCard], encoded: Sequence[Encoded], kinds: Sequence[Hashable]
     ) -> list[Said]:
-        """What the rows of one round say the lean way."""
+        """Completions of one round by the fast path."""
         rows = [Row(one.prompt_ids, kind) for one, kind in zip(encoded, kinds, strict=True)]
         reading = Reading(lean, rows, self.backbone.device, self._routed(cards, encoded))
         labels = self._labels(cards, encoded)

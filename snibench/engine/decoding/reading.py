@@ -216,7 +216,7 @@ class Reading:
     # ---------------------------------------------------------------------------------- answers
 
     def answers(self, first: dict[int, int], ends: Callable[[int, int], bool], most: int) -> dict[int, list[int]]:
-        """What every row says after its prompt, greedily, ``first`` being the first tokens.
+        """Greedy completions of every row, ``first`` being their first tokens.
 
         ``ends(row, token)``: whether the row's answer is over with this token. At most ``most`` tokens.
         """

@@ -60,7 +60,7 @@ class StockDecoder:
     def decode(
         self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Callable[[TaskCard, int], bool]
     ) -> list[list[int]]:
-        """What every row says; ``ends(card, token)``: whether its answer is over with this token."""
+        """Completions of every row; ``ends(card, token)``: whether its answer is over with this token."""
         from transformers import DynamicCache
 
         device = self._backbone.device
@@ -115,7 +115,7 @@ class StockDecoder:
         return answers
 
     def generate(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[list[int]]:
-        """What every row of an encoder-decoder says."""
+        """Completions of an encoder-decoder, row by row."""
         own = [torch.tensor(one.prompt_ids) for one in encoded]
         ids = nn.utils.rnn.pad_sequence(own, batch_first=True, padding_value=-1).to(self._backbone.device)
         with self._method.for_prompts(self._model, cards, [one.prompt.instruction for one in encoded]):
@@ -135,7 +135,7 @@ class StockDecoder:
         encoded: Sequence[Encoded],
         ends: Callable[[TaskCard, int], bool] = lambda card, token: False,
     ) -> list[list[int]]:
-        """What every row says through the model's own ``generate``, greedily.
+        """Greedy completions by the model's own ``generate``.
 
         Rows of equal length together and none padded, so that nothing leaks into what a model remembers of its past.
         """
