@@ -38,7 +38,7 @@ class Sampler(ABC):
     """
 
     Settings: ClassVar[type] = NoSettings  # a frozen dataclass; every field is a --set key and part of the fit id
-    needs: Needs = Needs.NONE  # GRAM: inner products of the task gradients, for ``observe``
+    needs: Needs = Needs.NONE  # GRAM or HALVES: inner products of gradients, for ``observe``
     own_order: ClassVar[bool] = True  # False: the order that all methods share, so that they are paired step by step
 
     def __init__(self, settings: Any = None) -> None:
@@ -49,7 +49,11 @@ class Sampler(ABC):
         """Different tasks of ``step.sizes``, at least one and at most ``step.count``."""
 
     def observe(self, tasks: Sequence[str], losses: Tensor, gram: Tensor | None) -> None:  # noqa: B027 (optional hook)
-        """Take in the step's tasks, their ``[K]`` float64 losses before it and, if needed, the ``[K, K]`` ``gram``."""
+        """Take in the step's tasks, their ``[K]`` float64 losses before it and, if needed, the ``[K, K]`` ``gram``.
+
+        Where ``HALVES`` are needed, ``gram`` is ``[2K, 2K]``: each task's two halves, one after the other, of which its
+        gradient is the mean.
+        """
 
     def state(self) -> Mapping[str, Any]:
         """State that a resumed run restores, as JSON."""

@@ -124,7 +124,7 @@ class Trainer:
             Diverged: If a loss or gradient is not finite.
         """
         update = self.updater.update(self.encode(drawn), self.progress.step)
-        asked = Needs.GRAM in self.draws.sampler.needs
+        asked = self.draws.sampler.needs & (Needs.GRAM | Needs.HALVES)
         self.draws.sampler.observe(update.tasks, update.losses, update.gram if asked else None)
         self.progress.trace.append(update.row)
         self.progress.step += 1

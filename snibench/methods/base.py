@@ -45,7 +45,8 @@ class BaseMethod(Method):
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with peft's LoRA on every linear layer of its blocks."""
         settings = self.settings
-        return attach_lora(model, settings.r, settings.alpha, settings.dropout, seed, rslora=settings.rslora)
+        rslora = getattr(settings, "rslora", False)  # a derived method's settings may have no such field
+        return attach_lora(model, settings.r, settings.alpha, settings.dropout, seed, rslora=rslora)
 
     def base_rate(self, info: ModelInfo, optimizer: str) -> float | None:
         """Usual learning rate of adapters in a model of this size."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
@@ -70,6 +70,21 @@ def test_without_strength_or_wrong_answers_it_is_lora(kind, settings, make_train
 def test_settings_without_meaning_are_refused_where_the_run_is_planned(settings, message) -> None:
     with pytest.raises(UsageError, match=message):
         settings.validate()
+
+
+@dataclass(frozen=True)
+class OnlyLoras:
+    r: int = 4
+    alpha: int = 8
+    dropout: float = 0.0
+
+
+class Older(Lora):
+    Settings = OnlyLoras
+
+
+def test_a_method_s_own_settings_need_not_have_every_field_of_lora_s(make_trainer) -> None:
+    assert all(min(one.shape) == 4 for one in make_trainer(Older).named.values())
 
 
 # --------------------------------------------------------------------------------------------- sam

@@ -15,6 +15,7 @@ from snibench.base.registry import SAMPLERS
 from snibench.contracts import Draw
 from snibench.samplers.deck import Deck
 from snibench.samplers.easy_to_hard import EasyToHard, EasyToHardSettings
+from snibench.samplers.pike import Pike, PikeSettings
 from snibench.samplers.proportional import Proportional
 from snibench.samplers.systematic import capped
 from snibench.samplers.temperature import Temperature, TemperatureSettings
@@ -141,3 +142,54 @@ def test_a_curriculum_without_meaning_is_refused(settings) -> None:
     (name,) = settings
     with pytest.raises(UsageError, match=f"{name} must be in"):
         EasyToHardSettings(**settings).validate()
+
+
+# -------------------------------------------------------------------------------------------- pike
+
+
+class Products:
+    """``[2K, 2K]`` inner products of halves, without torch."""
+
+    def __init__(self, halves: np.ndarray) -> None:
+        self._gram = halves @ halves.T
+
+    def numpy(self) -> np.ndarray:
+        return self._gram
+
+
+def test_pike_s_shares_follow_its_formula() -> None:
+    sampler = Pike(PikeSettings(signal=0.2, noise=0.6))
+    halves = np.array([[3.0, 0, 0], [1, 0, 0], [0, 1, 1], [0, 1, -1]])
+    sampler.observe(["a", "b"], Losses([1.0, 1.0]), Products(halves))
+    # a: |g|^2 = 3, variance of the mean |h - h'|^2 / 4 = 1. b: 0 and 1. Mean squared norm, noise included: 2.5.
+    a, b = np.exp((0.2 * 3 - 0.6 * 1 / 4) / 2.5), np.exp((0 - 0.6 * 1 / 4) / 2.5)
+    assert sampler.state()["shares"] == pytest.approx({"a": 2 * a / (a + b), "b": 2 * b / (a + b)})
+    # c was never drawn, so that its share is 1 still.
+    found = shares(sampler, 1, {"a": 5, "b": 5, "c": 5})
+    assert found == pytest.approx({"a": 2 * a / (a + b) / 3, "b": 2 * b / (a + b) / 3, "c": 1 / 3}, abs=0.03)
+
+
+def test_pike_tells_a_large_gradient_from_a_noisy_one() -> None:
+    rng = np.random.default_rng(0)
+    signal, sampler = np.zeros((2, 400)), Pike(PikeSettings(signal=0.05, noise=1.0))
+    signal[0, 0] = 3.0  # a has a gradient of norm 3; b has none, but noise of the same size
+    for _ in range(40):
+        noise = rng.standard_normal((2, 2, 400)) * np.array([0.0, 3 / 20])[:, None, None]
+        sampler.observe(["a", "b"], Losses([1.0, 1.0]), Products((signal[:, None] + noise).reshape(4, 400)))
+    found = sampler.state()["shares"]
+    assert found["a"] > 1.9 > 0.1 > found["b"]
+
+
+def test_pike_without_coefficients_or_gradients_draws_all_equally_often() -> None:
+    still = Pike(PikeSettings(signal=0.0, noise=0.0))
+    still.observe(list("ab"), Losses([1.0, 1.0]), Products(np.eye(4)))
+    empty = Pike()
+    empty.observe(list("ab"), Losses([1.0, 1.0]), Products(np.zeros((4, 4))))
+    for sampler in (still, empty):
+        assert shares(sampler, 2) == pytest.approx(dict.fromkeys(SIZES, 0.4), abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["signal", "noise"])
+def test_a_negative_coefficient_of_pike_is_refused(name) -> None:
+    with pytest.raises(UsageError, match=f"{name} must be at least 0"):
+        PikeSettings(**{name: -1.0}).validate()
