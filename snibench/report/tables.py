@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 def build(results: StoredRun, baseline: str | None = None) -> Report:
     """Every table of ``results``: summary, failures, comparison with the baseline, protocols, conflict, cost.
 
-    Row 0 of every table is the untuned model, where it was run. Methods are compared on the questions that all of
-    them answered. Fits that are not done are listed with their cause and take no part in any number.
+    Row 0 of every table whose rows are methods is the untuned model, where it was run. Methods are compared on the
+    questions that all of them answered. Fits that are not done are listed with their cause and take no part in any
+    number.
 
     Args:
         results: What ``store.load_results`` reads.
@@ -66,7 +67,7 @@ def build(results: StoredRun, baseline: str | None = None) -> Report:
             *failed_tables(failed),
             *comparison_tables(questions, found, chosen, order),
             *part_tables(results),
-            *(ordered(against(table, chosen), order) for table in protocol_tables(measures)),
+            *(ordered(against(table, chosen), _across(table, order, results)) for table in protocol_tables(measures)),
             *conflict_tables(results, order),
             cost_table(results, order),
             *rate_tables(results),
@@ -119,6 +120,12 @@ def _baseline(results: StoredRun, asked: str | None) -> tuple[str, tuple[str, ..
 def _order(results: StoredRun, baseline: str) -> list[str]:
     """Labels: controls, the baseline, then the others as they were run."""
     return list(dict.fromkeys([*controls(results), *([baseline] if baseline else []), *labels(results)]))
+
+
+def _across(table: Table, order: Sequence[str], results: StoredRun) -> Sequence[str]:
+    """``order``, with controls last where methods are columns: those under test stand next to the name of a row."""
+    first = controls(results)
+    return order if table.across != "method" else [*(one for one in order if one not in first), *first]
 
 
 # -------------------------------------------------------------------------------------- summary

@@ -68,10 +68,7 @@ def format_forest(scene: Scene) -> Figure | None:
         return None
     frame = _with_overall(parts.assign(row=parts["format"]), _overall(scene, "comparison_formats", "Mean over formats"))
     baseline = short(scene.report.baseline)
-    caption = (
-        f"Difference from {baseline} in {_BAND} The same instances in every format; the first row is their mean, whose "
-        "verdict stands above."
-    )
+    caption = f"Difference from {baseline} in {_BAND} The same instances in every format; the first row is their mean."
     rows = list(dict.fromkeys(map(str, frame["row"])))
     return _figure("format-differences", f"Difference from {baseline} by format", caption, _numbers(frame, "format"),
                    scene, _Forest(rows, frame, {method: (method,) for method in scene.methods(frame)}))  # fmt: skip

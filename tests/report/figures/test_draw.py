@@ -86,7 +86,7 @@ PAIRED = {
 
 @pytest.mark.parametrize("name", PAIRED)
 def test_paired_differences_are_those_of_the_tables_without_controls(
-    figures: dict[str, Any], make_results: Callable[..., Results], name: str
+    figures: dict[str, Any], make_results: Callable[..., StoredRun], name: str
 ) -> None:
     key, first, overall, parts, keys = PAIRED[name]
     report = build(make_results())
@@ -116,7 +116,7 @@ def test_the_axis_of_paired_differences_is_no_wider_than_what_it_shows(figures: 
     assert high - low < 1.2 * reach
 
 
-def test_a_run_of_controls_beside_the_baseline_has_no_paired_figure(make_results: Callable[..., Results]) -> None:
+def test_a_run_of_controls_beside_the_baseline_has_no_paired_figure(make_results: Callable[..., StoredRun]) -> None:
     results = make_results({"untuned": 0.2, "unified-prompt": 0.5})
     assert not set(PAIRED) & {one.name for one in draw(results, build(results))}
 
