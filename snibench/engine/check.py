@@ -176,13 +176,23 @@ class _Truth:
         """From one instance alone in its row at a time, all logits.
 
         Raises:
-            ModelError: If the model reads what comes later, or its ``generate`` says what its forward pass does not.
+            ModelError: If its weights are no numbers, the model reads what comes later, or its ``generate`` says what
+                its forward pass does not.
         """
         groups = _groups(backbone)
-        if _reads_ahead(backbone, groups[0][1][0]):
+        if not _finite(backbone.model):
             raise ModelError(
-                f"{type(backbone.model).__name__} in '{backbone.source.folder}' sees tokens that come later (an "
-                "encoder without a causal mask), so it cannot answer. Name a model that continues text."
+                f"The weights in '{backbone.source.folder}' hold NaN or infinite values. Fetch or save them again."
+            )
+        if _reads_ahead(backbone, groups[0][1][0]):
+            cause = (
+                "its decoder has no causal mask, or masks its start token as padding"
+                if backbone.encoder_decoder
+                else "an encoder without a causal mask"
+            )
+            raise ModelError(
+                f"{type(backbone.model).__name__} in '{backbone.source.folder}' sees tokens that come later ({cause}), "
+                "so it cannot answer. Name a model that continues text."
             )
         numbers = _numbers(
             backbone.model, lambda: _per_task([_own_loss(backbone, one) for _, some in groups for one in some], groups)
@@ -396,6 +406,10 @@ def _own_logits(backbone: Backbone, one: Encoded, following: Sequence[int]) -> T
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     logits: Tensor = base(**inputs, use_cache=False).logits[0].float()
     return logits[-1 - len(following) :]
+
+
+def _finite(model: nn.Module) -> bool:
+    return all(bool(parameter.isfinite().all()) for parameter in model.parameters())
 
 
 def _reads_ahead(backbone: Backbone, one: Encoded) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from snibench import metrics
+from snibench.base.errors import PluginError
+from snibench.base.registry import FORMATS
 from snibench.base.types import Answer, FitSpec, PromptKey, Reply, SuiteData
-from snibench.contracts import Floor
+from snibench.contracts import Floor, Format
 from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.tokens import Encoder
 from snibench.fits.context import FitContext
@@ -50,7 +53,7 @@ def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Se
             known.update(pending)
             pending.clear()
 
-    asked = [Asked(context.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
+    asked = [Asked(context.suite.tasks[one.question.task].card, one.prompt, _group(one), one.stop) for one in todo]
     encoder = Encoder(context.backbone, spec.recipe.max_input, spec.recipe.max_output)
     answerer = Answerer(
         context.backbone,
@@ -62,11 +65,41 @@ def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Se
     )
     answerer.answer(asked, on_batch=keep)
     flush()
+    reader = _Reader()
     for questions in sets:
-        answers = [_scored(fit, one, known[_key(one)], context.suite) for one in questions.rendered]
+        answers = [
+            _scored(fit, one, reader.read(one.question.format, known[_key(one)]), context.suite)
+            for one in questions.rendered
+        ]
         further = _ranked(questions, known) if questions.ranked else None
         store.write_answers(fit, questions.protocol, questions.digest, answers, further)
     return answerer.notes
+
+
+class _Reader:
+    """Reads answers as their formats do, each format loaded once."""
+
+    def __init__(self) -> None:
+        self._formats: dict[str, Format] = {}
+
+    def read(self, name: str, reply: Reply) -> Reply:
+        """``reply`` with the answer that the format called ``name`` reads; what was never asked stays empty.
+
+        Raises:
+            PluginError: If it returns anything but a text.
+        """
+        if name not in self._formats:
+            self._formats[name] = FORMATS.get(name)()
+        format = self._formats[name]
+        if reply.too_long or type(format).read is Format.read:
+            return reply
+        answer: Any = format.read(reply.prediction)
+        if not isinstance(answer, str):
+            raise PluginError(
+                f"{type(format).__name__}.read must return the answer as a text, but returned {answer!r}. "
+                "snibench.testing.check_format shows where."
+            )
+        return replace(reply, prediction=answer)
 
 
 def answer_by_floor(spec: FitSpec, floor: Floor, sets: Sequence[QuestionSet], suite: SuiteData, store: Store) -> None:

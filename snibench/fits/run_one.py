@@ -18,7 +18,7 @@ from snibench.contracts import Floor, Method, Rule
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method
-from snibench.engine.conflict.measure import measure_conflict, probe_tasks
+from snibench.engine.conflict import measure_conflict, probe_tasks
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.tuning import Trainer, TrainingSet

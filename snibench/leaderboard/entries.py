@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from snibench.base.version import __version__
 from snibench.report.cells import missing
-from snibench.report.fits import conflict, costs, done
+from snibench.report.conflict import conflict_points
+from snibench.report.fits import costs, done
 from snibench.report.measures import measured, protocol_tables
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _number(value: Any) -> float | None:
 
 
 def _conflict(results: StoredRun) -> dict[str, dict[str, float | None]]:
-    points = conflict(results).drop(columns="method").to_dict("records")
+    points = conflict_points(results).drop(columns="method").to_dict("records")
     return {f"{row.pop('share'):g}": {str(name): _number(value) for name, value in row.items()} for row in points}
 
 

@@ -1,11 +1,10 @@
-"""Tables of a run's records: conflict, cost, failures, and caveats of a comparison."""
+"""Tables of a run's records: cost, failures, and caveats of a comparison."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from math import nan
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,6 @@ import pandas as pd
 from snibench.base.registry import METHODS
 from snibench.report.layouts import METHOD, ordered, present
 from snibench.report.values import Column, Table
-from snibench.stats.arrays import Floats
-from snibench.stats.intervals import mean_interval
 
 if TYPE_CHECKING:
     from snibench.base.types import FitRecord, FitSpec
@@ -109,69 +106,6 @@ def failed_tables(failed: pd.DataFrame) -> list[Table]:
     return [
         Table("failed", "Fits that are not done", failed, (METHOD, Column("seed", "Seed", "count")), columns, notes)
     ]
-
-
-# ------------------------------------------------------------------------------------- conflict
-
-UNRESOLVED = 0.2  # mean standard error of a cosine above which it should not be read
-_CONFLICT = (
-    Column("score", "Score", "number", "lower", "score_low", "score_high", "n_seeds", mark="unresolved"),
-    Column("score_raw", "Raw score", "number", "lower"),
-    Column("residual", "Residual", "number", "lower"),
-    Column("rate", "Rate", "percent", "lower"),
-    Column("rate_raw", "Raw rate", "percent", "lower"),
-    Column("mean_cosine", "Mean cosine", "number", "higher"),
-    Column("magnitude_similarity", "Magnitudes", "number", "higher"),
-    Column("standard_error", "Cosine SE", "number"),
-    Column("tasks", "Tasks", "count"),
-    Column("n_seeds", "Seeds", "count"),
-)
-_CONFLICT_NOTES = (
-    "Score: mean over pairs of tasks of max(0, -cos) of their gradients on probe instances; cross-fitted, hence "
-    "unbiased, and it may leave [0, 1] a little. Raw: the plain formula, biased. Means and t intervals over seeds. "
-    f"A star: unresolved, the mean standard error of a pair's cosine is above {UNRESOLVED}.",
-    "Residual: the same between the rule's update and each task. Rate: share of pairs in conflict. "
-    "Magnitudes: how alike the gradients are in length.",
-)
-
-
-def conflict(results: StoredRun) -> pd.DataFrame:
-    """method, share of training, and every number of the conflict measurement, means over seeds.
-
-    Of the fits on all seen tasks alone: what folds and combos are tuned on has a conflict of its own.
-    """
-    means: list[dict[str, Any]] = []
-    measured: dict[tuple[str, float], list[dict[str, float]]] = {}
-    for record, spec in on_most_tasks(results):
-        for point, values in record.conflict.items():
-            measured.setdefault((spec.label, float(point)), []).append(dict(values))
-    for (method, share), fits in measured.items():
-        seeds = pd.DataFrame(fits)
-        low, high = _seed_interval(seeds["score"].dropna().to_numpy(np.float64)) if "score" in seeds else (nan, nan)
-        numbers = {str(name): float(seeds[name].mean()) for name in seeds}
-        ends = {"score_low": low, "score_high": high, "n_seeds": len(fits)}
-        means.append({"method": method, "share": share, **numbers, **ends})
-    frame = pd.DataFrame(means, columns=None if means else ["method", "share"])
-    frame["unresolved"] = frame.get("standard_error", pd.Series(nan, frame.index, dtype=float)) > UNRESOLVED
-    return frame
-
-
-def _seed_interval(values: Floats) -> tuple[float, float]:
-    """The t interval of a number that each seed has one of."""
-    if len(values) < 2:
-        return nan, nan
-    estimate = mean_interval(values[None, :])  # seeds take the place of tasks
-    return estimate.low, estimate.high
-
-
-def conflict_tables(results: StoredRun, order: Sequence[str]) -> list[Table]:
-    """One table, or none if conflict was not measured."""
-    frame = conflict(results)
-    if not len(frame):
-        return []
-    columns = present(_CONFLICT, frame)
-    keys = (Column("share", "Trained", "share"), METHOD)
-    return [ordered(Table("conflict", "Gradient conflict", frame, keys, columns, _CONFLICT_NOTES), order)]
 
 
 # ----------------------------------------------------------------------------------------- cost

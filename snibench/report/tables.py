@@ -10,9 +10,8 @@ import pandas as pd
 from snibench.base.errors import unknown
 from snibench.plan import defaults
 from snibench.report.comparison import comparison_tables
+from snibench.report.conflict import conflict_points, conflict_tables
 from snibench.report.fits import (
-    conflict,
-    conflict_tables,
     controls,
     cost_table,
     costs,
@@ -155,7 +154,7 @@ def _summary(results: StoredRun, measures: Sequence[Measured], order: Sequence[s
     """One row per method, also where none of its fits is done."""
     parts = [
         *(_summarised(own.frames[name], layout) for own, name, layout in _in_summary(measures)),
-        conflict(results).query("share == 1").rename(columns=_OF_CONFLICT),
+        conflict_points(results).query("share == 1").rename(columns=_OF_CONFLICT),
         costs(results),
     ]
     described = [column for _, _, layout in _in_summary(measures) for column in summary_columns(layout).values()]

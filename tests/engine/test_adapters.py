@@ -14,13 +14,15 @@ from torch import nn
 from snibench.engine.adapters import adapted_layers, described, load_trained, save_trained
 from snibench.engine.backbone import base_of
 from snibench.engine.packing import make_batch
+from snibench.methods.fly_lora import FlyLora
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
 from snibench.methods.loramoe import LoraMoe
 from snibench.methods.mixlora import MixLora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
-from snibench.testing.models import save_byte_tokenizer
+from snibench.methods.r_lora import RLora
+from snibench.testing.models import save_byte_tokenizer, save_tiny
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -76,7 +78,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
         {"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"} | MLP,
     ),
 }
-METHODS = [Lora, MtlLora, HydraLora, LoraMoe, Ours]
+METHODS = [Lora, MtlLora, HydraLora, RLora, FlyLora, LoraMoe, Ours]
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +185,55 @@ def test_only_the_part_that_reads_text_is_adapted() -> None:
             return self.text
 
     assert adapted_layers(Seeing()) == ["text.0"]
+
+
+READ_PAST = {
+    "mamba": {"x_proj", "dt_proj", "out_proj"},
+    "falcon_mamba": {"x_proj", "dt_proj", "out_proj"},
+    "jamba": {"dt_proj"},
+    "mamba2": {"out_proj"},
+    "granitemoehybrid": {"out_proj"},
+}
+
+
+@pytest.mark.parametrize("name", READ_PAST)
+def test_layers_whose_weight_the_model_reads_of_itself_are_left_out(name, tmp_path) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(save_tiny(name, tmp_path))
+    linear = {one.rpartition(".")[2] for one, module in model.named_modules() if isinstance(module, nn.Linear)}
+    assert READ_PAST[name] <= linear
+    adapted = {one.rpartition(".")[2] for one in adapted_layers(model)}
+    assert "in_proj" in adapted
+    assert not READ_PAST[name] & adapted
+
+
+class InBlocks(nn.Linear):
+    """Half of the inputs to half of the outputs, twice."""
+
+    def forward(self, x):
+        return nn.functional.linear(x.unflatten(-1, (2, -1)), self.weight).flatten(-2)
+
+
+class Routes(nn.Linear):
+    """Scores, and the best of them."""
+
+    def forward(self, x):
+        scores = super().forward(x)
+        return scores, scores.argmax(-1)
+
+
+class OtherWords(nn.Linear):
+    """The same product, written out."""
+
+    def forward(self, x):
+        return x @ self.weight.T
+
+
+def test_a_linear_layer_that_is_no_plain_product_is_left_out(llama_folder) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(llama_folder)
+    block, whole = model.model.layers[0].mlp, set(adapted_layers(model))
+    block.gate_proj, block.up_proj, block.down_proj = (kind(32, 64) for kind in (InBlocks, Routes, OtherWords))
+    prefix = "model.layers.0.mlp"
+    assert set(adapted_layers(model)) == whole - {f"{prefix}.gate_proj", f"{prefix}.up_proj"}
 
 
 def test_layers_are_described_by_how_often_they_stand() -> None:

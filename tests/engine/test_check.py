@@ -182,7 +182,7 @@ def test_rows_that_end_early_leave_a_hybrids_batch_as_it_is(tmp_path) -> None:
         whole = stock.reference(cards, some)
         last = {row[1] for row in whole[:2]}  # ends the first answers at their second token or before
         expected = [row[: next((i for i, t in enumerate(row) if t in last), 5) + 1] for row in whole]
-        assert stock.decode(cards, some, lambda _, token: token in last) == expected
+        assert stock.decode(cards, some, lambda _, ids: ids[-1] in last) == expected
     assert len({len(row) for row in expected}) > 1
 
 
