@@ -28,7 +28,7 @@ _BEFORE: tuple[tuple[str, tuple[str, ...]], ...] = (
 )  # fmt: skip
 _AFTER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Gradient conflict", ("conflict",)),
-    ("Cost and tuning", ("cost", "rates")),
+    ("Cost and tuning", ("cost", "rates", "forgetting")),
     ("Task similarity", ("similarity", "similarity_combos", "similarity_unseen")),
 )
 # Figure -> the table whose section it stands in.

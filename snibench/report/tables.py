@@ -26,6 +26,7 @@ from snibench.report.fits import (
     run_notes,
     title,
 )
+from snibench.report.forgetting import COLUMN, NOTE, forgetting, forgetting_tables
 from snibench.report.layouts import METHOD, ordered, present, summary_columns
 from snibench.report.measures import Measured, against, measured, protocol_tables
 from snibench.report.parts import part_tables
@@ -69,6 +70,7 @@ def build(results: StoredRun, baseline: str | None = None) -> Report:
             *(ordered(against(table, chosen), _across(table, order, results)) for table in protocol_tables(measures)),
             *conflict_tables(results, order),
             cost_table(results, order),
+            *forgetting_tables(results, order),
             *rate_tables(results),
         ),
         notes=(*notes, *faults, *run_notes(results)),
@@ -132,6 +134,7 @@ def _across(table: Table, order: Sequence[str], results: StoredRun) -> Sequence[
 OF_RECORDS = (
     Column("conflict", "Conflict", "number", "lower", "conflict_low", "conflict_high", mark="unresolved"),
     Column("conflict_raw", "Raw conflict", "number", "lower"),
+    COLUMN,
     Column("trainable_parameters", "Trainable", "count", "lower"),
     Column("seconds", "Time", "seconds", "lower"),
     Column("peak_memory", "Memory", "bytes", "lower"),
@@ -140,6 +143,7 @@ OF_RECORDS = (
 _NOTES = {
     "conflict": "Conflict: between the tasks' gradients at the end of tuning; cross-fitted, so that it is unbiased and "
     "may leave [0, 1] a little. Raw: the plain formula, biased. A star: too noisy to read.",
+    "forgetting": NOTE,
     "seconds": "Time: tuning one fit, median over seeds. Memory: the highest peak.",
 }
 _OF_CONFLICT = {
@@ -155,6 +159,7 @@ def _summary(results: StoredRun, measures: Sequence[Measured], order: Sequence[s
     parts = [
         *(_summarised(own.frames[name], layout) for own, name, layout in _in_summary(measures)),
         conflict_points(results).query("share == 1").rename(columns=_OF_CONFLICT),
+        forgetting(results),
         costs(results),
     ]
     described = [column for _, _, layout in _in_summary(measures) for column in summary_columns(layout).values()]

@@ -81,8 +81,8 @@ def combo_forest(scene: Scene) -> Figure | None:
         return None
     schedules = parts["schedule"].nunique() > 1
     named = [
-        f"{short(row.combo, 30)}{f', {row.schedule}' if schedules else ''}: {_HISTORIES.get(row.history, row.history)}"
-        for row in parts.itertuples()
+        f"{short(combo, 30)}{f', {schedule}' if schedules else ''}: {_HISTORIES.get(str(history), str(history))}"
+        for combo, schedule, history in zip(parts["combo"], parts["schedule"], parts["history"], strict=True)
     ]
     frame = _with_overall(parts.assign(row=named), _overall(scene, "comparison_combos", "All combos, above chance"))
     baseline = short(scene.report.baseline)
@@ -159,7 +159,7 @@ def _page(scene: Scene, forest: _Forest) -> Canvas:
 
 
 def _panel(axes: Axes, scene: Scene, own: pd.DataFrame, rows: Sequence[str], method: str) -> None:
-    own = own.reindex(rows)
+    own = own.reindex(list(rows))
     look = scene.looks[method]
     axes.axvspan(-ROPE, ROPE, color=BAND, lw=0)
     axes.axvline(0, color=FAINT, lw=0.8)
