@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -257,11 +258,11 @@ def _check_hooks(make: Callable[[], Trainer], name: str) -> None:
 
     trainer = make()
     method = trainer.method
-    for parameters in (10**6, 10**9, 10**11):
-        rate = method.base_rate(ModelInfo({}, {}, parameters), "adamw")
+    for parameters, optimizer in product((10**6, 10**9, 10**11), ("adamw", "sgd", "muon")):
+        rate = method.base_rate(ModelInfo({}, {}, parameters), optimizer)
         expect(
             rate is None or 0 < rate < math.inf,
-            f"{name}.base_rate must be None or a positive number, but is {rate} for {parameters} parameters",
+            f"{name}.base_rate must be None or a positive number, but is {rate} ({parameters} parameters, {optimizer})",
         )
     expect(
         isinstance(method.sampler(), Sampler),
