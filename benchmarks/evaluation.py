@@ -98,7 +98,7 @@ def tune(args: argparse.Namespace) -> None:
     chosen = choose(args.data, backbone, args.tasks, args.count, args.each)
     cards = {one.task.name: one.task.card for one in chosen}
     instances = {one.task.name: split(one.task, args.each)[1][:200] for one in chosen}
-    data = TrainingSet(cards, instances, tk(), Mixture(tuple(cards)))
+    data = TrainingSet(cards, instances, [tk()], Mixture(tuple(cards)))
     recipe = Recipe(steps=args.steps, tasks_per_step=4, instances_per_task=2, learning_rate=2e-3)
     method = Lora()
 

@@ -23,7 +23,7 @@ import pandas as pd
 
 from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe, SuiteRef, SuiteRequest
 from snibench.report import build
-from snibench.store import Results
+from snibench.store import StoredRun
 
 FORMATS = [f"format{index}" for index in range(10)]
 COMBOS = ("A + B", "C + D", "E + F", "G + H")
@@ -103,7 +103,7 @@ def questions(tasks: int, instances: int, everything: bool) -> pd.DataFrame:
     return made
 
 
-def results(methods: int, tasks: int, instances: int, seeds: int, everything: bool) -> Results:
+def results(methods: int, tasks: int, instances: int, seeds: int, everything: bool) -> StoredRun:
     """A run in which better methods are more often right; half of the tasks are seen."""
     rng = np.random.default_rng(0)
     fits = specs(methods, seeds)
@@ -127,7 +127,7 @@ def results(methods: int, tasks: int, instances: int, seeds: int, everything: bo
     # As the store reads them: text columns of few values are categories there.
     answers["targets"] = [["yes"]] * len(answers)
     manifest = Manifest(suite=SuiteRef("sni", "a" * 64), baseline="unified-prompt")
-    return Results(Path("synthetic"), answers, task_table(tasks), tuple(records), tuple(fits), manifest)
+    return StoredRun(Path("synthetic"), answers, task_table(tasks), tuple(records), tuple(fits), manifest)
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
     cards = {task.name: task.card for task in tasks}
     model = method.attach(backbone.model, list(cards.values()), InstructionEncoder(backbone, 512), 0)
     recipe = Recipe(steps=1, tasks_per_step=8, instances_per_task=4, learning_rate=1e-4)
-    data = TrainingSet(cards, {task.name: task.instances[:64] for task in tasks}, TkDefPos2(), Mixture(tuple(cards)))
+    data = TrainingSet(cards, {task.name: task.instances[:64] for task in tasks}, [TkDefPos2()], Mixture(tuple(cards)))
     trainer = Trainer(backbone, model, method, method.rule(), data, recipe, 0)
     trainer.model.train()
     with torch.no_grad():  # off the start, where half of LoRA's gradients are zero

@@ -99,7 +99,7 @@ class Ours:
         data = TrainingSet(
             cards,
             {name: task.instances for name, task in tasks.items()},
-            TkDefPos2().bind(backbone.tokenizer),
+            [TkDefPos2().bind(backbone.tokenizer)],
             Mixture(tuple(tasks)),
         )
         self.trainer = Trainer(backbone, model, method, Mean(), data, recipe, 0)

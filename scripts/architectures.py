@@ -7,18 +7,19 @@ model, eager attention, one prompt at a time, all logits. Exit code 1 if any dif
 
     python scripts/architectures.py                      # all, as lines
     python scripts/architectures.py llama mamba t5       # some
-    python scripts/architectures.py --write docs/models.md
+    python scripts/architectures.py --rows rows.jsonl --write docs/models.md   # goes on where it was ended
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,18 @@ TIE = 2e-3  # share of the spread of the logits below which two are a tie
 TOKENS = 6
 START, END = "<!-- architectures: start -->", "<!-- architectures: end -->"
 
+# What people use most, run first; then all others by their names.
+FIRST = " ".join(
+    (
+        "llama mistral qwen2 qwen3 qwen3_5_text qwen3_next qwen2_moe qwen3_moe qwen3_5_moe_text gemma gemma2",
+        "gemma3_text gemma3n_text gemma4_text phi phi3 gpt2 gpt_neox gpt_neo gptj gpt_bigcode opt bloom mpt",
+        "falcon stablelm olmo olmo2 olmo3 cohere cohere2 granite granitemoe granitemoehybrid mixtral",
+        "deepseek_v2 deepseek_v3 gpt_oss llama4_text lfm2 jamba bamba falcon_h1 mamba mamba2 falcon_mamba",
+        "rwkv recurrent_gemma smollm3 dbrx t5 mt5 umt5 bart mbart pegasus longt5 led gemma3 xglm glm4 bert",
+        "roberta",
+    )
+).split()
+
 TASKS = {
     "count": ("How many persons does the following sentence speak of? Answer with a numeral.\n",
               (("Anna and Bert went home.\n=", "2"), ("Nobody came.\n=", "0"),
@@ -72,11 +85,12 @@ class Row:
 
 
 def architectures() -> list[str]:
-    """All model types that transformers loads to answer text."""
+    """All model types that transformers loads to answer text, in the order in which they are run."""
     from transformers.models.auto import modeling_auto as auto
 
     names = (auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES)
-    return sorted({name for mapping in names for name in mapping})
+    known = {name for mapping in names for name in mapping}
+    return [*(name for name in FIRST if name in known), *sorted(known.difference(FIRST))]
 
 
 def row_of(name: str) -> Row:
@@ -294,6 +308,22 @@ def _power(gap: float) -> str:
     return "below 1e-6" if gap < 1e-6 else f"{gap:.0e}"
 
 
+def kept(path: Path | None) -> dict[str, Row]:
+    """The rows of an earlier run by their names; none without a file."""
+    if path is None or not path.exists():
+        return {}
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [Row(**{**line, "paths": Paths(**line["paths"])}) for line in lines]
+    return {row.name: replace(row, methods=tuple(row.methods), left=tuple(row.left)) for row in rows}
+
+
+def keep(path: Path | None, row: Row) -> None:
+    """Append a row to the file of rows, if there is to be one."""
+    if path is not None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(row)) + "\n")
+
+
 def written(path: Path, text: str) -> None:
     """Put the table between its two marks."""
     whole = path.read_text(encoding="utf-8")
@@ -306,22 +336,24 @@ def main(arguments: Sequence[str] | None = None, say: Callable[[str], None] = pr
     """1 if any type differs from transformers without being refused."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="model types; all if none is named")
+    parser.add_argument("--rows", type=Path, help="a file of rows: types in it are not run again unless named")
     parser.add_argument("--write", type=Path, help="a Markdown file with the two marks of the table")
     given = parser.parse_args(arguments)
     warnings.filterwarnings("ignore")
     quiet_transformers()
     torch.set_num_threads(1)
-    rows = []
-    for name in given.names or architectures():
+    rows = kept(given.rows)
+    for name in given.names or [name for name in architectures() if name not in rows]:
         try:
             row = row_of(name)
         except Exception as error:  # what the engine neither serves nor refuses is a fault, whatever it raises
             row = Row(name, "differs", f"{type(error).__name__}: {first_line(error)}")
-        rows.append(row)
+        rows[name] = row
+        keep(given.rows, row)
         say(line(row))
     if given.write:
-        written(given.write, table(rows))
-    return int(any(row.verdict == "differs" for row in rows))
+        written(given.write, table(sorted(rows.values(), key=lambda row: row.name)))
+    return int(any(row.verdict == "differs" for row in rows.values()))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from snibench.base.registry import METHODS
 from snibench.base.types import OptimizerName, RateSchedule
 from snibench.cli.progress import search_work, watching
 from snibench.contracts import Floor
-from snibench.fits.run import RunWatcher, planned_with_rates, runtime_from
+from snibench.fits.run import RunProgress, planned_with_rates, runtime_from
 from snibench.plan.learning_rates import TABLE, recipe_name
 from snibench.plan.options import request_from
 from snibench.plan.request import QUICK
@@ -66,9 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "schedule": given.schedule,
         },
     )
-    watcher = RunWatcher(searching=lambda made: watching(Console(), search_work(made.fits, given.trials, None)))
+    progress = RunProgress(searching=lambda made: watching(Console(), search_work(made.fits, given.trials, None)))
     runtime = runtime_from({"device": given.device}, request.profile)
-    made, searches = planned_with_rates(request, Store(given.output_dir), runtime, watcher)
+    made, searches = planned_with_rates(request, Store(given.output_dir), runtime, progress)
     rates = {fit.spec.method: fit.spec.recipe.learning_rate for fit in made.fits if fit.spec.recipe.steps}
     how = f"suite {made.suite.name}, model {made.model.ref.digest[:12]}, {given.trials} trials of {given.steps} steps"
     how += f", {request.recipe.optimizer}, {request.recipe.schedule}"

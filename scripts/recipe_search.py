@@ -40,7 +40,7 @@ from snibench.base.types import FitSpec, Instance, RateSchedule, Recipe, SuiteDa
 from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.tokens import Encoder
 from snibench.engine.tuning import Trainer, Tuning
-from snibench.fits.context import Bench, Runtime, Watcher
+from snibench.fits.context import FitContext, FitProgress, Runtime
 from snibench.fits.lr_search import held_back
 from snibench.fits.run_one import attach, load, trainer_of
 from snibench.plan.plan import Plan, plan
@@ -143,31 +143,31 @@ def _tuned(
     rate = spec.recipe.learning_rate * candidate.multiple
     recipe: Recipe = replace(spec.recipe, schedule=candidate.schedule, learning_rate=rate, steps=candidate.steps)
     spec = replace(spec, recipe=recipe, seed=derive_seed("recipe search", seed) % 2**31)
-    runtime, watcher = Runtime(), Watcher()
-    backbone = load(spec, made.model, runtime, watcher)
-    bench = attach(spec, made.suite, backbone, folder, runtime, watcher)
+    runtime, progress = Runtime(), FitProgress()
+    backbone = load(spec, made.model, runtime, progress)
+    context = attach(spec, made.suite, backbone, folder, runtime, progress)
     kept, held = held_back(made.suite.training)
-    trainer = trainer_of(bench, kept)
+    trainer = trainer_of(context, kept)
     mean = TailMean(trainer, _AVERAGED)
     started = time.process_time()
     with TemporaryDirectory() as nowhere:  # a trial is short: one that was stopped starts anew
         trainer.run(Path(nowhere) / "checkpoint", every=float("inf"), on_step=mean.on_step)
     seconds = time.process_time() - started
-    yield replace(candidate, averaged=False), {"seconds": seconds, "held back": _accuracies(bench, held)}
+    yield replace(candidate, averaged=False), {"seconds": seconds, "held back": _accuracies(context, held)}
     if candidate.averaged:
         mean.put_in_place()
-        yield candidate, {"seconds": seconds, "held back": _accuracies(bench, held)}
+        yield candidate, {"seconds": seconds, "held back": _accuracies(context, held)}
 
 
-def _accuracies(bench: Bench, held: Mapping[str, Sequence[Instance]]) -> dict[str, float]:
+def _accuracies(context: FitContext, held: Mapping[str, Sequence[Instance]]) -> dict[str, float]:
     """Task -> mean score of its first questions, in the training format."""
-    suite: SuiteData = bench.suite
-    format = FORMATS.get(bench.spec.train_format)()
+    suite: SuiteData = context.suite
+    format = FORMATS.get(context.spec.train_format)()
     asked = [(task, one) for task, instances in held.items() for one in instances[:_PER_TASK]]
     cards = [suite.tasks[task].card for task, _ in asked]
     rendered = [format.render(card, one.input, Random(0)) for card, (_, one) in zip(cards, asked, strict=True)]
-    encoder = Encoder(bench.backbone, bench.spec.recipe.max_input, bench.spec.recipe.max_output)
-    answerer = Answerer(bench.backbone, bench.model, bench.method, encoder)
+    encoder = Encoder(context.backbone, context.spec.recipe.max_input, context.spec.recipe.max_output)
+    answerer = Answerer(context.backbone, context.model, context.method, encoder)
     replies = answerer.answer([Asked(c, p, c.name) for c, p in zip(cards, rendered, strict=True)])
     found = defaultdict(list)
     for card, (task, one), reply in zip(cards, asked, replies, strict=True):

@@ -49,7 +49,7 @@ def run(methods: str | Sequence[str], output_dir: Path | str = "runs", **options
 
 
 def load(folder: Path | str = "runs") -> Results:
-    """What the runs in ``folder`` stored: the last one, and fits of earlier ones with its suite, model and recipe.
+    """Results stored in ``folder``: the last run, and fits of earlier ones with its suite, model and recipe.
 
     Raises:
         StoreError: If the folder holds no run, or something in it is unreadable; names the file.

@@ -201,5 +201,5 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _percent(values: Sequence[float]) -> float:
-    # Scaled before it is divided, as in the official code: the fourth decimal can hang on it.
+    # Scaled before it is divided, as in the official code: the fourth decimal can depend on it.
     return round(100.0 * sum(values) / len(values), 4)

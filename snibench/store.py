@@ -53,7 +53,7 @@ class NothingDone(StoreError):
 
 
 @dataclass(frozen=True)
-class Results:
+class StoredRun:
     """All that a report needs, read from disk.
 
     ``answers``: columns of ``types.Answer`` plus ``method`` (label), ``seed``, ``train_format`` and ``floor``; of
@@ -153,7 +153,7 @@ class Store:
     # --------------------------------------------------------------------------- predictions
 
     def replies(self, fit: str) -> dict[PromptKey, Reply]:
-        """What the fit answered so far."""
+        """Replies of the fit so far."""
         import pyarrow.parquet as pq
 
         known: dict[PromptKey, Reply] = {}
@@ -182,7 +182,7 @@ class Store:
         write_json(path, to_json(manifest))
 
     def manifest(self) -> Manifest:
-        """What the last run in this folder asked for.
+        """Manifest of the last run in this folder.
 
         Raises:
             StoreError: If there was none, or its manifest is damaged.
@@ -251,8 +251,8 @@ def _after(before: Manifest, now: Manifest) -> Manifest:
     )
 
 
-def load_results(folder: Path, *, earlier: bool = False) -> Results:
-    """What the last run in ``folder`` asked for, as frames.
+def load_results(folder: Path, *, earlier: bool = False) -> StoredRun:
+    """Fits and answers of the last run in ``folder``, as frames.
 
     Args:
         folder: Of the results.
@@ -291,7 +291,7 @@ def load_results(folder: Path, *, earlier: bool = False) -> Results:
         tasks.append(read_frame(store.folder(fit) / "tasks.parquet"))
     if not answers:
         raise NothingDone(f"No fit in '{folder}' is done. {_causes(records)}")
-    return Results(
+    return StoredRun(
         folder=folder,
         answers=pd.concat(answers, ignore_index=True),
         # Later fits first: an older snibench may have stored less of a task.
@@ -331,7 +331,7 @@ def _labelled(store: Store, fit: str, manifest: Manifest) -> FitSpec:
 
 
 def _place(spec: FitSpec) -> tuple[Any, ...]:
-    """What one row of answers stands for in tables; two fits with one place cannot be told apart there."""
+    """Place of one row of answers in tables; two fits with one place cannot be distinguished there."""
     return spec.label, spec.seed, spec.mixture, spec.train_format
 
 

@@ -11,7 +11,7 @@ import pytest
 from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.report.fits import labels
 from snibench.report.tables import selected
-from snibench.store import Results, Store, load_results, write_frame
+from snibench.store import Store, StoredRun, load_results, write_frame
 
 LORA = FitSpec(
     method="lora",
@@ -36,7 +36,7 @@ def run(tmp_path: Path):
     """``run(spec, ...)``: fits and manifest as one command leaves them."""
     store = Store(tmp_path)
 
-    def done(*specs: FitSpec, version: int = 1, protocol: str = "gap", status: str = "done") -> Results:
+    def done(*specs: FitSpec, version: int = 1, protocol: str = "gap", status: str = "done") -> StoredRun:
         for spec in specs:
             store.begin(spec)
             write_frame(store.folder(spec.id) / "tasks.parquet", pd.DataFrame({"task": ["a"]}))

@@ -1,4 +1,4 @@
-"""What a user can cause. Each prints as one sentence; everything else keeps its traceback."""
+"""Errors that a user can cause. Each prints as one sentence; everything else keeps its traceback."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -45,7 +45,7 @@ class Diverged(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """What ``error`` says, on one line; its type's name if it says nothing or cannot say it.
+    """Message of ``error``, on one line; its type's name if it says nothing or cannot say it.
 
     A line that ends in a colon goes on with the next.
     """

@@ -89,7 +89,7 @@ def _read(text: str, kind: Any, name: str) -> Any:
         kind = next(one for one in get_args(kind) if one is not type(None))
         origin = get_origin(kind)
     if origin is tuple:
-        # Items with a comma in them are told apart by semicolons.
+        # Items with a comma in them are separated by semicolons.
         items = (item.strip() for item in text.split(";" if ";" in text else ","))
         return tuple(_read(item, get_args(kind)[0], name) for item in items if item)
     if kind is bool:

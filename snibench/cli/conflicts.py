@@ -38,7 +38,7 @@ def conflicts(folder: Path, methods: tuple[str, ...], kind: str, figure: Path | 
     the most negative cosines, and a heat map of all pairs: in the terminal, or with --figure as a file.
     """
     from snibench.cli.report import deliver
-    from snibench.report.conflicts import build_conflicts, categories, panels, scores
+    from snibench.report.conflict import build_conflicts, categories, panels, scores
     from snibench.store import load_results
 
     if figure is not None and figure.suffix not in (".svg", ".png"):
@@ -68,7 +68,7 @@ def _print_maps(report: Report, shown: dict[str, pd.DataFrame], known: dict[str,
     from rich.console import Console
     from rich.text import Text
 
-    from snibench.report.conflicts import FORMULA, heat_map
+    from snibench.report.conflict import FORMULA, heat_map
 
     console = Console()
     for heading, pairs in shown.items():

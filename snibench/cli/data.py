@@ -134,7 +134,7 @@ def info(source: str, as_json: bool) -> None:
 @click.argument("folder", type=NewFolder())
 @_data
 @click.option("--split", metavar="NAME|PATH", help="Split of the suite.")
-@click.option("--tasks", type=int, metavar="N", help="At most so many seen tasks.")
+@click.option("--tasks", type=int, metavar="N", help="At most N seen tasks.")
 @_partial
 def export(suite: str, folder: Path, data: Path | None, split: str | None, tasks: int | None, partial: bool) -> None:
     """Write SUITE to the new FOLDER in the official layout, seen tasks as train and unseen ones as test."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is left to do for one fit before it begins: training steps, and prompts to answer."""
+    """Work left for one fit before it begins: training steps, and prompts to answer."""
 
     steps: int
     prompts: int
@@ -45,7 +45,7 @@ class Turn:
     def count(self, kind: str, done: int, total: int) -> None:
         """``done`` of ``total`` units of ``kind`` ("steps" or "prompts") are done.
 
-        Steps are told one by one, so the first report of a fit that goes on after a stop stands for one step alone.
+        Steps are reported one by one, so the first report of a fit that goes on after a stop stands for one step alone.
         """
         now = self.forecast.clock()
         units = done - self.seen.get(kind, done - 1 if kind == "steps" else 0)

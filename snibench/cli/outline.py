@@ -1,4 +1,4 @@
-"""What a class says of itself, read from its source and not run: a list must not import torch, nor plugin code."""
+"""Docstring and settings of a class, read from its source: a list must not import torch, nor plugin code."""
 
 from __future__ import annotations
 

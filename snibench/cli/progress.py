@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: live lines on a terminal, plain lines elsewhere."""
+"""Progress of a run: live lines on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from snibench.cli.forecast import Forecast, Work, duration
 
 if TYPE_CHECKING:
     from snibench.engine.tuning import Tuning
-    from snibench.fits.context import Watcher
+    from snibench.fits.context import FitProgress
     from snibench.plan.plan import FitPlan
     from snibench.store import Store
 
-Watch = Callable[[int, "FitPlan"], "Watcher"]
+Watch = Callable[[int, "FitPlan"], "FitProgress"]
 
 # Lines of a run that is not on a terminal come at most this often, in seconds.
 _PATIENCE = 10.0
@@ -29,12 +29,12 @@ _NARROW = 90  # columns; below there is no room for bars
 
 
 def work_left(fits: Sequence[FitPlan], store: Store) -> list[Work]:
-    """What each fit still has to do, by what the store has of it."""
+    """Work left for each fit, by what the store has of it."""
     return [_work(fit, store) for fit in fits]
 
 
 def search_work(fits: Sequence[FitPlan], trials: int, steps: int | None) -> list[Work]:
-    """What a search for learning rates does: ``trials`` trainings of each tuned method, of ``steps`` or its own."""
+    """Work of a search for learning rates: ``trials`` trainings of each tuned method, of ``steps`` or its own."""
     lengths = {fit.spec.label: fit.spec.recipe.steps for fit in fits if fit.spec.recipe.steps and not fit.unfit}
     return [Work(steps or length, 0) for length in lengths.values() for _ in range(trials)]
 
@@ -55,7 +55,7 @@ def _work(fit: FitPlan, store: Store) -> Work:
 def watching(
     console: Console, work: Sequence[Work], clock: Callable[[], float] = time.monotonic, jobs: int = 1
 ) -> Iterator[Watch]:
-    """Inside, gives every fit a watcher that shows it on ``console``; ``work``: of each fit, in their order.
+    """Inside, gives every fit callbacks that show it on ``console``; ``work``: of each fit, in their order.
 
     ``jobs``: fits that are under way at a time.
     """
@@ -133,8 +133,8 @@ def _bars(console: Console) -> Progress:
     return Progress(words, *bar, detail, console=console, transient=True, expand=True)
 
 
-def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> Watcher:
-    from snibench.fits.context import Watcher
+def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> FitProgress:
+    from snibench.fits.context import FitProgress
 
     progress, speech = lines.progress, _Speech(forecast, index)
     title = escape(_title(index, fits, fit))
@@ -166,14 +166,14 @@ def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan
         run_line()
 
     run_line()
-    return Watcher(on_stage, on_step, on_answers, on_end)
+    return FitProgress(on_stage, on_step, on_answers, on_end)
 
 
 # ---------------------------------------------------------------------------------- plain lines
 
 
-def _plain(console: Console, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> Watcher:
-    from snibench.fits.context import Watcher
+def _plain(console: Console, forecast: Forecast, index: int, fits: int, fit: FitPlan) -> FitProgress:
+    from snibench.fits.context import FitProgress
 
     title, speech = _title(index, fits, fit), _Speech(forecast, index)
     last = [-_PATIENCE]
@@ -200,7 +200,7 @@ def _plain(console: Console, forecast: Forecast, index: int, fits: int, fit: Fit
         if cause:
             say(cause, now=True)
 
-    return Watcher(on_stage, on_step, on_answers, on_end)
+    return FitProgress(on_stage, on_step, on_answers, on_end)
 
 
 # ------------------------------------------------------------------------- anything else that counts

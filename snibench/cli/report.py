@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from snibench.report.figures import Figure
     from snibench.report.values import Report
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 FORMATS = ("table", "md", "latex", "csv", "json", "html")
 
@@ -121,7 +121,7 @@ def compare(
     results = load_results(folder, earlier=True)
     made = compare_methods(results, first, second)
 
-    def draw_pair(everything: Results, _: Report) -> Sequence[Figure]:
+    def draw_pair(everything: StoredRun, _: Report) -> Sequence[Figure]:
         pair = only(everything, (first, second))
         return draw(pair, build(pair, second))
 
@@ -146,7 +146,7 @@ def similarity(folder: Path, kind: str, output: Path | None, json_path: Path | N
 
 
 def show_results(
-    results: Results,
+    results: StoredRun,
     baseline: str | None,
     kind: str = "table",
     output: Path | None = None,
@@ -157,7 +157,7 @@ def show_results(
     tables: Sequence[str] = (),
     columns: Sequence[str] = (),
 ) -> None:
-    """What ``results`` say: on one screen of the terminal, or everything there or as an export."""
+    """Write the report of ``results``: on one screen of the terminal, or everything there or as an export."""
     from snibench.report.brief import picked
     from snibench.report.tables import build
 
@@ -169,13 +169,13 @@ def show_results(
 
 
 def _with_figures(
-    results: Results,
+    results: StoredRun,
     report: Report,
     kind: str,
     output: Path | None,
     json_path: Path | None,
     folder: Path | None,
-    draw: Callable[[Results, Report], Sequence[Figure]] | None = None,
+    draw: Callable[[StoredRun, Report], Sequence[Figure]] | None = None,
     *,
     name: str,
     everything: bool = True,
@@ -206,7 +206,7 @@ def deliver(
     output: Path | None = None,
     json_path: Path | None = None,
     *,
-    results: Results | None = None,
+    results: StoredRun | None = None,
     figures: Sequence[Figure] = (),
     everything: bool = True,
 ) -> None:

@@ -15,7 +15,7 @@ from snibench.plan import defaults
 
 if TYPE_CHECKING:
     from snibench.base.types import Search
-    from snibench.fits.run import RunWatcher
+    from snibench.fits.run import RunProgress
     from snibench.plan.plan import Plan
     from snibench.plan.request import RunRequest
     from snibench.store import Store
@@ -214,7 +214,7 @@ _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
 @click.option("--max-input", type=click.IntRange(min=16), default=1024, show_default=True, help="Prompt tokens.")
 @click.option("--max-output", type=click.IntRange(min=1), default=128, show_default=True, help="Answer tokens.")
 @click.option(
-    "--tasks", type=click.IntRange(min=2), default=None, help="At most so many seen tasks; unseen ones in proportion."
+    "--tasks", type=click.IntRange(min=2), default=None, help="At most N seen tasks; unseen ones in proportion."
 )
 @click.option("--instances", type=click.IntRange(min=1), default=None, help="Evaluation instances per task.")
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="Questions per task, format and protocol.")
@@ -303,7 +303,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
         click.echo(_foreseen(made, request, options["output_dir"]))
         return 0
     store = Store(options["output_dir"])
-    results = run_all(request, store, runtime, _watcher(request, store))
+    results = run_all(request, store, runtime, _run_progress(request, store))
     show_results(results, results.manifest.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in results.records) else 1
 
@@ -329,12 +329,12 @@ def _request(options: dict[str, Any]) -> RunRequest:
     return request_from(options["methods"], {**options, "baseline": baseline, **settings})  # type: ignore[typeddict-item]
 
 
-def _watcher(request: RunRequest, store: Store) -> RunWatcher:
+def _run_progress(request: RunRequest, store: Store) -> RunProgress:
     """Shows a run on the terminal as it goes on."""
     from rich.console import Console
 
     from snibench.cli.progress import search_work, watching, work_left
-    from snibench.fits.run import RunWatcher
+    from snibench.fits.run import RunProgress
 
     console = Console()
 
@@ -342,7 +342,7 @@ def _watcher(request: RunRequest, store: Store) -> RunWatcher:
         if search.trials:
             console.print(f"{search.label}: {search.note}.", markup=False, highlight=False, soft_wrap=True)
 
-    return RunWatcher(
+    return RunProgress(
         planned=lambda made: _show_plan(made, request),
         searching=lambda made: watching(console, search_work(made.fits, request.trials, request.trial_steps)),
         searched=searched,
@@ -361,7 +361,7 @@ def _adapted(made: Plan, request: RunRequest) -> str:
 
 
 def _foreseen(made: Plan, request: RunRequest, folder: Path) -> str:
-    """What difference the run will find, by the variances of fits that are stored in ``folder`` if there are."""
+    """The difference that the run can find, by the variances of fits that are stored in ``folder`` if there are."""
     from snibench.base.errors import SnibenchError
     from snibench.report.power import forecast
     from snibench.report.questions import design_of
@@ -375,7 +375,7 @@ def _foreseen(made: Plan, request: RunRequest, folder: Path) -> str:
 
 
 def _show_plan(made: Plan, request: RunRequest) -> None:
-    """What will be done, in a few lines."""
+    """The plan, in a few lines."""
     from rich.console import Console
     from rich.markup import escape
 

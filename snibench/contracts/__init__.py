@@ -5,7 +5,7 @@ A plugin registers a class under one of the groups ``snibench.methods``, ``.rule
 LoRA on the mean loss, and most methods override one or two of its hooks.
 """
 
-from snibench.contracts.formats import Format, FormatFlags
+from snibench.contracts.formats import Format, FormatFlags, usual_stop
 from snibench.contracts.methods import Encode, Floor, Group, Losses, Method
 from snibench.contracts.metrics import Metric
 from snibench.contracts.protocols import Protocol
@@ -30,4 +30,5 @@ __all__ = [
     "Rule",
     "Sampler",
     "Suite",
+    "usual_stop",
 ]

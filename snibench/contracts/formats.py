@@ -1,4 +1,4 @@
-"""What a format is."""
+"""Contract of a format."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ class Format(ABC):
         segment has kind ``input``; for every format but the official encodings it is ``input`` verbatim.
         """
 
+    def stop(self, task: TaskCard) -> str:
+        """The text at which an answer is over, which is no part of it; empty: only the model's own end is.
+
+        By default a newline, unless a positive example's output holds one. A pure function of the task.
+        """
+        return usual_stop(task)
+
+    def read(self, text: str) -> str:
+        """The answer in what the model said, stripped and without the stop: by default all of it.
+
+        What is returned is scored; what was said is kept beside it. A pure function, for any text, and the same for
+        every task, so that no label and no gold answer can be read into it.
+        """
+        return text
+
     def bind(self, tokenizer: Any) -> Format:
         """The format for one tokenizer; only chat templates differ by it."""
         return self
@@ -37,9 +52,14 @@ class Format(ABC):
         return ()
 
 
+def usual_stop(task: TaskCard) -> str:
+    """A newline, or no text where one of the task's positive examples has an output of several lines."""
+    return "" if any("\n" in example.output for example in task.positive) else "\n"
+
+
 @dataclass(frozen=True, slots=True)
 class FormatFlags:
-    """What a format tells the model, so that form and information are not confounded.
+    """Information that a format gives the model, so that form and information are not confounded.
 
     ``definition``: "full", "part" or "none". ``labels``: the closed label set is listed apart from the
     definition. ``positive``, ``negative``: how many examples. ``group``: "I" keeps the information of the

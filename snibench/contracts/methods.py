@@ -1,4 +1,4 @@
-"""What a method is, and what a floor is."""
+"""Contracts of a method and of a floor."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Method(ABC):
         """Texts that are scored under the instance's prompt, at least one; the first is what is learned by default.
 
         Further ones (the other side of a preference, negative answers) stand in the batch beside it, with weight 0 in
-        ``target_nll``: ``Batch.target_choice`` tells them apart. ``rng`` is seeded by run, step, task and instance.
+        ``target_nll``: ``Batch.target_choice`` numbers them. ``rng`` is seeded by run, step, task and instance.
         """
         return instance.outputs[:1]
 
@@ -149,7 +149,7 @@ class Method(ABC):
 
 
 class Floor(ABC):
-    """What anybody scores without a model: registered beside methods, under ``snibench.methods``.
+    """Heuristic baseline that needs no model: registered beside methods, under ``snibench.methods``.
 
     A row in every table, but no part of tests, ranks and groups. No model is loaded, and no format asked.
     """

@@ -1,4 +1,4 @@
-"""What a metric is."""
+"""Contract of a metric."""
 
 from __future__ import annotations
 

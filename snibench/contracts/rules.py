@@ -1,4 +1,4 @@
-"""What a rule is: how K task gradients become one update."""
+"""Contract of a rule: how K task gradients become one update."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class Needs(Flag):
 
     ``GRAM``: inner products of the task gradients. ``LAYERS``, ``TENSORS``: the same for every layer or parameter, with
     weights for each. ``ROWS``: the gradients themselves, parameter by parameter. ``ANCHORS``: the method's anchor
-    losses as further rows. Any of these five costs per-task gradients; a rule without them pays for none.
+    losses as further rows. Any of these five costs per-task gradients; a rule without them pays for none. ``HALVES``,
+    of samplers alone: inner products of the gradients of two halves of each task's instances, which tell noise from
+    size.
     ``LOSSES``: the task losses before the step. ``LOSSES_AFTER``: those after it, for ``observe``. ``GENERATOR``:
     random numbers of the step.
     """
@@ -35,11 +37,13 @@ class Needs(Flag):
     TENSORS = auto()
     ROWS = auto()
     ANCHORS = auto()
+    HALVES = auto()
 
     @property
     def gradients(self) -> bool:
         """Whether a gradient of its own is needed for every task."""
-        return bool(self & (Needs.GRAM | Needs.LAYERS | Needs.TENSORS | Needs.ROWS | Needs.ANCHORS))
+        asked = Needs.GRAM | Needs.LAYERS | Needs.TENSORS | Needs.ROWS | Needs.ANCHORS | Needs.HALVES
+        return bool(self & asked)
 
 
 class Rule(ABC):  # noqa: B024 (one of two hooks is to be there)
@@ -79,7 +83,7 @@ class Rule(ABC):  # noqa: B024 (one of two hooks is to be there)
         return {}
 
     def state(self) -> Mapping[str, Any]:
-        """What a resumed run must get back, as JSON."""
+        """State that a resumed run restores, as JSON."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (optional hook)

@@ -1,4 +1,4 @@
-"""What a sampler is: which tasks a step draws."""
+"""Contract of a sampler: which tasks a step draws."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What a sampler is asked for: the tasks of one step.
+    """Request to a sampler: the tasks of one step.
 
     ``step``, counted from 0, of ``steps``. ``sizes``: how many training instances each task has, in the order of the
     mixture. ``count``: K, at most the number of tasks. ``rng``: the only source of randomness.
@@ -38,7 +38,7 @@ class Sampler(ABC):
     """
 
     Settings: ClassVar[type] = NoSettings  # a frozen dataclass; every field is a --set key and part of the fit id
-    needs: Needs = Needs.NONE  # GRAM: inner products of the task gradients, for ``observe``
+    needs: Needs = Needs.NONE  # GRAM or HALVES: inner products of gradients, for ``observe``
     own_order: ClassVar[bool] = True  # False: the order that all methods share, so that they are paired step by step
 
     def __init__(self, settings: Any = None) -> None:
@@ -49,10 +49,14 @@ class Sampler(ABC):
         """Different tasks of ``step.sizes``, at least one and at most ``step.count``."""
 
     def observe(self, tasks: Sequence[str], losses: Tensor, gram: Tensor | None) -> None:  # noqa: B027 (optional hook)
-        """Take in the step's tasks, their ``[K]`` float64 losses before it and, if needed, the ``[K, K]`` ``gram``."""
+        """Take in the step's tasks, their ``[K]`` float64 losses before it and, if needed, the ``[K, K]`` ``gram``.
+
+        Where ``HALVES`` are needed, ``gram`` is ``[2K, 2K]``: each task's two halves, one after the other, of which its
+        gradient is the mean.
+        """
 
     def state(self) -> Mapping[str, Any]:
-        """What a resumed run must get back, as JSON."""
+        """State that a resumed run restores, as JSON."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (optional hook)

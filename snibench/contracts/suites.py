@@ -1,4 +1,4 @@
-"""What a suite is."""
+"""Contract of a suite."""
 
 from __future__ import annotations
 

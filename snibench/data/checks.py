@@ -30,7 +30,7 @@ class Finding:
 
 
 def check_folder(folder: Path, *, partial: bool = False, near: bool = False) -> list[Finding]:
-    """What is wrong with the task files and split lists in ``folder``: file by file, then list by list.
+    """Faults of the task files and split lists in ``folder``: file by file, then list by list.
 
     Errors are what loading refuses; the rules of the official CI, and leaks between train and test tasks, are warnings.
 

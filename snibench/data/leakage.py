@@ -79,5 +79,5 @@ def origins(sources: Sequence[str]) -> frozenset[str]:
 
 
 def input_key(instance: Instance) -> str:
-    """What two instances share if their inputs are the same for a reader; never the same for symbols alone."""
+    """Key that two instances share if their inputs read the same; never the same for symbols alone."""
     return normalise_input(instance.input) or instance.input.strip()

@@ -45,7 +45,7 @@ _LONE_SURROGATE = re.compile(r"\\u[dD][89abAB]")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one field of a task file; an error keeps it from being loaded, a warning does not."""
+    """Fault in one field of a task file; an error keeps it from being loaded, a warning does not."""
 
     field: str  # "" = the file as a whole
     reason: str  # completes "field X ..."
@@ -58,7 +58,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a task file says before its instances: enough to choose tasks by."""
+    """Head of a task file, without its instances: enough to choose tasks by."""
 
     category: str
     sources: tuple[str, ...]
@@ -223,7 +223,7 @@ def label_space(instances: Sequence[Instance]) -> tuple[str, ...] | None:
 
 
 def errors(raw: Any) -> Iterator[Fault]:
-    """What keeps the JSON value ``raw`` from being a task, field by field."""
+    """Errors that keep the JSON value ``raw`` from being a task, field by field."""
     if not isinstance(raw, dict):
         yield Fault("", f"holds {_kind(raw)}, not an object", "Write one task as in the official schema.")
         return
@@ -266,7 +266,7 @@ def errors(raw: Any) -> Iterator[Fault]:
 
 
 def warnings(raw: Mapping[str, Any]) -> Iterator[Fault]:
-    """What is odd in ``raw``, which must be free of ``errors``: older forms, and breaches of the official CI's rules.
+    """Warnings about ``raw``, which must be free of ``errors``: older forms, and breaches of the official CI's rules.
 
     Source:
         allenai/natural-instructions, src/test_all.py.
@@ -324,7 +324,7 @@ def warnings(raw: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _entropy(counts: Counter[str]) -> float:
-    """The entropy of ``counts`` as a share of the largest that so many classes can have."""
+    """The entropy of ``counts`` as a share of the largest for that number of classes."""
     shares = [count / counts.total() for count in counts.values()]
     return -sum(share * math.log(share) for share in shares) / math.log(len(shares))
 

@@ -1,4 +1,4 @@
-"""What a folder or a suite holds, task by task."""
+"""Contents of a folder or a suite, task by task."""
 
 from __future__ import annotations
 

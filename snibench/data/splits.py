@@ -24,7 +24,7 @@ FEWEST_UNSEEN = 4  # a mean over fewer unseen tasks says nothing
 
 
 class Kind(Protocol):
-    """What the choice of tasks looks at; ``TaskCard`` has it, and so has the head of a task file."""
+    """Fields by which tasks are chosen; ``TaskCard`` has it, and so has the head of a task file."""
 
     @property
     def category(self) -> str:
@@ -249,7 +249,7 @@ def _row(instance: Instance) -> list[object]:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What the instances of a seen task serve."""
+    """Uses of the instances of a seen task."""
 
     pool: tuple[Instance, ...]
     probe: tuple[Instance, ...]

@@ -2,7 +2,7 @@
 
 All are LoRA with something between the two products: ``h = W x + (alpha/r) B mix(A x, x)``. ``A`` and ``B`` are plain
 ``nn.Linear`` modules, so that the hooks of ``gradients`` see every task's gradient in one backward.
-Which row belongs to which task is told through one ``Routing`` that all layers of a model share.
+One ``Routing``, shared by all layers of a model, says which row belongs to which task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from snibench.engine.backbone import base_of
 
 @dataclass
 class Routing:
-    """What the rows of the current forward pass are. Set by a method, read by its layers.
+    """Tasks and mixture weights of the rows of the current forward pass. Set by a method, read by its layers.
 
     ``tables`` holds what a layer needs per distinct task of the pass (``[K, ...]`` tensors by layer or shared), and
     ``rows [B]`` says which of them each row uses.
@@ -200,10 +200,22 @@ class TokenRoutedLayer(LowRankLayer):
         return (share[..., None] * u[..., None, :]).flatten(-2)
 
 
-# Families whose fused kernels read this projection's weight past its module, so that an adapter would not be seen.
-_READ_PAST = {"mamba": "out_proj", "mamba2": "out_proj", "falcon_mamba": "out_proj", "falcon_h1": "out_proj"}
+# Families that read these projections' weights past their modules, in fused kernels or everywhere, so that an adapter
+# would not be seen; left out whether or not a machine has the kernels.
+_MAMBA = frozenset({"x_proj", "dt_proj", "out_proj"})
+_MAMBA2 = frozenset({"out_proj"})
+_READ_PAST = {
+    **dict.fromkeys(("mamba", "falcon_mamba"), _MAMBA),
+    **dict.fromkeys(("mamba2", "bamba", "falcon_h1", "granitemoehybrid", "zamba2", "nemotron_h"), _MAMBA2),
+    "jamba": frozenset({"dt_proj"}),
+}
 # Parts of a mixture of experts: the experts themselves, whose tokens are gathered from all rows, and what chooses them.
 _EXPERTS = {"experts", "gate", "router", "shared_expert_gate"}
+
+
+def is_expert_part(name: str) -> bool:
+    """Whether a module of this name is an expert of a mixture of experts, or chooses them, or is inside of one."""
+    return bool(_EXPERTS & set(name.split(".")))
 
 
 def sizes_of(layer: nn.Module) -> tuple[int, int]:
@@ -219,7 +231,8 @@ def adapted_layers(model: nn.Module) -> list[str]:
 
     All linear layers (``Conv1D`` among them) of the part that reads and writes text, but the output embedding, and in a
     mixture of experts neither the experts nor what chooses them: most are stacked parameters and no layers, and a token
-    that is sent to an expert no longer shows whose row it is of. Experts that see every token are adapted.
+    that is sent to an expert no longer shows whose row it is of. Experts that see every token are adapted. Left out are
+    layers that are more or less than ``W x + b`` (a product in blocks) or whose weight the model reads of itself.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -227,16 +240,33 @@ def adapted_layers(model: nn.Module) -> list[str]:
     head, text = base.get_output_embeddings(), _text_part(base)
     inside = {id(module) for module in text.modules()}
     experts = _EXPERTS if _has_experts(base.config) else set()
-    left_out = _READ_PAST.get(base.config.model_type)
+    read_past = _READ_PAST.get(base.config.get_text_config().model_type, frozenset())
     return [
         name
         for name, module in base.named_modules()
         if isinstance(module, nn.Linear | Conv1D)
         and module is not head
         and id(module) in inside
-        and name.rpartition(".")[2] != left_out
+        and name.rpartition(".")[2] not in read_past
         and not experts & set(name.split("."))
+        and _multiplies(module)
     ]
+
+
+def _multiplies(layer: nn.Module) -> bool:
+    """Whether a layer is ``x -> W x + b``; a subclass may be a router or a product in blocks, with the same weight."""
+    from transformers.pytorch_utils import Conv1D
+
+    if type(layer).forward in (nn.Linear.forward, Conv1D.forward):
+        return True
+    inputs, outputs = sizes_of(layer)
+    weight = cast(Tensor, layer.weight)
+    try:
+        with torch.no_grad():
+            product = layer(torch.zeros(1, 1, inputs, dtype=weight.dtype, device=weight.device))
+    except RuntimeError:
+        return False
+    return isinstance(product, Tensor) and product.shape == (1, 1, outputs)
 
 
 def _has_experts(config: Any) -> bool:

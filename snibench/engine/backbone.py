@@ -109,7 +109,7 @@ def read_backbone(
             use_safetensors=True,
             attn_implementation=paths.attention,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told below with its name, as a missing tensor is
+            ignore_mismatched_sizes=True,  # reported below with its name, as a missing tensor is
             **options,
         )
         model, loading = loaded

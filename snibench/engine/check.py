@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gc
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -144,7 +145,7 @@ def _packed_differs(packed: Backbone, truth: _Truth) -> str:
 
 
 def _why_not_packed(backbone: Backbone) -> str:
-    """What a short probe cannot see: windows and chunks, which act on long rows only; empty if there are none."""
+    """Windows and chunks of the config, which act on long rows only and so escape a short probe; empty if none."""
     config = backbone.model.config
     for one in (config, config.get_text_config()):
         types = set(getattr(one, "layer_types", None) or ())
@@ -165,7 +166,7 @@ class _Numbers:
 
 @dataclass(frozen=True)
 class _Truth:
-    """What the model's own forward pass gives: numbers of training, and per prompt its answer up to a near-tie."""
+    """Outputs of the model's own forward pass: numbers of training, and per prompt its answer up to a near-tie."""
 
     numbers: _Numbers
     answers: tuple[tuple[int, ...], ...]
@@ -175,13 +176,23 @@ class _Truth:
         """From one instance alone in its row at a time, all logits.
 
         Raises:
-            ModelError: If the model reads what comes later, or its ``generate`` says what its forward pass does not.
+            ModelError: If its weights are no numbers, the model reads what comes later, or its ``generate`` says what
+                its forward pass does not.
         """
         groups = _groups(backbone)
-        if _reads_ahead(backbone, groups[0][1][0]):
+        if not _finite(backbone.model):
             raise ModelError(
-                f"{type(backbone.model).__name__} in '{backbone.source.folder}' sees tokens that come later (an "
-                "encoder without a causal mask), so it cannot answer. Name a model that continues text."
+                f"The weights in '{backbone.source.folder}' hold NaN or infinite values. Fetch or save them again."
+            )
+        if _reads_ahead(backbone, groups[0][1][0]):
+            cause = (
+                "its decoder has no causal mask, or masks its start token as padding"
+                if backbone.encoder_decoder
+                else "an encoder without a causal mask"
+            )
+            raise ModelError(
+                f"{type(backbone.model).__name__} in '{backbone.source.folder}' sees tokens that come later ({cause}), "
+                "so it cannot answer. Name a model that continues text."
             )
         numbers = _numbers(
             backbone.model, lambda: _per_task([_own_loss(backbone, one) for _, some in groups for one in some], groups)
@@ -191,11 +202,11 @@ class _Truth:
         return cls(numbers, tuple(_own_answer(backbone, one) for _, some in groups for one in some))
 
     def difference(self, other: _Numbers) -> str:
-        """What of ``other`` is not what it should be; empty if nothing is."""
+        """Differences of ``other`` from this, in words; empty if there are none."""
         return _difference(self.numbers, other)
 
     def answers_differ(self, backbone: Backbone) -> str:
-        """What of the answers is not what it should be; empty if nothing is."""
+        """Differences between the answers, in words; empty if there are none."""
         groups = _groups(backbone)
         try:
             said, notes = _said(backbone, backbone.model, _Plain(), groups)
@@ -263,13 +274,13 @@ def check_method(
 def _method_differs(
     backbone: Backbone, method: Method, model: nn.Module, trained: Sequence[nn.Parameter], cards: Sequence[TaskCard]
 ) -> str:
-    """What is not as with every instance alone, and what to do; empty if nothing is."""
+    """Differences from every instance alone, and the remedy; empty if there are none."""
     groups = _groups(backbone, [card.name for card in cards])
-    single = [(task, [one]) for task, some in groups for one in some]
-    alone = _method_numbers(model, method, trained, backbone, single, pack=False)
+    single: list[Groups] = [[(task, [one])] for task, some in groups for one in some]
+    alone = _method_numbers(model, method, trained, backbone, single)
     expected = replace(alone, losses=_per_task(list(alone.losses), groups))
     packs = backbone.packs and method.shares_prefixes
-    if differs := _difference(expected, _method_numbers(model, method, trained, backbone, groups, pack=packs)):
+    if differs := _difference(expected, _method_numbers(model, method, trained, backbone, [groups], pack=packs)):
         how = "Set shares_prefixes = False in the method." if packs else "Its losses must not depend on other rows."
         return f"is not trained as with one instance a row: {differs}. {how}"
     answers = [
@@ -284,18 +295,23 @@ def _method_differs(
 
 
 def _method_numbers(
-    model: nn.Module, method: Method, trained: Sequence[nn.Parameter], backbone: Backbone, groups: Groups, *, pack: bool
+    model: nn.Module,
+    method: Method,
+    trained: Sequence[nn.Parameter],
+    backbone: Backbone,
+    batches: Sequence[Groups],
+    *,
+    pack: bool = False,
 ) -> _Numbers:
-    """Losses of the groups, and the gradient of their tasks' means; one group after the other where ``pack`` is off."""
-    size = 1 if len(groups[0][1]) == 1 else len(groups)
+    """Losses of all batches, and the gradient of their sum, each batch by the share of its task that it holds."""
+    shares = Counter(task for groups in batches for task, _ in groups)  # batches that a task is spread over
     losses: list[Tensor] = []
     total: list[Tensor] = [torch.zeros_like(parameter) for parameter in trained]
-    each = sum(len(some) for _, some in groups) / len({task for task, _ in groups})  # instances of a task
-    for start in range(0, len(groups), size):
-        batch = make_batch(groups[start : start + size], backbone, pack=pack)
-        found: Any = method.losses(model, batch)
+    for groups in batches:
+        found: Any = method.losses(model, make_batch(groups, backbone, pack=pack))
         loss: Tensor = getattr(found, "tasks", found)
-        gradients = torch.autograd.grad(loss.sum() / (each if size == 1 else 1), trained, allow_unused=True)
+        weights = loss.new_tensor([1 / shares[task] for task, _ in groups])
+        gradients = torch.autograd.grad((weights * loss).sum(), trained, allow_unused=True)
         total = [one if new is None else one + new for one, new in zip(total, gradients, strict=True)]
         losses.append(loss.detach().float().cpu())
     return _Numbers(torch.cat(losses), torch.cat([one.flatten().cpu() for one in total]))
@@ -390,6 +406,10 @@ def _own_logits(backbone: Backbone, one: Encoded, following: Sequence[int]) -> T
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     logits: Tensor = base(**inputs, use_cache=False).logits[0].float()
     return logits[-1 - len(following) :]
+
+
+def _finite(model: nn.Module) -> bool:
+    return all(bool(parameter.isfinite().all()) for parameter in model.parameters())
 
 
 def _reads_ahead(backbone: Backbone, one: Encoded) -> bool:

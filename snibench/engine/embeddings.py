@@ -1,4 +1,4 @@
-"""What the frozen base model makes of a text: the mean of its last hidden states."""
+"""Embedding of a text by the frozen base model: the mean of its last hidden states."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class InstructionEncoder:
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """``[n, H]`` float32, no gradient. Texts beyond the token limit are embedded by their beginning."""
-        # One text a row and no padding, so that an embedding does not hang on its neighbours' lengths.
+        # One text a row and no padding, so that an embedding does not depend on its neighbours' lengths.
         for text in texts:
             if text not in self._known:
                 self._known[text] = self._embed(text)

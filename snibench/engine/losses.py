@@ -18,7 +18,7 @@ def target_logits(model: nn.Module, batch: Batch) -> Tensor:
     inputs: dict[str, Any] = {"input_ids": batch.input_ids, "attention_mask": batch.mask}
     if batch.decoder_ids is not None:
         inputs["decoder_input_ids"] = batch.decoder_ids
-    elif batch.layout is not None:  # alone in its row, an instance has the positions that the model gives it
+    elif batch.mask.dim() == 4:  # alone in its row, an instance has the positions that the model gives it
         inputs["position_ids"] = batch.positions
     with packed(batch.layout):
         return logits_at(base, batch.target_index, **inputs).float()

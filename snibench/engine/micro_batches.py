@@ -54,6 +54,7 @@ class TaskLosses:
         self.tokens_at_once = tokens_at_once or _TOKENS_AT_ONCE.get(backbone.device.type, 4096)
         self.rows: int | None = None
         self.cuts = 1
+        self.halves = False  # whether a task's parts must add up to two halves
         self.pseudo: bool | None = None  # whether the method has gradients of its own; None: not asked yet
 
     # ------------------------------------------------------------------------ micro-batches
@@ -123,7 +124,7 @@ class TaskLosses:
 
         Task parameters keep the sum of their own gradients in ``grad``. ``anchors``, ``auxiliary``: whether the
         method's losses beside the tasks' have rows, too. ``collector``: of a part of the parameters, in place of all.
-        ``cuts``: a group is one of so many equal parts of a task, its loss and gradient its share of the task's.
+        ``cuts``: into how many equal parts a task is cut; a group is one part, its loss and gradient a share.
         """
         collector = collector or self.collector
         each = partial(self.losses_of, cuts=cuts)
@@ -264,7 +265,8 @@ class TaskLosses:
         else:
             self.rows = 1
             # The next finer equal parts, so that a mean over parts is the mean over instances.
-            self.cuts = next(cuts for cuts in range(self.cuts + 1, each + 1) if each % cuts == 0)
+            step = 2 if self.halves else 1
+            self.cuts = next(cuts for cuts in range(self.cuts + step, each + 1, step) if each % cuts == 0)
             now = f"{each // self.cuts} instances of one task at once"
         if self.backbone.device.type == "cuda":
             torch.cuda.empty_cache()

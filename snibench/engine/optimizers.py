@@ -46,7 +46,7 @@ class Together:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state: State) -> None:
-        """What ``state_dict`` gave."""
+        """Restore the result of ``state_dict``."""
         groups = iter(state["param_groups"])
         for first, optimizer in zip(self._firsts(), self.optimizers, strict=True):
             own = [next(groups) for _ in optimizer.param_groups]

@@ -35,7 +35,9 @@ class Batch:
     instance weighs the same, and so does every token within one). ``target_instance [N]``: whose target a token is,
     task ``t``'s being ``t * m`` to ``t * m + m - 1``. ``target_choice [N]``: which of the texts of ``Method.targets``;
     tokens of all but the first weigh 0. For encoder-decoder models the columns count in ``decoder_ids [B, L']``.
-    ``layout``: where the parts of packed rows lie. ``groups``: the tasks' instances as token ids.
+    ``part [B, L]``: which of its row's texts a token is of: 0 all (their common beginning), j the j-th, -1 padding;
+    ``decoder_part`` the same of ``decoder_ids``. ``layout``: where the parts of packed rows lie. ``groups``: the tasks'
+    instances as token ids.
     """
 
     tasks: tuple[str, ...]
@@ -50,7 +52,9 @@ class Batch:
     target_weight: Tensor
     target_instance: Tensor
     target_choice: Tensor
+    part: Tensor
     decoder_ids: Tensor | None = None
+    decoder_part: Tensor | None = None
     layout: Layout | None = None
     groups: Groups = ()
     remake: Callable[[Groups], Batch] | None = None
@@ -158,6 +162,7 @@ def make_batch(groups: Groups, backbone: Backbone, *, pack: bool) -> Batch:
         input_ids=_pad([row.ids for _, row in rows], 0).to(device),
         positions=_pad([row.positions for _, row in rows], 0).to(device),
         mask=mask.to(device),
+        part=part.to(device),
         layout=Layout.of(part).to(device) if pack else None,
         remake=partial(make_batch, backbone=backbone, pack=pack),
         **_bookkeeping(groups, [(task, row.targets) for task, row in rows], device),
@@ -170,14 +175,22 @@ def _encoder_decoder_batch(groups: Groups, backbone: Backbone) -> Batch:
     start = backbone.model.config.decoder_start_token_id
     inputs = _pad([list(one.prompt_ids) for _, one in rows], -1)
     targets = [(task, one.targets(0, share)) for task, one in rows]
+    outputs = _pad([[start, *one.target_ids[:-1]] for _, one in rows], -1)
     return Batch(
         input_ids=inputs.clamp(min=0).to(backbone.device),
         positions=torch.zeros_like(inputs).to(backbone.device),
         mask=(inputs >= 0).to(backbone.device),
-        decoder_ids=_pad([[start, *one.target_ids[:-1]] for _, one in rows], 0).to(backbone.device),
+        part=_one_text(inputs).to(backbone.device),
+        decoder_ids=outputs.clamp(min=0).to(backbone.device),
+        decoder_part=_one_text(outputs).to(backbone.device),
         remake=partial(make_batch, backbone=backbone, pack=False),
         **_bookkeeping(groups, targets, backbone.device),
     )
+
+
+def _one_text(ids: Tensor) -> Tensor:
+    """``[B, L]`` parts of rows with one text each, from ids that are -1 where there is padding."""
+    return torch.where(ids >= 0, 1, -1)
 
 
 def _bookkeeping(

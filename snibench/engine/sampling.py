@@ -41,7 +41,7 @@ class Draws:
         self._decks: dict[str, list[int]] = {name: [] for name in self._sizes}
 
     def draw(self, step: int) -> Drawn:
-        """What step number ``step`` draws; steps are drawn one after another.
+        """Draw of step number ``step``; steps are drawn one after another.
 
         Raises:
             PluginError: If the sampler draws what is no task, one twice, none, or too many.
@@ -65,7 +65,7 @@ class Draws:
             raise PluginError(f"{name}.draw must give 1 to {self._count} different tasks, but gave {tasks}.")
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run must get back, as JSON."""
+        """State that a resumed run restores, as JSON."""
         decks = {task: deck for task, deck in self._decks.items() if deck}
         return {"generator": self._rng.bit_generator.state, "decks": decks, "sampler": dict(self.sampler.state())}
 

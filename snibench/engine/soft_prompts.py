@@ -95,7 +95,7 @@ def insert_prompt(model: nn.Module, count: int, vectors: Vectors) -> VirtualEmbe
     ``plain [B, L, H]`` embeddings (at virtual tokens without meaning). It returns ``[n, H]``, or ``[B, n, H]`` where
     rows differ. If it is a module, its parameters become the model's.
 
-    A method whose vectors hang on the row's own tokens sets ``shares_prefixes = False``: then every row is one whole
+    A method whose vectors depend on the row's own tokens sets ``shares_prefixes = False``: then every row is one whole
     prompt, padded on the left where it is answered, and in training followed by its answer, which ``vectors``
     must not read.
     """
@@ -154,7 +154,7 @@ def _insert(model: nn.Module, count: int, vectors: Vectors | None) -> VirtualEmb
 
 
 def _inverse_rotation(base: Any, attention: Any, count: int) -> Callable[[Tensor], Tensor]:
-    """What takes ``[layers, 2, n, W]`` keys and values to those whose keys, once rotated, are the given ones.
+    """Inverse rotation of ``[layers, 2, n, W]`` keys and values: once rotated, their keys are the given ones.
 
     Raises:
         ModelError: If rotating does not give them back: the model rotates in a way that is not known here.

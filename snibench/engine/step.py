@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snibench.base.errors import Diverged, PluginError
+from snibench.base.errors import Diverged, PluginError, UsageError
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Recipe
 from snibench.contracts import Group, Needs, Rule
@@ -23,7 +23,10 @@ from snibench.engine.schedule import learning_rate
 
 @dataclass(frozen=True)
 class Update:
-    """A step that was made: its tasks, their ``[K]`` losses before it, ``[K, K]`` products if known, its trace row."""
+    """A step that was made: its tasks, their ``[K]`` losses before it, its trace row.
+
+    ``gram``: the products that the sampler asked for, or ``[K, K]`` ones that the rule did; None where none are known.
+    """
 
     tasks: tuple[str, ...]
     losses: Tensor
@@ -42,13 +45,20 @@ class Updater:
     ) -> None:
         self.task_losses, self.rule, self.recipe, self.seed = task_losses, rule, recipe, seed
         self.asked = asked
+        if Needs.HALVES in asked:
+            if recipe.instances_per_task % 2:
+                raise UsageError(
+                    "This sampler compares two halves of each task's instances, so their number must be even, but is "
+                    f"{recipe.instances_per_task}. Choose another with --per-step K,M."
+                )
+            task_losses.halves, task_losses.cuts = True, 2
         if not isinstance(rule.needs, Needs):
             raise PluginError(f"{type(rule).__name__}.needs must be Needs, such as Needs.GRAM, but is {rule.needs!r}.")
         groups = parameter_groups(task_losses.named, task_losses.method.groups(task_losses.named))
         self.optimizer = make_optimizer(recipe, task_losses.model, groups)
 
     def update(self, groups: Groups, step: int) -> Update:
-        """What step number ``step`` was, after the parameters were moved.
+        """Trace of step number ``step``, after the parameters were moved.
 
         Raises:
             Diverged: If a loss or gradient is not finite.
@@ -125,6 +135,11 @@ class Updater:
         """Every task's gradient, combined by the rule."""
         task_losses, needs = self.task_losses, self.rule.needs
         if task_losses.gives_gradients(groups):
+            if Needs.HALVES in self.asked:
+                raise UsageError(
+                    f"{type(task_losses.method).__name__} has gradients of its own, and this sampler compares those of "
+                    "two halves of a task's instances. Leave the sampler out."
+                )
             cuts = 1
             collected, losses = task_losses.pseudo_gradients(groups)
         else:
@@ -139,8 +154,9 @@ class Updater:
         whole = torch.block_diag(sums, torch.eye(anchors, collected.extras, dtype=torch.float64))
         of = tensor_of if Needs.TENSORS in needs else layer_of
         layers = collected.grams(of) if needs & (Needs.LAYERS | Needs.TENSORS) else {}
+        products = torch.stack(list(layers.values())).sum(0) if layers else collected.gram()
         layers = {name: whole @ gram @ whole.T for name, gram in layers.items()}
-        gram = torch.stack(list(layers.values())).sum(0) if layers else whole @ collected.gram() @ whole.T
+        gram = whole @ products @ whole.T
         if torch.isfinite(gram).all():
 
             def rows() -> Iterator[tuple[str, Tensor]]:
@@ -167,6 +183,10 @@ class Updater:
         notes = task_losses.progress.notes
         if (note := task_losses.described(collected.rows)) and note not in notes:
             notes.append(note)
+        if Needs.HALVES in self.asked:
+            count = len(tasks) * cuts
+            halves = 2 * torch.eye(2 * len(tasks), dtype=torch.float64).repeat_interleave(cuts // 2, dim=1)
+            return losses, halves @ products[:count, :count] @ halves.T
         return losses, gram[: len(tasks), : len(tasks)]
 
     def _apply(

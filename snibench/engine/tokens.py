@@ -65,7 +65,7 @@ class Encoder:
         return [[*self._start_of(one), *one, *end] for one in self._plain(texts)]
 
     def _start_of(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """What is put in front of ``ids``: nothing where the text begins so itself, as chat templates write it."""
+        """Tokens to put in front of ``ids``: none where the text begins so itself, as chat templates write it."""
         return () if tuple(ids[: len(self._start)]) == self._start else self._start
 
     def _plain(self, texts: Sequence[str]) -> list[list[int]]:

@@ -42,7 +42,7 @@ class Interrupted(SnibenchError):
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What the loop may draw from: seen tasks, their training instances, and the formats they are rendered in."""
+    """Data of a tuning: seen tasks, their training instances, and the formats they are rendered in."""
 
     cards: Mapping[str, TaskCard]
     instances: Mapping[str, Sequence[Instance]]
@@ -124,7 +124,7 @@ class Trainer:
             Diverged: If a loss or gradient is not finite.
         """
         update = self.updater.update(self.encode(drawn), self.progress.step)
-        asked = Needs.GRAM in self.draws.sampler.needs
+        asked = self.draws.sampler.needs & (Needs.GRAM | Needs.HALVES)
         self.draws.sampler.observe(update.tasks, update.losses, update.gram if asked else None)
         self.progress.trace.append(update.row)
         self.progress.step += 1

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from snibench import metrics
+from snibench.base.errors import PluginError
+from snibench.base.registry import FORMATS
 from snibench.base.types import Answer, FitSpec, PromptKey, Reply, SuiteData
-from snibench.contracts import Floor
+from snibench.contracts import Floor, Format
 from snibench.engine.decoding import Answerer, Asked
 from snibench.engine.tokens import Encoder
-from snibench.fits.context import Bench
+from snibench.fits.context import FitContext
 from snibench.plan.questions import QuestionSet, Rendered
 from snibench.store import Store
 
@@ -18,10 +21,10 @@ from snibench.store import Store
 _ROWS_AT_ONCE = 256
 
 
-def answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
+def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
     """Answer every prompt once, whichever protocols ask it, and write each protocol's rows; notes for the record."""
-    fit, spec = bench.spec.id, bench.spec
-    bench.watcher.on_stage("answering")
+    fit, spec = context.spec.id, context.spec
+    context.progress.on_stage("answering")
     known = store.replies(fit)
     ranking = any(questions.ranked for questions in sets)
 
@@ -29,7 +32,7 @@ def answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence[
         """Whether it was never answered, or without the ranking that is wanted now."""
         if (reply := known.get(_key(one))) is None:
             return True
-        closed = bench.suite.tasks[one.question.task].card.labels is not None
+        closed = context.suite.tasks[one.question.task].card.labels is not None
         return ranking and closed and not reply.too_long and reply.ranked is None
 
     todo = list({_key(one): one for questions in sets for one in questions.rendered if lacking(one)}.values())
@@ -40,7 +43,7 @@ def answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence[
         pending.update({_key(todo[index]): reply for index, reply in replies.items()})
         if len(pending) >= _ROWS_AT_ONCE:
             flush()
-        bench.watcher.on_answers(kept + len(pending), len(todo))
+        context.progress.on_answers(kept + len(pending), len(todo))
 
     def flush() -> None:
         nonlocal kept
@@ -50,23 +53,53 @@ def answer(bench: Bench, sets: Sequence[QuestionSet], store: Store) -> Sequence[
             known.update(pending)
             pending.clear()
 
-    asked = [Asked(bench.suite.tasks[one.question.task].card, one.prompt, _group(one)) for one in todo]
-    encoder = Encoder(bench.backbone, spec.recipe.max_input, spec.recipe.max_output)
+    asked = [Asked(context.suite.tasks[one.question.task].card, one.prompt, _group(one), one.stop) for one in todo]
+    encoder = Encoder(context.backbone, spec.recipe.max_input, spec.recipe.max_output)
     answerer = Answerer(
-        bench.backbone,
-        bench.model,
-        bench.method,
+        context.backbone,
+        context.model,
+        context.method,
         encoder,
-        batch_size=bench.runtime.batch_size,
+        batch_size=context.runtime.batch_size,
         rank_labels=ranking,
     )
     answerer.answer(asked, on_batch=keep)
     flush()
+    reader = _Reader()
     for questions in sets:
-        answers = [_scored(fit, one, known[_key(one)], bench.suite) for one in questions.rendered]
+        answers = [
+            _scored(fit, one, reader.read(one.question.format, known[_key(one)]), context.suite)
+            for one in questions.rendered
+        ]
         further = _ranked(questions, known) if questions.ranked else None
         store.write_answers(fit, questions.protocol, questions.digest, answers, further)
     return answerer.notes
+
+
+class _Reader:
+    """Reads answers as their formats do, each format loaded once."""
+
+    def __init__(self) -> None:
+        self._formats: dict[str, Format] = {}
+
+    def read(self, name: str, reply: Reply) -> Reply:
+        """``reply`` with the answer that the format called ``name`` reads; what was never asked stays empty.
+
+        Raises:
+            PluginError: If it returns anything but a text.
+        """
+        if name not in self._formats:
+            self._formats[name] = FORMATS.get(name)()
+        format = self._formats[name]
+        if reply.too_long or type(format).read is Format.read:
+            return reply
+        answer: Any = format.read(reply.prediction)
+        if not isinstance(answer, str):
+            raise PluginError(
+                f"{type(format).__name__}.read must return the answer as a text, but returned {answer!r}. "
+                "snibench.testing.check_format shows where."
+            )
+        return replace(reply, prediction=answer)
 
 
 def answer_by_floor(spec: FitSpec, floor: Floor, sets: Sequence[QuestionSet], suite: SuiteData, store: Store) -> None:

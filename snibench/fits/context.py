@@ -32,8 +32,8 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class Watcher:
-    """Told how a fit goes on."""
+class FitProgress:
+    """Callbacks by which a fit reports its stage, steps, answers and end."""
 
     on_stage: Callable[[str], None] = field(default=lambda stage: None)
     on_step: Callable[[Tuning, int], None] = field(default=lambda progress, steps: None)
@@ -42,8 +42,8 @@ class Watcher:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What lies on the table while one fit is worked on."""
+class FitContext:
+    """The values that the stages of one fit share."""
 
     spec: FitSpec
     suite: SuiteData
@@ -52,4 +52,4 @@ class Bench:
     model: nn.Module
     folder: Path
     runtime: Runtime
-    watcher: Watcher
+    progress: FitProgress

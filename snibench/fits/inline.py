@@ -7,25 +7,27 @@ from collections.abc import Callable
 import torch
 
 from snibench.base.types import FitRecord
-from snibench.fits.context import Runtime, Watcher
+from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.run_one import run_one
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store
 
 
-def run_all(plan: Plan, store: Store, runtime: Runtime, watch: Callable[[int, FitPlan], Watcher]) -> list[FitRecord]:
-    """The records of all fits of ``plan``, in its order; ``watch(index, fit)`` gives each fit's watcher."""
+def run_all(
+    plan: Plan, store: Store, runtime: Runtime, watch: Callable[[int, FitPlan], FitProgress]
+) -> list[FitRecord]:
+    """The records of all fits of ``plan``, in its order; ``watch(index, fit)`` gives each fit's callbacks."""
     return [run_fit(plan, index, store, runtime, watch) for index in range(len(plan.fits))]
 
 
 def run_fit(
-    plan: Plan, index: int, store: Store, runtime: Runtime, watch: Callable[[int, FitPlan], Watcher]
+    plan: Plan, index: int, store: Store, runtime: Runtime, watch: Callable[[int, FitPlan], FitProgress]
 ) -> FitRecord:
     """The record of fit ``index`` of ``plan``, with the threads that ``runtime`` fixes."""
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     fit = plan.fits[index]
-    watcher = watch(index, fit)
-    record = run_one(fit, plan.suite, plan.model, store, runtime, watcher)
-    watcher.on_end("")
+    progress = watch(index, fit)
+    record = run_one(fit, plan.suite, plan.model, store, runtime, progress)
+    progress.on_end("")
     return record

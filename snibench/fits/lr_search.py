@@ -22,7 +22,7 @@ from snibench.base.errors import Diverged
 from snibench.base.hashing import derive_seed, digest
 from snibench.base.types import FitSpec, Instance, Mixture, Recipe, Search, SuiteData, Trial
 from snibench.engine.tuning import Trainer
-from snibench.fits.context import Runtime, Watcher
+from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.guard import StageFailed, guarded
 from snibench.fits.run_one import attach, load, trainer_of
 from snibench.models.find import ModelSource
@@ -33,10 +33,10 @@ from snibench.store import Store, read_json, write_json
 VERSION = 1
 SPAN = 10.0  # rates lie within a factor of this around the default
 SEED = derive_seed("search") % 2**31  # of initial values and order in a trial; no run's own
-# Held back of a task's training instances: at most so many, at most this share, about so many over all tasks.
+# Held back of a task's training instances: at most this number, at most this share, about this number over all tasks.
 _MOST, _SHARE, _IN_ALL = 16, 5, 1024
 
-Watch = Callable[[int, FitPlan], Watcher]
+Watch = Callable[[int, FitPlan], FitProgress]
 Instances = dict[str, list[Instance]]  # by task
 
 
@@ -79,7 +79,7 @@ def search_rates(
         count: Trials for each method. 1 = the default, nothing is tried.
         store: Where trials are kept, below ``searches``.
         runtime: Where trials run. With ``overwrite="always"`` stored ones are repeated.
-        watch: Gives trial i of all trials its watcher.
+        watch: Gives trial i of all trials its callbacks.
         steps: Of each trial; None = the fits' own.
 
     Raises:
@@ -104,7 +104,7 @@ def search_rates(
 
 
 def _base(spec: FitSpec, suite: SuiteData, steps: int | None) -> FitSpec:
-    """What all trials of a method share: its fits on all seen tasks, but for seed and rate."""
+    """Specs that all trials of a method share: its fits on all seen tasks, but for seed and rate."""
     recipe = replace(spec.recipe, learning_rate=0.0, steps=steps or spec.recipe.steps)
     return replace(spec, mixture=Mixture(tuple(suite.seen)), recipe=recipe, seed=SEED)
 
@@ -136,10 +136,10 @@ def _searched(
             spec = replace(base, recipe=replace(base.recipe, learning_rate=rate), label=label)
             path = folder / f"{rate:g}.json"
             if not path.exists():
-                watcher = watch(offset + index, FitPlan(spec, ()))
-                trial = _tried(spec, made.suite, kept, held, made.model, folder, runtime, watcher)
+                progress = watch(offset + index, FitPlan(spec, ()))
+                trial = _tried(spec, made.suite, kept, held, made.model, folder, runtime, progress)
                 write_json(path, to_json(trial))
-                watcher.on_end("")
+                progress.on_end("")
             trials.append(from_json(Trial, read_json(path), path, remedy="Delete it and repeat the run."))
     losses = [(trial.loss, trial.rate) for trial in trials if trial.loss is not None]
     return Search(base.label, default, min(losses)[1] if losses else default, tuple(trials))
@@ -153,22 +153,22 @@ def _tried(
     source: ModelSource,
     folder: Path,
     runtime: Runtime,
-    watcher: Watcher,
+    progress: FitProgress,
 ) -> Trial:
     """One rate, tuned and scored; a method that fails or diverges has no loss."""
     rate, steps = spec.recipe.learning_rate, spec.recipe.steps
     checkpoint = folder / f"{rate:g}.checkpoint.safetensors"
-    backbone = load(spec, source, runtime, watcher)
+    backbone = load(spec, source, runtime, progress)
     started = time.perf_counter()
     try:
         with guarded("attach"):
-            trainer = trainer_of(attach(spec, suite, backbone, folder, runtime, watcher), kept)
-        watcher.on_stage("tuning")
+            trainer = trainer_of(attach(spec, suite, backbone, folder, runtime, progress), kept)
+        progress.on_stage("tuning")
         with guarded("tune"):
-            progress = trainer.run(checkpoint, every=runtime.checkpoint_seconds, on_step=watcher.on_step)
+            tuned = trainer.run(checkpoint, every=runtime.checkpoint_seconds, on_step=progress.on_step)
             if not math.isfinite(loss := _mean_loss(trainer, held)):
                 raise Diverged("the loss on held-back instances is not finite")
-        trial = Trial(rate, loss, progress.seconds, steps, spec.seed, "done")
+        trial = Trial(rate, loss, tuned.seconds, steps, spec.seed, "done")
     except StageFailed as failure:
         spent = time.perf_counter() - started
         trial = Trial(rate, None, spent, steps, spec.seed, failure.status, failure.cause)

@@ -22,7 +22,7 @@ from snibench.base.errors import SnibenchError
 from snibench.base.types import FitRecord
 from snibench.engine.tuning import Interrupted, Tuning
 from snibench.fits import inline
-from snibench.fits.context import Runtime, Watcher
+from snibench.fits.context import FitProgress, Runtime
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store
 
@@ -33,7 +33,7 @@ _PATIENCE = 0.5
 # Under fork a child would inherit locks of torch's threads, held for ever.
 _CONTEXT = multiprocessing.get_context("spawn")
 
-Watch = Callable[[int, FitPlan], Watcher]
+Watch = Callable[[int, FitPlan], FitProgress]
 
 
 def default_jobs() -> int:
@@ -97,7 +97,7 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     fit: int
-    watcher: Watcher
+    progress: FitProgress
 
 
 class _Crew:
@@ -139,7 +139,7 @@ class _Crew:
         with _no_interrupt():
             process.start()
         there.close()
-        worker = _Worker(process, here, -1, Watcher())
+        worker = _Worker(process, here, -1, FitProgress())
         self.workers.append(worker)
         self._assign(worker)
 
@@ -149,7 +149,7 @@ class _Crew:
             self._send(worker, None)
             return
         worker.fit = self.waiting.popleft()
-        worker.watcher = self.watch(worker.fit, self.plan.fits[worker.fit])
+        worker.progress = self.watch(worker.fit, self.plan.fits[worker.fit])
         self._send(worker, worker.fit)
 
     def _send(self, worker: _Worker, message: int | None) -> None:
@@ -169,7 +169,7 @@ class _Crew:
     def _take(self, worker: _Worker, what: str, *values: Any) -> None:
         if what == "record":
             self.records[worker.fit] = values[0]
-            worker.watcher.on_end("")
+            worker.progress.on_end("")
             worker.fit = -1
             self._assign(worker)
         elif what == "refused":
@@ -179,7 +179,7 @@ class _Crew:
         elif what == "broken":
             self.refusal = RuntimeError(f"A worker failed in {self.plan.fits[worker.fit].spec.label}:\n{values[0]}")
         else:
-            getattr(worker.watcher, what)(*values)
+            getattr(worker.progress, what)(*values)
 
     def _ended(self, worker: _Worker) -> None:
         """A worker is gone: as it should, or with its fit; then another takes its place."""
@@ -194,7 +194,7 @@ class _Crew:
         self.records[worker.fit] = FitRecord(
             spec.id, spec.label, spec.method, spec.rule, spec.seed, "interrupted", cause=cause
         )
-        worker.watcher.on_end(cause)
+        worker.progress.on_end(cause)
         if self.waiting:
             self._hire()
 
@@ -258,10 +258,10 @@ def _work(connection: Connection, plan: Plan, store: Store, runtime: Runtime) ->
     """Work on the fits whose numbers come, until None comes."""
     signal.signal(signal.SIGTERM, _interrupt)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    watcher = _reporting(connection)
+    progress = _reporting(connection)
     try:
         while (index := connection.recv()) is not None:
-            connection.send(("record", inline.run_fit(plan, index, store, runtime, lambda *_: watcher)))
+            connection.send(("record", inline.run_fit(plan, index, store, runtime, lambda *_: progress)))
     except (Interrupted, KeyboardInterrupt, EOFError):
         pass
     except SnibenchError as error:
@@ -274,7 +274,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _reporting(connection: Connection) -> Watcher:
+def _reporting(connection: Connection) -> FitProgress:
     """Sends on what a fit says."""
 
     def tell(*message: Any) -> None:
@@ -286,7 +286,7 @@ def _reporting(connection: Connection) -> Watcher:
     def on_step(progress: Tuning, steps: int) -> None:
         tell("on_step", replace(progress, trace=progress.trace[-1:]), steps)
 
-    return Watcher(
+    return FitProgress(
         on_stage=lambda stage: tell("on_stage", stage),
         on_step=on_step,
         on_answers=lambda done, total: tell("on_answers", done, total),

@@ -1,4 +1,4 @@
-"""What a fit was made with: versions, commit, device, and the tasks of its suite."""
+"""Provenance of a fit: versions, commit, device, and the tasks of its suite."""
 
 from __future__ import annotations
 

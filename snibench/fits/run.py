@@ -13,12 +13,12 @@ from snibench.base.types import Manifest, Search, SuiteRef
 from snibench.engine.backbone import choose_device, choose_precision
 from snibench.engine.check import check_model
 from snibench.fits import inline, processes
-from snibench.fits.context import Runtime, Watcher
+from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.lr_search import Watch, search_rates
 from snibench.plan.options import RequestOptions
 from snibench.plan.plan import Plan, plan
 from snibench.plan.request import Profile, RunRequest, check_names
-from snibench.store import Results, Store, load_results
+from snibench.store import Store, StoredRun, load_results
 
 
 class RuntimeOptions(TypedDict, total=False):
@@ -37,14 +37,14 @@ class RunOptions(RequestOptions, RuntimeOptions, total=False):
 
 
 def _silent(*_: object) -> AbstractContextManager[Watch]:
-    return nullcontext(lambda index, fit: Watcher())
+    return nullcontext(lambda index, fit: FitProgress())
 
 
 @dataclass(frozen=True)
-class RunWatcher:
+class RunProgress:
     """Callbacks of a run's stages; the default shows nothing.
 
-    ``searching`` and ``fitting`` give a context in which every trial, or every fit, of the plan has its watcher;
+    ``searching`` and ``fitting`` give a context in which every trial, or every fit, of the plan has its callbacks;
     ``fitting`` is passed how many fits are under way at a time.
     """
 
@@ -94,7 +94,7 @@ def planned(request: RunRequest, device: str) -> Plan:
     return plan(resolved(request, device), check=check)
 
 
-def run(request: RunRequest, store: Store, runtime: Runtime, watcher: RunWatcher | None = None) -> Results:
+def run(request: RunRequest, store: Store, runtime: Runtime, progress: RunProgress | None = None) -> StoredRun:
     """Plan, search for learning rates, fit what is not fitted, answer what is not answered; what is stored then.
 
     Raises:
@@ -102,11 +102,11 @@ def run(request: RunRequest, store: Store, runtime: Runtime, watcher: RunWatcher
         NothingDone: If no fit is done in the end.
         Interrupted: On SIGINT, after the state is saved.
     """
-    watcher = watcher or RunWatcher()
-    made, searches = planned_with_rates(request, store, runtime, watcher)
+    progress = progress or RunProgress()
+    made, searches = planned_with_rates(request, store, runtime, progress)
     store.write_manifest(manifest_of(made, searches))
     jobs = processes.chosen_jobs(made, store, runtime)
-    with watcher.fitting(made, jobs or 1) as watch:
+    with progress.fitting(made, jobs or 1) as watch:
         if jobs:
             processes.run_all(made, store, runtime, watch, jobs)
         else:
@@ -115,22 +115,22 @@ def run(request: RunRequest, store: Store, runtime: Runtime, watcher: RunWatcher
 
 
 def planned_with_rates(
-    request: RunRequest, store: Store, runtime: Runtime, watcher: RunWatcher
+    request: RunRequest, store: Store, runtime: Runtime, progress: RunProgress
 ) -> tuple[Plan, tuple[Search, ...]]:
     """The plan of ``request`` with the learning rates that were found for it, and what was tried."""
     check_names(request)
     store.prepare()
     made = planned(request, runtime.device)
-    watcher.planned(made)
-    with watcher.searching(made) as watch:
+    progress.planned(made)
+    with progress.searching(made) as watch:
         made, searches = search_rates(made, request.trials, store, runtime, watch, steps=request.trial_steps)
     for search in searches:
-        watcher.searched(search)
+        progress.searched(search)
     return made, searches
 
 
 def manifest_of(made: Plan, searches: Sequence[Search]) -> Manifest:
-    """What reports read of a plan and of the searches for its learning rates."""
+    """Manifest of a plan and of the searches for its learning rates, for reports."""
     return Manifest(
         fits=tuple(fit.spec.id for fit in made.fits),
         labels={fit.spec.id: fit.spec.label for fit in made.fits},

@@ -18,12 +18,12 @@ from snibench.contracts import Floor, Method, Rule
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method
-from snibench.engine.conflict.measure import measure_conflict, probe_tasks
+from snibench.engine.conflict import measure_conflict, probe_tasks
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.fits.answering import answer, answer_by_floor
-from snibench.fits.context import Bench, Runtime, Watcher
+from snibench.fits.context import FitContext, FitProgress, Runtime
 from snibench.fits.guard import StageFailed, guarded
 from snibench.fits.provenance import device_name, software_versions, task_frame
 from snibench.models.find import ModelSource
@@ -40,7 +40,7 @@ _CONFLICT_POINTS: Mapping[str, tuple[float, ...]] = {
 
 
 def run_one(
-    fit: FitPlan, suite: SuiteData, source: ModelSource, store: Store, runtime: Runtime, watcher: Watcher
+    fit: FitPlan, suite: SuiteData, source: ModelSource, store: Store, runtime: Runtime, progress: FitProgress
 ) -> FitRecord:
     """Tune what is not tuned, answer what is not answered, and return the fit's record, which is sealed last.
 
@@ -65,9 +65,9 @@ def run_one(
         if not (folder / "tasks.parquet").exists():
             write_frame(folder / "tasks.parquet", task_frame(suite))
         if spec.floor:
-            record = _answered_floor(spec, sealed, missing, suite, store, watcher)
+            record = _answered_floor(spec, sealed, missing, suite, store, progress)
         else:
-            record = _worked(fit, sealed or store.tuned(spec.id), missing, suite, source, store, runtime, watcher)
+            record = _worked(fit, sealed or store.tuned(spec.id), missing, suite, source, store, runtime, progress)
         if record != sealed:
             store.seal(record)
         return record
@@ -105,28 +105,28 @@ def _worked(
     source: ModelSource,
     store: Store,
     runtime: Runtime,
-    watcher: Watcher,
+    progress: FitProgress,
 ) -> FitRecord:
     """The record of a fit after all its stages, or after the one that failed.
 
     ``tuned``: the record of a fit that was tuned before.
     """
     spec, folder = fit.spec, store.folder(fit.spec.id)
-    backbone = load(spec, source, runtime, watcher)
+    backbone = load(spec, source, runtime, progress)
     record = tuned or _record(spec, backbone)
     try:
         with guarded("attach"):
-            bench = attach(spec, suite, backbone, folder, runtime, watcher)
+            context = attach(spec, suite, backbone, folder, runtime, progress)
             if tuned and spec.recipe.steps:
-                load_trained(bench.model, folder / "adapter")
+                load_trained(context.model, folder / "adapter")
         if not tuned:
-            record = _sized(record, bench.model)
+            record = _sized(record, context.model)
             with guarded("tune"):
-                record = _tune(bench, record) if spec.recipe.steps else record
+                record = _tune(context, record) if spec.recipe.steps else record
             record = replace(record, notes=(*record.notes, *fit.notes))
             store.keep_tuned(record)
         with guarded("answer"):
-            notes = answer(bench, missing, store)
+            notes = answer(context, missing, store)
         return replace(record, notes=(*record.notes, *sorted(set(notes).difference(record.notes))))
     except StageFailed as failure:
         return _failed(failure, record, folder)
@@ -139,9 +139,9 @@ def _failed(failure: StageFailed, record: FitRecord, folder: Path) -> FitRecord:
     return failure.sealed(record, log)
 
 
-def load(spec: FitSpec, source: ModelSource, runtime: Runtime, watcher: Watcher) -> Backbone:
+def load(spec: FitSpec, source: ModelSource, runtime: Runtime, progress: FitProgress) -> Backbone:
     """The base model of ``spec``."""
-    watcher.on_stage("loading")
+    progress.on_stage("loading")
     return load_backbone(
         source,
         device=runtime.device,
@@ -152,8 +152,8 @@ def load(spec: FitSpec, source: ModelSource, runtime: Runtime, watcher: Watcher)
 
 
 def attach(
-    spec: FitSpec, suite: SuiteData, backbone: Backbone, folder: Path, runtime: Runtime, watcher: Watcher
-) -> Bench:
+    spec: FitSpec, suite: SuiteData, backbone: Backbone, folder: Path, runtime: Runtime, progress: FitProgress
+) -> FitContext:
     """The base model with the method's parameters in it; initial values come from the run's seed."""
     kind = METHODS.get(spec.method)
     method: Method = kind(kind.Settings(**spec.settings))
@@ -162,7 +162,7 @@ def attach(
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
     model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input), seed)
     check_method(backbone, method, model, cards, spec)
-    return Bench(spec, suite, backbone, method, model, folder, runtime, watcher)
+    return FitContext(spec, suite, backbone, method, model, folder, runtime, progress)
 
 
 def _answered_floor(
@@ -171,10 +171,10 @@ def _answered_floor(
     sets: Sequence[QuestionSet],
     suite: SuiteData,
     store: Store,
-    watcher: Watcher,
+    progress: FitProgress,
 ) -> FitRecord:
     """The record of a floor, the stored one or a new one, after its answers are written."""
-    watcher.on_stage("answering")
+    progress.on_stage("answering")
     record = record or _record(spec)
     try:
         with guarded("attach"):
@@ -190,61 +190,61 @@ def _answered_floor(
 # ------------------------------------------------------------------------------------- tuning
 
 
-def _tune(bench: Bench, record: FitRecord) -> FitRecord:
+def _tune(context: FitContext, record: FitRecord) -> FitRecord:
     """``record`` of what was tuned now, its parameters on disk."""
-    spec, suite, folder = bench.spec, bench.suite, bench.folder
+    spec, suite, folder = context.spec, context.suite, context.folder
     tasks = spec.mixture.tasks
-    trainer = trainer_of(bench, {task: suite.training[task] for task in tasks})
-    points = _CONFLICT_POINTS[bench.runtime.conflict]
-    chosen = probe_tasks({task: suite.probe[task] for task in tasks}, bench.runtime.conflict_tasks) if points else {}
+    trainer = trainer_of(context, {task: suite.training[task] for task in tasks})
+    points = _CONFLICT_POINTS[context.runtime.conflict]
+    chosen = probe_tasks({task: suite.probe[task] for task in tasks}, context.runtime.conflict_tasks) if points else {}
     probe = {task: trainer.encode_instances(task, instances) for task, instances in chosen.items()}
 
     def measure(point: float) -> None:
-        bench.watcher.on_stage("measuring the gradient conflict")
+        context.progress.on_stage("measuring the gradient conflict")
         with guarded("measure"):
             found = measure_conflict(trainer.task_losses, trainer.rule, probe, spec.seed)
         if found is not None:
             # Kept at once: a run that is killed later does not come back to this point.
             write_frame(folder / "conflict" / f"{point}.parquet", found.pairs)
             write_json(folder / "conflict" / f"{point}.json", dict(found.summary))
-        bench.watcher.on_stage("tuning")
+        context.progress.on_stage("tuning")
 
-    bench.watcher.on_stage("tuning")
+    context.progress.on_stage("tuning")
     checkpoint = folder / "checkpoint.safetensors"
-    progress = trainer.run(
+    tuned = trainer.run(
         checkpoint,
-        every=bench.runtime.checkpoint_seconds,
-        on_step=bench.watcher.on_step,
+        every=context.runtime.checkpoint_seconds,
+        on_step=context.progress.on_step,
         pauses={round(point * spec.recipe.steps): partial(measure, point) for point in points if point < 1},
     )
     if 1.0 in points:
         measure(1.0)
-    write_whole(folder / "adapter", lambda new: save_trained(bench.model, new))
-    write_frame(folder / "trace.parquet", pd.DataFrame(progress.trace))
+    write_whole(folder / "adapter", lambda new: save_trained(context.model, new))
+    write_frame(folder / "trace.parquet", pd.DataFrame(tuned.trace))
     checkpoint.unlink(missing_ok=True)
     return replace(
         record,
-        seconds=progress.seconds,
-        peak_memory=progress.peak_memory,
-        notes=tuple(dict.fromkeys(progress.notes)),
+        seconds=tuned.seconds,
+        peak_memory=tuned.peak_memory,
+        notes=tuple(dict.fromkeys(tuned.notes)),
         conflict={path.stem: read_json(path) for path in sorted((folder / "conflict").glob("*.json"))},
     )
 
 
-def trainer_of(bench: Bench, instances: Mapping[str, Sequence[Instance]]) -> Trainer:
-    """The bench's fit, about to be tuned on ``instances`` of every task of its mixture."""
-    spec = bench.spec
+def trainer_of(context: FitContext, instances: Mapping[str, Sequence[Instance]]) -> Trainer:
+    """A trainer of the fit, about to run on ``instances`` of every task of its mixture."""
+    spec = context.spec
     kind = RULES.get(spec.rule) if spec.rule else None
-    rule: Rule = kind(kind.Settings(**spec.rule_settings)) if kind else bench.method.rule()
+    rule: Rule = kind(kind.Settings(**spec.rule_settings)) if kind else context.method.rule()
     drawing = SAMPLERS.get(spec.sampler) if spec.sampler else None
-    sampler = drawing(drawing.Settings(**spec.sampler_settings)) if drawing else bench.method.sampler()
+    sampler = drawing(drawing.Settings(**spec.sampler_settings)) if drawing else context.method.sampler()
     data = TrainingSet(
-        cards={task: bench.suite.tasks[task].card for task in spec.mixture.tasks},
+        cards={task: context.suite.tasks[task].card for task in spec.mixture.tasks},
         instances=instances,
-        formats=[FORMATS.get(name)().bind(bench.backbone.tokenizer) for name in spec.train_formats],
+        formats=[FORMATS.get(name)().bind(context.backbone.tokenizer) for name in spec.train_formats],
         mixture=spec.mixture,
     )
-    return Trainer(bench.backbone, bench.model, bench.method, rule, data, spec.recipe, spec.seed, sampler)
+    return Trainer(context.backbone, context.model, context.method, rule, data, spec.recipe, spec.seed, sampler)
 
 
 def _record(spec: FitSpec, backbone: Backbone | None = None) -> FitRecord:

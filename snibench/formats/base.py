@@ -1,4 +1,4 @@
-"""What the built-in formats share: segments, the demonstrations that may be shown, the list of labels."""
+"""Helpers of the built-in formats: segments, the demonstrations that may be shown, the list of labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def instruction(text: str) -> Segment:
-    """What is told of the task: from the first character that depends on the task to the last.
+    """Description of the task: from the first character that depends on the task to the last.
 
     Frame before and after it is cue, so that formats which show the same definition in different frames give a
     method that embeds ``Prompt.instruction`` the same text.

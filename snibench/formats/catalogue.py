@@ -105,7 +105,7 @@ class Question(Format):
 
 
 class Role(Format):
-    """The model is called an expert for the category, then told the definition."""
+    """The model is called an expert for the category, then given the definition."""
 
     flags = tells("full", "I", category=True)
 
@@ -153,7 +153,7 @@ _CLOCK = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro +%}"  # +: a li
 
 
 def _chat_frame(tokenizer: Any) -> tuple[str, str, str]:
-    """What the chat template writes before, between and behind the definition and the input.
+    """Text that the chat template writes before, between and behind the definition and the input.
 
     The template is rendered once, with stand-ins: it can neither trim an input nor act on what is written in it.
     """

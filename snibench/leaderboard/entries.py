@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from snibench.base.version import __version__
 from snibench.report.cells import missing
-from snibench.report.fits import conflict, costs, done
+from snibench.report.conflict import conflict_points
+from snibench.report.fits import costs, done
 from snibench.report.measures import measured, protocol_tables
 
 if TYPE_CHECKING:
     from snibench.report.values import Column
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 _FRACTIONS = ("percent", "points", "difference")
 
 
-def entry(label: str, results: Results, rows: dict[str, Any], authors: Sequence[str]) -> dict[str, Any]:
+def entry(label: str, results: StoredRun, rows: dict[str, Any], authors: Sequence[str]) -> dict[str, Any]:
     """The entry of the method ``label``; ``results`` holds its fits alone, at least one of them done.
 
     Numbers are made of this method's rows alone, so that they do not change with the company it is shown in.
@@ -65,7 +66,7 @@ def _common(values: list[Any]) -> Any:
     return distinct[0] if len(distinct) == 1 else distinct
 
 
-def metrics(results: Results) -> dict[str, Any]:
+def metrics(results: StoredRun) -> dict[str, Any]:
     """Per protocol what its tables say of the one method in ``results``: overall, and by each key of a table.
 
     A measure is a column of fractions that knows how many units are behind it; a protocol without any is left out.
@@ -106,12 +107,12 @@ def _number(value: Any) -> float | None:
     return float(value) if not missing(value) and isfinite(value) else None
 
 
-def _conflict(results: Results) -> dict[str, dict[str, float | None]]:
-    points = conflict(results).drop(columns="method").to_dict("records")
+def _conflict(results: StoredRun) -> dict[str, dict[str, float | None]]:
+    points = conflict_points(results).drop(columns="method").to_dict("records")
     return {f"{row.pop('share'):g}": {str(name): _number(value) for name, value in row.items()} for row in points}
 
 
-def _cost(results: Results) -> dict[str, Any]:
+def _cost(results: StoredRun) -> dict[str, Any]:
     (cost,) = costs(results).to_dict("records")
     return {
         "seconds": float(cost["seconds"]),

@@ -17,10 +17,10 @@ from snibench.report.export import write_text
 from snibench.report.fits import finished, floors, only, public_name
 
 if TYPE_CHECKING:
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 
-def export(results: Results, place: Path, authors: Sequence[str] = ()) -> Path:
+def export(results: StoredRun, place: Path, authors: Sequence[str] = ()) -> Path:
     """Write the board of ``results`` to ``place`` and return its path.
 
     ``place`` is a file that ends in .json, or a folder, where the board is named for its suite and model. Methods
@@ -49,7 +49,7 @@ def export(results: Results, place: Path, authors: Sequence[str] = ()) -> Path:
     return path
 
 
-def _entry(label: str, results: Results, board: Path, authors: Sequence[str]) -> dict[str, Any]:
+def _entry(label: str, results: StoredRun, board: Path, authors: Sequence[str]) -> dict[str, Any]:
     folder = board.parent / f"{board.stem}-rows"
     file = folder / f"{_slug(label)}-{digest(label)[:8]}.parquet"  # two labels can have one slug
     write_rows(file, results)
@@ -62,7 +62,7 @@ def _entry(label: str, results: Results, board: Path, authors: Sequence[str]) ->
     return entry(label, results, rows, authors)
 
 
-def protocol_versions(results: Results) -> dict[str, int]:
+def protocol_versions(results: StoredRun) -> dict[str, int]:
     """Version of every protocol that ``results`` has answers of, as the run noted it."""
     from snibench.base.registry import PROTOCOLS
 
@@ -71,7 +71,7 @@ def protocol_versions(results: Results) -> dict[str, int]:
     return {name: int(noted[name]) if name in noted else int(PROTOCOLS.get(name).version) for name in asked}
 
 
-def _identity(results: Results) -> tuple[dict[str, str], dict[str, str]]:
+def _identity(results: StoredRun) -> tuple[dict[str, str], dict[str, str]]:
     suites = {spec.suite_digest: public_name(spec.suite.name) for spec in results.specs}
     models = {spec.model.digest: spec.model for spec in results.specs}
     if len(suites) > 1 or len(models) > 1:
@@ -85,7 +85,7 @@ def _identity(results: Results) -> tuple[dict[str, str], dict[str, str]]:
     return {"name": name, "digest": suite_digest}, about
 
 
-def _check_questions(results: Results, measured: Sequence[str]) -> None:
+def _check_questions(results: StoredRun, measured: Sequence[str]) -> None:
     asked = {label: questions_digest(only(results, (label,)).answers) for label in measured}
     others = [label for label in measured if asked[label] != asked[measured[0]]]
     if others:

@@ -13,7 +13,7 @@ from snibench.base.codec import to_json
 from snibench.base.errors import StoreError, first_line
 from snibench.base.types import Manifest
 from snibench.report.export import rows_as_json
-from snibench.store import ANSWER_COLUMNS, Results, write_whole
+from snibench.store import ANSWER_COLUMNS, StoredRun, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,7 @@ class RowsError(Exception):
     """A rows file that cannot be read as one; the message completes "the rows ..."."""
 
 
-def write_rows(path: Path, results: Results) -> None:
+def write_rows(path: Path, results: StoredRun) -> None:
     """Write the answers of ``results``, and its tasks as metadata. The same rows give the same bytes.
 
     Raises:
@@ -49,8 +49,8 @@ def write_rows(path: Path, results: Results) -> None:
         raise StoreError(f"'{path}' cannot be written ({error.strerror}). Name another place: -o FILE") from error
 
 
-def read_rows(path: Path) -> Results:
-    """What ``write_rows`` wrote, as results without records.
+def read_rows(path: Path) -> StoredRun:
+    """Rows of ``write_rows``, as a stored run without records.
 
     Raises:
         RowsError: If the file is no Parquet, lacks a column, or does not say what its tasks are.
@@ -68,7 +68,7 @@ def read_rows(path: Path) -> Results:
     answers = table.select(COLUMNS).to_pandas()
     tasks, settings = _metadata(table)
     manifest = Manifest(protocol_settings=settings)
-    return Results(folder=path.parent, answers=answers, tasks=tasks, records=(), specs=(), manifest=manifest)
+    return StoredRun(folder=path.parent, answers=answers, tasks=tasks, records=(), specs=(), manifest=manifest)
 
 
 def _metadata(table: pa.Table) -> tuple[pd.DataFrame, dict[str, Any]]:

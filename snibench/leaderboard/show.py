@@ -49,7 +49,7 @@ def board_report(board: dict[str, Any], path: Path) -> Report:
 
 
 def _summary_measures(protocols: Iterable[str]) -> _Measures:
-    """What the installed ones of ``protocols`` put into a summary."""
+    """Summary columns of those ``protocols`` that are installed."""
     columns: dict[tuple[str, str], Column] = {}
     headlines = []
     for protocol in protocols:

@@ -46,7 +46,7 @@ def schema() -> dict[str, Any]:
 
 
 def faults(path: Path) -> list[Fault]:
-    """What is wrong with the leaderboard file at ``path``, at most ``MOST_FAULTS``; empty if nothing is.
+    """Faults of the leaderboard file at ``path``, at most ``MOST_FAULTS``; empty if there are none.
 
     Later checks need earlier ones: text that is no JSON has no fields, a file that breaks the schema is not
     searched for what it lacks.
@@ -121,7 +121,7 @@ Found = Iterator[tuple[str, str]]  # JSON pointer, reason
 
 
 def _values(board: Any) -> Found:
-    """What no schema says: depth, number of values, finite numbers, printable text. Not recursive."""
+    """Faults that no schema finds: depth, number of values, finite numbers, printable text. Not recursive."""
     open_values: list[Iterator[tuple[str, Any]]] = [iter([("", board)])]
     count = 0
     while open_values:
@@ -240,7 +240,7 @@ def _reason(error: ValidationError) -> str:
 
 
 def _gaps(board: Any) -> Found:
-    """What is missing or contradicts itself in a board that follows the schema."""
+    """Gaps and contradictions in a board that follows the schema."""
     labels: dict[tuple[str, str], int] = {}
     questions: tuple[int, str] | None = None
     for i, entry in enumerate(board["entries"]):

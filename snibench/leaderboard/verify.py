@@ -18,13 +18,13 @@ from snibench.report.cells import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 TOLERANCE = 1e-9  # sums may be taken in another order on another machine
 
 
 def disagreements(path: Path) -> list[Fault]:
-    """What is wrong with the board at ``path``, or differs from what its rows give; empty if all agrees.
+    """Faults of the board at ``path``, and numbers that its rows do not give; empty if all agrees.
 
     Every answer is scored again from its text and references, and every measure is recomputed. Conflict and cost
     are not in the rows and are not checked.
@@ -97,7 +97,7 @@ def _identity_faults(entry: Any, answers: pd.DataFrame, at: str) -> Found:
             yield pointer, f"is {printable(given)}, but the rows have {printable(found)}."
 
 
-def _score_faults(results: Results, at: str) -> Found:
+def _score_faults(results: StoredRun, at: str) -> Found:
     """Answers whose stored scores are not those of their text."""
     answers = results.answers
     texts = list(zip(answers["prediction"], map(tuple, answers["targets"]), strict=True))

@@ -26,11 +26,15 @@ from snibench.samplers.deck import Deck
 
 @dataclass(frozen=True, slots=True)
 class LoraSettings:
-    """LoRA's own (Hu et al. 2021): ``r`` ranks per layer, update scaled by ``alpha / r``."""
+    """LoRA's own (Hu et al. 2021): ``r`` ranks per layer, update scaled by ``alpha / r``.
+
+    ``rslora``: scaled by ``alpha / sqrt(r)`` instead (Kalajdzievski 2023), so that high ranks learn as low ones do.
+    """
 
     r: int = 8
     alpha: int = 16
     dropout: float = 0.0
+    rslora: bool = False
 
 
 class BaseMethod(Method):
@@ -40,10 +44,12 @@ class BaseMethod(Method):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with peft's LoRA on every linear layer of its blocks."""
-        return attach_lora(model, self.settings.r, self.settings.alpha, self.settings.dropout, seed)
+        settings = self.settings
+        rslora = getattr(settings, "rslora", False)  # a derived method's settings may have no such field
+        return attach_lora(model, settings.r, settings.alpha, settings.dropout, seed, rslora=rslora)
 
     def base_rate(self, info: ModelInfo, optimizer: str) -> float | None:
-        """What adapters are tuned with in a model of this size."""
+        """Usual learning rate of adapters in a model of this size."""
         return usual_rate(info.parameters, "adapters")
 
     def task_parameters(self, model: nn.Module) -> Sequence[nn.Parameter]:
@@ -77,13 +83,18 @@ def attach_all(model: nn.Module) -> nn.Module:
     return model.float().requires_grad_(True)
 
 
-def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float, seed: int) -> nn.Module:
+def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float, seed: int, *, rslora: bool = False) -> nn.Module:
     """``model`` with peft's LoRA on ``adapted_layers``, ``A`` drawn from ``seed``."""
     from peft import LoraConfig, get_peft_model
 
     kind = "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
     config = LoraConfig(
-        r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=adapted_layers(model), task_type=kind
+        r=r,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        use_rslora=rslora,
+        target_modules=adapted_layers(model),
+        task_type=kind,
     )
     with targets_as_named():
         adapted: nn.Module = get_peft_model(model, config)

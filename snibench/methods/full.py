@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
 
+from snibench.base.errors import UsageError
 from snibench.base.types import ModelInfo, TaskCard
-from snibench.contracts import Encode
+from snibench.contracts import Encode, Group
 from snibench.methods.base import BaseMethod, attach_all
 from snibench.plan.learning_rates import usual_rate
+
+_BLOCK = re.compile(r"(.*?)\.(\d+)\.")  # a stack of blocks, and the number of one of them
 
 
 @dataclass(frozen=True, slots=True)
 class FullSettings:
-    """There is nothing to set."""
+    """``layer_decay``: the learning rate of a layer relative to that of the layer above; 1: the same for all."""
+
+    layer_decay: float = 1.0
+
+    def validate(self) -> None:
+        """Raises UsageError for a decay outside of (0, 1]."""
+        if not 0 < self.layer_decay <= 1:
+            raise UsageError(f"layer_decay must be above 0 and at most 1, but got {self.layer_decay}.")
 
 
 class Full(BaseMethod):
@@ -24,14 +35,42 @@ class Full(BaseMethod):
 
     What adapters are measured against. It wants far lower learning rates than they do (docs/recipe.md), and with a rule
     that needs task gradients, memory for K copies of the model's gradient.
+
+    With ``layer_decay`` below 1 lower layers move less: the norm and the head above all blocks have the run's learning
+    rate, the n-th block from the top ``layer_decay ** n`` times it, embeddings (a head that is tied to them, too) the
+    least of all.
+
+    Source of the decay: Howard and Ruder, Universal Language Model Fine-tuning (ACL 2018), section 3.2; by depth with
+    embeddings at the bottom as in Clark et al., ELECTRA (ICLR 2020).
     """
 
     Settings: ClassVar[type] = FullSettings
 
     def base_rate(self, info: ModelInfo, optimizer: str) -> float | None:
-        """What whole models of this size are tuned with."""
+        """Usual learning rate of whole models of this size."""
         return usual_rate(info.parameters, "everything")
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model``, all of it trainable."""
+        tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+        self._tables = {id(parameter) for table in tables for parameter in table.parameters()}
         return attach_all(model)
+
+    def groups(self, named: Mapping[str, nn.Parameter]) -> Mapping[str, Group]:
+        """Every parameter by its depth below the top; none where all learn alike."""
+        decay = self.settings.layer_decay
+        if decay == 1:
+            return {}
+        blocks = {name: (found[1], int(found[2])) for name in named if (found := _BLOCK.match(name))}
+        sizes: dict[str, int] = {}
+        for stack, number in blocks.values():
+            sizes[stack] = max(sizes.get(stack, 0), number + 1)
+        deepest = max(sizes.values(), default=0) + 1
+
+        def depth(name: str, parameter: nn.Parameter) -> int:
+            if name in blocks:
+                stack, number = blocks[name]
+                return sizes[stack] - number
+            return deepest if id(parameter) in self._tables else 0
+
+        return {name: Group(scale=decay ** depth(name, parameter)) for name, parameter in named.items()}

@@ -15,7 +15,7 @@ from snibench.engine.adapters import adapters_off
 from snibench.engine.gradients import TaskGradients
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import Batch
-from snibench.methods.base import BaseMethod
+from snibench.methods.base import BaseMethod, LoraSettings
 
 # A general gradient this much smaller than the domain gradient is rounding: at the first step the adapter is the
 # identity, so the true one is zero.
@@ -23,19 +23,17 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class PromptAlignedSettings:
+class PromptAlignedSettings(LoraSettings):
     """``align``: remove the component against the "general" direction (ProGrad), against other "tasks", or "both".
 
     ``strength``: lambda, the share of the opposing component that is removed. ``per_tensor``: every parameter tensor is
-    aligned by itself, as the source's code does, which trains a single one; else all as one vector.
+    aligned by itself, as the source's code does, which trains a single one; else all as one vector. The rest as in
+    ``lora``.
     """
 
     align: Literal["general", "tasks", "both"] = "both"
     strength: float = 1.0
     per_tensor: bool = False
-    r: int = 8
-    alpha: int = 16
-    dropout: float = 0.0
 
 
 class PromptAligned(BaseMethod):

@@ -36,7 +36,7 @@ _NUMERIC = (
 
 
 def read_headers(folder: Path) -> ModelInfo:
-    """What ``folder`` holds, by its headers.
+    """Model in ``folder``, by its headers.
 
     Raises:
         ModelError: If the config or a weight file cannot be read, is cut off, or has no number where one must stand.

@@ -186,7 +186,7 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
     rule = (named.rule or default_rule) if method.trains else ""
     rule_settings: Any = NoSettings()
     if rule:
-        kind = RULES.get(rule)  # a typo is told before any work
+        kind = RULES.get(rule)  # a typo is reported before any work
         check_hooks(kind, Rule)
         keys = {one.name for one in dataclasses.fields(kind.Settings)}
         taken = _taken("rule", keys, fields, given)

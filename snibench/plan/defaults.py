@@ -1,4 +1,4 @@
-"""What a run uses where its request says nothing: the only place that names what is installed."""
+"""Defaults of a request: the only place that names what is installed."""
 
 METHOD = "unified-prompt"  # the baseline
 BESIDE = ("untuned", "copy-input", "majority")  # the controls that stand in every table before the baseline

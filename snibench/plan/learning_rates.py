@@ -26,7 +26,7 @@ class SearchedRate:
 
 
 def searched_rate(method: str, parameters: int, optimizer: str, schedule: str) -> SearchedRate | None:
-    """The rate that was searched for ``method`` in models of so many parameters, with the optimizer.
+    """The rate that was searched for ``method`` in models of that number of parameters, with the optimizer.
 
     That of another schedule where there is none under this one; None where there is none at all. All names of one
     method have one rate.
@@ -47,7 +47,7 @@ def recipe_name(optimizer: str, schedule: str) -> str:
 
 
 def usual_rate(parameters: int, trained: Literal["adapters", "everything"]) -> float:
-    """What is usual in a model of so many parameters for what trains adapters, or the whole model."""
+    """Usual learning rate in a model of that number of parameters, for adapters or for the whole model."""
     return float(_row(parameters)[trained])
 
 

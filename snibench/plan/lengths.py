@@ -78,7 +78,7 @@ def _short_enough(
 
 
 def _shortest(prompt: Prompt) -> str:
-    """What is left of a prompt when all its demonstrations are dropped."""
+    """A prompt without its demonstrations."""
     return "".join(segment.text for segment in prompt.segments if segment.kind not in {"example", "history"})
 
 

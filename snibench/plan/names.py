@@ -1,4 +1,4 @@
-"""What stands behind ``-m`` and ``--baseline``: a method, its settings, and a rule with its own.
+"""Values of ``-m`` and ``--baseline``: a method, its settings, and a rule with its own.
 
 A label that a table prints is such a text, so that it can be given back to the command.
 """

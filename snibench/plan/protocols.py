@@ -56,5 +56,5 @@ def settings_of_methods(request: RunRequest) -> dict[str, Any]:
 
 
 def _prefix(protocol: str) -> str:
-    """What stands before the dot: the name as ``parse_assignments`` leaves it, or the class of a file."""
+    """Part before the dot: the name as ``parse_assignments`` leaves it, or the class of a file."""
     return protocol.rpartition(":")[2].replace("-", "_")

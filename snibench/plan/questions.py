@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import inspect
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
-from snibench.base.hashing import derive_seed, digest
+from snibench.base.hashing import derive_seed, digest, file_digest
 from snibench.base.registry import FORMATS
 from snibench.base.types import Instance, Prompt, Question, SuiteData
 from snibench.contracts import Format
@@ -23,6 +25,7 @@ class Rendered:
     prompt: Prompt
     prompt_sha: str
     targets: tuple[str, ...]
+    stop: str | None = None  # the text that ends an answer, where the format has one of its own
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class QuestionRenderer:
         return self._formats[name]
 
     def notes(self) -> list[str]:
-        """What the formats used so far show otherwise than they promise."""
+        """Notes where the formats used so far show other text than they promise."""
         cards = [task.card for task in self._suite.tasks.values()]
         return [note for format in self._formats.values() for note in format.notes(cards)]
 
@@ -82,8 +85,19 @@ class QuestionRenderer:
              one.question.position, one.prompt_sha]
             for one in rendered
         ]  # fmt: skip
-        whole = [protocol, version, identity, *(["labels ranked"] if ranked else [])]
+        # Only what differs from the usual way is named, so that digests of all other formats stay.
+        reading = self._readings({question.format for question in questions})
+        whole = [protocol, version, identity, *(["labels ranked"] if ranked else []), *([reading] if reading else [])]
         return QuestionSet(protocol, version, digest(whole)[:16], rendered, ranked)
+
+    def _readings(self, names: Collection[str]) -> list[list[str]]:
+        """Name and code of each format that reads answers in its own way."""
+        found = []
+        for name in sorted(names):
+            owner = next(kind for kind in type(self.format(name)).__mro__ if "read" in vars(kind))
+            if owner is not Format:
+                found.append([name, owner.__qualname__, file_digest(Path(inspect.getfile(owner)))])
+        return found
 
     def _render(self, question: Question, shots: int) -> Rendered:
         if (question, shots) not in self._rendered:
@@ -93,7 +107,7 @@ class QuestionRenderer:
     def _as_asked(self, question: Question, shots: int) -> Rendered:
         card = self._suite.tasks[question.task].card
         instance = self.instance(question.task, question.instance)
-        # The same bytes for every method and training seed: the prompt's randomness hangs on the question alone.
+        # The same bytes for every method and training seed: the prompt's randomness depends on the question alone.
         rng = Random(derive_seed("prompt", question.task, question.instance))
         format = self.format(question.format)
         prompt = format.render(card, instance.input, rng)
@@ -102,5 +116,8 @@ class QuestionRenderer:
         turns = [self.instance(turn.task, turn.instance) for turn in question.history]
         if turns:
             prompt = with_history(prompt, [f"Input: {one.input}\nOutput: {one.outputs[0]}\n\n" for one in turns])
-        sha = hashlib.sha256(f"{question.task}\0{prompt.text}".encode()).hexdigest()
-        return Rendered(question, prompt, sha, instance.outputs)
+        stop = format.stop(card) if type(format).stop is not Format.stop else None
+        # One prompt under two ways to stop has two answers.
+        ending = "" if stop is None else f"\0{stop}"
+        sha = hashlib.sha256(f"{question.task}\0{prompt.text}{ending}".encode()).hexdigest()
+        return Rendered(question, prompt, sha, instance.outputs, stop)

@@ -1,4 +1,4 @@
-"""What the user asks of one run, and a check of its names that loads nothing."""
+"""Request of one run, and a check of its names that loads nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PROFILES: Mapping[str, Profile] = {one.name: one for one in (QUICK, PAPER)}
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What the user asks of one run."""
+    """Options of one run."""
 
     methods: tuple[str, ...]
     suite: SuiteRequest

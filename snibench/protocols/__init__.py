@@ -1,1 +1,1 @@
-"""What to fit and what to ask, found through ``snibench.protocols``. No torch."""
+"""Protocols: tasks to tune on and questions to score, found through ``snibench.protocols``. No torch."""

@@ -163,7 +163,7 @@ def comparable(asked: pd.DataFrame) -> tuple[str, pd.DataFrame]:
 
 
 def box(data: Floats) -> dict[str, float]:
-    """What a box plot of ``data`` shows, quantiles of type 7."""
+    """Five numbers of a box plot of ``data``, quantiles of type 7."""
     fifth, lower, median, upper = np.quantile(data, (0.05, 0.25, 0.5, 0.75))
     return {
         "median": median,

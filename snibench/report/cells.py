@@ -32,7 +32,7 @@ def missing(value: Any) -> bool:
 
 
 def cell(row: Mapping[Any, Any], column: Column) -> str:
-    """What stands in ``column`` for ``row``: ``value``, ``value [low, high]``, or a dash where there is none."""
+    """Text of ``column`` for ``row``: ``value``, ``value [low, high]``, or a dash where there is none."""
     value = row.get(column.field)
     if missing(value):
         return MISSING

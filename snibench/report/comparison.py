@@ -18,7 +18,7 @@ from snibench.stats.estimates import UNBOUNDED
 from snibench.stats.summary import Scores, Summary, category_deltas, family, summarise
 
 if TYPE_CHECKING:
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 _NAMES: Mapping[Asked, str] = {
     "unseen": "comparison_unseen",
@@ -197,7 +197,7 @@ def _parts(
     return Table(name, title, frame, (*keys, METHOD), columns, tuple(notes), protocol)
 
 
-def task_scores(results: Results, split: str) -> pd.DataFrame:
+def task_scores(results: StoredRun, split: str) -> pd.DataFrame:
     """method, seed, task, score: instances averaged, over the questions that every fit answered, floors included."""
     question = "unseen" if split == "unseen" else "seen"
     scores = Questions(results).split(question, floors_too=True)
@@ -222,7 +222,7 @@ def _category_deltas(questions: Questions, scores: Scores, baseline: str) -> pd.
 # ----------------------------------------------------------------------------------- two methods
 
 
-def compare(results: Results, first: str, second: str) -> Report:
+def compare(results: StoredRun, first: str, second: str) -> Report:
     """``first`` minus ``second``: on every question, by category, task by task, by format, by combo and history.
 
     Raises:
@@ -304,7 +304,7 @@ def _pair_categories(questions: Questions, scores: Scores, split: str, first: st
     )
 
 
-def _pair_tasks(results: Results, scores: Scores, split: str, first: str, second: str) -> Table:
+def _pair_tasks(results: StoredRun, scores: Scores, split: str, first: str, second: str) -> Table:
     means = {name: scores.methods[name].sides[0].table.mean(axis=0) for name in (first, second)}
     categories = results.tasks.set_index("task")["category"]
     frame = pd.DataFrame({"task": scores.tasks, "first": means[first], "second": means[second]})

@@ -1,11 +1,10 @@
-"""What the records of a run say: conflict, cost, failures, and what a reader must know before comparing."""
+"""Tables of a run's records: cost, failures, and caveats of a comparison."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from math import nan
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -15,31 +14,29 @@ import pandas as pd
 from snibench.base.registry import METHODS
 from snibench.report.layouts import METHOD, ordered, present
 from snibench.report.values import Column, Table
-from snibench.stats.arrays import Floats
-from snibench.stats.intervals import mean_interval
 
 if TYPE_CHECKING:
     from snibench.base.types import FitRecord, FitSpec
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 
-def labels(results: Results) -> list[str]:
+def labels(results: StoredRun) -> list[str]:
     """Methods as tables call them, in the order in which they were run."""
     return list(dict.fromkeys(spec.label for spec in results.specs))
 
 
-def controls(results: Results) -> list[str]:
+def controls(results: StoredRun) -> list[str]:
     """Labels of the untuned model and the floors, which stand above the methods, in the order of the run."""
     known = {*results.manifest.controls, *floors(results)}
     return [label for label in labels(results) if label in known]
 
 
-def floors(results: Results) -> list[str]:
+def floors(results: StoredRun) -> list[str]:
     """Labels of what answers without a model: rows of every table, but no part of tests and ranks."""
     return list(dict.fromkeys(spec.label for spec in results.specs if spec.floor))
 
 
-def label_of(results: Results, asked: str) -> str:
+def label_of(results: StoredRun, asked: str) -> str:
     """The label under which ``asked`` is shown: another one where the two are names of one method."""
     known = labels(results)
     name, rest = _head(asked), asked[len(_head(asked)) :]
@@ -54,13 +51,13 @@ def _head(label: str) -> str:
     return re.split(r"[(+]", label, maxsplit=1)[0]
 
 
-def finished(results: Results) -> list[str]:
+def finished(results: StoredRun) -> list[str]:
     """Methods with at least one finished fit, in the order in which they were run."""
     answered = set(results.answers["method"].unique())
     return [label for label in labels(results) if label in answered]
 
 
-def only(results: Results, kept: Sequence[str]) -> Results:
+def only(results: StoredRun, kept: Sequence[str]) -> StoredRun:
     """``results`` of these methods alone."""
     pairs = [pair for pair in zip(results.records, results.specs, strict=True) if pair[1].label in kept]
     return replace(
@@ -71,12 +68,12 @@ def only(results: Results, kept: Sequence[str]) -> Results:
     )
 
 
-def done(results: Results) -> list[tuple[FitRecord, FitSpec]]:
+def done(results: StoredRun) -> list[tuple[FitRecord, FitSpec]]:
     """Finished fits."""
     return [pair for pair in zip(results.records, results.specs, strict=True) if pair[0].status == "done"]
 
 
-def on_most_tasks(results: Results) -> list[tuple[FitRecord, FitSpec]]:
+def on_most_tasks(results: StoredRun) -> list[tuple[FitRecord, FitSpec]]:
     """Finished fits on the largest set of tasks, equally weighted: none on folds or on mixtures of two families."""
     fits = done(results)
     mixtures = [spec.mixture for _, spec in fits]
@@ -87,7 +84,7 @@ def on_most_tasks(results: Results) -> list[tuple[FitRecord, FitSpec]]:
 # ------------------------------------------------------------------------------------- failures
 
 
-def failed_fits(results: Results) -> pd.DataFrame:
+def failed_fits(results: StoredRun) -> pd.DataFrame:
     """Fits that are not done: method, seed, status, stage, cause, fit."""
     rows = [
         (spec.label, spec.seed, record.status, record.stage, record.cause or "not recorded", record.fit)
@@ -111,69 +108,6 @@ def failed_tables(failed: pd.DataFrame) -> list[Table]:
     ]
 
 
-# ------------------------------------------------------------------------------------- conflict
-
-UNRESOLVED = 0.2  # mean standard error of a cosine above which it should not be read
-_CONFLICT = (
-    Column("score", "Score", "number", "lower", "score_low", "score_high", "n_seeds", mark="unresolved"),
-    Column("score_raw", "Raw score", "number", "lower"),
-    Column("residual", "Residual", "number", "lower"),
-    Column("rate", "Rate", "percent", "lower"),
-    Column("rate_raw", "Raw rate", "percent", "lower"),
-    Column("mean_cosine", "Mean cosine", "number", "higher"),
-    Column("magnitude_similarity", "Magnitudes", "number", "higher"),
-    Column("standard_error", "Cosine SE", "number"),
-    Column("tasks", "Tasks", "count"),
-    Column("n_seeds", "Seeds", "count"),
-)
-_CONFLICT_NOTES = (
-    "Score: mean over pairs of tasks of max(0, -cos) of their gradients on probe instances; cross-fitted, hence "
-    "unbiased, and it may leave [0, 1] a little. Raw: the plain formula, biased. Means and t intervals over seeds. "
-    f"A star: unresolved, the mean standard error of a pair's cosine is above {UNRESOLVED}.",
-    "Residual: the same between the rule's update and each task. Rate: share of pairs in conflict. "
-    "Magnitudes: how alike the gradients are in length.",
-)
-
-
-def conflict(results: Results) -> pd.DataFrame:
-    """method, share of training, and every number of the conflict measurement, means over seeds.
-
-    Of the fits on all seen tasks alone: what folds and combos are tuned on has a conflict of its own.
-    """
-    means: list[dict[str, Any]] = []
-    measured: dict[tuple[str, float], list[dict[str, float]]] = {}
-    for record, spec in on_most_tasks(results):
-        for point, values in record.conflict.items():
-            measured.setdefault((spec.label, float(point)), []).append(dict(values))
-    for (method, share), fits in measured.items():
-        seeds = pd.DataFrame(fits)
-        low, high = _seed_interval(seeds["score"].dropna().to_numpy(np.float64)) if "score" in seeds else (nan, nan)
-        numbers = {str(name): float(seeds[name].mean()) for name in seeds}
-        ends = {"score_low": low, "score_high": high, "n_seeds": len(fits)}
-        means.append({"method": method, "share": share, **numbers, **ends})
-    frame = pd.DataFrame(means, columns=None if means else ["method", "share"])
-    frame["unresolved"] = frame.get("standard_error", pd.Series(nan, frame.index, dtype=float)) > UNRESOLVED
-    return frame
-
-
-def _seed_interval(values: Floats) -> tuple[float, float]:
-    """The t interval of a number that each seed has one of."""
-    if len(values) < 2:
-        return nan, nan
-    estimate = mean_interval(values[None, :])  # seeds take the place of tasks
-    return estimate.low, estimate.high
-
-
-def conflict_tables(results: Results, order: Sequence[str]) -> list[Table]:
-    """One table, or none if conflict was not measured."""
-    frame = conflict(results)
-    if not len(frame):
-        return []
-    columns = present(_CONFLICT, frame)
-    keys = (Column("share", "Trained", "share"), METHOD)
-    return [ordered(Table("conflict", "Gradient conflict", frame, keys, columns, _CONFLICT_NOTES), order)]
-
-
 # ----------------------------------------------------------------------------------------- cost
 
 _COST = (
@@ -189,7 +123,7 @@ _COST = (
 )
 
 
-def costs(results: Results) -> pd.DataFrame:
+def costs(results: StoredRun) -> pd.DataFrame:
     """One row per method: fits done, and what one of them costs."""
     fits: dict[str, list[FitRecord]] = {}
     rates: dict[str, dict[str, None]] = {}
@@ -220,8 +154,8 @@ def _cost(label: str, fits: Sequence[FitRecord]) -> dict[str, Any]:
     }
 
 
-def cost_table(results: Results, order: Sequence[str]) -> Table:
-    """What one fit of each method costs."""
+def cost_table(results: StoredRun, order: Sequence[str]) -> Table:
+    """Cost of one fit of each method."""
     frame = costs(results)
     notes = ("Tuning alone, without conflict measurement and answering. Time: median over fits; memory: the highest.",)
     return ordered(Table("cost", "Cost of one fit", frame, (METHOD,), present(_COST, frame), notes), order)
@@ -236,7 +170,7 @@ def public_name(spec: str) -> str:
     return path.name if path.is_absolute() or path.parts[:1] in ((".",), ("..",)) else spec
 
 
-def title(results: Results) -> str:
+def title(results: StoredRun) -> str:
     """Suite, model, budget and seeds on one line."""
     specs = results.specs
     suites = ", ".join(dict.fromkeys(public_name(spec.suite.name) for spec in specs))
@@ -250,8 +184,8 @@ def title(results: Results) -> str:
     )
 
 
-def facts(results: Results) -> dict[str, Any]:
-    """What the numbers hang on, for exports."""
+def facts(results: StoredRun) -> dict[str, Any]:
+    """Identity of suite, model, methods and recipe, on which the numbers depend, for exports."""
     specs = results.specs
     return {
         "suite": sorted({public_name(spec.suite.name) for spec in specs}),
@@ -268,8 +202,8 @@ def facts(results: Results) -> dict[str, Any]:
     }
 
 
-def run_notes(results: Results) -> tuple[str, ...]:
-    """What a reader must know before comparing: unequal questions, budgets, software, fall-backs."""
+def run_notes(results: StoredRun) -> tuple[str, ...]:
+    """Caveats of a comparison: unequal questions, budgets, software, fall-backs."""
     trained = [spec.recipe.steps for record, spec in done(results) if record.trainable_parameters]
     budgets = [f"Budgets differ between fits: {', '.join(map(str, sorted(set(trained))))} steps."]
     return (
@@ -282,7 +216,7 @@ def run_notes(results: Results) -> tuple[str, ...]:
     )
 
 
-def _rate_notes(results: Results) -> list[str]:
+def _rate_notes(results: StoredRun) -> list[str]:
     """Which of the methods were tuned with a rate that nobody searched for, where others' rates were."""
     searched = {spec.label: spec.searched for record, spec in done(results) if record.trainable_parameters}
     lacking = [label for label, known in searched.items() if not known]
@@ -305,7 +239,7 @@ def _question_notes(answers: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _version_notes(results: Results) -> list[str]:
+def _version_notes(results: StoredRun) -> list[str]:
     versions: dict[str, set[str]] = {}
     for record, _ in done(results):
         for name, version in record.versions.items():
@@ -314,7 +248,7 @@ def _version_notes(results: Results) -> list[str]:
     return [f"Fits were made with different software: {'; '.join(differ)}."] if differ else []
 
 
-def _record_notes(results: Results) -> list[str]:
+def _record_notes(results: StoredRun) -> list[str]:
     said: dict[str, list[str]] = {}
     for record, spec in done(results):
         for note in record.notes:

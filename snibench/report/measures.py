@@ -1,4 +1,4 @@
-"""What the protocols make of the rows, and the tables of that."""
+"""Measures of the protocols on the rows, and their tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snibench.report.values import Frame, Table
 
 if TYPE_CHECKING:
     from snibench.contracts import Protocol
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Measured:
     layouts: Mapping[str, Frame]
 
 
-def measured(results: Results) -> tuple[tuple[Measured, ...], tuple[str, ...]]:
+def measured(results: StoredRun) -> tuple[tuple[Measured, ...], tuple[str, ...]]:
     """The frames of every protocol that was asked, and a sentence for each protocol that cannot be shown."""
     found: list[Measured] = []
     faults = []
@@ -48,7 +48,7 @@ def measured(results: Results) -> tuple[tuple[Measured, ...], tuple[str, ...]]:
     return tuple(found), tuple(faults)
 
 
-def as_planned(name: str, results: Results) -> Protocol:
+def as_planned(name: str, results: StoredRun) -> Protocol:
     """The protocol with the settings that planned the run, its defaults where the run did not note them."""
     protocol_type = PROTOCOLS.get(name)
     noted = results.manifest.protocol_settings.get(name, {})

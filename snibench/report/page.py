@@ -14,7 +14,7 @@ from snibench.report.html import Html, document, drawing, element, joined, notes
 if TYPE_CHECKING:
     from snibench.report.figures import Figure
     from snibench.report.values import Report, Table
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 # Heading, and the tables below it by name.
 _BEFORE: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -46,7 +46,7 @@ _FIGURES = {
 }
 
 
-def page_html(report: Report, results: Results | None = None, figures: Sequence[Figure] = ()) -> str:
+def page_html(report: Report, results: StoredRun | None = None, figures: Sequence[Figure] = ()) -> str:
     """``report`` as one HTML document that needs no network and no other file.
 
     Args:
@@ -117,7 +117,7 @@ def _verdicts(report: Report) -> Html:
 
 
 def _glossary() -> Html:
-    """What the words mean."""
+    """Section with the glossary."""
     return element("dl", [joined([element("dt", term), element("dd", meaning)]) for term, meaning in GLOSSARY])
 
 
@@ -128,7 +128,7 @@ def _anchor(title: str) -> str:
 # ------------------------------------------------------------------------------------ provenance
 
 
-def _provenance(report: Report, results: Results | None) -> Html:
+def _provenance(report: Report, results: StoredRun | None) -> Html:
     facts: dict[str, Any] = {"snibench": __version__, "rows_digest": report.rows_digest, **report.facts}
     if results is not None:
         facts |= {"protocol_versions": results.manifest.protocol_versions, "software": _software(results)}
@@ -154,7 +154,7 @@ def _words(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _software(results: Results) -> dict[str, str]:
+def _software(results: StoredRun) -> dict[str, str]:
     """Every version that a fit was made with."""
     found: dict[str, set[str]] = {}
     for record in results.records:
@@ -163,7 +163,7 @@ def _software(results: Results) -> dict[str, str]:
     return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 
-def _fits(results: Results) -> Html:
+def _fits(results: StoredRun) -> Html:
     """Every fit: what it is, how it ended and where its folder is."""
     heads = ("Method", "Seed", "Fit", "Status", "Tuning", "Device", "Rate")
     rows = [

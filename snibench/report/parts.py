@@ -1,4 +1,4 @@
-"""What each part of a method adds: the method against itself without one of its switches."""
+"""Contribution of each part of a method: the method against itself without one of its switches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from snibench.stats.summary import summarise
 
 if TYPE_CHECKING:
     from snibench.base.types import FitSpec
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 SIDES = ("unseen", "seen")
 _NOTES = (
@@ -24,7 +24,7 @@ _NOTES = (
 )
 
 
-def part_tables(results: Results) -> list[Table]:
+def part_tables(results: StoredRun) -> list[Table]:
     """One table, or none if no method was run beside itself without a switch that is on."""
     rows = [
         {"method": whole, "part": part, **_added(results, whole, label, list(variants))}
@@ -48,7 +48,7 @@ def part_tables(results: Results) -> list[Table]:
     return [Table("parts", "What each part adds", frame, (METHOD, Column("part", "Part")), shown, _NOTES, "gap")]
 
 
-def families(results: Results) -> Mapping[str, Mapping[str, str]]:
+def families(results: StoredRun) -> Mapping[str, Mapping[str, str]]:
     """Label of a method -> label of the method without some of its switches -> those switches."""
     specs = {spec.label: spec for _, spec in done(results)}
     found: dict[str, dict[str, str]] = {}
@@ -70,7 +70,7 @@ def _left_out(whole: FitSpec, other: FitSpec) -> list[str]:
     return differ if all(whole.settings[key] is True and other.settings[key] is False for key in differ) else []
 
 
-def _added(results: Results, whole: str, label: str, variants: list[str]) -> dict[str, Any]:
+def _added(results: StoredRun, whole: str, label: str, variants: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     questions = Questions(only(results, (whole, *variants)))
     for side in SIDES:

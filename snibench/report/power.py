@@ -1,4 +1,4 @@
-"""What a run of another size would find, from the variances that a stored run shows."""
+"""Detectable difference of a run of another size, from the variances that a stored run shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from snibench.stats.power import Components, Design, components, design_factor, 
 from snibench.stats.summary import compared
 
 if TYPE_CHECKING:
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 # Suite mini, model tiny, LoRA with a learning rate that falls to zero, six seeds: seed SD 1.6 points, task x seed
 # SD 7, method x task SD 3; instance noise is that of right and wrong answers to tasks between 20% and 80%.
@@ -47,7 +47,7 @@ class Pilot:
     caution: float = 1.0
 
 
-def pilot(results: Results, method: str | None = None, baseline: str | None = None) -> tuple[str, str, Pilot]:
+def pilot(results: StoredRun, method: str | None = None, baseline: str | None = None) -> tuple[str, str, Pilot]:
     """The two methods and their variances on unseen tasks.
 
     Args:
@@ -100,7 +100,7 @@ def effects(source: Pilot, designs: Sequence[Design]) -> pd.DataFrame:
 
 
 def power_report(
-    results: Results,
+    results: StoredRun,
     *,
     method: str | None = None,
     baseline: str | None = None,
@@ -108,7 +108,7 @@ def power_report(
     instances: int | None = None,
     seeds: int | None = None,
 ) -> Report:
-    """What the design of ``results`` finds, and what others would: the one asked for, or twice of each.
+    """Detectable difference of the design of ``results`` and of others: the one asked for, or twice of each.
 
     Raises:
         UsageError: As ``pilot``.
@@ -161,7 +161,7 @@ def _component_notes(source: Pilot) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def forecast(results: Results | None, design: Design) -> str:
+def forecast(results: StoredRun | None, design: Design) -> str:
     """One sentence on what a run of ``design`` will find, from stored fits, else from those of mini and tiny."""
     whence, source = "stored runs of mini with tiny", Pilot(MINI_TINY, design)
     if results is not None:

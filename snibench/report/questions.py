@@ -1,4 +1,4 @@
-"""What all methods scored in answer to each question of a report, as the statistics take it."""
+"""Scores of all methods for each question of a report, as the statistics take them."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from snibench.stats.summary import Scores
 if TYPE_CHECKING:
     from snibench.base.types import FitSpec
     from snibench.plan.plan import Plan
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 SPLITS = {"unseen": "unseen", "seen": "held_out"}  # question -> split of its answers
 
 
-def tunings(results: Results) -> dict[str, Tuning]:
-    """What decides whose seed noise may be pooled, by label.
+def tunings(results: StoredRun) -> dict[str, Tuning]:
+    """Groups of methods whose seed noise may be pooled, by label.
 
     One recipe: the same model, tasks, format, budget and schedule, whatever the learning rate, which every method has
     of its own. The same adapter: as many trainable parameters.
@@ -65,7 +65,7 @@ def _tuning(spec: FitSpec, adapter: str) -> Tuning:
 class Questions:
     """Reads the scores of every question from the rows of a run; floors are left out, they take no part in tests."""
 
-    results: Results
+    results: StoredRun
 
     @cached_property
     def tunings(self) -> dict[str, Tuning]:

@@ -11,7 +11,7 @@ from snibench.report.layouts import METHOD
 from snibench.report.values import Column, Table
 
 if TYPE_CHECKING:
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 _CHOSEN = (
     Column("rate", "Chosen"),
@@ -36,8 +36,8 @@ _NOTES = (
 )
 
 
-def rate_tables(results: Results) -> list[Table]:
-    """What was chosen for each method, and every trial; none if no rate was searched for."""
+def rate_tables(results: StoredRun) -> list[Table]:
+    """Tables of the learning rate of each method, and of every trial; none if no rate was searched for."""
     searches = results.manifest.searches
     if not searches:
         return []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from snibench.report.values import Report, Verdict
-    from snibench.store import Results as Stored
+    from snibench.store import StoredRun
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +37,7 @@ class View:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before comparing."""
+        """Caveats of a comparison."""
         return self.report.notes
 
     def __repr__(self) -> str:
@@ -56,7 +56,7 @@ class View:
 class Results:
     """All that a run stored; every number is a pure function of its answers."""
 
-    stored: Stored
+    stored: StoredRun
 
     @property
     def folder(self) -> Path:
@@ -118,7 +118,7 @@ class Results:
 
 
 def load(folder: Path | str = "runs") -> Results:
-    """What the runs in ``folder`` stored: the last one, and fits of earlier ones with its suite, model and recipe.
+    """Results stored in ``folder``: the last run, and fits of earlier ones with its suite, model and recipe.
 
     Raises:
         StoreError: If the folder holds no run, or something in it is unreadable; names the file.

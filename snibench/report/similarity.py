@@ -20,7 +20,7 @@ from snibench.report.values import Column, Report, Table, rows_digest
 from snibench.stats.correlation import rank_correlation
 
 if TYPE_CHECKING:
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 SCORE, GAIN = "score on unseen tasks", "gain over untuned on unseen tasks"
 COST, SPREAD = "switch cost in combos", "excess SD of combos"
@@ -42,7 +42,7 @@ _NOTES = (
 )
 
 
-def similarity_report(results: Results) -> Report:
+def similarity_report(results: StoredRun) -> Report:
     """Rank correlations for every method, and the tasks and combos behind them.
 
     Raises:
@@ -75,7 +75,7 @@ def similarity_report(results: Results) -> Report:
 # ------------------------------------------------------------------------------------- measures
 
 
-def similarities(results: Results) -> pd.DataFrame:
+def similarities(results: StoredRun) -> pd.DataFrame:
     """Task x task similarity of definitions.
 
     Raises:
@@ -92,7 +92,7 @@ def similarities(results: Results) -> pd.DataFrame:
     return pd.DataFrame(definition_similarity(texts), index=names, columns=names)
 
 
-def nearest_seen(results: Results) -> pd.DataFrame:
+def nearest_seen(results: StoredRun) -> pd.DataFrame:
     """task, category, nearest, similarity: for every unseen task the seen one that is most alike."""
     alike = similarities(results)
     about = results.tasks.set_index("task")
@@ -111,7 +111,7 @@ def nearest_seen(results: Results) -> pd.DataFrame:
     return frame.sort_values(["similarity", "task"], ascending=[False, True], ignore_index=True)
 
 
-def unseen_outcomes(results: Results, near: pd.DataFrame) -> pd.DataFrame:
+def unseen_outcomes(results: StoredRun, near: pd.DataFrame) -> pd.DataFrame:
     """method, task, similarity, and score and gain over the untuned model, seed means; one row per method and task."""
     scores = task_scores(results, "unseen").groupby(["method", "task"], sort=False)["score"].mean().reset_index()
     frame = scores.merge(near[["task", "category", "similarity"]], on="task").rename(columns={"score": SCORE})
@@ -122,7 +122,7 @@ def unseen_outcomes(results: Results, near: pd.DataFrame) -> pd.DataFrame:
     return frame[["method", "task", "category", "similarity", SCORE, GAIN]]
 
 
-def combo_outcomes(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
+def combo_outcomes(results: StoredRun) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Switch costs by task, and spreads by combo, each with its similarity; empty where there are no switches."""
     of_combos = results.answers["variant"].str.contains('"history"', regex=False)
     rows = results.answers[of_combos].reset_index(drop=True)
@@ -158,7 +158,7 @@ def combo_outcomes(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
     return costs, spreads
 
 
-def _correlations(results: Results, outcome: str, frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _correlations(results: StoredRun, outcome: str, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """One row per method: how far ``outcome`` follows the similarity."""
     sources = source_clusters(results.tasks)
     rows = []

@@ -10,9 +10,8 @@ import pandas as pd
 from snibench.base.errors import unknown
 from snibench.plan import defaults
 from snibench.report.comparison import comparison_tables
+from snibench.report.conflict import conflict_points, conflict_tables
 from snibench.report.fits import (
-    conflict,
-    conflict_tables,
     controls,
     cost_table,
     costs,
@@ -36,10 +35,10 @@ from snibench.report.values import Column, Frame, Report, Table, rows_digest
 from snibench.report.verdicts import summaries, verdicts
 
 if TYPE_CHECKING:
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 
-def build(results: Results, baseline: str | None = None) -> Report:
+def build(results: StoredRun, baseline: str | None = None) -> Report:
     """Every table of ``results``: summary, failures, comparison with the baseline, protocols, conflict, cost.
 
     Row 0 of every table is the untuned model, where it was run. Methods are compared on the questions that all of
@@ -83,7 +82,7 @@ def build(results: Results, baseline: str | None = None) -> Report:
 # ------------------------------------------------------------------------------- who, in which order
 
 
-def selected(results: Results, methods: Sequence[str], baseline: str | None = None) -> Results:
+def selected(results: StoredRun, methods: Sequence[str], baseline: str | None = None) -> StoredRun:
     """``results`` of ``methods``, of the baseline and of the controls; all of them if none is named.
 
     Raises:
@@ -99,7 +98,7 @@ def selected(results: Results, methods: Sequence[str], baseline: str | None = No
     return only(results, [*controls(results), _baseline(results, baseline)[0], *wanted])
 
 
-def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]]:
+def _baseline(results: StoredRun, asked: str | None) -> tuple[str, tuple[str, ...]]:
     """The baseline's label, empty if there is none, and a note if it is not the one that the run asked for."""
     there = [label for label in finished(results) if label not in floors(results)]
     if asked is not None:
@@ -116,7 +115,7 @@ def _baseline(results: Results, asked: str | None) -> tuple[str, tuple[str, ...]
     return found, ()
 
 
-def _order(results: Results, baseline: str) -> list[str]:
+def _order(results: StoredRun, baseline: str) -> list[str]:
     """Labels: controls, the baseline, then the others as they were run."""
     return list(dict.fromkeys([*controls(results), *([baseline] if baseline else []), *labels(results)]))
 
@@ -147,11 +146,11 @@ _OF_CONFLICT = {
 }
 
 
-def _summary(results: Results, measures: Sequence[Measured], order: Sequence[str]) -> Table:
+def _summary(results: StoredRun, measures: Sequence[Measured], order: Sequence[str]) -> Table:
     """One row per method, also where none of its fits is done."""
     parts = [
         *(_summarised(own.frames[name], layout) for own, name, layout in _in_summary(measures)),
-        conflict(results).query("share == 1").rename(columns=_OF_CONFLICT),
+        conflict_points(results).query("share == 1").rename(columns=_OF_CONFLICT),
         costs(results),
     ]
     described = [column for _, _, layout in _in_summary(measures) for column in summary_columns(layout).values()]

@@ -1,4 +1,4 @@
-"""What fits on all seen tasks left beside their answers: how tuning went, and which tasks' gradients conflict.
+"""How the tuning of fits on all seen tasks went, step by step.
 
 Fits on folds or on mixtures of two families are left out: they are no further seeds of the fits that tables show.
 """
@@ -13,10 +13,10 @@ from snibench.report.fits import on_most_tasks
 from snibench.store import read_frame
 
 if TYPE_CHECKING:
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 
-def training_traces(results: Results) -> pd.DataFrame:
+def training_traces(results: StoredRun) -> pd.DataFrame:
     """method, seed, and what the trainer wrote of every step (step, loss, ...); empty where nothing was tuned."""
     frames = [
         read_frame(path).assign(method=spec.label, seed=spec.seed)
@@ -24,17 +24,3 @@ def training_traces(results: Results) -> pd.DataFrame:
         if (path := results.folder / record.fit / "trace.parquet").exists()
     ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["method", "seed", "step", "loss"])
-
-
-def conflict_pairs(results: Results) -> pd.DataFrame:
-    """method, seed, share of the training, first, second, cosine, ...: one row per seed and measured pair of tasks.
-
-    ``conflict/0.5.parquet`` was measured after half of the training.
-    """
-    frames = [
-        read_frame(path).assign(method=spec.label, seed=spec.seed, share=float(path.stem))
-        for record, spec in on_most_tasks(results)
-        for path in sorted((results.folder / record.fit / "conflict").glob("*.parquet"))
-    ]
-    columns = ["method", "seed", "share", "first", "second", "cosine"]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

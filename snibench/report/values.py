@@ -1,4 +1,4 @@
-"""What a report is made of: tidy frames of fractions, and how a person should see their columns."""
+"""Parts of a report: tidy frames of fractions, and how their columns are shown."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class Report:
 def rows_digest(answers: pd.DataFrame) -> str:
     """A digest over what was asked and how it was scored, whatever the order of the rows; 64 hexadecimal digits.
 
-    SHA-256 over the sorted 64-bit hashes of the rows: tells runs apart, and is no proof against forgery.
+    SHA-256 over the sorted 64-bit hashes of the rows: distinguishes runs, and is no proof against forgery.
     """
     from pandas.util import hash_pandas_object
 

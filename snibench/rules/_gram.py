@@ -1,4 +1,4 @@
-"""What rules share: which tasks count in a step, and small exact numerics on Gram matrices.
+"""Helpers of rules: which tasks count in a step, and small exact numerics on Gram matrices.
 
 Everything here works in float64 on the CPU: a Gram matrix has a few dozen numbers.
 """

@@ -1,4 +1,4 @@
-"""What every room of the statistics shares: rounding against float noise, and units of resampling."""
+"""Helpers of the statistics: rounding against float noise, and units of resampling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a comparison shows: better, worse, equivalent within a margin, or undecided."""
+"""Outcome of a comparison: better, worse, equivalent within a margin, or undecided."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def sign_flip_p(
 
 
 def smallest_sign_flip_p(units: int, draws: int) -> float:
-    """The smallest p that ``sign_flip_p`` can return with so many units."""
+    """The smallest p that ``sign_flip_p`` can return with that number of units."""
     return 2.0 ** (1 - units) if units <= EXACT_UNITS else 1.0 / (draws + 1)
 
 

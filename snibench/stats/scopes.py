@@ -36,7 +36,7 @@ Pooling = Literal["methods", "pair", "one method", "unpooled", "none"]
 
 @dataclass(frozen=True)
 class Side:
-    """What one method scored on some tasks: ``table`` [S, T], and per task ``[S, n]`` where instances are known."""
+    """Scores of one method on some tasks: ``table`` [S, T], and per task ``[S, n]`` where instances are known."""
 
     table: Floats
     instances: tuple[Floats, ...] = ()
@@ -44,7 +44,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What decides, by design and never by the scores, whose seed noise may stand for whose.
+    """Groups, by design and never by the scores, of methods whose seed noise may be pooled.
 
     A ``deterministic`` method scores the same with any seed: nothing was tuned. Methods of one ``recipe`` had the same
     budget and schedule; those that share an ``adapter`` too train parameters of the same kind.
@@ -60,7 +60,7 @@ _TUNED = Tuning()
 
 @dataclass(frozen=True)
 class Sample:
-    """What one method scored in answer to one question.
+    """Scores of one method for one question.
 
     ``sides`` is one group of tasks, or two if the question is about the first minus the second (the gap).
     """

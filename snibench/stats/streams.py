@@ -1,4 +1,4 @@
-"""What the accuracies of streams spread by."""
+"""Spread of the accuracies of streams."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Scores:
-    """What all methods scored on the same questions.
+    """Scores of all methods on the same questions.
 
     ``clusters`` names the source of every task, for each side; None: every task is its own. ``tasks`` are those of the
     first side. ``excluded`` are tasks that some method or seed has not answered.
@@ -525,7 +525,7 @@ def _seed_notes(scores: Scores, comparisons: Mapping[str, Comparison]) -> list[s
 
 
 def _limits(scores: Scores, family: int, units: int, unit: str, alpha: float, draws: int) -> list[str]:
-    """What this design cannot show."""
+    """Limits of this design."""
     notes = []
     if scores.paired:
         methods = len(scores.methods)

@@ -19,13 +19,17 @@ _INPUTS = (
     "",
 )
 
+# What models say: nothing, a word, lines, a cue without an answer, one cue too many.
+_SAID = ("", "yes", "one line\nand another", "Let me see.\nAnswer:", "Answer: a\nAnswer: b", "{} \\n <|end|>")
+
 
 def check_format(format: Format, *, as_written: Callable[[str], str] = str) -> None:
     """Nothing, if ``format`` keeps its contract.
 
     Checked: the same seed gives the same segments, without Python's global generator; one ``input`` segment,
     verbatim; no demonstration with the asked input; the instruction does not depend on the input; the prompt ends
-    at the answer slot; demonstrations are segments of their own; ``flags`` say what is shown.
+    at the answer slot; demonstrations are segments of their own; ``flags`` say what is shown; ``stop`` and ``read`` are
+    pure, give texts, and no positive example's output would be cut by the stop.
 
     Args:
         format: The format, unbound.
@@ -44,6 +48,7 @@ def check_format(format: Format, *, as_written: Callable[[str], str] = str) -> N
             _check_prompt(format, name, card, text, as_written)
     _check_leak(format, name)
     _check_flags(format, name)
+    _check_answers(format, name)
 
 
 def _check_prompt(format: Format, name: str, card: TaskCard, text: str, as_written: Callable[[str], str]) -> None:
@@ -114,6 +119,26 @@ def _check_flags(format: Format, name: str) -> None:
             "are explained",
         )
     expect(flags.group in {"I", "II", "control"}, f"{name}.flags.group must be I, II or control, not {flags.group!r}")
+
+
+def _check_answers(format: Format, name: str) -> None:
+    """Where an answer ends and how it is read."""
+    before = random.getstate()
+    lines = replace(recognisable_card(), positive=(Example("an input", "one line\nand another"),))
+    for card in (recognisable_card(), recognisable_card(closed=False), lines):
+        stop, again = (format.stop(card) for _ in range(2))
+        expect(isinstance(stop, str), f"{name}.stop must return a text, empty for none, but returned {stop!r}")
+        expect(stop == again, f"{name}.stop is {stop!r} and then {again!r} for the same task")
+        for example in card.positive if stop else ():
+            expect(
+                stop not in example.output,
+                f"{name}.stop {stop!r} stands in a positive example's output, {example.output!r}: it would cut answers",
+            )
+    for text in _SAID:
+        answer, again = (format.read(text) for _ in range(2))
+        expect(isinstance(answer, str), f"{name}.read must return a text for {text!r}, but returned {answer!r}")
+        expect(answer == again, f"{name}.read reads {text!r} as {answer!r} and then as {again!r}")
+    expect(random.getstate() == before, f"{name}.stop or {name}.read draws from Python's global generator")
 
 
 def _shown(shown: bool) -> str:

@@ -37,7 +37,38 @@ _ALSO: dict[str, dict[str, Any]] = {
     "lfm2": {"layer_types": ["conv", "full_attention"]},
     "recurrent_gemma": {"num_hidden_layers": 3},
     "gemma3": {"image_size": 28, "patch_size": 14, "mm_tokens_per_image": 4},
+    "dbrx": {
+        "attn_config": {"rope_theta": 1e4, "kv_n_heads": 2, "clip_qkv": 8.0},
+        "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
+    },
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "fsmt": {"pad_token_id": 1},  # a start token that is padding is masked
+    "hunyuan_v1_dense": {"head_dim": 8},
+    "hunyuan_v1_moe": {"head_dim": 8, "num_experts": 4, "moe_topk": 2},
+    "mamba2": {"num_heads": 8},
+    "zamba2": {"attention_hidden_size": 64, "attention_head_dim": 16},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "attention_layers": ["global", "local"]},
+}
+# What a config derives other values from when it is made, so that it cannot be set afterwards.
+_SHARED = {
+    "num_hidden_layers": 4,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "num_kv_shared_layers": 2,
+}
+_GEMMA = {"hidden_size_per_layer_input": 8, "head_dim": 8, "global_head_dim": 16}
+_FROM: dict[str, dict[str, Any]] = {
+    "dbrx": {"d_model": 32},
+    "hrm_text": {"num_hidden_layers": 2},
+    "zamba2": {"hidden_size": 32, "num_hidden_layers": 3, "layers_block_type": ["mamba", "hybrid", "mamba"]},
+    "gemma3n_text": {
+        **_SHARED,
+        "laurel_rank": 4,
+        "intermediate_size": [48] * 4,
+        "activation_sparsity_pattern": [0.0] * 4,
+    },
+    "gemma4_text": {**_SHARED, **_GEMMA},
+    "gemma4_unified_text": {**_SHARED, **_GEMMA},
 }
 _IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 _MOST = 10_000_000  # parameters: what is larger was not made small by the names above
@@ -91,15 +122,19 @@ def save_tiny(name: str, folder: Path, **changes: Any) -> Path:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-    config = AutoConfig.for_model(name)
+    made = _FROM.get(name, {})
+    config = AutoConfig.for_model(name, **made)
     changes = {**_ALSO.get(name, {}), **changes}
-    wanted = {**_SIZES, "vocab_size": save_byte_tokenizer(folder), **dict.fromkeys(_IDS, 0), **changes}
+    tokens = dict.fromkeys(("vocab_size", "vocab_size_per_layer_input"), save_byte_tokenizer(folder))
+    wanted = {**_SIZES, **tokens, **dict.fromkeys(_IDS, 0), **changes}
+    wanted = {key: value for key, value in wanted.items() if key in changes or key not in made}
     parts = (getattr(config, "vision_config", None), config, config.get_text_config())
     for part in {id(one): one for one in parts if one is not None}.values():
-        for key, value in wanted.items():
+        latent = {"num_key_value_heads": wanted["num_attention_heads"]} if getattr(part, "kv_lora_rank", None) else {}
+        for key, value in (wanted | latent).items():
             _set(part, key, value, always=key in _IDS or key in changes)
         for key in ("layer_types", "mlp_layer_types"):
-            if key not in changes and isinstance(types := getattr(part, key, None), list):
+            if key not in changes | made and isinstance(types := getattr(part, key, None), list):
                 _set(part, key, _some_of_each(types, part.num_hidden_layers), always=True)
     kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with torch.device("meta"):
@@ -113,9 +148,12 @@ def save_tiny(name: str, folder: Path, **changes: Any) -> Path:
 
 def _set(config: Any, key: str, value: Any, *, always: bool) -> None:
     try:
-        if always or getattr(config, key, None) is not None:
+        if isinstance(value, dict) and not isinstance(part := getattr(config, key, None), dict):
+            for name, inner in value.items():
+                setattr(part, name, inner)
+        elif always or getattr(config, key, None) is not None:
             setattr(config, key, value)
-    except (AttributeError, NotImplementedError, ValueError):
+    except (AttributeError, NotImplementedError, ValueError, RuntimeError):
         pass  # derived from other names, or different for every layer
 
 

@@ -62,7 +62,7 @@ def _combines(rule: Rule) -> bool:
 
 
 def _made(rule: Rule, gradients: TaskGradients) -> Tensor:
-    """What the rule makes of the gradients, weights or update, as one tensor."""
+    """Update or weights of the rule for the gradients, as one tensor."""
     import torch
 
     update = rule.combine(gradients) if Needs.ROWS in rule.needs else None

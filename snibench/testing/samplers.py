@@ -75,7 +75,8 @@ def _observed(sampler: Sampler, tasks: list[str], loss: float) -> None:
     import torch
 
     losses = torch.tensor([loss + sizes for sizes in range(len(tasks))], dtype=torch.float64)
-    gram = torch.eye(len(tasks), dtype=torch.float64) if Needs.GRAM in sampler.needs else None
+    size = len(tasks) * (2 if Needs.HALVES in sampler.needs else 1)
+    gram = torch.eye(size, dtype=torch.float64) if sampler.needs & (Needs.GRAM | Needs.HALVES) else None
     sampler.observe(tasks, losses, gram)
 
 

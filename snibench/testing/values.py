@@ -1,4 +1,4 @@
-"""What the checks share: how they fail, and a task whose every field is recognisable in a prompt."""
+"""Helpers of the checks: how they fail, and a task whose every field is recognisable in a prompt."""
 
 from __future__ import annotations
 

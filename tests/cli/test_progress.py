@@ -35,18 +35,18 @@ def told(label: str = "ours", *, width: int = 120, **options: Any) -> str:
     console = Console(file=out, width=width, **options)
     with watching(console, [Work(4, 6), Work(4, 6)], clock) as watch:
         for index in range(2):
-            watcher = watch(index, fit(label))
-            watcher.on_stage("loading")
-            watcher.on_stage("tuning")
+            progress = watch(index, fit(label))
+            progress.on_stage("loading")
+            progress.on_stage("tuning")
             for step in range(1, 5):
                 clock.now += 20.0
                 loss = [{"step": step, "loss": 1 / step}]
-                watcher.on_step(Tuning(step=step, seconds=2.0 * step, tokens=3000 * step, trace=loss), 4)
-            watcher.on_stage("answering")
+                progress.on_step(Tuning(step=step, seconds=2.0 * step, tokens=3000 * step, trace=loss), 4)
+            progress.on_stage("answering")
             for done in (2, 4, 6):
                 clock.now += 40.0
-                watcher.on_answers(done, 6)
-            watcher.on_end("")
+                progress.on_answers(done, 6)
+            progress.on_end("")
     return out.getvalue()
 
 

@@ -60,8 +60,36 @@ class Silent(Lora):
         return super().losses(model, batch)
 
 
-class Measuring(Lora):
+class Tuned(Lora):
+    """Knows whether it has been tuned: what it is not when it is attached and checked."""
+
+    tuned = False
+
+    def losses(self, model, batch):
+        self.tuned = self.tuned or model.training
+        return super().losses(model, batch)
+
+
+class Measuring(Tuned):
     """Fails outside of training mode, where the gradient conflict is measured."""
+
+    def losses(self, model, batch):
+        if self.tuned and not model.training:
+            raise KeyError("only in training")
+        return super().losses(model, batch)
+
+
+class Answering(Tuned):
+    """Fails while answering as long as a file lies beside this one."""
+
+    def for_prompts(self, model, cards, instructions):
+        if self.tuned and Path(__file__).with_name("broken").exists():
+            raise AssertionError("no answer")
+        return super().for_prompts(model, cards, instructions)
+
+
+class Evaluating(Lora):
+    """Fails outside of training mode, which is found out when it is attached."""
 
     def losses(self, model, batch):
         if not model.training:
@@ -69,12 +97,12 @@ class Measuring(Lora):
         return super().losses(model, batch)
 
 
-class Answering(Lora):
-    """Fails while answering as long as a file lies beside this one."""
+class Overflowing(Tuned):
+    """Answers with weights that are no longer numbers."""
 
     def for_prompts(self, model, cards, instructions):
-        if Path(__file__).with_name("broken").exists():
-            raise AssertionError("no answer")
+        if self.tuned:
+            next(p for p in model.parameters() if p.requires_grad).data.fill_(float("nan"))
         return super().for_prompts(model, cards, instructions)
 
 
@@ -91,6 +119,8 @@ FAILING = {
     "Silent": ("failed", "tune", "Speechless"),
     "Measuring": ("failed", "measure", "KeyError: 'only in training'"),
     "Answering": ("failed", "answer", "AssertionError: no answer"),
+    "Evaluating": ("failed", "attach", "Evaluating in LlamaForCausalLM cannot be read ('only in training')."),
+    "Overflowing": ("diverged", "answer", "the model's logits are not finite"),
     "Guessing": ("failed", "answer", ""),
 }
 OPTIONS = ["--no-baseline", "--protocol", "gap", "--seeds", "0"]
@@ -186,10 +216,10 @@ def test_weights_that_are_not_numbers_are_no_answers(snibench, tmp_path) -> None
         save_file(tensors, file, {"format": "pt"})
     shown = ["--tasks", "2", "--instances", "1", "--limit", "1", "--max-output", "2"]
     ended = snibench("run", "-m", "untuned", "--model", model, *OPTIONS, *shown, "-o", tmp_path / "runs")
-    assert ended.code == 1
-    assert "not finite" in ended.err
-    (record,) = [record for _, record in _fits(tmp_path / "runs")]
-    assert (record.status, record.stage) == ("diverged", "answer")
+    assert ended.code == 2
+    assert f"The weights in '{model}' hold NaN or infinite values. Fetch or save them again." in ended.err
+    assert ended.err.count("\n") == 1
+    assert not list((tmp_path / "runs").glob("*/record.json"))
 
 
 def _fits(folder: Path):

@@ -16,9 +16,11 @@ from snibench.engine.backbone import base_of
 from snibench.engine.packing import make_batch
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
+from snibench.methods.loramoe import LoraMoe
+from snibench.methods.mixlora import MixLora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
-from snibench.testing.models import save_byte_tokenizer
+from snibench.testing.models import save_byte_tokenizer, save_tiny
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -74,7 +76,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
         {"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"} | MLP,
     ),
 }
-METHODS = [Lora, MtlLora, HydraLora, Ours]
+METHODS = [Lora, MtlLora, HydraLora, LoraMoe, Ours]
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def adapted_by(trainer) -> set[str]:
     for name, _ in base_of(trainer.model).named_parameters():
         for mark in (".lora_A.default.weight", ".A.weight"):
             if name.endswith(mark):
-                names.add(name.removesuffix(mark))
+                names.add(name.removesuffix(mark).replace(".block.", "."))  # as they were before experts took a part
     return names
 
 
@@ -108,7 +110,7 @@ def test_every_method_adapts_the_same_layers(family, folder_of, make_trainer) ->
     expected = set(adapted_layers(plain))
     assert {name.rpartition(".")[2] for name in expected} == FAMILIES[family][2]
     assert not any(".experts" in name or name.endswith((".gate", ".router")) for name in expected)
-    for kind in METHODS:
+    for kind in METHODS if family == "opt" else [*METHODS, MixLora]:
         assert adapted_by(make_trainer(kind, folder=folder)) == expected
 
 
@@ -126,8 +128,13 @@ def test_the_parameters_of_lora_are_those_of_its_layers(folder_of, make_trainer)
     assert sum(p.numel() for p in trainer.named.values()) == 2 * 8 * (64 + 48 + 48 + 64)
 
 
-@pytest.mark.parametrize("kind", METHODS)
-@pytest.mark.parametrize("family", ["gpt2", "opt", "qwen2_moe", "deepseek_v3"])
+@pytest.mark.parametrize(
+    ("kind", "family"),
+    [
+        *((kind, family) for kind in METHODS for family in ("gpt2", "opt", "qwen2_moe", "deepseek_v3")),
+        *((MixLora, family) for family in ("gpt2", "qwen2_moe", "deepseek_v3")),
+    ],
+)
 def test_a_task_has_the_loss_that_it_has_alone(kind, family, folder_of, make_trainer, shake) -> None:
     """Rows find their own task, also where layers see the tokens of all rows in one."""
     trainer = shake(make_trainer(kind, folder=folder_of(family)))
@@ -135,7 +142,7 @@ def test_a_task_has_the_loss_that_it_has_alone(kind, family, folder_of, make_tra
 
     def losses(some):
         with torch.no_grad():
-            return trainer.method.losses(trainer.model, make_batch(some, trainer.backbone, pack=False))
+            return trainer.task_losses.losses_of(make_batch(some, trainer.backbone, pack=False)).tasks
 
     trainer.model.eval()
     together = losses(groups)
@@ -145,7 +152,7 @@ def test_a_task_has_the_loss_that_it_has_alone(kind, family, folder_of, make_tra
 
 
 @pytest.mark.parametrize("family", ["gpt2", "deepseek_v3"])
-@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("kind", [*METHODS, MixLora])
 def test_what_is_stored_is_read_back(kind, family, folder_of, make_trainer, shake, tmp_path) -> None:
     trainer, fresh = (make_trainer(kind, folder=folder_of(family)) for _ in range(2))
     shake(trainer)
@@ -176,6 +183,55 @@ def test_only_the_part_that_reads_text_is_adapted() -> None:
             return self.text
 
     assert adapted_layers(Seeing()) == ["text.0"]
+
+
+READ_PAST = {
+    "mamba": {"x_proj", "dt_proj", "out_proj"},
+    "falcon_mamba": {"x_proj", "dt_proj", "out_proj"},
+    "jamba": {"dt_proj"},
+    "mamba2": {"out_proj"},
+    "granitemoehybrid": {"out_proj"},
+}
+
+
+@pytest.mark.parametrize("name", READ_PAST)
+def test_layers_whose_weight_the_model_reads_of_itself_are_left_out(name, tmp_path) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(save_tiny(name, tmp_path))
+    linear = {one.rpartition(".")[2] for one, module in model.named_modules() if isinstance(module, nn.Linear)}
+    assert READ_PAST[name] <= linear
+    adapted = {one.rpartition(".")[2] for one in adapted_layers(model)}
+    assert "in_proj" in adapted
+    assert not READ_PAST[name] & adapted
+
+
+class InBlocks(nn.Linear):
+    """Half of the inputs to half of the outputs, twice."""
+
+    def forward(self, x):
+        return nn.functional.linear(x.unflatten(-1, (2, -1)), self.weight).flatten(-2)
+
+
+class Routes(nn.Linear):
+    """Scores, and the best of them."""
+
+    def forward(self, x):
+        scores = super().forward(x)
+        return scores, scores.argmax(-1)
+
+
+class OtherWords(nn.Linear):
+    """The same product, written out."""
+
+    def forward(self, x):
+        return x @ self.weight.T
+
+
+def test_a_linear_layer_that_is_no_plain_product_is_left_out(llama_folder) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(llama_folder)
+    block, whole = model.model.layers[0].mlp, set(adapted_layers(model))
+    block.gate_proj, block.up_proj, block.down_proj = (kind(32, 64) for kind in (InBlocks, Routes, OtherWords))
+    prefix = "model.layers.0.mlp"
+    assert set(adapted_layers(model)) == whole - {f"{prefix}.gate_proj", f"{prefix}.up_proj"}
 
 
 def test_layers_are_described_by_how_often_they_stand() -> None:

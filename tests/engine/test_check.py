@@ -182,7 +182,7 @@ def test_rows_that_end_early_leave_a_hybrids_batch_as_it_is(tmp_path) -> None:
         whole = stock.reference(cards, some)
         last = {row[1] for row in whole[:2]}  # ends the first answers at their second token or before
         expected = [row[: next((i for i, t in enumerate(row) if t in last), 5) + 1] for row in whole]
-        assert stock.decode(cards, some, lambda _, token: token in last) == expected
+        assert stock.decode(cards, some, lambda _, ids: ids[-1] in last) == expected
     assert len({len(row) for row in expected}) > 1
 
 
@@ -231,9 +231,18 @@ def test_a_method_is_checked_off_its_start_and_put_back_bit_by_bit(kind, make_tr
     assert all(parameter.grad is None for parameter in trainer.model.parameters())
 
 
-def test_a_method_whose_instances_see_each_other_is_refused(make_trainer) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_method_tuned_on_few_tasks_is_checked_alike(count, make_trainer) -> None:
+    trainer = make_trainer(Lora)
+    cards = list(trainer.data.cards.values())[:count]
+    fit = spec(f"lora on {count}", trainer.backbone.source)
+    check_method(trainer.backbone, trainer.method, trainer.model, cards, fit)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_method_whose_instances_see_each_other_is_refused(count, make_trainer) -> None:
     trainer = make_trainer(Leaky)
-    cards = list(trainer.data.cards.values())
+    cards = list(trainer.data.cards.values())[:count]
     with pytest.raises(
         ModelError, match=r"leaky in LlamaForCausalLM is not trained as with one instance a row: .* Set"
     ):

@@ -62,7 +62,7 @@ def drawn(trainer):
 
 def questions(trainer, each=4):
     return [
-        Asked(card, trainer.data.format.render(card, one.input, None), card.name)
+        Asked(card, trainer.data.formats[0].render(card, one.input, None), card.name)
         for card in trainer.data.cards.values()
         for one in trainer.data.instances[card.name][:each]
     ]

@@ -14,7 +14,7 @@ from snibench.base.types import Instance, Recipe, Search, SuiteRequest, Trial
 from snibench.cli import main
 from snibench.engine.tuning import Interrupted, Trainer
 from snibench.fits import lr_search as searching
-from snibench.fits.context import Runtime, Watcher
+from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.lr_search import SPAN, draw_rates, held_back, search_rates
 from snibench.plan.plan import plan
 from snibench.plan.request import RunRequest
@@ -62,7 +62,7 @@ def search(tmp_path):
 
         def watch(index, fit):
             ran.append(fit.spec.label)
-            return Watcher(on_step=on_step)
+            return FitProgress(on_step=on_step)
 
         runtime = Runtime(overwrite=options.pop("overwrite", "never"))
         found, searches = search_rates(made, count, Store(tmp_path / "runs"), runtime, watch, **options)
@@ -233,7 +233,7 @@ def test_the_record_and_the_report_say_how_the_rate_was_chosen(llama_folder, tmp
     assert all(record.notes[-1].startswith(sentence) for record in results.records)
     stored = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file() and path.suffix}
     capsys.readouterr()
-    assert command("report", tmp_path) == 0
+    assert command("report", tmp_path, "--all") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert sentence in shown
     assert "Learning rates" in shown

@@ -51,4 +51,4 @@ def test_the_baseline_is_found_where_lora_was_tuned_before(tmp_path, capsys) -> 
     assert results.specs[[spec.label for spec in results.specs].index("unified-prompt")].method == "lora"  # made first
     assert len(list(tmp_path.glob("*/trace.parquet"))) == 1
     assert set(results.answers.loc[results.answers["fit"] == fit, "method"]) == {"unified-prompt"}
-    assert "lora is the same fit as unified-prompt" in " ".join(capsys.readouterr().out.split())
+    assert "lora is unified-prompt: tuned once" in " ".join(capsys.readouterr().out.split())

@@ -13,7 +13,7 @@ import pytest
 
 from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.leaderboard.export import export
-from snibench.store import Results
+from snibench.store import StoredRun
 
 LABELS = {"untuned": 0.3, "ours": 0.7}
 
@@ -73,7 +73,7 @@ def answer_rows(spec: FitSpec) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def results() -> Results:
+def results() -> StoredRun:
     specs = [fit_spec(label, seed) for label in LABELS for seed in ((0, 1) if label != "untuned" else (0,))]
     tasks = pd.DataFrame(
         {
@@ -83,7 +83,7 @@ def results() -> Results:
         }
         for i in range(12)
     )
-    return Results(
+    return StoredRun(
         folder=Path("runs"),
         answers=pd.concat([answer_rows(spec) for spec in specs], ignore_index=True),
         tasks=tasks,
@@ -94,7 +94,7 @@ def results() -> Results:
 
 
 @pytest.fixture(scope="session")
-def exported(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(results: StoredRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(results, tmp_path_factory.mktemp("boards"), ["A. Author"])
 
 

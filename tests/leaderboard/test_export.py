@@ -16,7 +16,7 @@ from snibench.leaderboard.validate import faults
 from snibench.leaderboard.verify import disagreements
 from snibench.report import build
 from snibench.report.cells import missing
-from snibench.store import Results
+from snibench.store import StoredRun
 
 
 def test_what_is_exported_is_valid_and_verified(exported: Path) -> None:
@@ -39,7 +39,7 @@ def test_an_entry_says_who_made_it_with_what_and_at_what_cost(board: Any) -> Non
     assert board["protocols"] == {"gap": 1}
 
 
-def test_the_numbers_are_those_of_the_report(board: Any, results: Results) -> None:
+def test_the_numbers_are_those_of_the_report(board: Any, results: StoredRun) -> None:
     gap = build(results).table("gap").frame.set_index("method").loc["ours"]
     (entry,) = [entry for entry in board["entries"] if entry["label"] == "ours"]
     unseen = entry["metrics"]["gap"]["overall"]["unseen"]
@@ -50,7 +50,7 @@ def test_the_numbers_are_those_of_the_report(board: Any, results: Results) -> No
     assert category["unseen"]["n"] == 3
 
 
-def test_an_entry_does_not_depend_on_the_company_it_was_run_in(results: Results, board: Any, tmp_path: Path) -> None:
+def test_an_entry_does_not_depend_on_the_company_it_was_run_in(results: StoredRun, board: Any, tmp_path: Path) -> None:
     kept = [spec.label == "ours" for spec in results.specs]
     alone = replace(
         results,
@@ -64,12 +64,12 @@ def test_an_entry_does_not_depend_on_the_company_it_was_run_in(results: Results,
     assert entry["rows"]["digest"] == other["rows"]["digest"]
 
 
-def test_exporting_twice_gives_the_same_bytes(results: Results, exported: Path, tmp_path: Path) -> None:
+def test_exporting_twice_gives_the_same_bytes(results: StoredRun, exported: Path, tmp_path: Path) -> None:
     again = export(results, tmp_path, ["A. Author"])
     assert again.read_bytes() == exported.read_bytes()
 
 
-def test_the_rows_come_back_as_they_were_written(results: Results, board: Any, exported: Path) -> None:
+def test_the_rows_come_back_as_they_were_written(results: StoredRun, board: Any, exported: Path) -> None:
     entry = next(entry for entry in board["entries"] if entry["label"] == "untuned")
     back = read_rows(exported.parent / entry["rows"]["path"])
     mine = results.answers[results.answers["method"] == "untuned"]
@@ -79,26 +79,26 @@ def test_the_rows_come_back_as_they_were_written(results: Results, board: Any, e
     assert list(back.tasks["majority"]) == list(ours["majority"])  # to the last bit
 
 
-def test_folders_of_this_machine_do_not_leave_it(results: Results, tmp_path: Path) -> None:
+def test_folders_of_this_machine_do_not_leave_it(results: StoredRun, tmp_path: Path) -> None:
     specs = tuple(replace(s, model=replace(s.model, spec="/home/me/small.gguf")) for s in results.specs)
     path = export(replace(results, specs=specs), tmp_path)
     assert "/home" not in path.read_text("utf-8")
     assert json.loads(path.read_text("utf-8"))["model"]["name"] == "small.gguf"
 
 
-def test_methods_that_answered_other_questions_are_not_put_on_one_board(results: Results, tmp_path: Path) -> None:
+def test_methods_that_answered_other_questions_are_not_put_on_one_board(results: StoredRun, tmp_path: Path) -> None:
     fewer = results.answers[(results.answers["method"] != "ours") | (results.answers["instance"] != "i3")]
     with pytest.raises(UsageError, match="ours answered other questions than untuned"):
         export(replace(results, answers=fewer), tmp_path)
 
 
-def test_two_suites_make_no_board(results: Results, tmp_path: Path) -> None:
+def test_two_suites_make_no_board(results: StoredRun, tmp_path: Path) -> None:
     first, *others = results.specs
     with pytest.raises(UsageError, match="2 suites"):
         export(replace(results, specs=(replace(first, suite_digest="f" * 64), *others)), tmp_path)
 
 
-def test_entries_of_other_methods_are_not_overwritten(results: Results, board_file: Path) -> None:
+def test_entries_of_other_methods_are_not_overwritten(results: StoredRun, board_file: Path) -> None:
     only_untuned = replace(
         results,
         answers=results.answers[results.answers["method"] == "untuned"],
@@ -118,7 +118,7 @@ def test_a_file_that_is_no_parquet_is_refused_as_rows(tmp_path: Path) -> None:
         read_rows(path)
 
 
-def test_rows_without_a_column_or_without_tasks_are_refused(results: Results, tmp_path: Path) -> None:
+def test_rows_without_a_column_or_without_tasks_are_refused(results: StoredRun, tmp_path: Path) -> None:
     results.answers.drop(columns="score").to_parquet(tmp_path / "a.parquet")
     results.answers.to_parquet(tmp_path / "b.parquet")
     with pytest.raises(RowsError, match="'score'"):
@@ -127,7 +127,7 @@ def test_rows_without_a_column_or_without_tasks_are_refused(results: Results, tm
         read_rows(tmp_path / "b.parquet")
 
 
-def test_the_digest_of_the_questions_ignores_who_answered(results: Results) -> None:
+def test_the_digest_of_the_questions_ignores_who_answered(results: StoredRun) -> None:
     by_method = {m: questions_digest(rows) for m, rows in results.answers.groupby("method")}
     assert len(set(by_method.values())) == 1
     assert questions_digest(results.answers.iloc[1:11]) != questions_digest(results.answers.iloc[:10])
@@ -136,7 +136,7 @@ def test_the_digest_of_the_questions_ignores_who_answered(results: Results) -> N
 
 @pytest.mark.parametrize(("searched", "rate"), [(True, "0.001"), (False, "0.001 (not searched)")])
 def test_a_board_marks_rates_that_were_not_searched_for(
-    results: Results, tmp_path: Path, searched: bool, rate: str
+    results: StoredRun, tmp_path: Path, searched: bool, rate: str
 ) -> None:
     tuned = [replace(spec.recipe, learning_rate=1e-3 if spec.recipe.steps else 0.0) for spec in results.specs]
     specs = zip(results.specs, tuned, strict=True)

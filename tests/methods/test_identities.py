@@ -14,12 +14,19 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from snibench.base.types import TaskCard
 from snibench.engine.adapters import ModulatedLayer, TaskRoutedLayer
 from snibench.engine.gradients import TaskGradients
+from snibench.methods.align_lora import AlignLora
 from snibench.methods.full import Full
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
+from snibench.methods.lora_plus import LoraPlus
+from snibench.methods.loramoe import LoraMoe
+from snibench.methods.mixlora import MixLora
 from snibench.methods.mtl_lora import MtlLora
+from snibench.methods.orpo import Orpo
 from snibench.methods.ours import Coordinated, Ours, OursSettings
 from snibench.methods.prompt_aligned import PromptAligned
+from snibench.methods.reptile import Reptile
+from snibench.methods.sam import Sam
 from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
 from snibench.rules.cagrad import CAGrad
 from snibench.rules.pcgrad import PCGrad
@@ -38,6 +45,7 @@ LORA = 2_442_240  # peft's, r = 8 on all linear layers of the blocks
 LAYERS = 7 * 30
 # The sums of input and of output widths over a block's seven layers.
 IN, OUT = 6 * 576 + 1536, 576 + 192 + 192 + 576 + 1536 + 1536 + 576
+ATTENTION_OUT = 576 + 192 + 192 + 576
 
 
 def cards(count: int) -> list[TaskCard]:
@@ -49,6 +57,14 @@ def cards(count: int) -> list[TaskCard]:
     [
         (Lora, {}, LORA),
         (PromptAligned, {}, LORA),
+        (Orpo, {}, LORA),
+        (Reptile, {}, LORA),
+        (Sam, {}, LORA),
+        (LoraPlus, {}, LORA),
+        (AlignLora, {}, LORA),
+        (MixLora, {}, 30 * ((4 * 576 + ATTENTION_OUT) * 8 + (2 * 576 + 1536 + 2 * 1536 + 576) * 8 * 8 + 576 * 8)),
+        (LoraMoe, {}, 30 * ((IN + OUT) * 4 * 8 + IN * 8)),
+        (Lora, {"r": 64, "rslora": True}, 8 * LORA),
         (Ours, {}, LORA + LAYERS * 8 * 64 + 64 * 576),  # U of every layer, and V
         (Ours, {"joint": False, "similarity": False}, LORA),
         (HydraLora, {}, 30 * (IN * 8 + OUT * 3 * 8 + IN * 3)),

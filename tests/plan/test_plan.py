@@ -13,7 +13,7 @@ import pytest
 from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS
 from snibench.base.types import Recipe, SuiteRequest
-from snibench.fits.context import Runtime, Watcher
+from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.run_one import attach, load, trainer_of
 from snibench.formats.base import with_shots
 from snibench.formats.catalogue import InstructionExample, Json
@@ -213,9 +213,9 @@ def test_a_setting_or_rule_that_is_not_there_is_told(method, settings, words) ->
 
 def test_a_rule_is_tuned_with_the_settings_it_was_given(tmp_path: Path) -> None:
     made = with_rules("lora+cagrad", settings={"c": "0.25"}, baseline=None)
-    spec, runtime, watcher = made.fits[0].spec, Runtime(), Watcher()
-    bench = attach(spec, made.suite, load(spec, made.model, runtime, watcher), tmp_path, runtime, watcher)
-    assert trainer_of(bench, made.suite.training).rule.settings.c == 0.25
+    spec, runtime, progress = made.fits[0].spec, Runtime(), FitProgress()
+    context = attach(spec, made.suite, load(spec, made.model, runtime, progress), tmp_path, runtime, progress)
+    assert trainer_of(context, made.suite.training).rule.settings.c == 0.25
 
 
 def several(train_format: str, **changes: Any) -> RunRequest:

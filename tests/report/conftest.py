@@ -12,7 +12,7 @@ import pytest
 
 from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe, SuiteRequest
 from snibench.report import Report, build
-from snibench.store import Results
+from snibench.store import StoredRun
 
 LEVELS = {"untuned": 0.20, "unified-prompt": 0.55, "mtl-lora": 0.58, "ours": 0.72}  # chance of a right answer
 FLOORS = ("copy-input", "majority")
@@ -133,17 +133,17 @@ def answer_rows(spec: FitSpec, level: float) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def make_results() -> Callable[..., Results]:
+def make_results() -> Callable[..., StoredRun]:
     def make(
         levels: dict[str, float] = LEVELS, seeds: tuple[int, ...] = (0, 1, 2), failed: tuple[str, ...] = ()
-    ) -> Results:
+    ) -> StoredRun:
         specs = [fit_spec(m, s) for m in levels for s in (seeds if m not in ("untuned", *FLOORS) else (0,))]
         lost = {spec.id for spec in specs if spec.label in failed and spec.seed == seeds[-1]}
         records = [
             fit_record(spec, "diverged", "loss is [bold]nan[/bold] at step 17") if spec.id in lost else fit_record(spec)
             for spec in specs
         ]
-        return Results(
+        return StoredRun(
             folder=Path("runs"),
             answers=pd.concat(
                 [answer_rows(spec, levels[spec.method]) for spec in specs if spec.id not in lost], ignore_index=True
@@ -162,10 +162,10 @@ def make_results() -> Callable[..., Results]:
 
 
 @pytest.fixture(scope="session")
-def results(make_results: Callable[..., Results]) -> Results:
+def results(make_results: Callable[..., StoredRun]) -> StoredRun:
     return make_results(failed=("mtl-lora",))
 
 
 @pytest.fixture(scope="session")
-def report(results: Results) -> Report:
+def report(results: StoredRun) -> Report:
     return build(results)

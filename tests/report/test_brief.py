@@ -12,9 +12,9 @@ from snibench.report.brief import brief, picked
 from snibench.report.console import render
 from snibench.report.export import latex_text
 from snibench.report.glossary import GLOSSARY, glossary_text
-from snibench.store import Results
+from snibench.store import StoredRun
 
-Make = Callable[..., Results]
+Make = Callable[..., StoredRun]
 LINES, COLUMNS = 45, 80
 
 
@@ -25,7 +25,7 @@ def lines(report: Report, width: int = COLUMNS) -> list[str]:
     return captured.get().splitlines()
 
 
-def of_two(make_results: Make) -> Results:
+def of_two(make_results: Make) -> StoredRun:
     levels = {"untuned": 0.2, "copy-input": 0.1, "majority": 0.3, "unified-prompt": 0.55, "ours": 0.6}
     return make_results(levels)
 

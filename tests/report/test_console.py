@@ -9,7 +9,7 @@ from rich.console import Console
 
 from snibench.report import Report, build
 from snibench.report.console import plain_text, render
-from snibench.store import Results
+from snibench.store import StoredRun
 
 HOSTILE = "[bold red]ours[/] \x1b[2J\u202e| <b>"
 
@@ -43,7 +43,7 @@ def test_no_color_is_respected(report: Report, monkeypatch: pytest.MonkeyPatch) 
     assert not any(code in rendered(report, 80, force_terminal=True) for code in colours)
 
 
-def test_names_from_plugins_are_shown_and_not_interpreted(results: Results) -> None:
+def test_names_from_plugins_are_shown_and_not_interpreted(results: StoredRun) -> None:
     answers = results.answers.assign(method=results.answers["method"].replace("ours", HOSTILE))
     specs = tuple(replace(spec, label=HOSTILE) if spec.label == "ours" else spec for spec in results.specs)
     text = rendered(build(replace(results, answers=answers, specs=specs)), 200)

@@ -14,7 +14,7 @@ import pytest
 from snibench.report import build, to_json
 from snibench.report.export import WRITERS, csv_text, latex_text, markdown_text, rows_as_json
 from snibench.report.values import Column, Report, Table
-from snibench.store import Results
+from snibench.store import StoredRun
 
 
 def report_of(frame: pd.DataFrame, title: str = "T") -> Report:
@@ -109,7 +109,7 @@ def test_latex_escapes_what_would_break_it() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(WRITERS))
-def test_every_writer_is_a_function_of_the_report_alone(results: Results, kind: str) -> None:
+def test_every_writer_is_a_function_of_the_report_alone(results: StoredRun, kind: str) -> None:
     assert WRITERS[kind](build(results)) == WRITERS[kind](build(results))
 
 

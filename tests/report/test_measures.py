@@ -15,7 +15,7 @@ from snibench.leaderboard.validate import faults, read_board
 from snibench.leaderboard.verify import disagreements
 from snibench.report import build
 from snibench.report.page import page_html
-from snibench.store import Results
+from snibench.store import StoredRun
 
 SOURCE = '''
 from dataclasses import dataclass
@@ -64,18 +64,18 @@ class Shares(Protocol):
 
 
 @pytest.fixture
-def shares(make_results: Callable[..., Results], install: Callable[..., Path]) -> Results:
+def shares(make_results: Callable[..., StoredRun], install: Callable[..., Path]) -> StoredRun:
     install("shares-plugin", {"snibench.protocols": {"shares": "shares_plugin:Shares"}}, {"shares_plugin.py": SOURCE})
     results = make_results()
     rows = results.answers[results.answers["protocol"] == "gap"].assign(protocol="shares")
     return replace(results, answers=rows, manifest=replace(results.manifest, protocol_versions={"shares": 3}))
 
 
-def planned(results: Results, settings: dict[str, dict[str, Any]]) -> Results:
+def planned(results: StoredRun, settings: dict[str, dict[str, Any]]) -> StoredRun:
     return replace(results, manifest=replace(results.manifest, protocol_settings=settings))
 
 
-def test_a_protocol_measures_with_the_settings_that_planned_the_run(shares: Results) -> None:
+def test_a_protocol_measures_with_the_settings_that_planned_the_run(shares: StoredRun) -> None:
     def highest(cut: float | None) -> float:
         noted = {} if cut is None else {"shares": {"cut": cut, "names": ["a", "b"]}}
         frame = build(planned(shares, noted)).table("shares").frame
@@ -86,12 +86,12 @@ def test_a_protocol_measures_with_the_settings_that_planned_the_run(shares: Resu
     assert highest(None) == highest(0.5)
 
 
-def test_stored_settings_of_another_version_are_a_note_and_no_traceback(shares: Results) -> None:
+def test_stored_settings_of_another_version_are_a_note_and_no_traceback(shares: StoredRun) -> None:
     report = build(planned(shares, {"shares": {"cut": "half"}}))
     assert any("protocol 'shares' are not shown" in note and "cut" in note for note in report.notes)
 
 
-def test_its_table_has_its_title_interval_and_heading_and_its_column_joins_the_summary(shares: Results) -> None:
+def test_its_table_has_its_title_interval_and_heading_and_its_column_joins_the_summary(shares: StoredRun) -> None:
     report = build(shares)
     table = report.table("shares")
     assert (table.title, table.section, table.notes) == (
@@ -105,7 +105,7 @@ def test_its_table_has_its_title_interval_and_heading_and_its_column_joins_the_s
     assert '<h2 id="shares-of-tasks">Shares of tasks</h2>' in page_html(report)
 
 
-def test_its_board_validates_and_verifies_and_is_sorted_by_its_headline(shares: Results, tmp_path: Path) -> None:
+def test_its_board_validates_and_verifies_and_is_sorted_by_its_headline(shares: StoredRun, tmp_path: Path) -> None:
     cut = planned(shares, {"shares": {"cut": 0.6}})
     path = export(cut, tmp_path / "board.json")
     assert faults(path) == []

@@ -14,7 +14,7 @@ import pytest
 from snibench.report import Report, build
 from snibench.report.html import Html, element
 from snibench.report.page import page_html
-from snibench.store import Results
+from snibench.store import StoredRun
 
 HOSTILE = "<script>alert('x')</script>\"'&<b>$x_1$\u202e\x1b[31m"
 
@@ -50,7 +50,7 @@ class Elements(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def figures(results: Results, report: Report) -> list[Any]:
+def figures(results: StoredRun, report: Report) -> list[Any]:
     pytest.importorskip("matplotlib")
     from snibench.report.figures import draw
 
@@ -58,7 +58,7 @@ def figures(results: Results, report: Report) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def page(results: Results, report: Report, figures: list[Any]) -> str:
+def page(results: StoredRun, report: Report, figures: list[Any]) -> str:
     return page_html(report, results, figures)
 
 
@@ -78,7 +78,7 @@ def test_it_says_what_the_numbers_hang_on(page: str) -> None:
         assert fact in page
 
 
-def test_names_from_anybody_are_text(make_results: Callable[..., Results]) -> None:
+def test_names_from_anybody_are_text(make_results: Callable[..., StoredRun]) -> None:
     results = make_results()
     renamed = {"ours": HOSTILE}
     hostile = replace(
@@ -99,7 +99,7 @@ def test_names_from_anybody_are_text(make_results: Callable[..., Results]) -> No
     assert "alert('x')" in " ".join(elements.texts)  # shown as it is
 
 
-def test_figures_with_such_names_are_drawn_and_are_no_markup(make_results: Callable[..., Results]) -> None:
+def test_figures_with_such_names_are_drawn_and_are_no_markup(make_results: Callable[..., StoredRun]) -> None:
     pytest.importorskip("matplotlib")
     from snibench.report.figures import draw
 

@@ -9,9 +9,9 @@ from snibench.report import build
 from snibench.report.comparison import compare
 from snibench.report.parts import families
 from snibench.report.values import QUESTIONS
-from snibench.store import Results
+from snibench.store import StoredRun
 
-Make = Callable[..., Results]
+Make = Callable[..., StoredRun]
 SETTINGS = {
     "lora": {"rank": 8},
     "ours": {"rank": 8, "a": True, "b": True},
@@ -23,17 +23,17 @@ LEVELS = {"lora": 0.5, "ours": 0.8, "ours(a=false)": 0.5, "ours(a=false,b=false)
 
 
 @pytest.fixture(scope="module")
-def results(make_results: Make) -> Results:
+def results(make_results: Make) -> StoredRun:
     made = make_results(LEVELS)
     specs = [replace(spec, method=spec.label.partition("(")[0], settings=SETTINGS[spec.label]) for spec in made.specs]
     return replace(made, specs=tuple(specs))
 
 
-def test_a_family_is_a_method_and_its_variants_with_switches_off(results: Results) -> None:
+def test_a_family_is_a_method_and_its_variants_with_switches_off(results: StoredRun) -> None:
     assert families(results) == {"ours": {"ours(a=false)": "a", "ours(a=false,b=false)": "a, b"}}
 
 
-def test_a_part_adds_what_the_comparison_says_the_variant_lacks(results: Results) -> None:
+def test_a_part_adds_what_the_comparison_says_the_variant_lacks(results: StoredRun) -> None:
     frame = build(results).table("parts").frame.set_index("part")
     assert list(frame.index) == ["a", "a, b"]
     pair = compare(results, "ours", "ours(a=false)").table("comparison").frame.set_index("on")

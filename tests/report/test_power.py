@@ -9,9 +9,9 @@ from snibench.base.errors import UsageError
 from snibench.report import build
 from snibench.report.power import MINI_TINY, Pilot, effects, forecast, pilot, power_report
 from snibench.stats.power import Design
-from snibench.store import Results
+from snibench.store import StoredRun
 
-Make = Callable[..., Results]
+Make = Callable[..., StoredRun]
 
 
 def test_a_run_is_its_own_pilot_and_larger_ones_find_less(make_results: Make) -> None:

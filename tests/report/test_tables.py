@@ -12,9 +12,9 @@ from scipy import stats
 from snibench.base.errors import UsageError
 from snibench.base.types import Manifest
 from snibench.report import Report, build, compare
-from snibench.store import Results
+from snibench.store import StoredRun
 
-Make = Callable[..., Results]
+Make = Callable[..., StoredRun]
 
 
 def methods(report: Any, table: str) -> list[str]:
@@ -36,7 +36,7 @@ def test_the_baseline_is_compared_with_and_has_no_difference_from_itself(report:
     assert not row["significant"]
 
 
-def test_the_summary_has_one_row_for_each_method_and_the_means_of_the_rows(results: Results) -> None:
+def test_the_summary_has_one_row_for_each_method_and_the_means_of_the_rows(results: StoredRun) -> None:
     summary = build(results).table("summary").frame.set_index("method")
     answers = results.answers.query("protocol == 'gap' and split == 'unseen' and method == 'ours'")
     assert list(summary.index) == ["untuned", "unified-prompt", "mtl-lora", "ours"]
@@ -92,12 +92,12 @@ def test_a_baseline_that_was_planned_but_failed_is_replaced_and_the_report_says_
     assert any("unified-prompt" in note and "untuned" in note for note in report.notes)
 
 
-def test_a_misspelled_baseline_gets_a_suggestion(results: Results) -> None:
+def test_a_misspelled_baseline_gets_a_suggestion(results: StoredRun) -> None:
     with pytest.raises(UsageError, match="Did you mean 'unified-prompt'"):
         build(results, "unified-promt")
 
 
-def test_the_order_of_the_rows_on_disk_changes_nothing(results: Results) -> None:
+def test_the_order_of_the_rows_on_disk_changes_nothing(results: StoredRun) -> None:
     shuffled = replace(results, answers=results.answers.sample(frac=1, random_state=0).reset_index(drop=True))
     one, other = build(results), build(shuffled)
     assert one.rows_digest == other.rows_digest
@@ -110,20 +110,20 @@ def test_the_order_of_the_rows_on_disk_changes_nothing(results: Results) -> None
         pd.testing.assert_frame_equal(left, right)
 
 
-def test_one_changed_score_changes_the_digest_of_the_rows(results: Results) -> None:
+def test_one_changed_score_changes_the_digest_of_the_rows(results: StoredRun) -> None:
     answers = results.answers.copy()
     answers.loc[5, "score"] = 1 - answers.loc[5, "score"]
     assert build(replace(results, answers=answers)).rows_digest != build(results).rows_digest
 
 
-def test_answers_of_a_protocol_that_is_not_installed_are_named_and_the_rest_is_shown(results: Results) -> None:
+def test_answers_of_a_protocol_that_is_not_installed_are_named_and_the_rest_is_shown(results: StoredRun) -> None:
     strange = results.answers.head(3).assign(protocol="of-a-plugin")
     report = build(replace(results, answers=pd.concat([results.answers, strange], ignore_index=True)))
     assert any("of-a-plugin" in note for note in report.notes)
     assert report.table("gap")
 
 
-def test_methods_are_compared_on_the_questions_that_all_of_them_answered(results: Results) -> None:
+def test_methods_are_compared_on_the_questions_that_all_of_them_answered(results: StoredRun) -> None:
     answers = results.answers
     lost = (answers["method"] == "ours") & (answers["protocol"] == "gap") & (answers["instance"] == "i0")
     report = build(replace(results, answers=answers[~lost].reset_index(drop=True)))
@@ -134,7 +134,7 @@ def test_methods_are_compared_on_the_questions_that_all_of_them_answered(results
     assert any("Protocol gap" in note and "same questions" in note for note in report.notes)
 
 
-def test_different_software_and_fall_backs_are_said(results: Results) -> None:
+def test_different_software_and_fall_backs_are_said(results: StoredRun) -> None:
     first, *others = results.records
     other = replace(first, versions={**first.versions, "torch": "2"}, notes=("Fell back to one row per instance.",))
     second = replace(others[0], versions={**others[0].versions, "torch": "3"})
@@ -143,7 +143,7 @@ def test_different_software_and_fall_backs_are_said(results: Results) -> None:
     assert "untuned: Fell back to one row per instance." in notes
 
 
-def test_folders_of_this_machine_do_not_enter_a_report(results: Results) -> None:
+def test_folders_of_this_machine_do_not_enter_a_report(results: StoredRun) -> None:
     spec = results.specs[0]
     specs = tuple(
         replace(s, model=replace(s.model, spec="/home/me/models/small"), suite=replace(s.suite, name="/data/sni"))
@@ -186,7 +186,7 @@ def test_a_method_that_is_another_one_is_told_and_found_by_its_name(make_results
     assert compare(results, "ours", "lora").baseline == "unified-prompt"
 
 
-def test_an_unresolved_conflict_has_its_star_in_every_table_and_others_have_none(results: Results) -> None:
+def test_an_unresolved_conflict_has_its_star_in_every_table_and_others_have_none(results: StoredRun) -> None:
     noisy = [
         replace(
             record, conflict={point: {**values, "standard_error": 0.3} for point, values in record.conflict.items()}
@@ -202,7 +202,7 @@ def test_an_unresolved_conflict_has_its_star_in_every_table_and_others_have_none
         assert not frame.groupby("method")["unresolved"].any().to_dict()["mtl-lora"]
 
 
-def test_one_slow_fit_does_not_make_a_method_slow(results: Results) -> None:
+def test_one_slow_fit_does_not_make_a_method_slow(results: StoredRun) -> None:
     slow = [replace(r, seconds=900.0) if (r.label, r.seed) == ("ours", 2) else r for r in results.records]
     costs = build(replace(results, records=tuple(slow))).table("cost").frame.set_index("method")
     assert costs.loc["ours", "seconds"] == 13.5

@@ -9,9 +9,9 @@ import pytest
 
 from snibench.report import build, compare
 from snibench.report.values import Verdict, points
-from snibench.store import Results
+from snibench.store import StoredRun
 
-Make = Callable[..., Results]
+Make = Callable[..., StoredRun]
 
 UNDECIDED = Verdict(
     method="ours",

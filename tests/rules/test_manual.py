@@ -41,6 +41,6 @@ def test_the_example_of_a_rule_of_one_s_own_works(step):
     (code,) = re.findall(r"```python\n(.*?)```", MANUAL.read_text(), re.DOTALL)
     scope = {"__name__": "mine"}
     exec(code, scope)
-    rule = scope["InverseNorm"](scope["InverseNormSettings"](power=2.0))
+    rule = scope["InverseNorm"]()
     weights = rule.weights(step([[1.0, 0], [0, 2], [0, 0], [5, 5]], tasks="abc"))
-    assert weights.tolist() == pytest.approx([0.8, 0.2, 0, 0])
+    assert weights.tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0])

@@ -86,11 +86,6 @@ class Demonstrates(Sound):
         return [*shown, *super().segments(task, input, rng)]
 
 
-@pytest.mark.parametrize("sound", [Sound, Demonstrates])
-def test_a_sound_format_passes(sound: type[Format]) -> None:
-    check_format(sound())
-
-
 class DemonstratesTheInput(Sound):
     flags = replace(Sound.flags, positive=1)
 
@@ -119,6 +114,36 @@ class NoFlags(Sound):
     flags = None  # type: ignore[assignment]
 
 
+class Thinks(Sound):
+    """Ends and reads answers in its own way."""
+
+    def stop(self, task: TaskCard) -> str:
+        return "END"
+
+    def read(self, text: str) -> str:
+        return text.rpartition("Answer:")[2].strip()
+
+
+class CutsLines(Sound):
+    def stop(self, task: TaskCard) -> str:
+        return "\n"
+
+
+class StopsNowhere(Sound):
+    def stop(self, task: TaskCard) -> str:
+        return None  # type: ignore[return-value]
+
+
+class ReadsNothing(Sound):
+    def read(self, text: str) -> str:
+        return text.partition("Answer:")[2] or None  # type: ignore[return-value]
+
+
+class Guesses(Sound):
+    def read(self, text: str) -> str:
+        return random.choice(["yes", "no", text, *map(str, range(99))])
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
@@ -134,9 +159,18 @@ class NoFlags(Sound):
         (DemonstratesUnflagged, r"flags\.positive is 0, but 1 of 9"),
         (Overclaims, r"flags\.labels is True, but the labels are not shown"),
         (WrongGroup, "must be I, II or control"),
+        (CutsLines, "stands in a positive example's output"),
+        (StopsNowhere, r"stop must return a text, empty for none, but returned None"),
+        (ReadsNothing, r"read must return a text for '', but returned None"),
+        (Guesses, r"reads .* and then as|draws from Python's global generator"),
         (NoFlags, r"flags must be a FormatFlags"),
     ],
 )
 def test_a_broken_promise_is_named(broken: type[Format], message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         check_format(broken())
+
+
+@pytest.mark.parametrize("sound", [Sound, Demonstrates, Thinks])
+def test_a_sound_format_passes(sound: type[Format]) -> None:
+    check_format(sound())

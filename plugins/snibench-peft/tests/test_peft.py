@@ -51,7 +51,7 @@ def settings_of(kind):
 
 
 def logits_of(trainer):
-    """What the harness's way gives for ``INPUTS``."""
+    """Outputs of the harness for ``INPUTS``."""
     start = torch.tensor([virtual_tokens(trainer.model)], dtype=torch.long)
     with torch.no_grad():
         return base_of(trainer.model)(input_ids=torch.cat([start, INPUTS], dim=1)).logits[:, -INPUTS.shape[1] :]
@@ -204,7 +204,7 @@ def test_rows_of_several_tasks_are_each_routed_by_their_own(trainer, shake):
 def test_the_routers_stay_out_of_the_rule_and_packing_changes_no_loss(trainer, shake):
     made = shake(trainer(Poly))
     shared = sum(p.numel() for name, p in made.named.items() if "router" not in name)
-    assert made.collector.size == shared
+    assert made.task_losses.collector.size == shared
     groups = drawn(made)
     packed, apart = (losses_of(made, groups, pack=pack) for pack in (True, False))
     torch.testing.assert_close(packed, apart, rtol=1e-5, atol=1e-5)
@@ -310,3 +310,22 @@ def test_ia3_is_unfit_where_the_second_feed_forward_layers_are_not_known():
     assert "ia3" in Peft(PeftSettings("ia3")).unfit(new)
     assert Peft(PeftSettings("ia3", '{"feedforward_modules": ["down_proj"]}')).unfit(new) is None
     assert IA3().unfit(known) is None
+
+
+def test_the_routers_of_poly_learn_a_hundred_times_as_fast_as_its_skills(trainer, shake):
+    moved = []
+    for ratio in (1.0, 100.0):
+        made = shake(trainer(Poly, Poly.Settings(router_ratio=ratio)))
+        before = {name: parameter.detach().clone() for name, parameter in made.named.items()}
+        made.step([("task0", (0, 1)), ("task1", (2, 3))])
+        moved.append({name: parameter.detach() - before[name] for name, parameter in made.named.items()})
+    alike, apart = moved
+    for name, step in alike.items():
+        expected = 100 * step if name.endswith("module_logits") else step
+        torch.testing.assert_close(apart[name], expected, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("ratio", [0.0, -1.0])
+def test_routers_that_would_not_learn_are_refused(ratio):
+    with pytest.raises(UsageError, match="router_ratio must be a positive number"):
+        Poly(Poly.Settings(router_ratio=ratio))

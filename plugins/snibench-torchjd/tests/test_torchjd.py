@@ -77,7 +77,7 @@ def test_the_rule_keeps_the_contract(name):
 @pytest.mark.parametrize(("seed", "scale"), [(0, 1.0), (1, 1.0), (2, 3.0)])
 def test_the_update_is_torchjd_s_own(name, seed, scale):
     if name == "torchjd-nash-mtl":
-        scale = 1.0  # where it stops hangs on the size, so it is always given this one
+        scale = 1.0  # where it stops depends on the size, so it always gets this one
     rows = scale * gradients_of(seed)
     update = RULES.get(name)().weights(step_of(rows)) @ rows
     assert update == pytest.approx(torchjds_own(AGGREGATORS[name](), rows), rel=1e-5, abs=1e-7)

@@ -67,12 +67,12 @@ class Combo:
 
 @dataclass(frozen=True, slots=True)
 class SuiteRequest:
-    """What a user asks of a suite. ``None`` = the suite's own default."""
+    """Options of a user for a suite. ``None`` = the suite's own default."""
 
     name: str
     data: str | None = None  # folder in the official layout
     split: str | None = None  # "official", "families", or a folder with split lists
-    tasks: int | None = None  # at most so many seen tasks; unseen ones in the same proportion
+    tasks: int | None = None  # at most this number of seen tasks; unseen ones in the same proportion
     instances: int | None = None  # held-out and unseen instances per task
     categories: tuple[str, ...] = ()
     partial: bool = False  # go on where split lists name tasks that are not there

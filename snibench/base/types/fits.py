@@ -56,7 +56,7 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was decided for a model. ``notes``: one sentence each, for plan and record."""
+    """Choices of execution for a model. ``notes``: one sentence each, for plan and record."""
 
     paths: Paths = Paths()
     notes: tuple[str, ...] = ()
@@ -115,7 +115,7 @@ Stage = Literal["attach", "tune", "measure", "answer"]  # measure: the gradient 
 
 @dataclass(frozen=True, slots=True)
 class FitRecord:
-    """What seals a fit: ``record.json``."""
+    """Record of a fit, written last: ``record.json``."""
 
     fit: str
     label: str

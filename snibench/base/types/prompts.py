@@ -12,7 +12,7 @@ SegmentKind = Literal["history", "instruction", "example", "input", "cue"]
 class Segment:
     """A piece of a prompt.
 
-    ``instruction``: what is told of the task. ``example``, ``history``: one demonstration each, which
+    ``instruction``: the description of the task. ``example``, ``history``: one demonstration each, which
     truncation may drop. ``input``: the instance's input, verbatim. ``cue``: fixed text around them.
     """
 

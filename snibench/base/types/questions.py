@@ -16,7 +16,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a protocol asks of a fit: one instance in one format, after some history."""
+    """Question of a protocol to a fit: one instance in one format, after some history."""
 
     protocol: str
     task: str
@@ -52,7 +52,7 @@ PromptKey = tuple[str, str]  # task, SHA-256 of the prompt: the same prompt is a
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A model's answer to one prompt. ``prediction``: stripped.
+    """What a model said to one prompt. ``prediction``: stripped, up to where its format ends an answer.
 
     A prompt that does not fit the input limit is not answered: ``too_long``. ``ranked``: the likeliest label of a
     closed task, None where none was asked for.
@@ -67,7 +67,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row on disk. Field order is column order."""
+    """One row on disk, in the order of its columns. ``prediction``: the scored answer, as the format reads it."""
 
     fit: str
     protocol: str

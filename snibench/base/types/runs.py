@@ -54,7 +54,7 @@ class SuiteRef:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a run asked for: ``manifest.json``."""
+    """Request of a run, as stored: ``manifest.json``."""
 
     fits: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)  # fit -> what this run calls it

@@ -82,7 +82,7 @@ def changed_files(folder: Path) -> list[tuple[str, str]]:
 
 
 def _same_order(order: Order, working: Path) -> None:
-    """What lies there of another order cannot be gone on with: it is dropped."""
+    """Drop files of another order, which cannot be continued."""
     kept = working / "order.json"
     text = json.dumps(asdict(order), default=str)
     if kept.exists() and kept.read_text(encoding="utf-8") == text:

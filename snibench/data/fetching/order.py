@@ -1,4 +1,4 @@
-"""What can be fetched, and which files of the official repository belong to it."""
+"""Sources that can be fetched, and which files of the official repository belong to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Progress = Callable[[str, int, int], None]  # what is counted, how many are here
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to fetch.
+    """Selection of files to fetch.
 
     ``source``: a git repository, the URL of a tar archive, or ``hub:OWNER/NAME``. ``revision``: commit, tag or branch
     (git, hub). ``sha256``: of the archive. ``track``: whose tasks; "all" takes the excluded ones too. ``table``: a
@@ -33,7 +33,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a folder was fetched from, and the SHA-256 of its files by their paths below it."""
+    """Origin of a folder, and the SHA-256 of its files by their paths below it."""
 
     source: str
     revision: str

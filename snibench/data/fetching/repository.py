@@ -15,7 +15,7 @@ from pathlib import Path
 from snibench.base.errors import DataError, UsageError
 from snibench.data.fetching.order import Order, Progress, Receipt, belongs, wanted_tasks
 
-_AT_ONCE = 40  # files in one request: so many are asked for again at most after a break
+_AT_ONCE = 40  # files in one request: the most that are asked for again after a break
 
 
 def fetch(order: Order, working: Path, tree: Path, progress: Progress) -> Receipt:

@@ -95,7 +95,7 @@ def _judgement(rng: Random, thing: str, good: bool) -> tuple[str, str]:
 
 
 def utterance(rng: Random, domain: str) -> Draw:
-    """What somebody says to an assistant: an intent, and the values of its slots."""
+    """Request to an assistant: an intent, and the values of its slots."""
     return spoken(rng, w.INTENTS[domain])
 
 
@@ -295,7 +295,7 @@ def entities(rng: Random, domain: str) -> Draw:
 
 
 def _asked_of(event: _Event) -> dict[str, tuple[str, str, str]]:
-    """What can be asked of an event: question, short answer, full sentence."""
+    """Question about an event: question, short answer, full sentence."""
     person, noun, (past, _, _, base) = event.person, event.thing[0], event.verb
     deed = f"{person} {past} the {noun}"
     return {

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from snibench.base.types import Prompt, Reply, TaskCard
-from snibench.contracts import Method
+from snibench.contracts import Method, usual_stop
 from snibench.engine.backbone import Backbone
 from snibench.engine.decoding.lean import LeanModel, why_not_lean
 from snibench.engine.decoding.ranking import Branch, Labels, label_scores, labels_after
-from snibench.engine.decoding.reading import LEAST_PREFIX, Reading, Row
+from snibench.engine.decoding.reading import LEAST_PREFIX, Ends, Reading, Row
 from snibench.engine.decoding.stock import StockDecoder
 from snibench.engine.tokens import Encoded, Encoder, common_prefix, last_word
 
@@ -34,11 +34,20 @@ _PROBE = 64
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One prompt to answer. ``group`` names prompts that start alike; it decides speed, never answers."""
+    """One prompt to answer. ``group`` names prompts that start alike; it decides speed, never answers.
+
+    ``stop``: the text at which its answer is over, empty for none; None: the usual one.
+    """
 
     card: TaskCard
     prompt: Prompt
     group: str
+    stop: str | None = None
+
+    @property
+    def ends_at(self) -> str:
+        """The text at which its answer is over; empty for none."""
+        return usual_stop(self.card) if self.stop is None else self.stop
 
 
 # What a row said, and its likeliest label.
@@ -85,7 +94,7 @@ class Answerer:
             fresh = {}
             for place, (ids, ranked) in zip(batch, said, strict=True):
                 one = encoded[todo[place]]
-                text = self._text(asked[todo[place]].card, ids)
+                text = self._text(asked[todo[place]].ends_at, ids)
                 fresh[todo[place]] = Reply(text, one.prompt_tokens, one.truncated, one.too_long, ranked)
             on_batch(fresh)
             replies |= fresh
@@ -103,18 +112,26 @@ class Answerer:
         }
         return [said[index] for index in range(len(asked))]
 
-    def _text(self, card: TaskCard, ids: Sequence[int]) -> str:
+    def _text(self, stop: str, ids: Sequence[int]) -> str:
         if ids and ids[-1] in self.backbone.ends:
             ids = ids[:-1]
         text: str = self.backbone.tokenizer.decode(ids, skip_special_tokens=True)
-        # A blank before the first word belongs to the format; a newline there is an answer's end all the same.
-        return text.strip() if _may_hold_newline(card) else text.lstrip(" ").split("\n")[0].strip()
+        # A blank before the first word belongs to the format; a stop there is an answer's end all the same.
+        return text.lstrip(" ").split(stop)[0].strip() if stop else text.strip()
 
-    def _ends(self, card: TaskCard, token: int) -> bool:
-        """Whether ``token`` is an answer's last."""
-        if token in self.backbone.ends:
+    def _ends_of(self, stops: Sequence[str]) -> Ends:
+        """Whether a row's answer so far is over, by the rows' stops."""
+        return lambda row, ids: self._ends(stops[row], ids)
+
+    def _ends(self, stop: str, ids: Sequence[int]) -> bool:
+        """Whether an answer of the tokens ``ids`` is over with the last of them."""
+        if ids[-1] in self.backbone.ends:
             return True
-        return token in self._newlines and not _may_hold_newline(card)
+        if stop in ("", "\n"):
+            return bool(stop) and ids[-1] in self._newlines
+        # A stop may begin in the middle of a token, so the text decides.
+        text: str = self.backbone.tokenizer.decode(ids, skip_special_tokens=True)
+        return stop in text
 
     def _decoded(
         self, asked: Sequence[Asked], encoded: Sequence[Encoded]
@@ -130,10 +147,11 @@ class Answerer:
         )
         for batch in batches:
             some_cards, some = [cards[index] for index in batch], [encoded[index] for index in batch]
+            ends = self._ends_of([asked[index].ends_at for index in batch])
             if lean is None:
-                yield batch, self._say(some_cards, some)
+                yield batch, self._say(some_cards, some, ends)
             else:
-                yield batch, self._read(lean, some_cards, some, [kinds[index] for index in batch])
+                yield batch, self._read(lean, some_cards, some, [kinds[index] for index in batch], ends)
 
     def _labels(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[Labels | None]:
         """Per row the labels to rank, if that is wanted."""
@@ -148,14 +166,14 @@ class Answerer:
             found.append(known[key])
         return found
 
-    def _say(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[Said]:
-        """What the rows of one batch say the stock way."""
+    def _say(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Ends) -> list[Said]:
+        """Completions of one batch by the reference path."""
         if self.backbone.paths.decoding == "generate":
-            answers = self._stock.reference(cards, encoded, self._ends)
+            answers = self._stock.reference(cards, encoded, ends)
         elif self.backbone.encoder_decoder:
             answers = self._stock.generate(cards, encoded)
         else:
-            answers = self._stock.decode(cards, encoded, self._ends)
+            answers = self._stock.decode(cards, encoded, ends)
         ranked = [
             None if labels is None else labels.best(self._stock.label_scores(card, one, labels))
             for card, one, labels in zip(cards, encoded, self._labels(cards, encoded), strict=True)
@@ -223,9 +241,14 @@ class Answerer:
             yield batch
 
     def _read(
-        self, lean: LeanModel, cards: Sequence[TaskCard], encoded: Sequence[Encoded], kinds: Sequence[Hashable]
+        self,
+        lean: LeanModel,
+        cards: Sequence[TaskCard],
+        encoded: Sequence[Encoded],
+        kinds: Sequence[Hashable],
+        ends: Ends,
     ) -> list[Said]:
-        """What the rows of one round say the lean way."""
+        """Completions of one round by the fast path."""
         rows = [Row(one.prompt_ids, kind) for one, kind in zip(encoded, kinds, strict=True)]
         reading = Reading(lean, rows, self.backbone.device, self._routed(cards, encoded))
         labels = self._labels(cards, encoded)
@@ -238,7 +261,7 @@ class Answerer:
                     ranked[row] = known.best(found)
 
         first = reading.prompts(rank)
-        said = reading.answers(first, lambda row, token: self._ends(cards[row], token), self.encoder.max_output)
+        said = reading.answers(first, ends, self.encoder.max_output)
         return [(said[row], ranked[row]) for row in range(len(rows))]
 
     def _routed(
@@ -249,11 +272,6 @@ class Answerer:
         return lambda rows: self.method.for_prompts(
             self.model, [cards[row] for row in rows], [instructions[row] for row in rows]
         )
-
-
-def _may_hold_newline(card: TaskCard) -> bool:
-    """Whether the task's answers may span lines, as one of its positive examples does."""
-    return any("\n" in example.output for example in card.positive)
 
 
 def _newline_ids(tokenizer: Any) -> frozenset[int]:

@@ -19,7 +19,7 @@ from snibench.engine.backbone import base_of
 
 # Families with plain norms, rotary positions, gated feed-forward and nothing else.
 _FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-# Rotary frequencies that do not hang on the length of the sequence.
+# Rotary frequencies that do not depend on the length of the sequence.
 _ROTARY = frozenset({"default", "linear", "llama3", "yarn"})
 
 # (layer, queries [B, L, H, D], keys [B, L, G, D], values) -> [B, L, H * D]; fewer queries than keys in the last layer
@@ -28,7 +28,7 @@ Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a cache of keys and values takes: per token, ``layers * 2 * key_heads * head_size`` numbers."""
+    """Size of a cache of keys and values: per token, ``layers * 2 * key_heads * head_size`` numbers."""
 
     layers: int
     key_heads: int

@@ -109,6 +109,8 @@ class _Tail:
 # Told of a block: its rows, their logits, and what reads branches after their prompts.
 OnBlock = Callable[[Sequence[int], Tensor, Branch], None]
 # Makes the method's per-row state active for some of the rows, by their numbers.
+# Whether a row's answer is over with the last of its tokens so far.
+Ends = Callable[[int, Sequence[int]], bool]
 Routed = Callable[[Sequence[int]], AbstractContextManager[None]]
 
 
@@ -215,17 +217,17 @@ class Reading:
 
     # ---------------------------------------------------------------------------------- answers
 
-    def answers(self, first: dict[int, int], ends: Callable[[int, int], bool], most: int) -> dict[int, list[int]]:
-        """What every row says after its prompt, greedily, ``first`` being the first tokens.
+    def answers(self, first: dict[int, int], ends: Ends, most: int) -> dict[int, list[int]]:
+        """Greedy completions of every row, ``first`` being their first tokens.
 
-        ``ends(row, token)``: whether the row's answer is over with this token. At most ``most`` tokens.
+        At most ``most`` tokens.
         """
         said: dict[int, list[int]] = {row: [] for row in first}
         tokens, ended = dict(first), set()
         for length in range(1, most + 1):
             for row in [row for block in self._blocks for row in block.rows if row not in ended]:
                 said[row].append(tokens[row])
-                if ends(row, tokens[row]):
+                if ends(row, said[row]):
                     ended.add(row)
             present = [row for block in self._blocks for row in block.rows]
             gone = sum(row in ended for row in present)

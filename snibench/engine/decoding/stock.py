@@ -7,7 +7,7 @@ follows, padded on the left, then one token at a time. Rows that have ended leav
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from snibench.base.types import TaskCard
 from snibench.contracts import Method
 from snibench.engine.backbone import Backbone, base_of
 from snibench.engine.decoding.ranking import Labels, likeliest
-from snibench.engine.decoding.reading import LEAST_PREFIX
+from snibench.engine.decoding.reading import LEAST_PREFIX, Ends
 from snibench.engine.losses import logits_at
 from snibench.engine.tokens import Encoded, common_prefix
 
@@ -57,10 +57,8 @@ class StockDecoder:
             found: Tensor = base_of(self._model)(**inputs, use_cache=True, logits_to_keep=1).logits[:, -1]
         return found
 
-    def decode(
-        self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Callable[[TaskCard, int], bool]
-    ) -> list[list[int]]:
-        """What every row says; ``ends(card, token)``: whether its answer is over with this token."""
+    def decode(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Ends) -> list[list[int]]:
+        """Completions of every row."""
         from transformers import DynamicCache
 
         device = self._backbone.device
@@ -101,7 +99,7 @@ class StockDecoder:
             for row, token in zip(rows, tokens.tolist(), strict=True):
                 if row not in ended:
                     answers[row].append(token)
-                    if ends(cards[row], token):
+                    if ends(row, answers[row]):
                         ended.add(row)
             if len(ended) == count:
                 break
@@ -115,7 +113,7 @@ class StockDecoder:
         return answers
 
     def generate(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[list[int]]:
-        """What every row of an encoder-decoder says."""
+        """Completions of an encoder-decoder, row by row."""
         own = [torch.tensor(one.prompt_ids) for one in encoded]
         ids = nn.utils.rnn.pad_sequence(own, batch_first=True, padding_value=-1).to(self._backbone.device)
         with self._method.for_prompts(self._model, cards, [one.prompt.instruction for one in encoded]):
@@ -133,9 +131,9 @@ class StockDecoder:
         self,
         cards: Sequence[TaskCard],
         encoded: Sequence[Encoded],
-        ends: Callable[[TaskCard, int], bool] = lambda card, token: False,
+        ends: Ends = lambda row, ids: False,
     ) -> list[list[int]]:
-        """What every row says through the model's own ``generate``, greedily.
+        """Greedy completions by the model's own ``generate``.
 
         Rows of equal length together and none padded, so that nothing leaks into what a model remembers of its past.
         """
@@ -146,15 +144,15 @@ class StockDecoder:
         for members in rows.values():
             some = [cards[index] for index in members]
             with self._method.for_prompts(self._model, some, [encoded[index].prompt.instruction for index in members]):
-                answers |= zip(members, self._greedy(some, [encoded[index] for index in members], ends), strict=True)
+                answers |= zip(members, self._greedy(members, [encoded[index] for index in members], ends), strict=True)
         return [answers[index] for index in range(len(encoded))]
 
-    def _greedy(
-        self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Callable[[TaskCard, int], bool]
-    ) -> list[list[int]]:
+    def _greedy(self, rows: Sequence[int], encoded: Sequence[Encoded], ends: Ends) -> list[list[int]]:
+        start = 1 if self._backbone.encoder_decoder else len(encoded[0].prompt_ids)
+
         def over(ids: Tensor, scores: Any, **_: Any) -> Tensor:
-            said = ids[:, -1].tolist()
-            return torch.tensor([ends(*one) for one in zip(cards, said, strict=True)], device=ids.device)
+            said = ids[:, start:].tolist()
+            return torch.tensor([ends(*one) for one in zip(rows, said, strict=True)], device=ids.device)
 
         ids = torch.tensor([one.prompt_ids for one in encoded], device=self._backbone.device)
         output: Tensor = base_of(self._model).generate(
@@ -164,11 +162,10 @@ class StockDecoder:
             stopping_criteria=[over],
             logits_processor=[_finite],
         )
-        start = 1 if self._backbone.encoder_decoder else ids.shape[1]
         answers = []
-        for card, row in zip(cards, output[:, start:].tolist(), strict=True):
-            last = next((place for place, token in enumerate(row) if ends(card, token)), len(row) - 1)
-            answers.append(row[: last + 1])
+        for row, said in zip(rows, output[:, start:].tolist(), strict=True):
+            length = next((count for count in range(1, len(said) + 1) if ends(row, said[:count])), len(said))
+            answers.append(said[:length])
         return answers
 
     # ---------------------------------------------------------------------------------- labels

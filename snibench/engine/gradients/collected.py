@@ -24,7 +24,7 @@ _BLOCK_COLUMNS = 1024
 
 
 class TaskGradients:
-    """What a rule may look at: of all that there is, what its ``needs`` name. The rest raises when it is read.
+    """Gradients of a step as a rule may read them: those that its ``needs`` name. The rest raises.
 
     ``gram [K + R, K + R]``: float64, tasks first, then the R anchors. ``losses [K]``: float64. ``generator``: seeded by
     the harness for this step. ``layers``: the Gram matrix of each layer alone; they add up to ``gram``. A layer is a

@@ -63,7 +63,7 @@ class GradientCollector:
         return reduce(torch.promote_types, kinds)
 
     def bytes_of(self, rows: int) -> int:
-        """What ``rows`` whole gradients take: rows x P x bytes of a number."""
+        """Memory of ``rows`` whole gradients: rows x P x bytes of a number."""
         return rows * self.size * self.dtype.itemsize
 
     def describe(self, rows: int) -> str | None:

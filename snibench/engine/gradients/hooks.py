@@ -1,4 +1,4 @@
-"""One backward that tells tasks apart: hooks on the leaf modules whose parameters are collected."""
+"""One backward pass with gradients by task: hooks on the leaf modules whose parameters are collected."""
 
 from __future__ import annotations
 

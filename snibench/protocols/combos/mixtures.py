@@ -121,7 +121,7 @@ def training_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.
 
 @dataclass(frozen=True)
 class _Cells:
-    """What one method scored on one combo: a cell is a task after one mixture."""
+    """Scores of one method on one combo: a cell is a task after one mixture."""
 
     method: str
     combo: str

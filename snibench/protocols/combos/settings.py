@@ -31,7 +31,7 @@ def ratio(text: str) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is asked.
+    """Settings of protocol ``combos``.
 
     Mode ``switch``: for each combo, schedule and history, ``streams`` streams of ``length`` questions. Mode ``train``:
     a fit for each combo and mixture and for each side alone, asked ``instances`` of each of its tasks;

@@ -48,7 +48,7 @@ def format_frames(answers: pd.DataFrame, tasks: pd.DataFrame, reference: str) ->
 
 @dataclass(frozen=True)
 class _Scores:
-    """What one method scored in the compared formats."""
+    """Scores of one method in the compared formats."""
 
     tasks: Floats  # [F, S, T]
     instances: tuple[Floats, ...]  # per task [F, n], seed means

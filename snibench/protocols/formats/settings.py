@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is asked. Every format sees the same tasks and instances.
+    """Settings of protocol ``formats``. Every format sees the same tasks and instances.
 
     In ``formats`` ``*`` and ``?`` match installed names. ``reference``: the format that a drop is relative to.
     """

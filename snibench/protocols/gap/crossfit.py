@@ -124,7 +124,7 @@ def crossfit_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.
 
 @dataclass(frozen=True)
 class _Both:
-    """What one method scored on each task when it was seen and when it was not, ``[S, T]`` each."""
+    """Scores of one method on each task when it was seen and when it was not, ``[S, T]`` each."""
 
     seen: Floats
     unseen: Floats

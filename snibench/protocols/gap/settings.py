@@ -11,7 +11,7 @@ MODES = ("split", "crossfit")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is asked. ``None`` = everything that the suite evaluates.
+    """Settings of protocol ``gap``. ``None`` = everything that the suite evaluates.
 
     Mode ``split``: seen tasks against unseen ones. Mode ``crossfit``: two more fits, each on one half of the seen
     tasks, so that every task is asked of a fit that saw it and of one that did not.

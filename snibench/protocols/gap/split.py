@@ -69,7 +69,7 @@ def split_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.Dat
 
 @dataclass(frozen=True)
 class _Scores:
-    """What one method scored, tasks sorted by name."""
+    """Scores of one method, tasks sorted by name."""
 
     instances: tuple[Floats, ...]  # per task [S, n]
     means: Floats  # [S, T]

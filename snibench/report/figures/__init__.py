@@ -15,7 +15,7 @@ from snibench.report.figures.values import Figure, write_figures
 
 if TYPE_CHECKING:
     from snibench.report.values import Report
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 __all__ = ["DRAWINGS", "Figure", "conflict_map", "draw", "write_figures"]
 
@@ -33,7 +33,7 @@ DRAWINGS: tuple[Drawing, ...] = (
 )
 
 
-def draw(results: Results, report: Report) -> list[Figure]:
+def draw(results: StoredRun, report: Report) -> list[Figure]:
     """Every figure that ``results`` have the rows for.
 
     Args:

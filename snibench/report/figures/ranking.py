@@ -23,7 +23,7 @@ ROPE = 0.01  # as in wins, ties and losses
 
 
 def rank_diagram(scene: Scene) -> Figure | None:
-    """The critical-difference diagram: methods on a line of mean ranks, bars over those that are not told apart."""
+    """Critical-difference diagram: methods on a line of mean ranks, bars over those that do not differ."""
     frame = scene.frame("comparison_unseen")
     frame = None if frame is None else frame[frame["rank"].notna()]  # floors have none
     if frame is None or len(frame) < 3:
@@ -36,7 +36,7 @@ def rank_diagram(scene: Scene) -> Figure | None:
     by_nemenyi = [run for run in cliques(ranks, np.abs(ranks[:, None] - ranks) >= distance) if len(run) > 1]
     caption = (
         f"Mean rank over N = {tasks} unseen tasks, 1 is best; k = {len(frame)} methods, alpha = 0.05. A bar joins "
-        "methods that are not told apart. Above: pairwise sign-flip tests with Holm's correction, which decide in the "
+        "methods that do not differ. Above: pairwise sign-flip tests with Holm's correction, which decide in the "
         "tables. Below, for readers of such diagrams: Nemenyi's test, whose critical difference (CD "
         f"{distance:.2f}, the ruler) depends on which other methods are in the pool. No confidence interval is drawn."
     )

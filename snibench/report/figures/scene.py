@@ -1,4 +1,4 @@
-"""What figures of one run share: its report's frames, its methods in order, and how each looks."""
+"""Inputs of all figures of one run: its report's frames, its methods in order, and how each looks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from snibench.report.figures.values import Figure
     from snibench.report.values import Report
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 INTERVAL = "Whiskers: 95% confidence intervals over tasks and seeds"
 
@@ -25,7 +25,7 @@ INTERVAL = "Whiskers: 95% confidence intervals over tasks and seeds"
 class Scene:
     """A run and its report."""
 
-    results: Results
+    results: StoredRun
     report: Report
 
     @cached_property

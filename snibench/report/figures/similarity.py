@@ -14,7 +14,7 @@ from snibench.report.similarity import COST, GAIN, SCORE
 
 if TYPE_CHECKING:
     from snibench.report.values import Report
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 _CAPTIONS = {
     SCORE: "Each point: an unseen task, its score (mean over seeds) against its similarity to the most similar seen "
@@ -30,7 +30,7 @@ _WORDS = (
 )
 
 
-def similarity_figures(results: Results, report: Report) -> list[Figure]:
+def similarity_figures(results: StoredRun, report: Report) -> list[Figure]:
     """Gain over the untuned model (or score, without one) by similarity, and switch cost by similarity.
 
     Args:

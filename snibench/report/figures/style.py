@@ -48,7 +48,7 @@ class Look:
 
     @property
     def dashes(self) -> Dashes:
-        """The line style, so that lines of one colour are told apart as areas are by their hatch."""
+        """The line style, so that lines of one colour differ as areas do by their hatch."""
         return DASHES[HATCHES.index(self.hatch)]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -101,6 +103,33 @@ def test_an_answer_ends_at_a_newline_unless_an_example_holds_one(backbone, said,
     prompt = Prompt((Segment("input", "x"),))
     answerer = Answerer(backbone, _Parrot(backbone, said), Untuned(), Encoder(backbone, 64, 32))
     assert answerer.answer([Asked(card(example), prompt, "g")])[0].prediction == prediction
+
+
+@pytest.mark.parametrize("decoding", ["fast", "batched", "generate"])
+def test_a_stop_of_the_formats_own_ends_an_answer_by_every_path(backbone, make_trainer, shake, tasks, decoding) -> None:
+    trainer = shake(make_trainer(Lora))
+    read_by = replace(trainer.backbone, paths=replace(trainer.backbone.paths, decoding=decoding))
+    answerer = Answerer(read_by, trainer.model, trainer.method, Encoder(read_by, 512, 12))
+    whole = [replace(one, stop="") for one in questions(tasks, each=2)]
+    texts = [reply.prediction for reply in answerer.answer(whole)]
+    counts = Counter(letter for text in texts for letter in set(text[1:]))
+    stop = next(letter for letter, _ in counts.most_common() if letter.isascii() and letter.isprintable())
+    lengths = [len(ids) for ids in answerer.tokens([replace(one, stop=stop) for one in whole])]
+    cut = [reply.prediction for reply in answerer.answer([replace(one, stop=stop) for one in whole])]
+    assert cut == [text.split(stop)[0].strip() for text in texts]
+    assert cut != texts
+    assert min(lengths) < 12  # not read to the end and cut afterwards
+
+
+@pytest.mark.parametrize(
+    ("said", "stop", "prediction"),
+    [(" a\nb END c", "END", "a\nb"), ("a\nb", "\n", "a"), ("a\nb", "", "a\nb"), ("END", "END", "")],
+)
+def test_a_stop_of_the_formats_own_holds_whatever_the_examples(backbone, said, stop, prediction) -> None:
+    for example in ("no", "one\ntwo"):
+        prompt = Prompt((Segment("input", "x"),))
+        answerer = Answerer(backbone, _Parrot(backbone, said), Untuned(), Encoder(backbone, 64, 32))
+        assert answerer.answer([Asked(card(example), prompt, "g", stop)])[0].prediction == prediction
 
 
 def test_an_answer_has_at_most_so_many_tokens(backbone) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -191,11 +192,9 @@ def test_neither_batch_nor_company_nor_what_ends_early_changes_what_a_row_says(l
 
     def said(numbers: list[int], *, until: bool) -> list[list[int]]:
         reading = Reading(model, [rows[number] for number in numbers], backbone.device, lambda rows: nullcontext())
-        count = dict.fromkeys(range(len(numbers)), 0)
 
-        def ends(place: int, token: int) -> bool:
-            count[place] += 1
-            return until and count[place] == stops[numbers[place]]
+        def ends(place: int, ids: Sequence[int]) -> bool:
+            return until and len(ids) == stops[numbers[place]]
 
         found = reading.answers(reading.prompts(), ends, 9)
         return [found[place] for place in range(len(numbers))]
@@ -214,7 +213,7 @@ def test_one_long_answer_among_short_ones_is_said_to_its_end(backbone) -> None:
     def said(rows: list[Row], long: int) -> list[int]:
         with torch.no_grad():
             reading = Reading(model, rows, backbone.device, lambda rows: nullcontext())
-            return reading.answers(reading.prompts(), lambda row, token: row != long, 40)[long]
+            return reading.answers(reading.prompts(), lambda row, ids: row != long, 40)[long]
 
     assert len(said(rows, 4)) == 40  # beyond the room that the tail starts with
     assert said(rows, 4) == said([rows[4]], 0)

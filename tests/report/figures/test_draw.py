@@ -24,15 +24,15 @@ from snibench.base.errors import MissingExtra
 from snibench.report import Report, build
 from snibench.report.figures import draw, write_figures
 from snibench.report.figures.style import BASELINE, INK, looks
-from snibench.store import Results, write_frame
+from snibench.store import StoredRun, write_frame
 
 
 @pytest.fixture(scope="module")
-def figures(make_results: Callable[..., Results], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def figures(make_results: Callable[..., StoredRun], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The figures of a run whose fits also left traces and conflict."""
     folder = tmp_path_factory.mktemp("runs")
     results = make_results()
-    results = Results(**{**vars(results), "folder": folder})
+    results = StoredRun(**{**vars(results), "folder": folder})
     rng = np.random.default_rng(0)
     first, second = np.triu_indices(5, 1)
     for spec in results.specs:
@@ -61,7 +61,7 @@ def test_a_full_run_has_every_figure_and_each_caption_says_what_its_intervals_ar
         assert any(words in figure.caption for words in said), figure.name
 
 
-def test_the_numbers_are_those_of_the_tables(figures: dict[str, Any], make_results: Callable[..., Results]) -> None:
+def test_the_numbers_are_those_of_the_tables(figures: dict[str, Any], make_results: Callable[..., StoredRun]) -> None:
     report = build(make_results())
     formats = report.table("formats").frame.set_index(["method", "format"])
     for row in numbers(figures["figure2-formats"]):
@@ -123,7 +123,7 @@ def test_the_rank_diagram_has_a_ruler_for_nemenyi_alone(figures: dict[str, Any])
 
 
 def test_floors_stand_in_the_scatter_and_are_neither_ranked_nor_compared_nor_bars(
-    make_results: Callable[..., Results],
+    make_results: Callable[..., StoredRun],
 ) -> None:
     levels = {"untuned": 0.2, "unified-prompt": 0.5, "mtl-lora": 0.55, "ours": 0.6}
     plain, beside = make_results(levels), make_results({**levels, "copy-input": 0.55, "majority": 0.9})
@@ -184,7 +184,7 @@ def test_many_lines_and_markers_are_told_apart() -> None:
     assert len({(look.color, look.marker) for look in looks([f"method{i}" for i in range(98)]).values()}) == 98
 
 
-def test_the_names_of_many_methods_do_not_lie_on_each_other(make_results: Callable[..., Results]) -> None:
+def test_the_names_of_many_methods_do_not_lie_on_each_other(make_results: Callable[..., StoredRun]) -> None:
     many = {"unified-prompt": 0.5} | {f"lora+some-rule-{i}": 0.3 + i / 60 for i in range(29)}
     results = make_results(many, seeds=(0,))
     found = {
@@ -211,7 +211,7 @@ def test_every_bar_of_a_method_has_its_colour(figures: dict[str, Any]) -> None:
 
 
 def test_without_matplotlib_the_error_says_what_to_install(
-    results: Results, report: Report, monkeypatch: pytest.MonkeyPatch
+    results: StoredRun, report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtra, match=r"snibench\[plots\]"):

@@ -18,7 +18,7 @@ COUNT = 9  # and the original, `definition`, is the tenth
 class Surface(Format):
     """The format ``definition`` with another surface: FormatSpread's field names, casing, separators and spacing.
 
-    Which surface that is hangs on the task alone, as in FormatSpread, where every task draws its own formats. Blanks
+    Which surface that is depends on the task alone, as in FormatSpread, where every task draws its own formats. Blanks
     at the end of the prompt are left out: the harness puts one before the answer.
     """
 

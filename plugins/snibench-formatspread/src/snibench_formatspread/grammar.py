@@ -31,7 +31,7 @@ OUTPUT_NAMES = ("Output", "Answer", "Label", "Response")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Surface:
-    """What a prompt shows around its input: ``{before}{x}{after}``."""
+    """Text of a prompt around its input: ``{before}{x}{after}``."""
 
     before: str
     after: str

@@ -34,9 +34,9 @@ _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
 _REFUSED: Mapping[str, str] = {
     "ADALORA": "it moves ranks between layers after each optimizer step, which only its own training loop does",
     "CPT": "its loss weighs the words of its own prompt, and snibench owns the loss",
-    "LILY": "its routing is a mean over all rows of a batch, so an answer would hang on its company",
+    "LILY": "its routing is a mean over all rows of a batch, so an answer would depend on the other rows",
     "MULTITASK_PROMPT_TUNING": "it learns a prompt for each seen task and has none for an unseen one",
-    "POLY": "it must be told each row's task: use --method poly",
+    "POLY": "it needs each row's task: use --method poly",
     "SHADOW": "its layers hand a second state from block to block, which only peft's own forward pass unpacks",
     "XLORA": "it mixes adapters that are trained already",
 }
@@ -91,7 +91,7 @@ class Peft(BaseMethod):
     Settings: ClassVar[type] = PeftSettings
 
     def unfit(self, info: ModelInfo) -> str | None:
-        """What a type needs of a model, where its headers show that it is not there."""
+        """Requirements of an adapter type that the headers of a model do not meet."""
         kind = self.settings.type.upper()
         if kind in PREFIXES:
             return no_place_for_prefix(info)
@@ -112,7 +112,7 @@ def _config(kind: str) -> Any:
 
 
 def _defaults(kind: str) -> dict[str, Any]:
-    """What the config gets where the user says nothing."""
+    """Fields of the config that the user did not set."""
     fields = {field.name for field in dataclasses.fields(_config(kind))}
     found = dict(_ARGUMENTS.get(kind, {}))
     # Norms, biases, attention blocks and single tokens are no linear layers: those types know their own places.

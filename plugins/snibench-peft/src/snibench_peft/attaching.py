@@ -39,7 +39,7 @@ def no_place_for_factors(info: ModelInfo) -> str | None:
     """Why IA3 has no place in a model: it treats the second feed-forward layers apart, which peft knows by family."""
     if info.model_type in TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING:
         return None
-    return f"peft's ia3 must be told which layers of a {info.architecture} are the second feed-forward ones."
+    return f"peft's ia3 does not know which layers of a {info.architecture} are the second feed-forward ones."
 
 
 def attach_adapter(model: nn.Module, kind: str, seed: int, **arguments: Any) -> nn.Module:
@@ -78,7 +78,7 @@ def _name_whole(config: Any) -> None:
 
 
 def encoder_of(adapted: nn.Module) -> Any:
-    """What holds the learned numbers of a virtual-token adapter."""
+    """Module with the learned numbers of a virtual-token adapter."""
     return cast(Any, adapted).prompt_encoder["default"]
 
 

@@ -43,6 +43,7 @@ class Dora(BaseMethod):
             r=settings.r,
             lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
+            use_rslora=settings.rslora,
             target_modules="all-linear",
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,17 +12,26 @@ import torch
 from peft.tuners.poly import PolyLayer
 from torch import Tensor, nn
 
-from snibench.api import BaseMethod, Batch, Encode, ModelInfo, Routing, TaskCard
+from snibench.api import BaseMethod, Batch, Encode, Group, ModelInfo, Routing, TaskCard, UsageError
 from snibench_peft.attaching import attach_adapter, no_place_for_linear
 
 
 @dataclass(frozen=True, slots=True)
 class PolySettings:
-    """``skills`` adapters of ``r`` ranks a layer. ``splits``: parts of each layer with a routing of their own (MHR)."""
+    """``skills`` adapters of ``r`` ranks a layer. ``splits``: parts of each layer with a routing of their own (MHR).
+
+    ``router_ratio``: the routers' learning rate as a multiple of the skills', which have the run's.
+    """
 
     r: int = 2
     skills: int = 4
     splits: int = 1
+    router_ratio: float = 100.0
+
+    def validate(self) -> None:
+        """Raises UsageError for a ratio that is not positive."""
+        if not 0 < self.router_ratio < math.inf:
+            raise UsageError(f"router_ratio must be a positive number, but got {self.router_ratio}.")
 
 
 class Poly(BaseMethod):
@@ -29,7 +39,7 @@ class Poly(BaseMethod):
 
     In training the shares are sampled (relaxed Bernoulli), in answering they are the sigmoids over their sum. An
     unseen task uses all skills equally: the last row of every router, which no task trains, stays at 0. The routers
-    learn at the one rate of the method; the authors' library gives them a hundred times the adapters' (0.1, 1e-3).
+    learn at a hundred times the skills' learning rate, as in the authors' library (0.1 and 1e-3).
 
     Source: Ponti et al., Combining Parameter-efficient Modules for Task-level Generalisation (EACL 2023); several
     splits: Caccia et al., Multi-Head Adapter Routing (NeurIPS 2023); through peft.
@@ -67,6 +77,11 @@ class Poly(BaseMethod):
     def task_parameters(self, model: nn.Module) -> Sequence[nn.Parameter]:
         """Every layer's ``[T + 1, splits * skills]`` routing logits."""
         return [parameter for name, parameter in model.named_parameters() if name.endswith("module_logits")]
+
+    def groups(self, named: Mapping[str, nn.Parameter]) -> Mapping[str, Group]:
+        """The routers at their own learning rate."""
+        ratio = self.settings.router_ratio
+        return {name: Group(scale=ratio) for name in named if name.endswith("module_logits")}
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         """``[K]`` mean target NLL, each task through its own mixture."""

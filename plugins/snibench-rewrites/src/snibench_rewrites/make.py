@@ -36,7 +36,7 @@ def rewritten(suite: SuiteData, tokenizer: Any, model: Any, name: str) -> Iterat
 
 @torch.no_grad()
 def _replies(prompts: Sequence[str], tokenizer: Any, model: Any) -> Iterator[tuple[str, bool]]:
-    """What the model answers, and whether it came to an end by itself."""
+    """The model's answer, and whether it ended by itself."""
     texts = [
         tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
         for prompt in prompts

@@ -1,4 +1,4 @@
-"""What a model is asked for, which of its answers are taken, and the file that keeps them."""
+"""The prompt for a rewrite, the checks of its answer, and the file that keeps them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Rewrite:
 
 
 def definition_digest(task: TaskCard) -> str:
-    """What a rewrite belongs to: the definition as formats show it."""
+    """Key of a rewrite: the definition as formats show it."""
     return hashlib.sha256(task.definition.strip().encode()).hexdigest()
 
 
 def request(task: TaskCard) -> str:
-    """What the model is asked; nothing but the definition, and the labels that occur in it."""
+    """Prompt for a rewrite: nothing but the definition, and the labels that occur in it."""
     kept = named_labels(task)
     keep = _KEEP.format(labels=", ".join(kept)) if kept else ""
     return _REQUEST.format(keep=keep, definition=task.definition.strip())

@@ -49,7 +49,7 @@ class Settings:
 
 
 class Solved(Protocol):
-    """What solved instances in front of a question are worth: the same questions with and without them."""
+    """Effect of solved instances in front of a question: the same questions with and without them."""
 
     Settings = Settings
     quick = Settings(turns=1, tasks=8, instances=10)
@@ -86,7 +86,7 @@ class Solved(Protocol):
         return [Ask(Mixture(suite.seen), tuple(both for question in plain for both in self._both(suite, question)))]
 
     def _both(self, suite: SuiteData, question: Question) -> Iterator[Question]:
-        """The question without and with turns; ``variant`` tells the two apart."""
+        """The question without and with turns; ``variant`` names which."""
         inputs = {one.id: normalise_input(one.input) for one in suite.evaluation[question.task]}
         context = [
             one for one in suite.context[question.task] if normalise_input(one.input) != inputs[question.instance]

@@ -28,7 +28,7 @@ class Hardest(Sampler):
         self._last |= dict(zip(tasks, losses.tolist(), strict=True))
 
     def state(self) -> Mapping[str, Any]:
-        """What a run that goes on after a kill gets back, as JSON."""
+        """State that a resumed run restores, as JSON."""
         return {"last": self._last}
 
     def restore(self, state: Mapping[str, Any]) -> None:

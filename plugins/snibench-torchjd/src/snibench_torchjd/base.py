@@ -1,4 +1,4 @@
-"""What TorchJD's aggregators need to serve as rules: a Gram matrix of fair size, vectors, a generator of their own."""
+"""Adapters from TorchJD's aggregators to rules: a scaled Gram matrix, vectors, a generator of their own."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class WeightingRule(TorchjdRule):
     """A weighting of TorchJD that reads the Gram matrix and does not mind its scale."""
 
     def ask(self, gram: Tensor, step: Step) -> Tensor:
-        """What the weighting says."""
+        """Weights by the wrapped weighting."""
         weights: Tensor = self.made(gram)
         return weights
 

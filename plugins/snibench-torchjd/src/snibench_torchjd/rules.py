@@ -175,7 +175,7 @@ class KrumSettings:
 class Krum(WeightingRule):
     """TorchJD's (Multi-)Krum: the mean of the gradients that lie closest to their neighbours.
 
-    With fewer tasks in the step than ``byzantine + 3`` or ``selected``, no gradient can be told apart: the mean of all.
+    With fewer tasks in the step than ``byzantine + 3`` or ``selected``, no gradient stands out: the mean of all.
     """
 
     Settings: ClassVar[type] = KrumSettings
@@ -188,7 +188,7 @@ class Krum(WeightingRule):
             raise UsageError(f"torchjd-krum: {error}") from error
 
     def ask(self, gram: Tensor, step: Step) -> Tensor:
-        """What the weighting says, of enough tasks."""
+        """Weights by the wrapped weighting, given enough tasks."""
         count = len(gram)
         if count < max(self.settings.byzantine + 3, self.settings.selected):
             return torch.full((count,), 1 / count, dtype=gram.dtype)
@@ -254,7 +254,7 @@ class NashMTLSettings:
 class NashMTL(TorchjdRule):
     """TorchJD's Nash-MTL, which is the authors' code: it may stop early, and it clips the update to norm 1.
 
-    Where it stops hangs on the size of the gradients, so it is given them with a mean square of 1. Unlike TorchJD,
+    Where it stops depends on the size of the gradients, so it gets them with a mean square of 1. Unlike TorchJD,
     each step is solved from the start: its last weights belong to other tasks.
     """
 
@@ -263,7 +263,7 @@ class NashMTL(TorchjdRule):
 
     def make(self) -> Any:
         """The way to an aggregator: its number of tasks is fixed, so each step makes one."""
-        torchjd.NashMTL(n_tasks=1)  # tells now if its solver is missing
+        torchjd.NashMTL(n_tasks=1)  # fails now if its solver is missing
         return torchjd.NashMTL
 
     def ask(self, gram: Tensor, step: Step) -> Tensor:
@@ -286,7 +286,7 @@ class _CountRule(Rule):
     """A weighting of TorchJD that only counts the rows: no gradient is computed for it."""
 
     def weights(self, gradients: TaskGradients) -> Tensor:
-        """What the weighting says of K rows; 0 for references."""
+        """Weights by the wrapped weighting of K rows; 0 for references."""
         count = len(gradients.tasks)
         with drawing_from(gradients.generator if Needs.GENERATOR in self.needs else None):
             weights = self.make()(torch.zeros(count, 1, dtype=torch.float64))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snibench.engine.conflict.estimate import estimate_conflict, residual_conflict
+from snibench.stats.conflict import estimate_conflict, residual_conflict
 
 TASKS, CHUNKS = 6, 8
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from snibench.base.registry import RULES
-from snibench.engine.conflict.measure import (
+from snibench.engine.conflict import (
     CHUNKS,
     _last_output,
     _output_gram,

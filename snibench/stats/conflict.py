@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 
+UNRESOLVED = 0.2  # mean standard error of a cosine above which conflict should not be read
+ONE_SIDED = 1.64  # standard errors below zero at which a pair counts as conflicting: one-sided 5 %
 _FLOOR = 1e-200  # of squared norms, so that a division by a vanished norm is large but finite
 
 
 @dataclass(frozen=True)
 class ConflictEstimate:
-    """What the probe says of one point in training. Means are over pairs of tasks, each pair once.
+    """Conflict at one point in training. Means are over pairs of tasks, each pair once.
 
     A pair counts if both gradients stand out from their noise; with none, every mean over pairs is NaN.
 
@@ -30,7 +32,7 @@ class ConflictEstimate:
         rate_raw: Share of pairs with a negative raw cosine: half of them where there is nothing but noise.
         magnitude_similarity: Mean of ``2 n_t n_u / (n_t^2 + n_u^2)``, 1 for equal norms.
         standard_error: Mean jackknife standard error of a pair's cosine.
-        unresolved: The cosines are too noisy to speak of: ``standard_error`` above 0.2, or no pair counts.
+        unresolved: The cosines are too noisy to speak of: ``standard_error`` above ``UNRESOLVED``, or no pair counts.
         cosines: ``[T, T]`` noise-corrected cosines in [-1, 1], 1 on the diagonal, NaN for pairs that do not count.
         errors: ``[T, T]`` jackknife standard errors of ``cosines``, 0 on the diagonal, NaN like them.
         squares: ``[T]`` noise-corrected squared norms; not positive where a gradient is lost in its noise.
@@ -97,11 +99,11 @@ def estimate_conflict(gram: Array) -> ConflictEstimate:
         score=_mean((_cross_fitted_opposition(gram) / scales)[pairs][counts]),
         score_raw=float(np.maximum(0, -raw).mean()),
         mean_cosine=_mean(cosine[counts]),
-        rate=_mean(cosine[counts] < -1.64 * error[counts]),
+        rate=_mean(cosine[counts] < -ONE_SIDED * error[counts]),
         rate_raw=float((raw < 0).mean()),
         magnitude_similarity=_mean(similarity[pairs][counts]),
         standard_error=standard_error,
-        unresolved=not standard_error <= 0.2,
+        unresolved=not standard_error <= UNRESOLVED,
         cosines=cosines,
         errors=errors,
         squares=squares,

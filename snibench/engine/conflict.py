@@ -1,7 +1,7 @@
 """The gradient conflict of a model under tuning, measured by the harness on instances that are never trained on.
 
 The same for every method: plain task losses, in chunks, so that the estimator can correct for the noise of finite
-samples (``conflict.estimate``). Measured on the method's shared trainable parameters, and, because methods differ in
+samples (``stats.conflict``). Measured on the method's shared trainable parameters, and, because methods differ in
 how many these are, once more where all have the same space: for a vector added to the last block's output.
 """
 
@@ -22,10 +22,10 @@ from snibench.base.hashing import derive_seed
 from snibench.base.types import Instance
 from snibench.contracts import Needs, Rule
 from snibench.engine.backbone import base_of
-from snibench.engine.conflict.estimate import ConflictEstimate, estimate_conflict, residual_conflict
 from snibench.engine.gradients import TaskGradients, gram_matrix
 from snibench.engine.micro_batches import TaskLosses
 from snibench.engine.tokens import Encoded
+from snibench.stats.conflict import ConflictEstimate, estimate_conflict, residual_conflict
 
 CHUNKS = 8
 # Most passes over the probe, each for a part of the parameters: beyond that the measurement would outlast the tuning.

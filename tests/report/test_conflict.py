@@ -15,8 +15,8 @@ from pandas.testing import assert_frame_equal
 from snibench.base.errors import StoreError, UsageError
 from snibench.base.types import Mixture
 from snibench.cli import conflicts as command
-from snibench.report.conflicts import build_conflicts, heat_map, pair_frame, panels, scores
-from snibench.report.traces import conflict_pairs, training_traces
+from snibench.report.conflict import build_conflicts, conflict_pairs, heat_map, pair_frame, panels, scores
+from snibench.report.traces import training_traces
 from snibench.store import write_frame
 
 TASKS = [f"task{index}" for index in (0, 1, 4, 5)]  # two categories

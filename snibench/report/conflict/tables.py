@@ -1,27 +1,24 @@
-"""Which tasks' gradients conflict: a run's measurements as tables, and as a heat map of characters."""
+"""Tables of the gradient conflict between tasks, for reports and for `snibench conflicts`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-from rich.style import Style
-from rich.text import Text
 
 from snibench.base.errors import StoreError, unknown
-from snibench.report.cells import number, printable
-from snibench.report.fits import UNRESOLVED, conflict, facts, run_notes, title
-from snibench.report.layouts import METHOD, present
-from snibench.report.traces import conflict_pairs
+from snibench.report.cells import number
+from snibench.report.conflict.reading import conflict_points, pair_frame
+from snibench.report.fits import facts, run_notes, title
+from snibench.report.layouts import METHOD, ordered, present
 from snibench.report.values import Column, Report, Table, rows_digest
+from snibench.stats.conflict import UNRESOLVED
 
 if TYPE_CHECKING:
-    from snibench.store import Results
+    from snibench.store import StoredRun
 
 STRONGEST = 12  # pairs that are shown; exports have all
-_LEVEL = 1.64  # standard errors below zero at which a pair counts as conflicting: one-sided 5 %
 FORMULA = (
     "cos(g_t, g_u) = <g_t, g_u> / (n_t n_u), on probe instances that are never trained on, norms corrected for the "
     "noise of finite samples; means over seeds"
@@ -61,8 +58,17 @@ _PAIRS = (
 _SIDES = (Column("first", "Task"), Column("second", "Other task"))
 
 
-def build_conflicts(results: Results, methods: Sequence[str] = ()) -> Report:
-    """What is known of the gradient conflict in ``results``: every method at every point, and its pairs of tasks.
+def conflict_tables(results: StoredRun, order: Sequence[str]) -> list[Table]:
+    """Table of every method at every measured point; none if conflict was not measured."""
+    frame = conflict_points(results)
+    if not len(frame):
+        return []
+    table = Table("conflict", "Gradient conflict", frame, (_SHARE, METHOD), present(_POINTS, frame), _POINT_NOTES)
+    return [ordered(table, order)]
+
+
+def build_conflicts(results: StoredRun, methods: Sequence[str] = ()) -> Report:
+    """Report of the gradient conflict in ``results``: every method at every point, and its pairs of tasks.
 
     Args:
         results: What ``store.load_results`` reads.
@@ -72,7 +78,7 @@ def build_conflicts(results: Results, methods: Sequence[str] = ()) -> Report:
         UsageError: If a method was not measured.
         StoreError: If none was.
     """
-    points, pairs = conflict(results), pair_frame(results)
+    points, pairs = conflict_points(results), pair_frame(results)
     if not len(points) or not len(pairs):
         raise StoreError(f"No gradient conflict is stored in '{results.folder}'. Repeat the run with --conflict ends.")
     for method in methods:
@@ -95,29 +101,6 @@ def build_conflicts(results: Results, methods: Sequence[str] = ()) -> Report:
         rows_digest=rows_digest(results.answers),
         facts=facts(results),
     )
-
-
-def pair_frame(results: Results) -> pd.DataFrame:
-    """method, share, first, second, their categories, and every number of the pair as a mean over seeds.
-
-    Standard errors are averaged too: seeds share the probe, so their noise is the same. ``conflicting``: the cosine is
-    negative at the one-sided 5 % level.
-    """
-    seeds = conflict_pairs(results)
-    if not len(seeds):
-        return seeds.drop(columns="seed")
-    groups = seeds.groupby(["method", "share", "first", "second"], sort=False)
-    pairs = groups.mean().drop(columns="seed").assign(n_seeds=groups.size()).reset_index()
-    for side in ("first", "second"):
-        pairs[f"{side}_category"] = pairs[side].map(categories(results)).fillna("")
-    if "standard_error" in pairs:
-        pairs["conflicting"] = pairs["cosine"] < -_LEVEL * pairs["standard_error"]
-    return pairs
-
-
-def categories(results: Results) -> dict[str, str]:
-    """The category of every task of the run."""
-    return dict(zip(results.tasks["task"], results.tasks["category"], strict=True))
 
 
 def panels(report: Report) -> dict[str, pd.DataFrame]:
@@ -158,52 +141,3 @@ def _strongest(pairs: pd.DataFrame) -> Table:
 def _in_order(methods: Sequence[str]):  # type: ignore[no-untyped-def]  # pandas' key functions are not typed
     place = {method: index for index, method in enumerate(methods)}
     return lambda column: column.map(place) if column.name == "method" else column
-
-
-# ------------------------------------------------------------------------------------ characters
-
-_APART, _ALIKE = (230, 159, 0), (86, 180, 233)  # Okabe and Ito's orange and sky blue
-# Where there are no colours: the sign, as often as the cosine reaches a third of the scale.
-_SIGNS = {-3: "---", -2: "-- ", -1: " - ", 0: " . ", 1: " + ", 2: "++ ", 3: "+++"}
-
-
-def heat_map(pairs: pd.DataFrame, of: Mapping[str, str], heading: str) -> list[Text]:
-    """Task x task cosines as lines of coloured blocks, the sign in each; the colours are centred at 0.
-
-    Args:
-        pairs: Columns first, second, cosine; each pair once.
-        of: Category of each task: tasks are ordered by it.
-        heading: What is drawn.
-    """
-    tasks = sorted({*pairs["first"], *pairs["second"]}, key=lambda task: (of.get(task, "~"), task))
-    place = {task: index for index, task in enumerate(tasks)}
-    square = np.full((len(tasks), len(tasks)), np.nan)
-    rows, columns = pairs["first"].map(place), pairs["second"].map(place)
-    square[rows, columns] = square[columns, rows] = pairs["cosine"]
-    finite = np.abs(square[np.isfinite(square)])
-    limit = max(float(np.ceil(finite.max(initial=0.0) * 10 - 1e-6) / 10), 0.1)  # to the next tenth
-    width = max(len(str(len(tasks))), 2)
-    lines = [
-        Text(printable(heading), style="bold cyan"),
-        Text(" " * (width + 1)) + Text("".join(f"{index:^3}" for index in range(1, len(tasks) + 1)), style="dim"),
-    ]
-    for index, task in enumerate(tasks):
-        line = Text(f"{index + 1:>{width}} ", style="dim")
-        for column, value in enumerate(square[index]):
-            line += _block(float(value), limit) if column != index else Text(" \\ ", style="dim")
-        lines.append(line + Text(f" {printable(task, 48)} ({printable(of.get(task, ''), 32)})"))
-    scale = Text(" " * (width + 1))
-    for third in range(-3, 4):
-        scale += _block(third / 3 * limit, limit)
-    lines.append(scale + Text(f" {-limit:.1f} (apart) to {limit:+.1f} (alike); ?: too noisy to say", style="dim"))
-    return lines
-
-
-def _block(value: float, limit: float) -> Text:
-    """Three columns for one cosine: its colour, and its sign for terminals without colours."""
-    if not np.isfinite(value):
-        return Text(" ? ", style="dim")
-    share = max(-1.0, min(1.0, value / limit))
-    end = _ALIKE if share > 0 else _APART
-    red, green, blue = (round(255 + (channel - 255) * abs(share)) for channel in end)
-    return Text(_SIGNS[round(3 * share)], style=Style(color="black", bgcolor=f"rgb({red},{green},{blue})"))

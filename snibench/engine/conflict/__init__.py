@@ -1,1 +1,0 @@
-"""Gradient conflict between tasks: its measurement and its estimates."""

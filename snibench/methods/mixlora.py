@@ -1,0 +1,79 @@
+"""MixLoRA: feed-forward parts as sparse mixtures of LoRA experts, LoRA elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from snibench.base.errors import UsageError
+from snibench.base.types import ModelInfo, TaskCard
+from snibench.contracts import Encode, Losses
+from snibench.engine.experts import FEED_FORWARD, insert_expert_blocks
+from snibench.engine.packing import Batch
+from snibench.engine.tallies import Tally
+from snibench.methods.base import BaseMethod
+
+
+@dataclass(frozen=True, slots=True)
+class MixLoraSettings:
+    """``experts`` for each feed-forward part, a token takes ``top``. ``balance``: weight of the balance loss."""
+
+    r: int = 8
+    alpha: int = 16
+    experts: int = 8
+    top: int = 2
+    balance: float = 0.01
+    dropout: float = 0.0
+
+    def validate(self) -> None:
+        """Raises UsageError unless a token takes at least one expert, and at most all."""
+        if not 1 <= self.top <= self.experts:
+            raise UsageError(f"top must be from 1 to experts = {self.experts}, but got {self.top}.")
+        if self.balance < 0:
+            raise UsageError(f"balance must be at least 0, but got {self.balance}.")
+
+
+class MixLora(BaseMethod):
+    """Every feed-forward part as n experts that share its frozen weights and differ by a LoRA in each of its layers.
+
+    A router takes ``top`` of them for each token; the layers outside (attention) have one LoRA each. An auxiliary
+    loss, n sum_i F_i P_i, keeps experts in equal use: F_i is the share of tokens that take expert i, P_i its mean
+    probability. Seen and unseen tasks are answered alike. With one expert it is ``lora``.
+
+    Source: Li et al., MixLoRA: Enhancing Large Language Models Fine-Tuning with LoRA-based Mixture of Experts (2024).
+    Unlike there, all attention layers are adapted, without dropout, as in the baseline, and the balance loss is taken
+    layer by layer.
+    """
+
+    Settings: ClassVar[type] = MixLoraSettings
+
+    def unfit(self, info: ModelInfo) -> str | None:
+        """A model whose blocks have no feed-forward part of their own."""
+        if not info.shapes or any(info.holds(name) for name in FEED_FORWARD):
+            return None
+        return f"mixlora makes experts of feed-forward modules, and a {info.architecture} has none of its own."
+
+    def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
+        """``model`` with experts for feed-forward parts and LoRA on all other linear layers of its blocks."""
+        settings = self.settings
+        self._tally = Tally()
+        insert_expert_blocks(
+            model,
+            rank=settings.r,
+            scale=settings.alpha / settings.r,
+            experts=settings.experts,
+            top=settings.top,
+            tally=self._tally,
+            dropout=settings.dropout,
+            seed=seed,
+        )
+        return model
+
+    def losses(self, model: nn.Module, batch: Batch) -> Losses:  # type: ignore[override]  # as the contract has it
+        """``[K]`` mean target NLL, and as auxiliary loss the mean of the layers' imbalances."""
+        with self._tally.over(batch) as loads:
+            nll = super().losses(model, batch)
+        return Losses(nll, auxiliary=self._tally.mean(loads, self.settings.balance))

@@ -1,0 +1,59 @@
+"""Sharpness-aware minimization: the gradient where the loss nearby is highest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from snibench.base.errors import UsageError
+from snibench.engine.packing import Batch
+from snibench.engine.task_steps import gradients_of, move, rows_by_task
+from snibench.methods.base import BaseMethod
+
+
+@dataclass(frozen=True, slots=True)
+class SamSettings:
+    """``rho``: how far the gradient is taken from the parameters; 0 is LoRA."""
+
+    rho: float = 0.05
+    r: int = 8
+    alpha: int = 16
+    dropout: float = 0.0
+
+    def validate(self) -> None:
+        """Raises UsageError unless rho is at least 0."""
+        if not self.rho >= 0:
+            raise UsageError(f"rho must be at least 0, but got {self.rho}.")
+
+
+class Sam(BaseMethod):
+    """LoRA by sharpness-aware minimization: every task's gradient is that at its worst point within ``rho``.
+
+    Task t's row is the gradient of L_t at theta + rho g_t / |g_t|, g_t its gradient at theta, over all trainable
+    parameters. Two forward and backward passes a step. Unlike the source, which takes one such step for the loss of the
+    whole batch, each task has its own: a row must not depend on the other tasks of the step, and any rule may combine
+    them. No second derivative, as in the source.
+
+    Source:
+        Foret et al., Sharpness-Aware Minimization for Efficiently Improving Generalization (ICLR 2021), Algorithm 1,
+        with p = 2.
+    """
+
+    Settings: ClassVar[type] = SamSettings
+
+    def gradients(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """``[K, *shape]``: each task's gradient at its own worst point."""
+
+        def row(own: Batch, named: Mapping[str, nn.Parameter]) -> Mapping[str, Tensor]:
+            first = gradients_of(self.losses(model, own)[0], named)
+            norm = torch.stack([one.norm() for one in first.values()]).norm()
+            if self.settings.rho == 0 or norm == 0:
+                return first
+            move(named, first, self.settings.rho / norm)
+            return gradients_of(self.losses(model, own)[0], named)
+
+        return rows_by_task(model, batch, row)
