@@ -34,7 +34,7 @@ from snibench.contracts import Format
 from snibench.data.natural_instructions import load_task
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
-from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder, common_prefix
@@ -121,14 +121,14 @@ def tune(args: argparse.Namespace) -> None:
     print(f"{args.out}: {len(chosen)} tasks, {args.steps} steps, losses {losses}")
 
 
-def ours(backbone: Backbone, asked: list[Asked]) -> list[str]:
-    answerer = Answerer(backbone, backbone.model, Untuned(), Encoder(backbone, 1024, 128))
-    replies = answerer.answer(asked)
-    assert not answerer.notes, answerer.notes
+def ours(backbone: Backbone, asked: list[Prompted]) -> list[str]:
+    decoder = Decoder(backbone, backbone.model, Untuned(), Encoder(backbone, 1024, 128))
+    replies = decoder.answer(asked)
+    assert not decoder.notes, decoder.notes
     return [reply.prediction for reply in replies]
 
 
-def lm_eval(backbone: Backbone, asked: list[Asked], batch_size: int) -> list[str]:
+def lm_eval(backbone: Backbone, asked: list[Prompted], batch_size: int) -> list[str]:
     from lm_eval.api.instance import Instance as Request
     from lm_eval.models.huggingface import HFLM
 
@@ -138,7 +138,7 @@ def lm_eval(backbone: Backbone, asked: list[Asked], batch_size: int) -> list[str
     return [text.strip() for text in harness.generate_until(requests, disable_tqdm=True)]
 
 
-def generate(backbone: Backbone, asked: list[Asked], batch_size: int) -> list[str]:
+def generate(backbone: Backbone, asked: list[Prompted], batch_size: int) -> list[str]:
     tokenizer = backbone.tokenizer
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
@@ -167,7 +167,7 @@ def compare(args: argparse.Namespace) -> None:
     chosen = [measured(load_task(args.data / "tasks" / f"{name}.json"), encoder) for name in names]
     form = tk()
     asked = [
-        Asked(one.task.card, form.render(one.task.card, instance.input, Random(0)), one.task.name)
+        Prompted(one.task.card, form.render(one.task.card, instance.input, Random(0)), one.task.name)
         for one in chosen
         for instance in split(one.task, args.each)[0]
     ]

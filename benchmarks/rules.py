@@ -111,7 +111,7 @@ def steps(args: argparse.Namespace) -> None:
     print(f"{args.method}, {args.precision}, P = {size:,}, {len(groups)} x 4 instances, {tokens:,} tokens")
     for name in args.rules.split(",") if args.rules else COSTLY[1:]:
         rule = RULES.get(name)()
-        step(trainer, rule, groups)  # the way is settled and memory is touched
+        step(trainer, rule, groups)  # the backend is selected and memory is touched
         step(trainer, mean, groups)
         pairs = [
             (seconds(lambda: step(trainer, mean, groups)), seconds(lambda rule=rule: step(trainer, rule, groups)))

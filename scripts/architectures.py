@@ -31,7 +31,7 @@ from snibench.base.types import FitSpec, Mixture, Paths, Prompt, Recipe, Segment
 from snibench.contracts import Method
 from snibench.engine.backbone import Backbone, base_of, read_backbone
 from snibench.engine.check import check_method, check_model
-from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.losses import target_nll
 from snibench.engine.packing import make_batch
@@ -148,8 +148,8 @@ def differences(source: ModelSource, paths: Paths, name: str) -> tuple[Backbone,
     gap = float(((found - expected).abs() / expected.abs().clamp(min=1)).max())
     if not gap <= LOSS:
         raise Differs(f"{name}: loss {found.tolist()} against {expected.tolist()}")
-    asked = [Asked(card(task), one.prompt, task) for task, some in groups for one in some]
-    said = Answerer(here, model, method, Encoder(here, 1 << 20, TOKENS)).tokens(asked)
+    asked = [Prompted(card(task), one.prompt, task) for task, some in groups for one in some]
+    said = Decoder(here, model, method, Encoder(here, 1 << 20, TOKENS)).tokens(asked)
     for one, ids in zip([one for group in groups for one in each(group)], said, strict=True):
         expect_answer(there, other, true, *one, ids)
     return here, gap

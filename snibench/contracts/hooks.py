@@ -32,3 +32,14 @@ def check_hooks(made: type, contract: type) -> None:
                     f"{owner.__name__}.{name} is no hook, so nothing calls it. Did you mean '{close[0]}'? A helper of "
                     f"your own begins with an underscore: _{name}."
                 )
+
+
+def further_names(made: type, contract: type) -> tuple[str, ...]:
+    """Public names of ``made`` that are no hook of ``contract`` nor of a base class of its own, sorted.
+
+    Nothing of snibench reads them. A base class has hooks of its own where it declares them abstract.
+    """
+    hooks = set(dir(contract))
+    for owner in made.__mro__:
+        hooks |= {name for name, value in vars(owner).items() if getattr(value, "__isabstractmethod__", False)}
+    return tuple(name for name in dir(made) if not name.startswith("_") and name not in hooks)

@@ -28,8 +28,8 @@ from snibench.base.types import Checked, FitSpec, Paths, Prompt, Segment, TaskCa
 from snibench.contracts import Method
 from snibench.engine.attention import install
 from snibench.engine.backbone import Backbone, base_of, read_backbone
-from snibench.engine.decoding import Answerer, Asked
-from snibench.engine.decoding.stock import StockDecoder
+from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding.reference import ReferenceDecoder
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import make_batch
 from snibench.engine.tokens import Encoded, Encoder
@@ -323,9 +323,9 @@ def _method_answer(
 ) -> list[tuple[int, ...]]:
     """First tokens of the answers to one task's prompts, each alone in its row, up to a near-tie."""
     answers = []
-    stock = StockDecoder(backbone, model, method, _TOKENS if method.shares_prefixes else 1)
+    reference = ReferenceDecoder(backbone, model, method, _TOKENS if method.shares_prefixes else 1)
     for one in some:
-        (said,) = stock.reference([card], [one])
+        (said,) = reference.generate([card], [one])
         with method.for_prompts(model, [card], [one.prompt.instruction]):
             logits = _own_logits(backbone, one, said[:-1])
         answers.append(_certain(said, logits))
@@ -453,7 +453,7 @@ def _own_answer(backbone: Backbone, one: Encoded) -> tuple[int, ...]:
     Raises:
         ModelError: If its ``generate`` says what its full forward pass does not.
     """
-    (said,) = StockDecoder(backbone, backbone.model, cast(Method, _Plain()), _TOKENS).reference([_card("")], [one])
+    (said,) = ReferenceDecoder(backbone, backbone.model, cast(Method, _Plain()), _TOKENS).generate([_card("")], [one])
     certain = _certain(said, _own_logits(backbone, one, said[:-1]))
     if any(a != b for a, b in zip(certain, said, strict=False)):
         raise ModelError(
@@ -480,10 +480,10 @@ def _said(
     backbone: Backbone, model: nn.Module, method: Any, groups: Groups, cards: Sequence[TaskCard] = ()
 ) -> tuple[list[tuple[int, ...]], Sequence[str]]:
     """The first tokens of the answers to all prompts as the engine decodes them, and the notes of doing so."""
-    answerer = Answerer(backbone, model, method, Encoder(backbone, 1 << 20, _TOKENS))
+    decoder = Decoder(backbone, model, method, Encoder(backbone, 1 << 20, _TOKENS))
     known = {card.name: card for card in cards}
-    asked = [Asked(known.get(name) or _card(name), one.prompt, name) for name, some in groups for one in some]
-    return answerer.tokens(asked), answerer.notes
+    asked = [Prompted(known.get(name) or _card(name), one.prompt, name) for name, some in groups for one in some]
+    return decoder.tokens(asked), decoder.notes
 
 
 def _same(expected: Sequence[Sequence[int]], found: Sequence[Sequence[int]]) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from snibench.base.errors import PluginError
 from snibench.contracts import Losses, Method
 from snibench.engine.backbone import Backbone
-from snibench.engine.gradients import CannotTellApart, Collected, GradientCollector
+from snibench.engine.gradients import Collected, GradientCollector, NotSeparable
 from snibench.engine.packing import Batch, Groups, make_batch, micro_batches
 from snibench.engine.progress import Tuning
 
@@ -128,10 +128,10 @@ class TaskLosses:
         """
         collector = collector or self.collector
         each = partial(self.losses_of, cuts=cuts)
-        if collector.way is None:
+        if collector.backend is None:
             first = next(self._pieces(groups))[:2]
             batch = self.batch([groups[index] for index in first])
-            collector.settle(batch, each, anchors=anchors, auxiliary=auxiliary)
+            collector.select_backend(batch, each, anchors=anchors, auxiliary=auxiliary)
         collected = collector.start(len(groups))
         losses = torch.zeros(len(groups), dtype=torch.float64)
         try:
@@ -141,9 +141,9 @@ class TaskLosses:
                     collected, piece, batch, each, anchors=anchors, auxiliary=auxiliary, share=share
                 )
                 losses[piece] = found.double().cpu()
-        except CannotTellApart:  # these tasks, unlike the first ones
+        except NotSeparable:  # these tasks, unlike the first ones
             self.clear()
-            collector.way = "loop"
+            collector.backend = "loop"
             return self.task_gradients(groups, anchors=anchors, auxiliary=auxiliary, collector=collector, cuts=cuts)
         return collected, losses
 
@@ -174,7 +174,7 @@ class TaskLosses:
 
     @cached_property
     def _given(self) -> GradientCollector:
-        return GradientCollector(self.model, self.collector.named, way="given")
+        return GradientCollector(self.model, self.collector.named, backend="given")
 
     def gives_gradients(self, groups: Groups) -> bool:
         """Whether the method has pseudo-gradients, by a look at two of ``groups``; asked once."""

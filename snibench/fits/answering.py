@@ -11,7 +11,7 @@ from snibench.base.errors import PluginError
 from snibench.base.registry import FORMATS
 from snibench.base.types import Answer, FitSpec, PromptKey, Reply, SuiteData
 from snibench.contracts import Floor, Format
-from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.tokens import Encoder
 from snibench.fits.context import FitContext
 from snibench.plan.questions import QuestionSet, Rendered
@@ -53,9 +53,9 @@ def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Se
             known.update(pending)
             pending.clear()
 
-    asked = [Asked(context.suite.tasks[one.question.task].card, one.prompt, _group(one), one.stop) for one in todo]
+    asked = [Prompted(context.suite.tasks[one.question.task].card, one.prompt, _group(one), one.stop) for one in todo]
     encoder = Encoder(context.backbone, spec.recipe.max_input, spec.recipe.max_output)
-    answerer = Answerer(
+    decoder = Decoder(
         context.backbone,
         context.model,
         context.method,
@@ -63,7 +63,7 @@ def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Se
         batch_size=context.runtime.batch_size,
         rank_labels=ranking,
     )
-    answerer.answer(asked, on_batch=keep)
+    decoder.answer(asked, on_batch=keep)
     flush()
     reader = _Reader()
     for questions in sets:
@@ -73,7 +73,7 @@ def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Se
         ]
         further = _ranked(questions, known) if questions.ranked else None
         store.write_answers(fit, questions.protocol, questions.digest, answers, further)
-    return answerer.notes
+    return decoder.notes
 
 
 class _Reader:

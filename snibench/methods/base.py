@@ -50,7 +50,7 @@ class BaseMethod(Method):
 
     def base_rate(self, info: ModelInfo, optimizer: str) -> float | None:
         """Usual learning rate of adapters in a model of this size."""
-        return usual_rate(info.parameters, "adapters")
+        return usual_rate(info.parameters, "adapters", optimizer)
 
     def task_parameters(self, model: nn.Module) -> Sequence[nn.Parameter]:
         """No parameter: everything that is trained is shared."""

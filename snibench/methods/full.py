@@ -48,7 +48,7 @@ class Full(BaseMethod):
 
     def base_rate(self, info: ModelInfo, optimizer: str) -> float | None:
         """Usual learning rate of whole models of this size."""
-        return usual_rate(info.parameters, "everything")
+        return usual_rate(info.parameters, "everything", optimizer)
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model``, all of it trainable."""

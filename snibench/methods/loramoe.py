@@ -23,7 +23,7 @@ class LoraMoeSettings:
     """``experts``: n LoRAs a layer, each of rank ``r``. ``balance``: weight of the balance loss."""
 
     r: int = 4
-    alpha: int = 8
+    alpha: int = 32
     experts: int = 8
     balance: float = 0.1
     dropout: float = 0.0
@@ -43,9 +43,9 @@ class LoraMoe(BaseMethod):
     to each expert. Seen and unseen tasks are answered alike. With one expert it is ``lora``.
 
     Source: Dou et al., LoRAMoE: Alleviating World Knowledge Forgetting in Large Language Models via MoE-Style Plugin
-    (ACL 2024). Unlike there, all linear layers are adapted and not the feed-forward ones alone, scale and dropout are
-    the baseline's, and experts are not split between questions of world knowledge and others, which no suite tells
-    apart. Its script has the same n and r, and the balance loss off.
+    (ACL 2024). Unlike there, all linear layers are adapted and not the feed-forward ones alone, without dropout, and
+    experts are not split between questions of world knowledge and others, which no suite tells apart. Its script has
+    the same n, r and alpha, and the balance loss off.
     """
 
     Settings: ClassVar[type] = LoraMoeSettings

@@ -94,7 +94,7 @@ class SoftPrompt(BaseMethod):
     """
 
     Settings: ClassVar[type] = SoftPromptSettings
-    vectors: ClassVar[type[SharedVectors]] = SharedVectors
+    _vectors: ClassVar[type[SharedVectors]] = SharedVectors
 
     def unfit(self, info: ModelInfo) -> str | None:
         """Soft tokens have no place where every layer embeds tokens by itself."""
@@ -102,7 +102,7 @@ class SoftPrompt(BaseMethod):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with soft tokens."""
-        self._prompt = self.vectors(base_of(model), self.settings.prompt_tokens, seed)
+        self._prompt = self._vectors(base_of(model), self.settings.prompt_tokens, seed)
         insert_prompt(model, self.settings.prompt_tokens, self._prompt)
         return model
 
@@ -113,7 +113,7 @@ class GatedPrompt(SoftPrompt):
     Our reading of Jin et al. 2023 (learned soft prompts for few-shot NLU), of which only the abstract is public to us.
     """
 
-    vectors: ClassVar[type[SharedVectors]] = GatedVectors
+    _vectors: ClassVar[type[SharedVectors]] = GatedVectors
     shares_prefixes: ClassVar[bool] = False  # an instance's gates are its own
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from snibench.base.registry import METHODS, RULES, SAMPLERS, Registry
 from snibench.base.settings import changed_settings, make_settings
 from snibench.base.types import ModelInfo
 from snibench.contracts import Floor, Method, NoSettings, Rule, Sampler
-from snibench.contracts.hooks import check_hooks
+from snibench.contracts.hooks import check_hooks, further_names
 from snibench.plan import defaults
 from snibench.plan.names import MethodName, parse_method
 from snibench.plan.protocols import settings_of_methods
@@ -61,7 +61,7 @@ def method_choices(request: RunRequest) -> Choices:
     given = {**request.everywhere, **settings}
     names = [parse_method(text) for text in request.methods]
     asked = [_choice(name, given, request.rule, request.sampler) for name in names]
-    notes: list[str] = []
+    notes: list[str] = _further_names(dict.fromkeys(name.name for name in names))
     if request.ablate:
         parts = [
             _ablated(name, choice, given, request.rule, request.sampler)
@@ -88,6 +88,19 @@ def method_choices(request: RunRequest) -> Choices:
     for choice in [*around, *asked]:
         found.setdefault(choice.label, choice)
     return Choices(tuple(found.values()), baseline.label if baseline else None, tuple(notes))
+
+
+def _further_names(methods: Iterable[str]) -> list[str]:
+    """A note for each method with public names that are no hooks."""
+    notes = []
+    for name in methods:
+        method = METHODS.get(name)
+        if not issubclass(method, Floor) and (names := further_names(method, Method)):
+            notes.append(
+                f"{short_name(name)} has public names that are no hooks, so nothing in snibench reads them: "
+                f"{', '.join(names)}. Helpers begin with an underscore."
+            )
+    return notes
 
 
 def _kept(baseline: Choice, named: MethodName, settings: Mapping[str, Any]) -> list[str]:

@@ -46,9 +46,20 @@ def recipe_name(optimizer: str, schedule: str) -> str:
     return f"{optimizer} {schedule}"
 
 
-def usual_rate(parameters: int, trained: Literal["adapters", "everything"]) -> float:
-    """Usual learning rate in a model of that number of parameters, for adapters or for the whole model."""
-    return float(_row(parameters)[trained])
+# AdamW moves every parameter by about its rate. SGD with a momentum of 0.9 moves all of them together by ten times its
+# rate, the gradient's norm being clipped to 1, so that each moves by 10 / sqrt(P): equally far at sqrt(P) / 10 times
+# AdamW's rate. That is 100 for a million parameters, as adapters have, and 1000 for a hundred million.
+_SGD = {"adapters": 100.0, "everything": 1000.0}
+
+
+def usual_rate(parameters: int, trained: Literal["adapters", "everything"], optimizer: str = "adamw") -> float:
+    """What is usual in a model of so many parameters for what trains adapters, or the whole model.
+
+    Muon's updates are scaled to be as large as AdamW's (``match_rms_adamw``), so it has AdamW's rates. SGD's are set so
+    that parameters move as far per step, and never above 1; they are a start for a search, no result of one.
+    """
+    rate = float(_row(parameters)[trained])
+    return min(1.0, rate * _SGD[trained]) if optimizer == "sgd" else rate
 
 
 def _row(parameters: int) -> dict[str, Any]:

@@ -215,6 +215,36 @@ def run_notes(results: StoredRun) -> tuple[str, ...]:
     )
 
 
+# Fewer questions are easily answered alike by chance.
+_FEWEST_ALIKE = 20
+_QUESTION = ("seed", "protocol", "format", "task", "instance", "variant", "stream", "position")
+
+
+def equal_answers(results: StoredRun, baseline: str | None) -> tuple[str, ...]:
+    """A sentence for each method that answers every question as the baseline does, by another fit."""
+    skipped = {baseline, *controls(results)}
+    notes = []
+    for label in finished(results) if baseline else ():
+        alike = 0 if label in skipped else _answered_alike(results.answers, label, str(baseline))
+        if alike >= _FEWEST_ALIKE:
+            notes.append(f"{label}'s answers are the baseline's on all {alike:,} questions: is it wired in?")
+    return tuple(notes)
+
+
+def _answered_alike(answers: pd.DataFrame, first: str, second: str) -> int:
+    """Questions that both methods were asked under the same seed, if all have equal answers; else 0."""
+    mine, theirs = (answers[answers["method"] == label] for label in (first, second))
+    shared = set(mine["seed"]) & set(theirs["seed"])
+    mine, theirs = (some[some["seed"].isin(shared)] for some in (mine, theirs))
+    # Rows are many and equal answers rare: the means, which are cheap, decide nearly always.
+    if len(mine) != len(theirs) or mine["score"].mean() != theirs["score"].mean():
+        return 0
+    columns = [*_QUESTION, "prediction", "score"]
+    first_rows, second_rows = (some[columns].sort_values(list(_QUESTION)) for some in (mine, theirs))
+    equal = np.array_equal(first_rows.astype(str).to_numpy(), second_rows.astype(str).to_numpy())
+    return len(mine) if equal else 0
+
+
 def _question_notes(answers: pd.DataFrame) -> list[str]:
     notes = []
     counts = answers.groupby(["protocol", "method", "seed"], sort=False, observed=True).size()

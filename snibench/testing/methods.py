@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -257,11 +258,11 @@ def _check_hooks(make: Callable[[], Trainer], name: str) -> None:
 
     trainer = make()
     method = trainer.method
-    for parameters in (10**6, 10**9, 10**11):
-        rate = method.base_rate(ModelInfo({}, {}, parameters), "adamw")
+    for parameters, optimizer in product((10**6, 10**9, 10**11), ("adamw", "sgd", "muon")):
+        rate = method.base_rate(ModelInfo({}, {}, parameters), optimizer)
         expect(
             rate is None or 0 < rate < math.inf,
-            f"{name}.base_rate must be None or a positive number, but is {rate} for {parameters} parameters",
+            f"{name}.base_rate must be None or a positive number, but is {rate} ({parameters} parameters, {optimizer})",
         )
     expect(
         isinstance(method.sampler(), Sampler),
@@ -381,17 +382,17 @@ def _check_answers(trainer: Trainer, name: str) -> list[str]:
     """Greedy answers to a seen task, an unseen one, and a prompt without instruction; the same alone as together."""
     from snibench.base.registry import FORMATS
     from snibench.engine.backbone import virtual_tokens
-    from snibench.engine.decoding import Answerer, Asked
+    from snibench.engine.decoding import Decoder, Prompted
 
-    answerer = Answerer(trainer.backbone, trainer.model, trainer.method, trainer.encoder)
+    decoder = Decoder(trainer.backbone, trainer.model, trainer.method, trainer.encoder)
     rng = random.Random(0)
     asked = [
-        Asked(card, FORMATS.get(format)().render(card, text, rng), f"{card.name} {format}")
+        Prompted(card, FORMATS.get(format)().render(card, text, rng), f"{card.name} {format}")
         for card in (_SEEN[0], _SEEN[1], _UNSEEN)
         for format in ("definition", "input_only")
         for text in ("a zibbet with 7 legs", "no legs at all")
     ]
-    replies = answerer.answer(asked)
+    replies = decoder.answer(asked)
     texts = trainer.encoder.prompt_ids([one.prompt.text for one in asked])
     virtual = virtual_tokens(trainer.model)
     encoded = trainer.encoder.prompts([one.prompt for one in asked])
@@ -401,7 +402,7 @@ def _check_answers(trainer: Trainer, name: str) -> list[str]:
         f"{name}: a prompt must be its virtual tokens, inserted in attach, and its text's tokens, which alone count",
     )
     together = [reply.prediction for reply in replies]
-    alone = [answerer.answer([one])[0].prediction for one in asked]
+    alone = [decoder.answer([one])[0].prediction for one in asked]
     differing = [one.card.name for one, a, b in zip(asked, together, alone, strict=True) if a != b]
     expect(
         not differing,

@@ -46,7 +46,10 @@ _ALSO: dict[str, dict[str, Any]] = {
     "fsmt": {"pad_token_id": 1},  # a start token that is padding is masked
     "hunyuan_v1_dense": {"head_dim": 8},
     "hunyuan_v1_moe": {"head_dim": 8, "num_experts": 4, "moe_topk": 2},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "mamba2": {"num_heads": 8},
+    "ministral": {"head_dim": 8},
+    "nemotron": {"head_dim": 8, "num_key_value_heads": 2},
     "zamba2": {"attention_hidden_size": 64, "attention_head_dim": 16},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "attention_layers": ["global", "local"]},
 }

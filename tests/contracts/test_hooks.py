@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 from snibench.base.errors import PluginError
 from snibench.base.registry import METHODS, RULES, SAMPLERS
 from snibench.contracts import Floor, Method, Rule, Sampler
-from snibench.contracts.hooks import check_hooks
+from snibench.contracts.hooks import check_hooks, further_names
 from snibench.methods.base import BaseMethod
 from snibench.samplers.deck import Deck
 
@@ -39,3 +39,17 @@ def test_everything_that_is_registered_keeps_to_the_names(registry, contract) ->
         made = registry.get(name)
         if not issubclass(made, Floor):
             check_hooks(made, contract)
+
+
+def test_public_names_beyond_the_hooks_are_listed() -> None:
+    mine = type("Mine", (BaseMethod,), {"restart_every": 3, "_helper": 1, "losses": BaseMethod.losses})
+    assert further_names(mine, Method) == ("restart_every",)
+    assert further_names(type("Yours", (mine,), {}), Method) == ("restart_every",)
+    assert further_names(BaseMethod, Method) == ()
+
+
+@pytest.mark.parametrize(("registry", "contract"), [(METHODS, Method), (SAMPLERS, Sampler)], ids=lambda one: str(one))
+def test_nothing_that_is_registered_has_further_names(registry, contract) -> None:
+    for name in registry.names():
+        if not issubclass(registry.get(name), Floor):
+            assert further_names(registry.get(name), contract) == (), name

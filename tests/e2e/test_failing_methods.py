@@ -119,9 +119,11 @@ FAILING = {
     "Silent": ("failed", "tune", "Speechless"),
     "Measuring": ("failed", "measure", "KeyError: 'only in training'"),
     "Answering": ("failed", "answer", "AssertionError: no answer"),
+    "Guessing": ("failed", "answer", ""),
+}
+NOT_NUMBERS_OR_NOT_EVALUATED = {
     "Evaluating": ("failed", "attach", "Evaluating in LlamaForCausalLM cannot be read ('only in training')."),
     "Overflowing": ("diverged", "answer", "the model's logits are not finite"),
-    "Guessing": ("failed", "answer", ""),
 }
 OPTIONS = ["--no-baseline", "--protocol", "gap", "--seeds", "0"]
 
@@ -156,6 +158,17 @@ def test_whatever_a_method_raises_is_its_record_and_the_others_go_on(snibench, m
     assert (again.code, again.err) == (1, "")
     assert "no such layer" in again.out
     assert "--overwrite failed" in again.out
+
+
+@pytest.mark.slow
+def test_what_evaluation_mode_does_to_a_method_is_found_out(snibench, methods, tmp_path, small) -> None:
+    named = [word for name in NOT_NUMBERS_OR_NOT_EVALUATED for word in ("-m", f"{methods}:{name}")]
+    assert snibench("run", *named, *OPTIONS, *small, "-o", tmp_path / "runs").code == 1
+    records = {spec.label: record for spec, record in _fits(tmp_path / "runs")}
+    assert set(records) == set(NOT_NUMBERS_OR_NOT_EVALUATED)
+    for name, (status, stage, cause) in NOT_NUMBERS_OR_NOT_EVALUATED.items():
+        assert (records[name].status, records[name].stage) == (status, stage), name
+        assert records[name].cause.startswith(cause), name
 
 
 @pytest.mark.slow

@@ -14,12 +14,14 @@ from torch import nn
 from snibench.engine.adapters import adapted_layers, described, load_trained, save_trained
 from snibench.engine.backbone import base_of
 from snibench.engine.packing import make_batch
+from snibench.methods.fly_lora import FlyLora
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
 from snibench.methods.loramoe import LoraMoe
 from snibench.methods.mixlora import MixLora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.ours import Ours
+from snibench.methods.r_lora import RLora
 from snibench.testing.models import save_byte_tokenizer, save_tiny
 
 SIZES: dict[str, Any] = {
@@ -76,7 +78,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
         {"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"} | MLP,
     ),
 }
-METHODS = [Lora, MtlLora, HydraLora, LoraMoe, Ours]
+METHODS = [Lora, MtlLora, HydraLora, RLora, FlyLora, LoraMoe, Ours]
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from snibench.base.types import (
 )
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method, check_model
-from snibench.engine.decoding import Answerer, Asked
-from snibench.engine.decoding.stock import StockDecoder
+from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding.reference import ReferenceDecoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import make_batch
@@ -61,9 +61,9 @@ def assert_right(folder: Path, tasks) -> Paths:
         found = target_nll(target_logits(backbone.model, batch), batch)
         expected = torch.stack([torch.stack([own_loss(true, one) for one in some]).mean() for _, some in groups])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    asked = [Asked(tasks[name].card, one.prompt, name) for name, some in groups for one in some]
+    asked = [Prompted(tasks[name].card, one.prompt, name) for name, some in groups for one in some]
     encoder = Encoder(backbone, 2048, 4)
-    for one, said in zip(asked, Answerer(backbone, backbone.model, Untuned(), encoder).tokens(asked), strict=True):
+    for one, said in zip(asked, Decoder(backbone, backbone.model, Untuned(), encoder).tokens(asked), strict=True):
         ids = torch.tensor(encoder.prompt_ids([one.prompt.text]))
         output = true.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=4, do_sample=False)
         expected_ids = output[0, 1 if backbone.encoder_decoder else ids.shape[1] :].tolist()
@@ -174,15 +174,15 @@ def test_rows_that_end_early_leave_a_hybrids_batch_as_it_is(tmp_path) -> None:
     texts = ["Say red.", "Name a colour of the sky.", "Which?", "Where do they all come from, I ask you?"]
     prompts = [Prompt((Segment("input", text),)) for text in texts]
     some = encoder.prompts(prompts)
-    stock, cards = (
-        StockDecoder(backbone, backbone.model, Untuned(), 6),
+    reference, cards = (
+        ReferenceDecoder(backbone, backbone.model, Untuned(), 6),
         [TaskCard("t", "", (), (), "", (), (), None, "exact_match")] * 4,
     )
     with torch.no_grad():
-        whole = stock.reference(cards, some)
+        whole = reference.generate(cards, some)
         last = {row[1] for row in whole[:2]}  # ends the first answers at their second token or before
         expected = [row[: next((i for i, t in enumerate(row) if t in last), 5) + 1] for row in whole]
-        assert stock.decode(cards, some, lambda _, ids: ids[-1] in last) == expected
+        assert reference.batched(cards, some, lambda _, ids: ids[-1] in last) == expected
     assert len({len(row) for row in expected}) > 1
 
 

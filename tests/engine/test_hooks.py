@@ -240,10 +240,12 @@ def test_only_the_first_target_is_learned_by_default(make_trainer, shake) -> Non
 
 
 @pytest.mark.parametrize("kind", [Contrastive, Apart])
-@pytest.mark.parametrize("way", ["hooks", None])
-def test_task_gradients_with_several_targets_are_autograds(kind, way, make_trainer, shake) -> None:
+@pytest.mark.parametrize("backend", ["hooks", None])
+def test_task_gradients_with_several_targets_are_autograds(kind, backend, make_trainer, shake) -> None:
     trainer = shake(make_trainer(kind))
-    trainer.task_losses.collector = GradientCollector(trainer.model, trainer.task_losses.collector.named, way=way)
+    trainer.task_losses.collector = GradientCollector(
+        trainer.model, trainer.task_losses.collector.named, backend=backend
+    )
     groups = trainer.encode(DRAWN)
     found = trainer.task_losses.task_gradients(groups)[0].matrix().clone()
     batch = trainer.task_losses.batch(groups)
@@ -268,9 +270,9 @@ def test_tasks_with_unequally_many_rows_are_told_apart(make_trainer, shake) -> N
     groups = trainer.encode(DRAWN)
     batch = trainer.task_losses.batch(groups)
     assert torch.bincount(batch.row_task).tolist() == [4, 6, 4]
-    trainer.task_losses.collector.way = "hooks"
+    trainer.task_losses.collector.backend = "hooks"
     found = trainer.task_losses.task_gradients(groups)[0].matrix().clone()
-    assert trainer.task_losses.collector.way == "hooks"
+    assert trainer.task_losses.collector.backend == "hooks"
     order = [batch.tasks.index(task) for task, _ in groups]
     losses = trainer.method.losses(trainer.model, batch)
     for row, loss in zip(found, losses[order], strict=True):
@@ -324,13 +326,15 @@ class BalancedByTask(MtlLora):
 @pytest.mark.parametrize(("kind", "base"), [(Balanced, Lora), (BalancedByTask, MtlLora)])
 @pytest.mark.parametrize("rule", [Mean, PCGrad])
 @pytest.mark.parametrize("limits", [{}, {"rows": 1}, {"rows": 1, "cuts": 2}], ids=["whole", "one task", "half a task"])
-@pytest.mark.parametrize("way", [None, "loop"])
-def test_an_auxiliary_loss_is_added_once_outside_the_rule(kind, base, rule, limits, way, make_trainer, shake) -> None:
+@pytest.mark.parametrize("backend", [None, "loop"])
+def test_an_auxiliary_loss_is_added_once_outside_the_rule(
+    kind, base, rule, limits, backend, make_trainer, shake
+) -> None:
     drawn = [(task, (*indices, *(index + 10 for index in indices))) for task, indices in DRAWN]
     found = []
     for make in (base, kind):
         trainer = shake(make_trainer(make, rule=rule()))
-        trainer.task_losses.collector.way = way
+        trainer.task_losses.collector.backend = backend
         for name, value in limits.items():
             setattr(trainer.task_losses, name, value)
         losses, _ = trainer.updater.backward(trainer.encode(drawn))
@@ -364,7 +368,7 @@ def test_hooks_collect_an_auxiliary_loss_of_the_forward_pass(rows, make_trainer,
     for trainer in (plain, sharp):
         trainer.task_losses.rows = rows
         trainer.updater.backward(trainer.encode(DRAWN))
-        assert trainer.task_losses.collector.way == "hooks"
+        assert trainer.task_losses.collector.backend == "hooks"
     batch = sharp.task_losses.batch(sharp.encode(DRAWN))
     before = gradients_of(sharp)
     extra = torch.autograd.grad(sharp.task_losses.losses_of(batch).auxiliary, list(sharp.named.values()))
@@ -539,7 +543,7 @@ def test_a_rule_by_coordinates_makes_the_update_itself(kind, limits, make_traine
     trainer = shake(make_trainer(kind, rule=SignAgreement()))
     if "budget" in limits:
         trainer.task_losses.collector = GradientCollector(
-            trainer.model, trainer.task_losses.collector.named, way="hooks", budget=0
+            trainer.model, trainer.task_losses.collector.named, backend="hooks", budget=0
         )
     else:
         for name, value in limits.items():

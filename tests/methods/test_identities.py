@@ -15,6 +15,7 @@ from snibench.base.types import TaskCard
 from snibench.engine.adapters import ModulatedLayer, TaskRoutedLayer
 from snibench.engine.gradients import TaskGradients
 from snibench.methods.align_lora import AlignLora
+from snibench.methods.fly_lora import FlyLora
 from snibench.methods.full import Full
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
@@ -25,6 +26,7 @@ from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.orpo import Orpo
 from snibench.methods.ours import Coordinated, Ours, OursSettings
 from snibench.methods.prompt_aligned import PromptAligned
+from snibench.methods.r_lora import RLora
 from snibench.methods.reptile import Reptile
 from snibench.methods.sam import Sam
 from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
@@ -67,6 +69,8 @@ def cards(count: int) -> list[TaskCard]:
         (Lora, {"r": 64, "rslora": True}, 8 * LORA),
         (Ours, {}, LORA + LAYERS * 8 * 64 + 64 * 576),  # U of every layer, and V
         (Ours, {"joint": False, "similarity": False}, LORA),
+        (RLora, {}, 30 * (IN * 8 + OUT * 3 * 8 + IN * 3)),
+        (FlyLora, {}, 30 * OUT * 32 + LAYERS * 32),
         (HydraLora, {}, 30 * (IN * 8 + OUT * 3 * 8 + IN * 3)),
         (MtlLora, {}, 30 * (IN * 8 + OUT * 3 * 8) + LAYERS * 5 * (8 * 8 + 3)),  # five tasks
         (MtlLora, {"diagonal": True}, 30 * (IN * 8 + OUT * 3 * 8) + LAYERS * 5 * (8 + 3)),

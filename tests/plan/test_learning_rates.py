@@ -65,7 +65,14 @@ def test_every_method_has_a_rate_for_every_size(size) -> None:
     for name in METHODS.names():
         method = METHODS.get(name)
         if method.trains:
-            assert 1e-6 <= method().base_rate(info(size), "adamw") <= 1
+            rates = {name: method().base_rate(info(size), name) for name in ("adamw", "sgd", "muon")}
+            assert 1e-6 <= rates["adamw"] == rates["muon"] < rates["sgd"] <= 1
+
+
+def test_sgd_moves_a_million_adapter_parameters_as_far_as_adamw_does() -> None:
+    for size in SIZES[1:]:
+        adamw, sgd = (usual_rate(int(size), "adapters", name) for name in ("adamw", "sgd"))
+        assert sgd * 10 / 1e6**0.5 == pytest.approx(adamw)
 
 
 def test_larger_models_and_whole_models_have_lower_usual_rates() -> None:

@@ -207,3 +207,20 @@ def test_one_slow_fit_does_not_make_a_method_slow(results: StoredRun) -> None:
     costs = build(replace(results, records=tuple(slow))).table("cost").frame.set_index("method")
     assert costs.loc["ours", "seconds"] == 13.5
     assert costs.loc["ours", "seconds_max"] == 900.0
+
+
+def test_answers_that_are_all_the_baselines_are_said(make_results) -> None:
+    results = make_results(seeds=(0, 1))
+    assert not any("wired in" in note for note in build(results, "unified-prompt").notes)
+    theirs = results.answers[results.answers["method"] == "unified-prompt"]
+    others = results.answers[results.answers["method"] != "ours"]
+    alike = theirs.assign(method="ours").sample(frac=1, random_state=0)
+    (note,) = (
+        note
+        for note in build(replace(results, answers=pd.concat([others, alike])), "unified-prompt").notes
+        if "wired in" in note
+    )
+    assert note == f"ours's answers are the baseline's on all {len(theirs):,} questions: is it wired in?"
+    alike.iloc[0, alike.columns.get_loc("prediction")] = "no"
+    changed = build(replace(results, answers=pd.concat([others, alike])), "unified-prompt")
+    assert not any("wired in" in note for note in changed.notes)

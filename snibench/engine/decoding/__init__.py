@@ -1,5 +1,5 @@
-"""Answers of a tuned model to many prompts: the lean way (``reading``, ``lean``) or the stock way (``stock``)."""
+"""Answers of a tuned model to many prompts: by the fast path (``reading``, ``fast``) or by ``reference``."""
 
-from snibench.engine.decoding.answerer import Answerer, Asked
+from snibench.engine.decoding.decoder import Decoder, Prompted
 
-__all__ = ["Answerer", "Asked"]
+__all__ = ["Decoder", "Prompted"]

@@ -1,4 +1,4 @@
-"""The lean way to answer: shared prefixes read once, then every row's own tokens, then one token at a time for all.
+"""The fast path: shared prefixes read once, then every row's own tokens, then one token at a time for all.
 
 Rows of different tasks and formats share each pass. Keys and values lie in three places: a prefix's, once for
 all its rows; a block's, the prompts of rows of similar length, padded on the right; and the tail's, what the rows
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from snibench.engine.decoding.attention import Part, attend, merged
-from snibench.engine.decoding.lean import LeanModel
+from snibench.engine.decoding.fast import FastModel
 from snibench.engine.decoding.ranking import Branch, likeliest
 from snibench.engine.tokens import common_prefix
 
@@ -117,7 +117,7 @@ Routed = Callable[[Sequence[int]], AbstractContextManager[None]]
 class Reading:
     """Rows being answered together."""
 
-    def __init__(self, model: LeanModel, rows: Sequence[Row], device: torch.device, routed: Routed) -> None:
+    def __init__(self, model: FastModel, rows: Sequence[Row], device: torch.device, routed: Routed) -> None:
         self._model, self._rows, self._device, self._routed = model, rows, device, routed
         self._most = _TOKENS_AT_ONCE.get(device.type, 4096)
         self._prefix_of: list[_Prefix | None] = [None] * len(rows)

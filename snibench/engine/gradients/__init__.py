@@ -1,7 +1,7 @@
 """Per-task gradients of shared parameters, and their Gram matrix.
 
 Almost every rule in the literature is a function of the Gram matrix ``G G'``, so gradients are collected once and
-rules are cheap. Three ways tell the tasks' gradients apart, and give the same ``G [K, P]`` to rounding:
+rules are cheap. Three backends separate the tasks' gradients, and give the same ``G [K, P]`` to rounding:
 
 - ``hooks``: one backward of the summed losses. Rows of a batch are task-major, so a leaf module's input x and output
   gradient dy hold every task's gradient, ``dy_t' x_t`` for a linear layer. For parameters of linear layers,
@@ -14,15 +14,15 @@ The first of them that serves is taken, after a look at two tasks has shown that
 """
 
 from snibench.engine.gradients.collected import Collected, TaskGradients, gram_matrix, layer_of, tensor_of
-from snibench.engine.gradients.collector import GradientCollector, Way
-from snibench.engine.gradients.hooks import CannotTellApart
+from snibench.engine.gradients.collector import Backend, GradientCollector
+from snibench.engine.gradients.hooks import NotSeparable
 
 __all__ = [
-    "CannotTellApart",
+    "Backend",
     "Collected",
     "GradientCollector",
+    "NotSeparable",
     "TaskGradients",
-    "Way",
     "gram_matrix",
     "layer_of",
     "tensor_of",

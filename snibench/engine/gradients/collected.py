@@ -199,7 +199,7 @@ class Collected(ABC):
         return torch.tensor(self._order + list(range(self.tasks, self.rows))).argsort()
 
 
-class Whole(Collected):
+class DenseGradients(Collected):
     """One matrix. ``buffer`` is a ``[>= K + E, P]`` tensor to work in; ``grow`` makes one with more rows."""
 
     def __init__(
@@ -264,7 +264,7 @@ class Whole(Collected):
         return weights[self._permutation().argsort()].to(self._buffer)
 
 
-class Layered(Collected):
+class FactoredGradients(Collected):
     """Every leaf module's calls, from which gradients are formed when they are asked for."""
 
     def __init__(self, named: Mapping[str, nn.Parameter], tasks: int, sites: Mapping[str, Sequence[Site]]) -> None:

@@ -1,4 +1,4 @@
-"""Collects every task's gradient, by the cheapest way that is exact for the model and method at hand."""
+"""Collects every task's gradient, by the cheapest backend that is exact for the model and method at hand."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from snibench.contracts import Losses
-from snibench.engine.gradients.collected import Collected, Layered, Whole
-from snibench.engine.gradients.hooks import CannotTellApart, recording
+from snibench.engine.gradients.collected import Collected, DenseGradients, FactoredGradients
+from snibench.engine.gradients.hooks import NotSeparable, recording
 from snibench.engine.gradients.sites import sites_of
 from snibench.engine.gradients.stacked import stacked_losses
 from snibench.engine.packing import Batch
 
-Way: TypeAlias = Literal["hooks", "vmap", "loop", "given"]
+Backend: TypeAlias = Literal["hooks", "vmap", "loop", "given"]
 LossesOf: TypeAlias = Callable[[Batch], Losses]
 
-# Agreement of a way with plain autograd that counts as rounding, relative to the gradient's norm.
+# Agreement of a backend with plain autograd that counts as rounding, relative to the gradient's norm.
 _ROUNDING = {torch.float64: 1e-6, torch.float32: 1e-3}
 _COARSE = 5e-2  # bfloat16
 
@@ -28,8 +28,8 @@ _COARSE = 5e-2  # bfloat16
 class GradientCollector:
     """Collects ``G [K + E, P]`` of one model's shared trainable parameters.
 
-    ``way`` is settled by ``settle``, or given. ``layered``: gradients are formed layer by layer, because a matrix of
-    all of them does not fit in ``budget`` bytes (default: half of the memory that is free when they are asked for).
+    ``backend`` is chosen by ``select_backend``, or passed. ``layered``: gradients are formed layer by layer, because a
+    matrix of all of them does not fit in ``budget`` bytes (default: half of the memory that is then free).
     """
 
     def __init__(
@@ -37,24 +37,24 @@ class GradientCollector:
         model: nn.Module,
         named: Mapping[str, nn.Parameter],
         *,
-        way: Way | None = None,
+        backend: Backend | None = None,
         budget: int | None = None,
     ) -> None:
         self.model = model
         self.named = dict(named)
         self.size = sum(parameter.numel() for parameter in self.named.values())
-        self.way: Way | None = way
+        self.backend: Backend | None = backend
         self.layered = False
         self._budget = budget
         self._sites = sites_of(model, self.named)
-        if way == "hooks" and self._sites is None:
-            raise CannotTellApart("a shared parameter belongs to no linear layer, embedding or norm")
+        if backend == "hooks" and self._sites is None:
+            raise NotSeparable("a shared parameter belongs to no linear layer, embedding or norm")
         self._buffer: Tensor | None = None  # kept from step to step: touching new memory costs as much as the product
 
     @property
     def by_task(self) -> bool:
         """Whether a micro-batch must hold a single task."""
-        return self.way == "loop"
+        return self.backend == "loop"
 
     @property
     def dtype(self) -> torch.dtype:
@@ -67,48 +67,50 @@ class GradientCollector:
         return rows * self.size * self.dtype.itemsize
 
     def describe(self, rows: int) -> str | None:
-        """How ``rows`` gradients are collected, for the record; None for the usual way, hooks into one matrix."""
+        """How ``rows`` gradients are collected, for the record; None for the usual backend, hooks into one matrix."""
         size = f"{rows} x {self.size:,} x {self.dtype.itemsize} bytes = {self.bytes_of(rows) / 2**30:.1f} GiB"
         if self.layered:
             return f"task gradients: layer by layer, since {size} do not fit"
-        if self.way == "given":
+        if self.backend == "given":
             return f"pseudo-gradients: the method's own in place of autograd's, {size}"
-        return None if self.way == "hooks" else f"task gradients: {self.way}, {size}"
+        return None if self.backend == "hooks" else f"task gradients: {self.backend}, {size}"
 
-    # ------------------------------------------------------------------------------- the way
+    # ------------------------------------------------------------------------------- the backend
 
-    def settle(self, batch: Batch, losses: LossesOf, *, anchors: bool = False, auxiliary: bool = False) -> Way:
-        """The first way that gives every task of ``batch`` the gradient that plain autograd gives it.
+    def select_backend(
+        self, batch: Batch, losses: LossesOf, *, anchors: bool = False, auxiliary: bool = False
+    ) -> Backend:
+        """The first backend that gives every task of ``batch`` the gradient that plain autograd gives it.
 
         Nothing is changed: zero parameters, behind which other gradients vanish, are moved for the look alone.
         """
-        if self.way is not None:
-            return self.way
+        if self.backend is not None:
+            return self.backend
         training = self.model.training
-        self.model.eval()  # no dropout: the ways are compared number by number
+        self.model.eval()  # no dropout: the backends are compared number by number
         try:
-            with _nudged(self.named.values()):
-                for way in ("hooks", "vmap"):
-                    if self._serves(way, batch, losses, anchors=anchors, auxiliary=auxiliary):
-                        self.way = way
-                        return way
+            with _perturbed(self.named.values()):
+                for backend in ("hooks", "vmap"):
+                    if self._serves(backend, batch, losses, anchors=anchors, auxiliary=auxiliary):
+                        self.backend = backend
+                        return backend
         finally:
             self.model.train(training)
-        self.way = "loop"
+        self.backend = "loop"
         return "loop"
 
-    def _serves(self, way: Way, batch: Batch, losses: LossesOf, *, anchors: bool, auxiliary: bool) -> bool:
-        if way == "hooks" and self._sites is None:
+    def _serves(self, backend: Backend, batch: Batch, losses: LossesOf, *, anchors: bool, auxiliary: bool) -> bool:
+        if backend == "hooks" and self._sites is None:
             return False
-        trial = GradientCollector(self.model, self.named, way=way, budget=self._budget)
+        trial = GradientCollector(self.model, self.named, backend=backend, budget=self._budget)
         try:
-            if way == "vmap" and (anchors or auxiliary) and _has_extras(losses(batch)):
+            if backend == "vmap" and (anchors or auxiliary) and _has_extras(losses(batch)):
                 return False
             collected = trial.start(len(batch.tasks))
             each = trial.collect(
                 collected, range(len(batch.tasks)), batch, losses, anchors=anchors, auxiliary=auxiliary
             )
-        except (CannotTellApart, RuntimeError, NotImplementedError, TypeError, ValueError, LookupError) as error:
+        except (NotSeparable, RuntimeError, NotImplementedError, TypeError, ValueError, LookupError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
                 raise
             return False
@@ -137,15 +139,15 @@ class GradientCollector:
 
     def start(self, tasks: int) -> Collected:
         """Room for the gradients of ``tasks`` tasks."""
-        if self.way is None:
-            raise RuntimeError("settle comes before start")
+        if self.backend is None:
+            raise RuntimeError("select_backend comes before start")
         budget = _free_memory(self._device) // 2 if self._budget is None else self._budget
         kept = 0 if self._buffer is None else self._buffer.numel() * self._buffer.element_size()
-        self.layered = self.way == "hooks" and self.bytes_of(tasks) > max(budget, kept)
+        self.layered = self.backend == "hooks" and self.bytes_of(tasks) > max(budget, kept)
         if self.layered:
             self._buffer = None
-            return Layered(self.named, tasks, self._sites or {})
-        return Whole(self.named, tasks, self._grow(tasks), self._grow)
+            return FactoredGradients(self.named, tasks, self._sites or {})
+        return DenseGradients(self.named, tasks, self._grow(tasks), self._grow)
 
     def collect(
         self,
@@ -164,19 +166,19 @@ class GradientCollector:
         whether these are collected, too. ``share``: of the step's tasks in this batch; they are means over tasks.
         """
         rows = into.place(list(piece))
-        if self.way == "vmap":
+        if self.backend == "vmap":
             return self._by_vmap(into, rows, batch, losses)
-        if self.way == "loop":
+        if self.backend == "loop":
             return self._by_loop(into, rows, batch, losses, anchors, auxiliary, share)
-        with recording(self.named, self._sites or {}, into, batch) as sink:
+        with recording(self.named, self._sites or {}, into, batch) as recorder:
             found = losses(batch)
             for index, (loss, weighs) in enumerate(_extras(found, anchors, auxiliary, into)):
                 with self._others_apart(into.apart if weighs else None):
-                    sink.turn(into.extra(index), one=True)
+                    recorder.route_to(into.extra(index), one=True)
                     (loss * share).backward(retain_graph=True)
-            sink.turn(rows, one=False)
+            recorder.route_to(rows, one=False)
             found.tasks.sum().backward()
-            sink.close()
+            recorder.close()
         return found.tasks.detach()
 
     def _by_loop(
@@ -189,8 +191,8 @@ class GradientCollector:
         auxiliary: bool,
         share: float,
     ) -> Tensor:
-        if not isinstance(into, Whole) or len(batch.tasks) != 1:
-            raise CannotTellApart("the loop takes one task at a time, into one matrix")
+        if not isinstance(into, DenseGradients) or len(batch.tasks) != 1:
+            raise NotSeparable("the loop takes one task at a time, into one matrix")
         found = losses(batch)
         for index, (loss, weighs) in enumerate(_extras(found, anchors, auxiliary, into)):
             with self._others_apart(into.apart if weighs else None):
@@ -211,8 +213,8 @@ class GradientCollector:
         return found.tasks.detach()
 
     def _by_vmap(self, into: Collected, rows: slice, batch: Batch, losses: LossesOf) -> Tensor:
-        if not isinstance(into, Whole):
-            raise CannotTellApart("vmap fills one matrix")
+        if not isinstance(into, DenseGradients):
+            raise NotSeparable("vmap fills one matrix")
         count = len(batch.tasks)
         copies = {
             name: parameter.detach().expand(count, *parameter.shape).clone().requires_grad_()
@@ -230,7 +232,7 @@ class GradientCollector:
 
     def put(self, into: Collected, piece: Sequence[int], given: Mapping[str, Tensor]) -> None:
         """The rows that a method computed itself, ``[k, *shape]`` by name, go ``into``; zero for other names."""
-        assert isinstance(into, Whole)
+        assert isinstance(into, DenseGradients)
         rows = into.place(list(piece))
         for name in self.named:
             row = into.view(rows, name)
@@ -253,7 +255,7 @@ class GradientCollector:
             if groups[-1] and held * rows * self.dtype.itemsize > budget:
                 groups.append({})
             groups[-1][name] = parameter
-        return [GradientCollector(self.model, group, way=self.way, budget=1 << 62) for group in groups]
+        return [GradientCollector(self.model, group, backend=self.backend, budget=1 << 62) for group in groups]
 
     @contextmanager
     def _others_apart(self, apart: list[tuple[nn.Parameter, Tensor]] | None) -> Iterator[None]:
@@ -313,7 +315,7 @@ def _extras(losses: Losses, anchors: bool, auxiliary: bool, into: Collected) -> 
 
 
 @contextmanager
-def _nudged(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+def _perturbed(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
     """Inside, parameters that are all zero are small random numbers instead."""
     zero = [parameter for parameter in parameters if not parameter.detach().any()]
     generator = torch.Generator().manual_seed(0)

@@ -9,20 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snibench.engine.gradients.collected import Collected, Layered, Whole
+from snibench.engine.gradients.collected import Collected, DenseGradients, FactoredGradients
 from snibench.engine.gradients.sites import Call, Site
 from snibench.engine.packing import Batch
 
 
-class CannotTellApart(Exception):
-    """A way does not serve this model or method; another one has to."""
+class NotSeparable(Exception):
+    """A backend does not serve this model or method; another one has to."""
 
 
 @contextmanager
 def recording(
     named: Mapping[str, nn.Parameter], sites: Mapping[str, Sequence[Site]], into: Collected, batch: Batch
-) -> Iterator[Sink]:
-    """Inside, the backward of a loss brings every task's gradient ``into`` the row that the sink is turned to.
+) -> Iterator[GradientRecorder]:
+    """Inside, the backward of a loss brings every task's gradient ``into`` the row that the recorder is routed to.
 
     The parameters ask for no gradient meanwhile, so that autograd does not form the sum of what the hooks form.
     """
@@ -32,13 +32,13 @@ def recording(
         for site in found:
             modules[id(site.module)] = site.module
             places.setdefault(id(site.module), []).append((name, site))
-    sink = Sink(into, places, batch)
-    handles = [module.register_forward_hook(sink.remember, with_kwargs=True) for module in modules.values()]
+    recorder = GradientRecorder(into, places, batch)
+    handles = [module.register_forward_hook(recorder.remember, with_kwargs=True) for module in modules.values()]
     asked = [parameter for parameter in named.values() if parameter.requires_grad]
     for parameter in asked:
         parameter.requires_grad_(False)
     try:
-        yield sink
+        yield recorder
     finally:
         for handle in handles:
             handle.remove()
@@ -46,8 +46,8 @@ def recording(
             parameter.requires_grad_(True)
 
 
-class Sink:
-    """Where the hooks of one micro-batch put what they see."""
+class GradientRecorder:
+    """Destination of the gradients that the hooks of one micro-batch form."""
 
     def __init__(self, into: Collected, places: Mapping[int, Sequence[tuple[str, Site]]], batch: Batch) -> None:
         self._into, self._places = into, places
@@ -60,14 +60,14 @@ class Sink:
         self._written: set[str] = set()
         self._busy = False  # a module is run again to form its gradient
 
-    def turn(self, rows: slice, *, one: bool) -> None:
+    def route_to(self, rows: slice, *, one: bool) -> None:
         """From now on gradients go to ``rows``; ``one``: all tasks' into a single row."""
         self._rows, self._one = rows, one
         self._written = set()
 
     def close(self) -> None:
         """Zero what no gradient reached."""
-        if isinstance(self._into, Whole) and self._rows is not None:
+        if isinstance(self._into, DenseGradients) and self._rows is not None:
             for name in {name for found in self._places.values() for name, _ in found} - self._written:
                 self._into.view(self._rows, name).zero_()
         self._rows = None
@@ -77,7 +77,7 @@ class Sink:
         if self._busy or not torch.is_grad_enabled():
             return None
         if options or len(inputs) != 1 or not isinstance(output, Tensor):
-            raise CannotTellApart(f"a {type(module).__name__} is called with more than its input")
+            raise NotSeparable(f"a {type(module).__name__} is called with more than its input")
         x = inputs[0].detach()
         sizes = self._sizes(x)
         changed = None
@@ -105,12 +105,12 @@ class Sink:
         if self._rows is None:
             return
         if sizes == ():
-            raise CannotTellApart(f"the rows of a {type(module).__name__} do not divide into tasks")
+            raise NotSeparable(f"the rows of a {type(module).__name__} do not divide into tasks")
         call = Call(x, dy, 1, None) if self._one else Call(x, dy, self._count, sizes)
-        if isinstance(self._into, Layered):
+        if isinstance(self._into, FactoredGradients):
             self._into.keep(module, self._rows, call)
             return
-        assert isinstance(self._into, Whole)
+        assert isinstance(self._into, DenseGradients)
         self._busy = True
         for name, site in self._places[id(module)]:
             fresh = not self._one and name not in self._written

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder
 from snibench.formats.catalogue import Definition
@@ -25,7 +25,7 @@ def asked_of(tasks):
     from random import Random
 
     return [
-        Asked(task.card, Definition().render(task.card, task.instances[0].input, Random(0)), task.name)
+        Prompted(task.card, Definition().render(task.card, task.instances[0].input, Random(0)), task.name)
         for task in tasks.values()
     ]
 
@@ -38,7 +38,7 @@ def with_generation(folder: Path, copy: Path, **values: object) -> Path:
 
 def answers(folder: Path, tasks, method=None):
     backbone = load_backbone(find_model(str(folder)))
-    replies = Answerer(backbone, backbone.model, method or Untuned(), Encoder(backbone, 512, LENGTH)).answer(
+    replies = Decoder(backbone, backbone.model, method or Untuned(), Encoder(backbone, 512, LENGTH)).answer(
         asked_of(tasks)
     )
     return [reply.prediction for reply in replies]

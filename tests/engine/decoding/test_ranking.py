@@ -9,7 +9,7 @@ import torch
 
 from snibench.base.types import Prompt, Segment
 from snibench.engine.backbone import base_of
-from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.decoding.ranking import Labels, label_scores, labels_after
 from snibench.engine.decoding.reading import Reading, Row
 from snibench.engine.tokens import Encoder
@@ -21,10 +21,10 @@ LABELS = {"task0": ("red", "red cat", "no"), "task2": ("a", "b", "c", "neither o
 
 
 @pytest.fixture
-def asked(tasks) -> list[Asked]:
+def asked(tasks) -> list[Prompted]:
     """Questions of three closed tasks and of an open one."""
     return [
-        Asked(
+        Prompted(
             replace(task.card, labels=LABELS.get(name)),
             Prompt(
                 (
@@ -41,7 +41,7 @@ def asked(tasks) -> list[Asked]:
     ]
 
 
-def brute_force(trainer, encoder: Encoder, one: Asked) -> dict[str, float]:
+def brute_force(trainer, encoder: Encoder, one: Prompted) -> dict[str, float]:
     """Every label's mean log-likelihood with its end, read alone after the whole prompt."""
     scores = {}
     prompt = encoder.prompts([one.prompt])[0].prompt_ids
@@ -60,14 +60,14 @@ def brute_force(trainer, encoder: Encoder, one: Asked) -> dict[str, float]:
 
 @pytest.mark.parametrize("kind", [Lora, Ours])
 def test_the_one_pass_gives_every_label_the_score_of_a_brute_force_reading(kind, make_trainer, shake, asked) -> None:
-    from snibench.engine.decoding.lean import LeanModel
+    from snibench.engine.decoding.fast import FastModel
 
     trainer = shake(make_trainer(kind))
     trainer.model.eval()
     encoder = Encoder(trainer.backbone, 512, 20)
     encoded = encoder.prompts([one.prompt for one in asked])
     labels: list[Labels | None] = [labels_after(one.prompt, one.card, encoder) for one in asked]
-    model = LeanModel(trainer.model)
+    model = FastModel(trainer.model)
     rows = [Row(e.prompt_ids, one.group) for one, e in zip(asked, encoded, strict=True)]
     found: dict[int, list[float]] = {}
     with torch.no_grad():
@@ -87,15 +87,15 @@ def test_the_one_pass_gives_every_label_the_score_of_a_brute_force_reading(kind,
         assert found[row] == pytest.approx(list(brute_force(trainer, encoder, one).values()), abs=1e-4), row
 
 
-@pytest.mark.parametrize("way", ["lean", "stock"])
+@pytest.mark.parametrize("way", ["fast", "reference"])
 def test_the_likeliest_label_stands_beside_the_same_greedy_answer(way, make_trainer, shake, asked, monkeypatch) -> None:
     trainer = shake(make_trainer(Lora))
     encoder = Encoder(trainer.backbone, 512, 20)
-    if way == "stock":
-        monkeypatch.setattr("snibench.engine.decoding.answerer.why_not_lean", lambda model: "so it is")
+    if way == "reference":
+        monkeypatch.setattr("snibench.engine.decoding.decoder.why_not_fast", lambda model: "so it is")
 
     def replies(*, rank: bool):
-        return Answerer(trainer.backbone, trainer.model, trainer.method, encoder, rank_labels=rank).answer(asked)
+        return Decoder(trainer.backbone, trainer.model, trainer.method, encoder, rank_labels=rank).answer(asked)
 
     plain, ranked = replies(rank=False), replies(rank=True)
     assert [one.prediction for one in plain] == [one.prediction for one in ranked]
@@ -107,7 +107,7 @@ def test_the_likeliest_label_stands_beside_the_same_greedy_answer(way, make_trai
 
 def test_an_encoder_decoder_ranks_labels_too(t5, asked) -> None:
     encoder = Encoder(t5, 512, 8)
-    replies = Answerer(t5, t5.model, Untuned(), encoder, rank_labels=True).answer(asked[:5])
+    replies = Decoder(t5, t5.model, Untuned(), encoder, rank_labels=True).answer(asked[:5])
     for one, reply in zip(asked, replies, strict=False):
         ids = torch.tensor(encoder.prompt_ids([one.prompt.text]))
         losses = {}

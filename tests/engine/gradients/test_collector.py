@@ -1,4 +1,4 @@
-"""Per-task gradients: every way gives the same."""
+"""Per-task gradients: every backend gives the same."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from snibench.testing.models import save_byte_tokenizer
 def gradients(trainer, *, pack: bool, by_task: bool, rows: int | None = None):
     trainer.task_losses.pack, trainer.task_losses.rows = pack, rows
     trainer.task_losses.collector = GradientCollector(
-        trainer.model, trainer.task_losses.collector.named, way="loop" if by_task else "hooks"
+        trainer.model, trainer.task_losses.collector.named, backend="loop" if by_task else "hooks"
     )
     sizes = {task: len(instances) for task, instances in trainer.data.instances.items()}
     drawn = plan_steps(trainer.data.mixture, sizes, trainer.recipe, 0)[0]
@@ -34,7 +34,7 @@ def gradients(trainer, *, pack: bool, by_task: bool, rows: int | None = None):
 
 @pytest.mark.parametrize("kind", [HydraLora, Lora, MtlLora, Ours, PromptAligned])
 @pytest.mark.parametrize(
-    "way",
+    "backend",
     [
         {"pack": False, "by_task": False},
         {"pack": True, "by_task": True},
@@ -43,9 +43,9 @@ def gradients(trainer, *, pack: bool, by_task: bool, rows: int | None = None):
     ],
     ids=["unpacked", "loop", "two at once", "one at once"],
 )
-def test_packing_hooks_and_micro_batches_change_no_gradient(kind, way, make_trainer, shake) -> None:
+def test_packing_hooks_and_micro_batches_change_no_gradient(kind, backend, make_trainer, shake) -> None:
     matrix, losses, own = gradients(shake(make_trainer(kind)), pack=True, by_task=False)
-    other, other_losses, other_own = gradients(shake(make_trainer(kind)), **way)
+    other, other_losses, other_own = gradients(shake(make_trainer(kind)), **backend)
     assert matrix.abs().max() > 1e-3
     torch.testing.assert_close(other, matrix, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(other_losses, losses, rtol=1e-5, atol=1e-5)
@@ -197,17 +197,17 @@ def groups_of(trainer):
     return trainer.encode(plan_steps(trainer.data.mixture, sizes, trainer.recipe, 0)[0])
 
 
-def collect(trainer, way, *, anchors=False, **options):
+def collect(trainer, backend, *, anchors=False, **options):
     """Gradients ``[K, P]`` of the first step's tasks, and what they were collected in."""
     trainer.task_losses.collector = GradientCollector(
-        trainer.model, trainer.task_losses.collector.named, way=way, **options
+        trainer.model, trainer.task_losses.collector.named, backend=backend, **options
     )
     collected, _ = trainer.task_losses.task_gradients(groups_of(trainer), anchors=anchors)
     return collected.matrix().clone(), collected
 
 
 @pytest.mark.parametrize(
-    ("make", "way"),
+    ("make", "backend"),
     [
         (Lora, "hooks"),
         (full, "hooks"),
@@ -220,11 +220,11 @@ def collect(trainer, way, *, anchors=False, **options):
         (AroundTheLayer, "vmap"),
     ],
 )
-def test_the_cheapest_way_that_is_exact_is_taken(make, way, make_trainer, shake) -> None:
+def test_the_cheapest_backend_that_is_exact_is_taken(make, backend, make_trainer, shake) -> None:
     trainer = shake(make_trainer(make))
     before = [parameter.detach().clone() for parameter in trainer.named.values()]
     found, _ = collect(trainer, None)
-    assert trainer.task_losses.collector.way == way
+    assert trainer.task_losses.collector.backend == backend
     assert all(torch.equal(one, other) for one, other in zip(before, trainer.named.values(), strict=True))
     expected, _ = collect(trainer, "loop")
     assert expected.abs().max() > 1e-3
@@ -283,9 +283,9 @@ def test_tasks_that_hooks_cannot_tell_apart_go_one_by_one(make_trainer, shake) -
     trainer = shake(make_trainer(ByTheRow))
     groups = sorted(groups_of(trainer))
     assert "task3" in [name for name, _ in groups]
-    trainer.task_losses.collector.way = "hooks"
+    trainer.task_losses.collector.backend = "hooks"
     found = trainer.task_losses.task_gradients(groups)[0].matrix().clone()
-    assert trainer.task_losses.collector.way == "loop"
+    assert trainer.task_losses.collector.backend == "loop"
     expected, _ = collect(trainer, "loop")
     order = [[name for name, _ in groups].index(name) for name, _ in groups_of(trainer)]
     torch.testing.assert_close(found[order], expected, rtol=1e-4, atol=1e-5)
@@ -367,8 +367,8 @@ def neox_folder(tmp_path_factory):
 
 
 # Not DoRA, whose gradient takes the norm in its denominator for a constant (Liu et al. 2024, section 4.3).
-@pytest.mark.parametrize(("make", "way"), [(Lora, "hooks"), (full, "hooks"), (ia3, "vmap")])
-def test_gradients_agree_with_finite_differences_in_float64(make, way, make_trainer, shake, neox_folder) -> None:
+@pytest.mark.parametrize(("make", "backend"), [(Lora, "hooks"), (full, "hooks"), (ia3, "vmap")])
+def test_gradients_agree_with_finite_differences_in_float64(make, backend, make_trainer, shake, neox_folder) -> None:
     trainer = shake(make_trainer(make, folder=neox_folder))
     trainer.model.double()
 
@@ -380,7 +380,7 @@ def test_gradients_agree_with_finite_differences_in_float64(make, way, make_trai
         return target_nll(base.get_output_embeddings()(hidden), batch)
 
     trainer.method.losses = losses
-    matrix, _ = collect(trainer, way)
+    matrix, _ = collect(trainer, backend)
     assert matrix.dtype == torch.float64
     groups, named = groups_of(trainer), trainer.task_losses.collector.named
     generator = torch.Generator().manual_seed(5)

@@ -1,4 +1,4 @@
-"""The lean way to answer gives what the stock way gives, for every model it serves, and knows which it does not."""
+"""The fast path gives the answers of the reference path for every model it serves, and knows which it does not."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from transformers import (
 
 from snibench.base.types import Prompt, Segment
 from snibench.engine.backbone import Backbone
-from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.decoding.attention import _attend_plainly, attend, merged
-from snibench.engine.decoding.lean import LeanModel, why_not_lean
+from snibench.engine.decoding.fast import FastModel, why_not_fast
 from snibench.engine.decoding.reading import Reading, Row, pieces
 from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder
@@ -83,9 +83,9 @@ def saved(folder: Path, kind, config, **options) -> Backbone:
     return load_backbone(find_model(str(folder)))
 
 
-def questions(tasks, each: int = 4) -> list[Asked]:
+def questions(tasks, each: int = 4) -> list[Prompted]:
     return [
-        Asked(
+        Prompted(
             task.card,
             Prompt((Segment("instruction", f"{task.card.definition[:60]}\n"), Segment("input", one.input))),
             task.name,
@@ -95,7 +95,7 @@ def questions(tasks, each: int = 4) -> list[Asked]:
     ]
 
 
-def said_by_generate(backbone: Backbone, encoder: Encoder, asked: list[Asked]) -> list[str]:
+def said_by_generate(backbone: Backbone, encoder: Encoder, asked: list[Prompted]) -> list[str]:
     answers = []
     for one in asked:
         ids = torch.tensor(encoder.prompt_ids([one.prompt.text]))
@@ -113,9 +113,9 @@ def test_models_that_it_serves_answer_as_generate_does(name, tasks, tmp_path) ->
     backbone = saved(tmp_path, kind, config, **options)
     encoder = Encoder(backbone, 512, 6)
     asked = questions(tasks, each=2)
-    answerer = Answerer(backbone, backbone.model, Untuned(), encoder)
-    replies = answerer.answer(asked)
-    assert answerer.notes == []
+    decoder = Decoder(backbone, backbone.model, Untuned(), encoder)
+    replies = decoder.answer(asked)
+    assert decoder.notes == []
     assert [reply.prediction for reply in replies] == said_by_generate(backbone, encoder, asked)
 
 
@@ -125,11 +125,11 @@ def test_other_models_answer_as_generate_does_and_say_why_they_are_slower(name, 
     backbone = saved(tmp_path, kind, config, **options)
     encoder = Encoder(backbone, 512, 4)
     asked = questions(tasks, each=2)
-    answerer = Answerer(backbone, backbone.model, Untuned(), encoder)
-    replies = answerer.answer(asked)
+    decoder = Decoder(backbone, backbone.model, Untuned(), encoder)
+    replies = decoder.answer(asked)
     assert [reply.prediction for reply in replies] == said_by_generate(backbone, encoder, asked)
-    assert len(answerer.notes) == 1
-    assert reason in answerer.notes[0]
+    assert len(decoder.notes) == 1
+    assert reason in decoder.notes[0]
 
 
 def test_a_layer_that_is_not_what_it_seems_is_left_to_the_stock_way(backbone, tasks) -> None:
@@ -137,19 +137,19 @@ def test_a_layer_that_is_not_what_it_seems_is_left_to_the_stock_way(backbone, ta
     asked = questions(tasks, each=1)
     block = backbone.model.model.layers[0].mlp
     block.register_forward_hook(lambda module, inputs, output: -output)
-    answerer = Answerer(backbone, backbone.model, Untuned(), encoder)
-    replies = answerer.answer(asked)
+    decoder = Decoder(backbone, backbone.model, Untuned(), encoder)
+    replies = decoder.answer(asked)
     assert [reply.prediction for reply in replies] == said_by_generate(backbone, encoder, asked)
-    assert "mlp" in answerer.notes[0]
+    assert "mlp" in decoder.notes[0]
 
 
 def test_a_pass_that_differs_from_the_stock_one_is_not_used(backbone, tasks, monkeypatch) -> None:
-    monkeypatch.setattr(LeanModel, "logits", lambda self, states: self._head(states).roll(1, -1))
+    monkeypatch.setattr(FastModel, "logits", lambda self, states: self._head(states).roll(1, -1))
     encoder = Encoder(backbone, 512, 4)
     asked = questions(tasks, each=1)
-    answerer = Answerer(backbone, backbone.model, Untuned(), encoder)
-    replies = answerer.answer(asked)
-    assert "differs" in answerer.notes[0]
+    decoder = Decoder(backbone, backbone.model, Untuned(), encoder)
+    replies = decoder.answer(asked)
+    assert "differs" in decoder.notes[0]
     assert [reply.prediction for reply in replies] == said_by_generate(backbone, encoder, asked)
 
 
@@ -159,22 +159,22 @@ def test_with_adapters_it_answers_as_the_stock_way(kind, make_trainer, shake, ta
     asked = questions(tasks, each=3)
 
     def answers() -> tuple[list[str], list[str]]:
-        answerer = Answerer(trainer.backbone, trainer.model, trainer.method, Encoder(trainer.backbone, 512, 6))
-        return [reply.prediction for reply in answerer.answer(asked)], answerer.notes
+        decoder = Decoder(trainer.backbone, trainer.model, trainer.method, Encoder(trainer.backbone, 512, 6))
+        return [reply.prediction for reply in decoder.answer(asked)], decoder.notes
 
-    lean, notes = answers()
+    fast, notes = answers()
     assert notes == []
-    monkeypatch.setattr("snibench.engine.decoding.answerer.why_not_lean", lambda model: "this test says so")
-    assert answers() == (lean, ["answers through the stock forward pass: this test says so"])
-    assert len(set(lean)) > 3
+    monkeypatch.setattr("snibench.engine.decoding.decoder.why_not_fast", lambda model: "this test says so")
+    assert answers() == (fast, ["answers by the reference path: this test says so"])
+    assert len(set(fast)) > 3
 
 
 @settings(deadline=None, max_examples=15)
 @given(data=st.data())
 def test_neither_batch_nor_company_nor_what_ends_early_changes_what_a_row_says(llama_folder, data) -> None:
     backbone = load_backbone(find_model(str(llama_folder)))
-    assert why_not_lean(backbone.model) == ""
-    model = LeanModel(backbone.model)
+    assert why_not_fast(backbone.model) == ""
+    model = FastModel(backbone.model)
     token = st.integers(1, 200)
     starts = data.draw(st.lists(st.lists(token, min_size=10, max_size=40), min_size=1, max_size=3))
     rows = data.draw(
@@ -207,7 +207,7 @@ def test_neither_batch_nor_company_nor_what_ends_early_changes_what_a_row_says(l
 
 
 def test_one_long_answer_among_short_ones_is_said_to_its_end(backbone) -> None:
-    model = LeanModel(backbone.model)
+    model = FastModel(backbone.model)
     rows = [Row(tuple(range(1, 30 + number)), 0) for number in range(6)]
 
     def said(rows: list[Row], long: int) -> list[int]:
@@ -275,20 +275,20 @@ def test_several_tasks_share_a_round_and_a_limit_on_rows_splits_it(backbone, tas
     encoder = Encoder(backbone, 512, 4)
     sizes: list[int] = []
     for batch_size in (None, 5):
-        answerer = Answerer(backbone, backbone.model, Untuned(), encoder, batch_size=batch_size)
-        answerer.answer(asked, on_batch=lambda replies: sizes.append(len(replies)))
+        decoder = Decoder(backbone, backbone.model, Untuned(), encoder, batch_size=batch_size)
+        decoder.answer(asked, on_batch=lambda replies: sizes.append(len(replies)))
     assert sizes == [24, 5, 5, 5, 5, 4]
 
 
 def test_nothing_asked_is_nothing_answered(backbone) -> None:
-    assert Answerer(backbone, backbone.model, Untuned(), Encoder(backbone, 64, 4)).answer([]) == []
+    assert Decoder(backbone, backbone.model, Untuned(), Encoder(backbone, 64, 4)).answer([]) == []
 
 
 def test_bfloat16_is_served_too(llama_folder, tasks) -> None:
     backbone = load_backbone(find_model(str(llama_folder)), precision="bfloat16")
-    answerer = Answerer(backbone, backbone.model, Untuned(), Encoder(backbone, 512, 4))
-    replies = answerer.answer(questions(tasks, each=2))
-    assert answerer.notes == []
-    assert replies == Answerer(backbone, backbone.model, Untuned(), Encoder(backbone, 512, 4)).answer(
+    decoder = Decoder(backbone, backbone.model, Untuned(), Encoder(backbone, 512, 4))
+    replies = decoder.answer(questions(tasks, each=2))
+    assert decoder.notes == []
+    assert replies == Decoder(backbone, backbone.model, Untuned(), Encoder(backbone, 512, 4)).answer(
         [replace(one) for one in questions(tasks, each=2)]
     )

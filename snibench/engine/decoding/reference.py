@@ -1,4 +1,4 @@
-"""The stock way to answer: transformers' own forward passes, for every model that the lean way does not serve.
+"""The reference path: transformers' own forward passes, for every model that the fast path does not serve.
 
 A prefix that all rows of a batch share is read once and its cache then copied for each; the rest of the prompts
 follows, padded on the left, then one token at a time. Rows that have ended leave the batch.
@@ -25,7 +25,7 @@ from snibench.engine.tokens import Encoded, common_prefix
 _TOKENS_AT_ONCE = {"cpu": 8192, "cuda": 131072, "mps": 16384}
 
 
-class StockDecoder:
+class ReferenceDecoder:
     """Greedy decoding through the model's own forward pass."""
 
     def __init__(self, backbone: Backbone, model: nn.Module, method: Method, most: int) -> None:
@@ -57,7 +57,7 @@ class StockDecoder:
             found: Tensor = base_of(self._model)(**inputs, use_cache=True, logits_to_keep=1).logits[:, -1]
         return found
 
-    def decode(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Ends) -> list[list[int]]:
+    def batched(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Ends) -> list[list[int]]:
         """Completions of every row."""
         from transformers import DynamicCache
 
@@ -112,7 +112,7 @@ class StockDecoder:
                 ids, positions, mask = ids[keep], positions[keep], mask[keep]
         return answers
 
-    def generate(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[list[int]]:
+    def seq2seq(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[list[int]]:
         """Completions of an encoder-decoder, row by row."""
         own = [torch.tensor(one.prompt_ids) for one in encoded]
         ids = nn.utils.rnn.pad_sequence(own, batch_first=True, padding_value=-1).to(self._backbone.device)
@@ -127,7 +127,7 @@ class StockDecoder:
             )
         return [row[1:] for row in output.tolist()]  # the first is the decoder's start
 
-    def reference(
+    def generate(
         self,
         cards: Sequence[TaskCard],
         encoded: Sequence[Encoded],

@@ -17,23 +17,23 @@ from torch import Tensor, nn
 from snibench.base.types import Prompt, Reply, TaskCard
 from snibench.contracts import Method, usual_stop
 from snibench.engine.backbone import Backbone
-from snibench.engine.decoding.lean import LeanModel, why_not_lean
+from snibench.engine.decoding.fast import FastModel, why_not_fast
 from snibench.engine.decoding.ranking import Branch, Labels, label_scores, labels_after
 from snibench.engine.decoding.reading import LEAST_PREFIX, Ends, Reading, Row
-from snibench.engine.decoding.stock import StockDecoder
+from snibench.engine.decoding.reference import ReferenceDecoder
 from snibench.engine.tokens import Encoded, Encoder, common_prefix, last_word
 
 # Bytes that the keys and values of one round may take, and its rows.
 _MOST_BYTES = {"cpu": 1 << 30, "cuda": 8 << 30}
 _MOST_ROWS = 1024
-# How far logits of the lean pass may lie from the stock pass's, relative to their norm: rounding only.
+# How far logits of the fast pass may lie from the reference pass's, relative to their norm: rounding only.
 _CLOSE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
 # Tokens of the prompt on which the two are compared.
 _PROBE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Prompted:
     """One prompt to answer. ``group`` names prompts that start alike; it decides speed, never answers.
 
     ``stop``: the text at which its answer is over, empty for none; None: the usual one.
@@ -50,11 +50,11 @@ class Asked:
         return usual_stop(self.card) if self.stop is None else self.stop
 
 
-# What a row said, and its likeliest label.
-Said = tuple[list[int], str | None]
+# Token ids of an answer, and its likeliest label.
+Completion = tuple[list[int], str | None]
 
 
-class Answerer:
+class Decoder:
     """Answers prompts with one tuned model. ``notes``: what could not be done the fast way, and why."""
 
     def __init__(
@@ -71,11 +71,11 @@ class Answerer:
         self.batch_size, self.rank_labels = batch_size, rank_labels
         self.notes: list[str] = []
         self._newlines = _newline_ids(backbone.tokenizer)
-        self._stock = StockDecoder(backbone, model, method, encoder.max_output)
+        self._reference = ReferenceDecoder(backbone, model, method, encoder.max_output)
 
     @torch.no_grad()
     def answer(
-        self, asked: Sequence[Asked], *, on_batch: Callable[[Mapping[int, Reply]], None] = lambda replies: None
+        self, asked: Sequence[Prompted], *, on_batch: Callable[[Mapping[int, Reply]], None] = lambda replies: None
     ) -> list[Reply]:
         """A reply to every prompt, in order; ``on_batch`` gets each batch's replies by index as they come."""
         if not asked:
@@ -101,7 +101,7 @@ class Answerer:
         return [replies[index] for index in range(len(asked))]
 
     @torch.no_grad()
-    def tokens(self, asked: Sequence[Asked]) -> list[tuple[int, ...]]:
+    def tokens(self, asked: Sequence[Prompted]) -> list[tuple[int, ...]]:
         """The ids of every answer, in order; no prompt is too long."""
         self.model.eval()
         encoded = self.encoder.prompts([one.prompt for one in asked])
@@ -134,24 +134,24 @@ class Answerer:
         return stop in text
 
     def _decoded(
-        self, asked: Sequence[Asked], encoded: Sequence[Encoded]
-    ) -> Iterator[tuple[Sequence[int], list[Said]]]:
-        """Indices of one batch after the other, and what the rows said."""
+        self, asked: Sequence[Prompted], encoded: Sequence[Encoded]
+    ) -> Iterator[tuple[Sequence[int], list[Completion]]]:
+        """Indices of one batch after the other, and the completions of its rows."""
         cards = [one.card for one in asked]
         kinds = [(one.group, one.card.name, e.prompt.instruction) for one, e in zip(asked, encoded, strict=True)]
-        lean = self._lean(cards, encoded)
+        fast = self._fast(cards, encoded)
         batches = (
-            self._stock.batches([one.group for one in asked], encoded, self.batch_size)
-            if lean is None
-            else self._rounds(lean, kinds, encoded)
+            self._reference.batches([one.group for one in asked], encoded, self.batch_size)
+            if fast is None
+            else self._rounds(fast, kinds, encoded)
         )
         for batch in batches:
             some_cards, some = [cards[index] for index in batch], [encoded[index] for index in batch]
             ends = self._ends_of([asked[index].ends_at for index in batch])
-            if lean is None:
+            if fast is None:
                 yield batch, self._say(some_cards, some, ends)
             else:
-                yield batch, self._read(lean, some_cards, some, [kinds[index] for index in batch], ends)
+                yield batch, self._read(fast, some_cards, some, [kinds[index] for index in batch], ends)
 
     def _labels(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[Labels | None]:
         """Per row the labels to rank, if that is wanted."""
@@ -166,24 +166,24 @@ class Answerer:
             found.append(known[key])
         return found
 
-    def _say(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Ends) -> list[Said]:
+    def _say(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded], ends: Ends) -> list[Completion]:
         """Completions of one batch by the reference path."""
         if self.backbone.paths.decoding == "generate":
-            answers = self._stock.reference(cards, encoded, ends)
+            answers = self._reference.generate(cards, encoded, ends)
         elif self.backbone.encoder_decoder:
-            answers = self._stock.generate(cards, encoded)
+            answers = self._reference.seq2seq(cards, encoded)
         else:
-            answers = self._stock.decode(cards, encoded, ends)
+            answers = self._reference.batched(cards, encoded, ends)
         ranked = [
-            None if labels is None else labels.best(self._stock.label_scores(card, one, labels))
+            None if labels is None else labels.best(self._reference.label_scores(card, one, labels))
             for card, one, labels in zip(cards, encoded, self._labels(cards, encoded), strict=True)
         ]
         return list(zip(answers, ranked, strict=True))
 
-    # ---------------------------------------------------------------------------- the lean way
+    # ---------------------------------------------------------------------------- the fast path
 
-    def _lean(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> LeanModel | None:
-        """The lean forward pass, if it serves this model and method."""
+    def _fast(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> FastModel | None:
+        """The fast forward pass, if it serves this model and method."""
         if not encoded:
             return None
         reason = (
@@ -191,33 +191,33 @@ class Answerer:
             if self.backbone.encoder_decoder
             else "the method gives every prompt a row of its own"
             if not self.method.shares_prefixes
-            else why_not_lean(self.model)
+            else why_not_fast(self.model)
         )
         if self.backbone.paths.decoding != "fast":
             reason = reason or "its fast path gave other answers"
         if not reason:
-            lean = LeanModel(self.model)
-            if self._agrees(lean, cards[0], encoded[0]):
-                return lean
+            fast = FastModel(self.model)
+            if self._agrees(fast, cards[0], encoded[0]):
+                return fast
             reason = "its forward pass differs from what its structure says"
-        self.notes.append(f"answers through the stock forward pass: {reason}")
+        self.notes.append(f"answers by the reference path: {reason}")
         return None
 
-    def _agrees(self, lean: LeanModel, card: TaskCard, one: Encoded) -> bool:
-        """Whether prefix, prompt and one further token give the stock pass's logits."""
+    def _agrees(self, fast: FastModel, card: TaskCard, one: Encoded) -> bool:
+        """Whether prefix, prompt and one further token give the reference pass's logits."""
         ids = one.prompt_ids[:_PROBE]
         rows = [Row(ids[: len(ids) - cut], 0) for cut in range(min(2, len(ids)))]
         found: list[Tensor] = []
-        Reading(lean, rows, self.backbone.device, self._routed([card] * 2, [one] * 2)).prompts(
+        Reading(fast, rows, self.backbone.device, self._routed([card] * 2, [one] * 2)).prompts(
             lambda members, logits, branch: found.extend(logits[members.index(0)][None] if 0 in members else [])
         )
-        expected = self._stock.logits([card], [one], input_ids=torch.tensor([ids], device=self.backbone.device))
+        expected = self._reference.logits([card], [one], input_ids=torch.tensor([ids], device=self.backbone.device))
         here, there = found[0].float(), expected[0].float()
         return bool((here - there).norm() <= _CLOSE.get(expected.dtype, 0.02) * there.norm())
 
-    def _rounds(self, lean: LeanModel, kinds: Sequence[Hashable], encoded: Sequence[Encoded]) -> Iterator[list[int]]:
+    def _rounds(self, fast: FastModel, kinds: Sequence[Hashable], encoded: Sequence[Encoded]) -> Iterator[list[int]]:
         """Indices of rows that are answered together, kind by kind, as many as rows and memory allow."""
-        most = _MOST_BYTES.get(self.backbone.device.type, 1 << 30) // lean.shape.bytes_per_token
+        most = _MOST_BYTES.get(self.backbone.device.type, 1 << 30) // fast.shape.bytes_per_token
         rows = min(self.batch_size or _MOST_ROWS, _MOST_ROWS)
         members: dict[Hashable, list[int]] = {}
         for index, kind in enumerate(kinds):
@@ -242,20 +242,20 @@ class Answerer:
 
     def _read(
         self,
-        lean: LeanModel,
+        fast: FastModel,
         cards: Sequence[TaskCard],
         encoded: Sequence[Encoded],
         kinds: Sequence[Hashable],
         ends: Ends,
-    ) -> list[Said]:
+    ) -> list[Completion]:
         """Completions of one round by the fast path."""
         rows = [Row(one.prompt_ids, kind) for one, kind in zip(encoded, kinds, strict=True)]
-        reading = Reading(lean, rows, self.backbone.device, self._routed(cards, encoded))
+        reading = Reading(fast, rows, self.backbone.device, self._routed(cards, encoded))
         labels = self._labels(cards, encoded)
         ranked: list[str | None] = [None] * len(rows)
 
         def rank(members: Sequence[int], logits: Tensor, branch: Branch) -> None:
-            scores = label_scores([labels[row] for row in members], logits, branch, lean.logits)
+            scores = label_scores([labels[row] for row in members], logits, branch, fast.logits)
             for row, found in zip(members, scores, strict=True):
                 if (known := labels[row]) is not None:
                     ranked[row] = known.best(found)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from snibench.base.types import Example, Prompt, Reply, Segment, TaskCard
-from snibench.engine.decoding import Answerer, Asked
+from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.tokens import Encoder
 from snibench.formats.catalogue import Abstract, Definition
 from snibench.methods.lora import Lora
@@ -21,7 +21,7 @@ from snibench.methods.untuned import Untuned
 
 def questions(tasks, each=5):
     return [
-        Asked(task.card, form.render(task.card, one.input, random.Random(0)), f"{task.name} {type(form).__name__}")
+        Prompted(task.card, form.render(task.card, one.input, random.Random(0)), f"{task.name} {type(form).__name__}")
         for form in (Definition(), Abstract())
         for task in tasks.values()
         for one in task.instances[:each]
@@ -34,14 +34,14 @@ def test_batch_size_and_shared_prefixes_change_no_answer(kind, make_trainer, sha
     encoder = Encoder(trainer.backbone, 512, 10)
     asked = questions(tasks)
 
-    def answers(order: list[Asked], batch_size: int | None) -> list[Reply]:
-        answerer = Answerer(trainer.backbone, trainer.model, trainer.method, encoder, batch_size=batch_size)
-        return answerer.answer(order)
+    def answers(order: list[Prompted], batch_size: int | None) -> list[Reply]:
+        decoder = Decoder(trainer.backbone, trainer.model, trainer.method, encoder, batch_size=batch_size)
+        return decoder.answer(order)
 
     together = answers(asked, None)
     assert together == answers(asked, 1) == answers(asked, 3)
     assert together == answers(asked[::-1], 4)[::-1]
-    alone = [Asked(one.card, one.prompt, str(index)) for index, one in enumerate(asked)]
+    alone = [Prompted(one.card, one.prompt, str(index)) for index, one in enumerate(asked)]
     assert together == answers(alone, None)
     assert len({reply.prediction for reply in together}) > 5
 
@@ -49,7 +49,7 @@ def test_batch_size_and_shared_prefixes_change_no_answer(kind, make_trainer, sha
 def test_a_decoder_answers_as_generate_does(backbone, tasks) -> None:
     encoder = Encoder(backbone, 512, 10)
     asked = questions(tasks, each=3)
-    replies = Answerer(backbone, backbone.model, Untuned(), encoder).answer(asked)
+    replies = Decoder(backbone, backbone.model, Untuned(), encoder).answer(asked)
     for one, reply in zip(asked, replies, strict=True):
         ids = torch.tensor(encoder.prompt_ids([one.prompt.text]))
         output = backbone.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False)
@@ -60,7 +60,7 @@ def test_a_decoder_answers_as_generate_does(backbone, tasks) -> None:
 def test_an_encoder_decoder_answers_as_its_own_generate_does(t5, tasks) -> None:
     encoder = Encoder(t5, 512, 6)
     asked = questions(tasks, each=2)
-    replies = Answerer(t5, t5.model, Untuned(), encoder).answer(asked)
+    replies = Decoder(t5, t5.model, Untuned(), encoder).answer(asked)
     for one, reply in zip(asked, replies, strict=True):
         ids = torch.tensor(encoder.prompt_ids([one.prompt.text]))
         output = t5.model.generate(ids, max_new_tokens=6, do_sample=False)
@@ -101,21 +101,21 @@ def card(*outputs: str) -> TaskCard:
 )
 def test_an_answer_ends_at_a_newline_unless_an_example_holds_one(backbone, said, example, prediction) -> None:
     prompt = Prompt((Segment("input", "x"),))
-    answerer = Answerer(backbone, _Parrot(backbone, said), Untuned(), Encoder(backbone, 64, 32))
-    assert answerer.answer([Asked(card(example), prompt, "g")])[0].prediction == prediction
+    decoder = Decoder(backbone, _Parrot(backbone, said), Untuned(), Encoder(backbone, 64, 32))
+    assert decoder.answer([Prompted(card(example), prompt, "g")])[0].prediction == prediction
 
 
 @pytest.mark.parametrize("decoding", ["fast", "batched", "generate"])
 def test_a_stop_of_the_formats_own_ends_an_answer_by_every_path(backbone, make_trainer, shake, tasks, decoding) -> None:
     trainer = shake(make_trainer(Lora))
     read_by = replace(trainer.backbone, paths=replace(trainer.backbone.paths, decoding=decoding))
-    answerer = Answerer(read_by, trainer.model, trainer.method, Encoder(read_by, 512, 12))
+    decoder = Decoder(read_by, trainer.model, trainer.method, Encoder(read_by, 512, 12))
     whole = [replace(one, stop="") for one in questions(tasks, each=2)]
-    texts = [reply.prediction for reply in answerer.answer(whole)]
+    texts = [reply.prediction for reply in decoder.answer(whole)]
     counts = Counter(letter for text in texts for letter in set(text[1:]))
     stop = next(letter for letter, _ in counts.most_common() if letter.isascii() and letter.isprintable())
-    lengths = [len(ids) for ids in answerer.tokens([replace(one, stop=stop) for one in whole])]
-    cut = [reply.prediction for reply in answerer.answer([replace(one, stop=stop) for one in whole])]
+    lengths = [len(ids) for ids in decoder.tokens([replace(one, stop=stop) for one in whole])]
+    cut = [reply.prediction for reply in decoder.answer([replace(one, stop=stop) for one in whole])]
     assert cut == [text.split(stop)[0].strip() for text in texts]
     assert cut != texts
     assert min(lengths) < 12  # not read to the end and cut afterwards
@@ -128,20 +128,20 @@ def test_a_stop_of_the_formats_own_ends_an_answer_by_every_path(backbone, make_t
 def test_a_stop_of_the_formats_own_holds_whatever_the_examples(backbone, said, stop, prediction) -> None:
     for example in ("no", "one\ntwo"):
         prompt = Prompt((Segment("input", "x"),))
-        answerer = Answerer(backbone, _Parrot(backbone, said), Untuned(), Encoder(backbone, 64, 32))
-        assert answerer.answer([Asked(card(example), prompt, "g", stop)])[0].prediction == prediction
+        decoder = Decoder(backbone, _Parrot(backbone, said), Untuned(), Encoder(backbone, 64, 32))
+        assert decoder.answer([Prompted(card(example), prompt, "g", stop)])[0].prediction == prediction
 
 
 def test_an_answer_has_at_most_so_many_tokens(backbone) -> None:
     prompt = Prompt((Segment("input", "x"),))
-    answerer = Answerer(backbone, _Parrot(backbone, "abcdefgh"), Untuned(), Encoder(backbone, 64, 3))
-    assert answerer.answer([Asked(card("y"), prompt, "g")])[0].prediction == "abc"
+    decoder = Decoder(backbone, _Parrot(backbone, "abcdefgh"), Untuned(), Encoder(backbone, 64, 3))
+    assert decoder.answer([Prompted(card("y"), prompt, "g")])[0].prediction == "abc"
 
 
 def test_a_prompt_that_does_not_fit_is_marked_and_not_answered(backbone) -> None:
     long, short = (Prompt((Segment("input", "x" * length),)) for length in (100, 5))
-    answerer = Answerer(backbone, backbone.model, Untuned(), Encoder(backbone, 50, 5))
-    first, second = answerer.answer([Asked(card("y"), prompt, "g") for prompt in (long, short)])
+    decoder = Decoder(backbone, backbone.model, Untuned(), Encoder(backbone, 50, 5))
+    first, second = decoder.answer([Prompted(card("y"), prompt, "g") for prompt in (long, short)])
     assert first.too_long
     assert first.prediction == ""
     assert not second.too_long

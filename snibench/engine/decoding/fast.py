@@ -1,9 +1,9 @@
 """A forward pass of Llama-shaped models that leaves attention to the caller and moves less memory.
 
-Matrix products are a third of what a small model's stock forward pass costs on a CPU; norms, rotary products and
+Matrix products are a third of what a small model's reference path costs on a CPU; norms, rotary products and
 copies are the rest. This one does the same arithmetic in place, knows that only one position's logits are wanted, and
 calls every linear layer through its own module, whatever adapter sits there. It serves models that it
-knows by structure, and only after it has given the stock pass's logits on a real prompt.
+knows by structure, and only after it has given the reference pass's logits on a real prompt.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Shape:
         return 2 * self.layers * self.key_heads * self.head_size * self.dtype.itemsize
 
 
-def why_not_lean(model: nn.Module) -> str:
-    """Why the lean pass does not serve ``model``; empty if its structure is one that it knows."""
+def why_not_fast(model: nn.Module) -> str:
+    """Why the fast pass does not serve ``model``; empty if its structure is one that it knows."""
     base = base_of(model)
     config = getattr(base, "config", None)
     family = getattr(config, "model_type", type(base).__name__)
@@ -70,12 +70,12 @@ def _only(types: Any) -> str:
 
 
 def _altered(module: nn.Module) -> bool:
-    """Whether something listens to the module's calls, which the lean pass does not make."""
+    """Whether something listens to the module's calls, which the fast pass does not make."""
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
-class LeanModel:
-    """The lean forward pass of one model."""
+class FastModel:
+    """The fast forward pass of one model."""
 
     def __init__(self, model: nn.Module) -> None:
         base = base_of(model)
