@@ -137,6 +137,7 @@ OF_RECORDS = (
     Column("conflict_raw", "Raw conflict", "number", "lower"),
     COLUMN,
     Column("trainable_parameters", "Trainable", "count", "lower"),
+    Column("learning_rate", "Rate"),
     Column("seconds", "Time", "seconds", "lower"),
     Column("peak_memory", "Memory", "bytes", "lower"),
     Column("fits", "Fits done"),
@@ -145,6 +146,8 @@ _NOTES = {
     "conflict": "Conflict: between the tasks' gradients at the end of tuning; cross-fitted, so that it is unbiased and "
     "may leave [0, 1] a little. Raw: the plain formula, biased. A star: too noisy to read.",
     "forgetting": NOTE,
+    "learning_rate": "Rate: the learning rate; not searched: not chosen for this method with this model size, "
+    "optimizer and schedule (--tune-budget N does).",
     "seconds": "Time: tuning one fit, median over seeds. Memory: the highest peak.",
 }
 _OF_CONFLICT = {
