@@ -155,8 +155,8 @@ def attach(
     spec: FitSpec, suite: SuiteData, backbone: Backbone, folder: Path, runtime: Runtime, progress: FitProgress
 ) -> FitContext:
     """The base model with the method's parameters in it; initial values come from the run's seed."""
-    kind = METHODS.get(spec.method)
-    method: Method = kind(kind.Settings(**spec.settings))
+    method_type = METHODS.get(spec.method)
+    method: Method = method_type(method_type.Settings(**spec.settings))
     seed = derive_seed("initial values", spec.seed)
     torch.manual_seed(seed)  # for libraries that draw from the default generator
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
@@ -178,8 +178,8 @@ def _answered_floor(
     record = record or _record(spec)
     try:
         with guarded("attach"):
-            kind = METHODS.get(spec.method)
-            floor: Floor = kind(kind.Settings(**spec.settings))
+            method_type = METHODS.get(spec.method)
+            floor: Floor = method_type(method_type.Settings(**spec.settings))
         with guarded("answer"):
             answer_by_floor(spec, floor, sets, suite, store)
         return record
@@ -234,8 +234,8 @@ def _tune(context: FitContext, record: FitRecord) -> FitRecord:
 def trainer_of(context: FitContext, instances: Mapping[str, Sequence[Instance]]) -> Trainer:
     """A trainer of the fit, about to run on ``instances`` of every task of its mixture."""
     spec = context.spec
-    kind = RULES.get(spec.rule) if spec.rule else None
-    rule: Rule = kind(kind.Settings(**spec.rule_settings)) if kind else context.method.rule()
+    rule_type = RULES.get(spec.rule) if spec.rule else None
+    rule: Rule = rule_type(rule_type.Settings(**spec.rule_settings)) if rule_type else context.method.rule()
     drawing = SAMPLERS.get(spec.sampler) if spec.sampler else None
     sampler = drawing(drawing.Settings(**spec.sampler_settings)) if drawing else context.method.sampler()
     data = TrainingSet(

@@ -127,6 +127,7 @@ OF_RECORDS = (
     Column("conflict", "Conflict", "number", "lower", "conflict_low", "conflict_high", mark="unresolved"),
     Column("conflict_raw", "Raw conflict", "number", "lower"),
     Column("trainable_parameters", "Trainable", "count", "lower"),
+    Column("learning_rate", "Rate"),
     Column("seconds", "Time", "seconds", "lower"),
     Column("peak_memory", "Memory", "bytes", "lower"),
     Column("fits", "Fits done"),
@@ -134,6 +135,8 @@ OF_RECORDS = (
 _NOTES = {
     "conflict": "Conflict: between the tasks' gradients at the end of tuning; cross-fitted, so that it is unbiased and "
     "may leave [0, 1] a little. Raw: the plain formula, biased. A star: too noisy to read.",
+    "learning_rate": "Rate: the learning rate; not searched: not chosen for this method with this model size, "
+    "optimizer and schedule (--tune-budget N does).",
     "seconds": "Time: tuning one fit, median over seeds. Memory: the highest peak.",
 }
 _OF_CONFLICT = {
