@@ -27,13 +27,13 @@ def parse_assignments(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def make_settings(kind: type, owner: str, given: Mapping[str, Any]) -> Any:
-    """An instance of the settings dataclass ``kind``: ``given`` texts are read as its fields' types.
+def make_settings(settings_type: type, owner: str, given: Mapping[str, Any]) -> Any:
+    """An instance of the settings dataclass ``settings_type``: ``given`` texts are read as its fields' types.
 
     Raises:
         UsageError: If a key is not a field (suggests the closest), or a value is not of the field's type.
     """
-    return validated(kind(**_values(kind, owner, given)))
+    return validated(settings_type(**_values(settings_type, owner, given)))
 
 
 def with_texts(settings: Any, owner: str, given: Mapping[str, Any]) -> Any:
@@ -57,10 +57,10 @@ def _values(settings_type: type, owner: str, given: Mapping[str, Any]) -> dict[s
     }
 
 
-def _checked(value: Any, kind: Any, name: str) -> Any:
+def _checked(value: Any, field_type: Any, name: str) -> Any:
     """``value``, which is no text of a command line, as the type of its field."""
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, field_type)
     except msgspec.ValidationError as error:
         fault = str(error).replace("`", "")
         raise UsageError(f"{name} cannot be {value!r}: {fault[:1].lower()}{fault[1:]}.") from error
@@ -77,31 +77,31 @@ def validated(settings: Any) -> Any:
     return settings
 
 
-def _read(text: str, kind: Any, name: str) -> Any:
-    origin = get_origin(kind)
+def _read(text: str, field_type: Any, name: str) -> Any:
+    origin = get_origin(field_type)
     if origin is Literal:
-        if text not in get_args(kind):
-            raise UsageError(f"{name} must be one of {', '.join(map(str, get_args(kind)))}, but got '{text}'.")
+        if text not in get_args(field_type):
+            raise UsageError(f"{name} must be one of {', '.join(map(str, get_args(field_type)))}, but got '{text}'.")
         return text
     if origin in (Union, types.UnionType):
-        if text.lower() == "none" and type(None) in get_args(kind):
+        if text.lower() == "none" and type(None) in get_args(field_type):
             return None
-        kind = next(one for one in get_args(kind) if one is not type(None))
-        origin = get_origin(kind)
+        field_type = next(one for one in get_args(field_type) if one is not type(None))
+        origin = get_origin(field_type)
     if origin is tuple:
         # Items with a comma in them are separated by semicolons.
         items = (item.strip() for item in text.split(";" if ";" in text else ","))
-        return tuple(_read(item, get_args(kind)[0], name) for item in items if item)
-    if kind is bool:
+        return tuple(_read(item, get_args(field_type)[0], name) for item in items if item)
+    if field_type is bool:
         words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         if text.lower() not in words:
             raise UsageError(f"{name} must be true or false, but got '{text}'.")
         return words[text.lower()]
-    if kind in (int, float):
+    if field_type in (int, float):
         try:
-            return kind(text)
+            return field_type(text)
         except ValueError:
-            number = "a whole number" if kind is int else "a number"
+            number = "a whole number" if field_type is int else "a number"
             raise UsageError(f"{name} must be {number}, but got '{text}'.") from None
     return text
 

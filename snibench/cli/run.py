@@ -9,6 +9,7 @@ import click
 
 from snibench.base.errors import MissingExtra
 from snibench.cli.config import read_config, save_config
+from snibench.cli.headings import Grouped
 from snibench.cli.places import NewFile
 from snibench.cli.report import show_results
 from snibench.plan import defaults
@@ -75,7 +76,25 @@ _SUITES = f"{defaults.SUITE} (default) or {defaults.SUITE_OF_DATA} (default with
 _PROTOCOLS = f"Default: {', '.join(defaults.PROTOCOLS)}."
 
 
-@click.command()
+_HEADINGS = {
+    "Methods": ("methods", "baseline", "no_baseline", "rule", "sampler", "assignments", "everywhere", "ablate"),
+    "Data": ("suite", "data", "split", "categories", "tasks", "instances", "allow_leak", "partial"),
+    "Model": ("model", "revision", "precision", "trust_remote_code", "max_input", "max_output"),
+    "Recipe": (
+        *("profile", "seeds", "steps", "per_step", "train_format", "learning_rate"),
+        *("optimizer", "schedule", "tune_budget", "tune_steps"),
+    ),
+    "Protocols": ("protocols", "formats", "gap", "combos", "pairs", "limit", "rank_labels", "conflict"),
+    "Runtime": ("device", "executor", "jobs", "batch_size", "overwrite"),
+    "Files": ("config", "save_config", "output_dir", "json_file", "dry_run"),
+}
+_NOTES = {
+    "Environment": "GLIBC_TUNABLES: on Linux with glibc the command restarts itself once with a heap that does not "
+    "grow while it trains (docs/performance.md). Set this variable, to nothing if you like, and it does not."
+}
+
+
+@click.command(cls=Grouped, headings=_HEADINGS, notes=_NOTES)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),

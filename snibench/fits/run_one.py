@@ -15,12 +15,14 @@ from snibench.base.hashing import derive_seed
 from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
 from snibench.base.types import FitRecord, FitSpec, Instance, SuiteData
 from snibench.contracts import Floor, Method, Rule
+from snibench.data.general import passages
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method
 from snibench.engine.conflict import measure_conflict, probe_tasks
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
+from snibench.engine.passage_loss import CARD, passage_losses
 from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.fits.answering import answer, answer_by_floor
 from snibench.fits.context import FitContext, FitProgress, Runtime
@@ -115,6 +117,8 @@ def _worked(
     backbone = load(spec, source, runtime, progress)
     record = tuned or _record(spec, backbone)
     try:
+        with guarded("measure"):
+            before = None if tuned or backbone.encoder_decoder else passage_losses(backbone, backbone.model, passages())
         with guarded("attach"):
             context = attach(spec, suite, backbone, folder, runtime, progress)
             if tuned and spec.recipe.steps:
@@ -123,6 +127,9 @@ def _worked(
             record = _sized(record, context.model)
             with guarded("tune"):
                 record = _tune(context, record) if spec.recipe.steps else record
+            if before is not None:
+                with guarded("measure"):
+                    _measure_forgetting(context, before)
             record = replace(record, notes=(*record.notes, *fit.notes))
             store.keep_tuned(record)
         with guarded("answer"):
@@ -130,6 +137,16 @@ def _worked(
         return replace(record, notes=(*record.notes, *sorted(set(notes).difference(record.notes))))
     except StageFailed as failure:
         return _failed(failure, record, folder)
+
+
+def _measure_forgetting(context: FitContext, before: pd.DataFrame) -> None:
+    """Write the loss per token of every general passage ``before`` and after tuning; nothing tuned, nothing changed."""
+    after = before
+    if context.spec.recipe.steps:
+        with context.method.for_prompts(context.model, [CARD], [""]):
+            after = passage_losses(context.backbone, context.model, passages())
+    frame = before.rename(columns={"loss": "before"}).assign(after=after["loss"])
+    write_frame(context.folder / "forgetting.parquet", frame)
 
 
 def _failed(failure: StageFailed, record: FitRecord, folder: Path) -> FitRecord:
@@ -155,8 +172,8 @@ def attach(
     spec: FitSpec, suite: SuiteData, backbone: Backbone, folder: Path, runtime: Runtime, progress: FitProgress
 ) -> FitContext:
     """The base model with the method's parameters in it; initial values come from the run's seed."""
-    kind = METHODS.get(spec.method)
-    method: Method = kind(kind.Settings(**spec.settings))
+    method_type = METHODS.get(spec.method)
+    method: Method = method_type(method_type.Settings(**spec.settings))
     seed = derive_seed("initial values", spec.seed)
     torch.manual_seed(seed)  # for libraries that draw from the default generator
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
@@ -178,8 +195,8 @@ def _answered_floor(
     record = record or _record(spec)
     try:
         with guarded("attach"):
-            kind = METHODS.get(spec.method)
-            floor: Floor = kind(kind.Settings(**spec.settings))
+            method_type = METHODS.get(spec.method)
+            floor: Floor = method_type(method_type.Settings(**spec.settings))
         with guarded("answer"):
             answer_by_floor(spec, floor, sets, suite, store)
         return record
@@ -234,8 +251,8 @@ def _tune(context: FitContext, record: FitRecord) -> FitRecord:
 def trainer_of(context: FitContext, instances: Mapping[str, Sequence[Instance]]) -> Trainer:
     """A trainer of the fit, about to run on ``instances`` of every task of its mixture."""
     spec = context.spec
-    kind = RULES.get(spec.rule) if spec.rule else None
-    rule: Rule = kind(kind.Settings(**spec.rule_settings)) if kind else context.method.rule()
+    rule_type = RULES.get(spec.rule) if spec.rule else None
+    rule: Rule = rule_type(rule_type.Settings(**spec.rule_settings)) if rule_type else context.method.rule()
     drawing = SAMPLERS.get(spec.sampler) if spec.sampler else None
     sampler = drawing(drawing.Settings(**spec.sampler_settings)) if drawing else context.method.sampler()
     data = TrainingSet(

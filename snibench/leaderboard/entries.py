@@ -40,6 +40,7 @@ def entry(label: str, results: StoredRun, rows: dict[str, Any], authors: Sequenc
             "settings": dict(spec.settings),
             "train_format": spec.train_format,
             "precision": spec.precision,
+            "rate_searched": all(one.searched for _, one in fits) if recipes[0]["steps"] else None,
             "code": dict(spec.source),
         },
         "seeds": sorted(one.seed for _, one in fits),

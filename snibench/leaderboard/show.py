@@ -74,6 +74,18 @@ def _table(name: str, title: str, measures: _Measures, entries: list[dict[str, A
     return Table(name, title, frame, (replace(METHOD, field="label"),), present(columns, frame), notes)
 
 
+def _rate(budget: dict[str, Any], config: dict[str, Any]) -> str | None:
+    """The learning rates, marked where the entry says that they were not searched for."""
+    found = budget.get("learning_rate")
+    rates = [
+        f"{rate:g}"
+        for rate in (found if isinstance(found, list) else [found])
+        if isinstance(rate, int | float) and rate
+    ]
+    mark = " (not searched)" if config.get("rate_searched") is False else ""
+    return ", ".join(rates) + mark if rates else None
+
+
 def _row(entry: dict[str, Any], measures: _Measures) -> dict[str, Any]:
     row: dict[str, Any] = {"label": entry["label"]}
     for (protocol, measure), column in measures.columns.items():
@@ -89,6 +101,7 @@ def _row(entry: dict[str, Any], measures: _Measures) -> dict[str, Any]:
         "conflict_high": end.get("score_high"),
         "conflict_raw": end.get("score_raw"),
         "trainable_parameters": cost.get("trainable_parameters"),
+        "learning_rate": _rate(entry["budget"] or {}, entry["config"] or {}),
         "seconds": cost.get("seconds"),
         "peak_memory": cost.get("peak_memory_bytes"),
         "seeds": len(entry["seeds"]) or None,

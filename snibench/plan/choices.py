@@ -141,9 +141,9 @@ def base_rate(choice: Choice, info: ModelInfo, optimizer: str) -> float:
     Raises:
         UsageError: If it names none.
     """
-    kind = METHODS.get(choice.name)
+    method_type = METHODS.get(choice.name)
     with _asked(choice.name):
-        rate: float | None = kind(kind.Settings(**choice.settings)).base_rate(info, optimizer)
+        rate: float | None = method_type(method_type.Settings(**choice.settings)).base_rate(info, optimizer)
     if rate is None:
         raise UsageError(f"'{choice.name}' names no learning rate for this model. Name one: --learning-rate 0.001")
     return float(rate)
@@ -153,9 +153,9 @@ def why_unfit(choice: Choice, info: ModelInfo) -> str:
     """The method's own sentence why it has no place in the model; empty where it has, and for floors."""
     if choice.floor:
         return ""
-    kind = METHODS.get(choice.name)
+    method_type = METHODS.get(choice.name)
     with _asked(choice.name):
-        return kind(kind.Settings(**choice.settings)).unfit(info) or ""
+        return method_type(method_type.Settings(**choice.settings)).unfit(info) or ""
 
 
 @contextmanager
@@ -199,11 +199,11 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
     rule = (named.rule or default_rule) if method.trains else ""
     rule_settings: Any = NoSettings()
     if rule:
-        kind = RULES.get(rule)  # a typo is reported before any work
-        check_hooks(kind, Rule)
-        keys = {one.name for one in dataclasses.fields(kind.Settings)}
+        rule_type = RULES.get(rule)  # a typo is reported before any work
+        check_hooks(rule_type, Rule)
+        keys = {one.name for one in dataclasses.fields(rule_type.Settings)}
         taken = _taken("rule", keys, fields, given)
-        rule_settings = make_settings(kind.Settings, rule, {**taken, **named.rule_settings})
+        rule_settings = make_settings(rule_type.Settings, rule, {**taken, **named.rule_settings})
         source |= {f"rule_{key}": value for key, value in _code(RULES, rule).items()}
     sampler = sampler if method.trains else ""
     sampler_settings: Any = NoSettings()

@@ -102,6 +102,7 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
     keys: int
     numeric: tuple[bool, ...]
+    better: tuple[str, ...] = ()  # "higher" or "lower" where a star says which, "" elsewhere
 
 
 def grid(table: Table) -> Grid:
@@ -120,6 +121,7 @@ def grid(table: Table) -> Grid:
         rows=tuple(tuple(cell(row, column) for column in columns) for row in records),
         keys=len(keys),
         numeric=tuple(column.unit != "text" for column in columns),
+        better=tuple(column.better if column.mark == "significant" else "" for column in columns),
     )
 
 

@@ -75,7 +75,8 @@ def comparison_tables(
     """Every method against ``baseline`` on every question; on unseen tasks by category too, and in each part."""
     if not found:
         return []
-    first = controls(questions.results)
+    first = [*controls(questions.results), baseline]
+    last = sorted(order, key=lambda label: label in first)  # methods are columns: those under test come first
     tables = []
     for question, summary in found.items():
         title = f"Compared with {baseline}: {QUESTIONS[question]}"
@@ -83,7 +84,7 @@ def comparison_tables(
         scores = questions.split("unseen") if question == "unseen" else None
         if scores is not None and len(deltas := _category_deltas(questions, scores, baseline)):
             tables.append(
-                _by_category(deltas, "unseen", f"Difference from {baseline} on unseen tasks, by category", order)
+                _by_category(deltas, "unseen", f"Difference from {baseline} on unseen tasks, by category", last)
             )
     return [*tables, *(ordered(table, order) for table in _part_tables(questions, baseline))]
 
@@ -124,9 +125,10 @@ def _comparison(summary: Summary, floors: pd.DataFrame, question: Asked, title: 
 def _by_category(deltas: pd.DataFrame, split: str, title: str, order: Sequence[str]) -> Table:
     keys = (Column("category", "Category"), _CATEGORY_SIZES, METHOD)
     columns = (replace(_DELTA, mark=""),)
-    return ordered(
-        Table(f"categories_{split}", title, deltas, keys, columns, (_CATEGORY_NOTE,), "gap", "method"), order
+    table = Table(
+        f"categories_{split}", title, deltas, keys, columns, (_CATEGORY_NOTE,), protocol="gap", across="method"
     )
+    return ordered(table, order)
 
 
 def footers(summary: Summary) -> tuple[str, ...]:

@@ -210,9 +210,19 @@ def run_notes(results: StoredRun) -> tuple[str, ...]:
         *results.manifest.notes,
         *_question_notes(results.answers),
         *(budgets if len(set(trained)) > 1 else ()),
+        *_rate_notes(results),
         *_version_notes(results),
         *_record_notes(results),
     )
+
+
+def _rate_notes(results: StoredRun) -> list[str]:
+    """Which of the methods were tuned with a rate that nobody searched for, where others' rates were."""
+    searched = {spec.label: spec.searched for record, spec in done(results) if record.trainable_parameters}
+    lacking = [label for label, known in searched.items() if not known]
+    if not lacking or len(lacking) == len(searched):
+        return []
+    return [f"Learning rate not searched for, unlike the others': {', '.join(lacking)}. Give all one --tune-budget N."]
 
 
 # Fewer questions are easily answered alike by chance.

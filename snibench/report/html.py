@@ -62,25 +62,26 @@ def notes(lines: Sequence[str]) -> Html:
     return element("ul", [element("li", line) for line in lines], class_="notes") if lines else Html("")
 
 
-def sortable(cells: Grid, *, label: str = "") -> Html:
-    """``cells`` as a table whose columns sort on a click, with headers that a screen reader can follow."""
+def sortable(cells: Grid, *, label: str = "", titled: bool = True) -> Html:
+    """``cells`` as a table whose columns sort on a click, with headers that a screen reader can follow.
+
+    The last column of words that names a row stays in sight while the others scroll. Not ``titled``: the title is for
+    screen readers alone.
+    """
     heads = [
         element(
             "th",
             element("button", element("span", title), element("small", unit) if unit else "", type="button"),
             scope="col",
-            class_="number" if numeric else None,
+            class_=" ".join(_classes(cells, place)) or None,
             aria_sort="none",
         )
-        for (title, unit), numeric in zip(cells.headings, cells.numeric, strict=True)
+        for place, (title, unit) in enumerate(cells.headings)
     ]
-    rows = [
-        element("tr", [_cell(text, place < cells.keys, cells.numeric[place]) for place, text in enumerate(row)])
-        for row in cells.rows
-    ]
+    rows = [element("tr", [_cell(text, cells, place) for place, text in enumerate(row)]) for row in cells.rows]
     table = element(
         "table",
-        element("caption", cells.title),
+        element("caption", element("span", cells.title), class_=None if titled else "hidden"),
         element("thead", element("tr", heads)),
         element("tbody", rows),
         class_="sortable",
@@ -88,10 +89,18 @@ def sortable(cells: Grid, *, label: str = "") -> Html:
     return element("div", table, class_="wide", tabindex="0", role="region", aria_label=label or cells.title)
 
 
-def _cell(text: str, key: bool, numeric: bool) -> Html:
-    star = " better" if text.endswith(" *") and not text.startswith("-") else " worse" if text.endswith(" *") else ""
-    kind = ("number" if numeric else "long" if len(text) > 40 else "") + star
-    return element("th" if key else "td", text, scope="row" if key else None, class_=kind.strip() or None)
+def _classes(cells: Grid, place: int) -> list[str]:
+    texts = [index for index in range(cells.keys) if not cells.numeric[index]]
+    names = texts[-1] if texts else 0  # of the column that names a row best
+    return [*(["number"] if cells.numeric[place] else []), *(["name"] if place == names else [])]
+
+
+def _cell(text: str, cells: Grid, place: int) -> Html:
+    classes = _classes(cells, place) + (["long"] if len(text) > 40 and not cells.numeric[place] else [])
+    if text.endswith(" *") and (better := cells.better[place] if cells.better else ""):
+        classes.append("better" if text.startswith("-") == (better == "lower") else "worse")
+    key = place < cells.keys
+    return element("th" if key else "td", text, scope="row" if key else None, class_=" ".join(classes) or None)
 
 
 def drawing(figure: Figure) -> Html:

@@ -21,13 +21,14 @@ _BEFORE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Summary", ("summary", "failed")),
     (
         "Better than the baseline?",
-        ("comparison", "comparison_unseen", "comparison_held_out", "comparison_gap", "categories_unseen",
-         "categories_held_out", "tasks_unseen", "tasks_held_out"),
+        ("comparison", "comparison_unseen", "comparison_held_out", "comparison_gap", "comparison_formats",
+         "comparison_combos", "categories_unseen", "categories_held_out", "tasks_unseen", "tasks_held_out",
+         "format_measures_difference", "format_differences", "combo_mean_differences", "parts"),
     ),
 )  # fmt: skip
 _AFTER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Gradient conflict", ("conflict",)),
-    ("Cost and tuning", ("cost",)),
+    ("Cost and tuning", ("cost", "rates", "forgetting")),
     ("Task similarity", ("similarity", "similarity_combos", "similarity_unseen")),
 )
 # Figure -> the table whose section it stands in.
@@ -37,7 +38,9 @@ _FIGURES = {
     "gap": "gap",
     "figure3-categories": "gap_categories_unseen",
     "figure2-formats": "formats",
+    "format-differences": "format_differences",
     "figure4-combos": "combos",
+    "combo-differences": "combo_mean_differences",
     "conflict": "conflict",
     "cost": "cost",
     "learning-curves": "cost",
@@ -55,7 +58,8 @@ def page_html(report: Report, results: StoredRun | None = None, figures: Sequenc
         figures: What ``figures.draw`` made of it; empty where matplotlib is missing.
     """
     sections = list(_sections(report, figures))
-    links = element("nav", [element("a", title, href=f"#{_anchor(title)}") for title, _ in sections])
+    anchors = [*((title, _anchor(title)) for title, _ in sections), ("Words", "words"), ("Provenance", "provenance")]
+    links = element("nav", [element("a", title, href=f"#{anchor}") for title, anchor in anchors])
     against = f" Compared with {report.baseline}." if report.baseline else ""
     warning = element("aside", notes(report.notes), class_="warn") if report.notes else Html("")
     return document(
@@ -63,10 +67,10 @@ def page_html(report: Report, results: StoredRun | None = None, figures: Sequenc
         element(
             "header", element("h1", report.title), element("p", f"snibench {__version__}.{against}", class_="lead")
         ),
+        _verdicts(report),
         links,
         element(
             "main",
-            _verdicts(report),
             warning,
             [element("section", element("h2", title, id=_anchor(title)), body) for title, body in sections],
             element("section", element("h2", "Words", id="words"), _glossary()),
@@ -93,7 +97,7 @@ def _sections(report: Report, figures: Sequence[Figure]) -> Iterable[tuple[str, 
         tables = [one for one in tables if one not in mine]
         drawn = [one for one in drawn if one not in shown]
         if mine or shown:
-            yield title, joined(map(drawing, shown), map(_table, mine))
+            yield title, joined(map(drawing, shown), [_table(one, below=title) for one in mine])
     if tables or drawn:
         yield "More", joined(map(drawing, drawn), map(_table, tables))
 
@@ -104,15 +108,19 @@ def _of_protocols(tables: Sequence[Table]) -> list[tuple[str, tuple[str, ...]]]:
     return [(title, tuple(one.name for one in tables if one.section == title)) for title in titles]
 
 
-def _table(table: Table) -> Html:
-    return joined(sortable(grid(table)), notes(table.notes))
+def _table(table: Table, below: str = "") -> Html:
+    """``table`` with its notes; its title is not shown a second time ``below`` a heading that says the same."""
+    return joined(sortable(grid(table), titled=table.title != below), notes(table.notes))
 
 
 def _verdicts(report: Report) -> Html:
     """The answers in sentences, above everything else."""
     if not report.verdicts:
         return Html("")
-    lines = [element("li", verdict.sentence, class_=verdict.outcome) for verdict in report.verdicts]
+    lines = [
+        element("li", one.sentence, class_=one.outcome + (" suite" if one.scope == "this suite" else ""))
+        for one in report.verdicts
+    ]
     return element("section", element("ul", lines, class_="verdicts"), id="verdicts")
 
 

@@ -27,6 +27,7 @@ from snibench.report.fits import (
     run_notes,
     title,
 )
+from snibench.report.forgetting import COLUMN, NOTE, forgetting, forgetting_tables
 from snibench.report.layouts import METHOD, ordered, present, summary_columns
 from snibench.report.measures import Measured, against, measured, protocol_tables
 from snibench.report.parts import part_tables
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
 def build(results: StoredRun, baseline: str | None = None) -> Report:
     """Every table of ``results``: summary, failures, comparison with the baseline, protocols, conflict, cost.
 
-    Row 0 of every table is the untuned model, where it was run. Methods are compared on the questions that all of
-    them answered. Fits that are not done are listed with their cause and take no part in any number.
+    Row 0 of every table whose rows are methods is the untuned model, where it was run. Methods are compared on the
+    questions that all of them answered. Fits that are not done are listed with their cause and take no part in any
+    number.
 
     Args:
         results: What ``store.load_results`` reads.
@@ -66,9 +68,10 @@ def build(results: StoredRun, baseline: str | None = None) -> Report:
             *failed_tables(failed),
             *comparison_tables(questions, found, chosen, order),
             *part_tables(results),
-            *(ordered(against(table, chosen), order) for table in protocol_tables(measures)),
+            *(ordered(against(table, chosen), _across(table, order, results)) for table in protocol_tables(measures)),
             *conflict_tables(results, order),
             cost_table(results, order),
+            *forgetting_tables(results, order),
             *rate_tables(results),
         ),
         notes=(*notes, *faults, *run_notes(results), *equal_answers(results, chosen)),
@@ -121,12 +124,20 @@ def _order(results: StoredRun, baseline: str) -> list[str]:
     return list(dict.fromkeys([*controls(results), *([baseline] if baseline else []), *labels(results)]))
 
 
+def _across(table: Table, order: Sequence[str], results: StoredRun) -> Sequence[str]:
+    """``order``, with controls last where methods are columns: those under test stand next to the name of a row."""
+    first = controls(results)
+    return order if table.across != "method" else [*(one for one in order if one not in first), *first]
+
+
 # -------------------------------------------------------------------------------------- summary
 
 OF_RECORDS = (
     Column("conflict", "Conflict", "number", "lower", "conflict_low", "conflict_high", mark="unresolved"),
     Column("conflict_raw", "Raw conflict", "number", "lower"),
+    COLUMN,
     Column("trainable_parameters", "Trainable", "count", "lower"),
+    Column("learning_rate", "Rate"),
     Column("seconds", "Time", "seconds", "lower"),
     Column("peak_memory", "Memory", "bytes", "lower"),
     Column("fits", "Fits done"),
@@ -134,6 +145,9 @@ OF_RECORDS = (
 _NOTES = {
     "conflict": "Conflict: between the tasks' gradients at the end of tuning; cross-fitted, so that it is unbiased and "
     "may leave [0, 1] a little. Raw: the plain formula, biased. A star: too noisy to read.",
+    "forgetting": NOTE,
+    "learning_rate": "Rate: the learning rate; not searched: not chosen for this method with this model size, "
+    "optimizer and schedule (--tune-budget N does).",
     "seconds": "Time: tuning one fit, median over seeds. Memory: the highest peak.",
 }
 _OF_CONFLICT = {
@@ -149,6 +163,7 @@ def _summary(results: StoredRun, measures: Sequence[Measured], order: Sequence[s
     parts = [
         *(_summarised(own.frames[name], layout) for own, name, layout in _in_summary(measures)),
         conflict_points(results).query("share == 1").rename(columns=_OF_CONFLICT),
+        forgetting(results),
         costs(results),
     ]
     described = [column for _, _, layout in _in_summary(measures) for column in summary_columns(layout).values()]

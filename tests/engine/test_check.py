@@ -139,6 +139,13 @@ def test_a_tensor_of_another_shape_is_refused_with_both_shapes(llama_folder, tmp
         check_model(find_model(str(changed(llama_folder, tmp_path / "m", cut))))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers_are_refused(value, llama_folder, tmp_path) -> None:
+    folder = changed(llama_folder, tmp_path / "m", lambda t: t["model.layers.1.mlp.down_proj.weight"].fill_(value))
+    with pytest.raises(ModelError, match="hold NaN or infinite values"):
+        check_model(find_model(str(folder)))
+
+
 def test_tied_embeddings_are_not_missing(llama_folder) -> None:
     assert "lm_head.weight" not in load_file(llama_folder / "model.safetensors")
     assert check_model(find_model(str(llama_folder))).paths == Paths()
@@ -158,7 +165,7 @@ def test_a_bias_by_distance_is_no_reason_to_read_another_instance(tasks, tmp_pat
     assert assert_right(save_tiny("falcon", tmp_path, alibi=True), tasks).rows == "single"
 
 
-@pytest.mark.parametrize("name", ["mistral", "gemma3_text", "gemma3", "cohere2"])
+@pytest.mark.parametrize("name", ["mistral", "gemma3_text", "gemma3", "gemma3n_text", "gemma4_text", "cohere2"])
 def test_windows_are_kept(name, tasks, tmp_path) -> None:
     assert assert_right(save_tiny(name, tmp_path), tasks).rows == "single"
 
@@ -195,6 +202,11 @@ def test_heads_that_are_more_than_a_linear_layer_are_read_whole(name, tasks, tmp
 def test_encoders_without_a_causal_mask_are_refused(name, tmp_path) -> None:
     with pytest.raises(ModelError, match="sees tokens that come later"):
         check_model(find_model(str(save_tiny(name, tmp_path))))
+
+
+def test_an_encoder_decoder_that_masks_its_start_token_is_not_called_an_encoder(tmp_path) -> None:
+    with pytest.raises(ModelError, match="its decoder has no causal mask, or masks its start token as padding"):
+        check_model(find_model(str(save_tiny("fsmt", tmp_path, pad_token_id=0))))
 
 
 # ------------------------------------------------------------------------------------- methods

@@ -62,7 +62,7 @@ def test_the_pairs_hold_the_whole_matrix_with_its_errors(make_trainer, shake, pr
 def test_parameters_measured_part_by_part_give_the_same(make_trainer, shake, probe) -> None:
     trainer = shake(make_trainer(Lora))
     whole = measured(trainer, probe)
-    trainer.task_losses.collector._budget = trainer.task_losses.collector.bytes_of(3 * CHUNKS) // 5
+    trainer.task_losses.collector.budget = trainer.task_losses.collector.bytes_of(3 * CHUNKS) // 5
     assert len(trainer.task_losses.collector.parts(3 * CHUNKS)) > 3
     parts = measured(trainer, probe)
     assert parts.summary == pytest.approx(whole.summary, rel=1e-4, abs=1e-6)
@@ -71,7 +71,7 @@ def test_parameters_measured_part_by_part_give_the_same(make_trainer, shake, pro
 
 def test_gradients_far_too_large_for_the_memory_are_not_measured(make_trainer, probe) -> None:
     trainer = make_trainer(Lora)
-    trainer.task_losses.collector._budget = trainer.task_losses.collector.bytes_of(3 * CHUNKS) // 100
+    trainer.task_losses.collector.budget = trainer.task_losses.collector.bytes_of(3 * CHUNKS) // 100
     assert measured(trainer, probe) is None
 
 

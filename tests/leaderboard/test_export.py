@@ -11,9 +11,11 @@ import pytest
 from snibench.base.errors import UsageError
 from snibench.leaderboard.export import export
 from snibench.leaderboard.rows import RowsError, questions_digest, read_rows
+from snibench.leaderboard.show import board_report
 from snibench.leaderboard.validate import faults
 from snibench.leaderboard.verify import disagreements
 from snibench.report import build
+from snibench.report.cells import missing
 from snibench.store import StoredRun
 
 
@@ -130,3 +132,17 @@ def test_the_digest_of_the_questions_ignores_who_answered(results: StoredRun) ->
     assert len(set(by_method.values())) == 1
     assert questions_digest(results.answers.iloc[1:11]) != questions_digest(results.answers.iloc[:10])
     assert isinstance(results.answers, pd.DataFrame)
+
+
+@pytest.mark.parametrize(("searched", "rate"), [(True, "0.001"), (False, "0.001 (not searched)")])
+def test_a_board_marks_rates_that_were_not_searched_for(
+    results: StoredRun, tmp_path: Path, searched: bool, rate: str
+) -> None:
+    tuned = [replace(spec.recipe, learning_rate=1e-3 if spec.recipe.steps else 0.0) for spec in results.specs]
+    specs = zip(results.specs, tuned, strict=True)
+    marked = replace(results, specs=tuple(replace(spec, recipe=one, searched=searched) for spec, one in specs))
+    path = export(marked, tmp_path)
+    assert faults(path) == []
+    shown = board_report(json.loads(path.read_text("utf-8")), path).table("measured").frame.set_index("label")
+    assert shown.loc["ours", "learning_rate"] == rate
+    assert missing(shown.loc["untuned", "learning_rate"])

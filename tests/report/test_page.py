@@ -9,11 +9,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from snibench.report import Report, build
-from snibench.report.html import Html, element
+from snibench.report.cells import grid
+from snibench.report.html import Html, element, sortable
+from snibench.report.layouts import METHOD
 from snibench.report.page import page_html
+from snibench.report.values import Column, Table
 from snibench.store import StoredRun
 
 HOSTILE = "<script>alert('x')</script>\"'&<b>$x_1$\u202e\x1b[31m"
@@ -71,6 +75,63 @@ def test_it_has_every_table_figure_note_and_failure(page: str, report: Report, f
     assert {figure.name for figure in figures} <= {attributes.get("id") for _, attributes in elements.found}
     assert all(note.split(":")[0] in text for note in report.notes)
     assert report.rows_digest in text
+
+
+def test_verdicts_come_first_and_every_heading_is_in_the_navigation_once(page: str, report: Report) -> None:
+    assert page.index(report.verdicts[0].sentence.split(",")[0]) < page.index("<nav>") < page.index("<main>")
+    nav = page[page.index("<nav>") : page.index("</nav>")]
+    links = re.findall(r'href="#([^"]*)"', nav)
+    assert links == re.findall(r'<h2 id="([^"]*)"', page)
+    assert links[0] == "summary"
+    assert links[-1] == "provenance"
+    assert re.findall(r'<caption( class="hidden")?><span>Summary<', page) == [' class="hidden"']
+
+
+def test_comparisons_stand_in_one_section(page: str) -> None:
+    assert "More</h2>" not in page
+    section = page[page.index('id="better-than-the-baseline') : page.index('id="seen-and-unseen')]
+    for title in ("mean over formats", "combos, above chance", "by format", "by combo and history"):
+        assert title in section
+
+
+def test_one_column_of_words_stays_in_sight_in_every_table(page: str) -> None:
+    for table in re.findall(r'<table class="sortable">.*?</table>', page, re.DOTALL):
+        head, *rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+        places = {
+            tuple(
+                index for index, cell in enumerate(re.findall(r"<t[hd]([^>]*)>", row)) if re.search(r'[" ]name"', cell)
+            )
+            for row in (head, *rows)
+        }
+        assert len(places) == 1
+        assert [len(place) for place in places] == [1]
+
+
+def test_methods_as_columns_have_the_baseline_first_and_controls_last(page: str) -> None:
+    table = re.search(r'<table class="sortable"><caption><span>Score by format.*?</table>', page, re.DOTALL)
+    assert table
+    heads = re.findall(r"<button[^>]*><span>(.*?)</span>", table[0])
+    assert heads[-4:] == ["unified-prompt", "mtl-lora", "ours", "untuned"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mark", "better", "said"),
+    [
+        ("+1.0 *", "significant", "higher", "better"),
+        ("-1.0 *", "significant", "higher", "worse"),
+        ("+1.0 *", "significant", "lower", "worse"),
+        ("-1.0 *", "significant", "lower", "better"),
+        ("+1.0 *", "unresolved", "lower", ""),
+        ("+1.0", "significant", "lower", ""),
+    ],
+)
+def test_a_star_has_the_colour_of_its_direction(text: str, mark: str, better: Any, said: str) -> None:
+    value = float(text.split()[0]) / 100
+    frame = pd.DataFrame({"method": ["ours"], "delta": [value], mark: ["*" in text]})
+    column = Column("delta", "Δ", "difference", better, mark=mark)
+    cell = re.findall(r"<td([^>]*)>([^<]*)", sortable(grid(Table("t", "T", frame, (METHOD,), (column,)))))
+    assert cell[0][1] == text
+    assert [word for word in ("better", "worse") if word in cell[0][0]] == ([said] if said else [])
 
 
 def test_it_says_what_the_numbers_hang_on(page: str) -> None:

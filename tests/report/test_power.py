@@ -7,7 +7,7 @@ import pytest
 
 from snibench.base.errors import UsageError
 from snibench.report import build
-from snibench.report.power import MINI_TINY, Pilot, effects, forecast, pilot, power_report
+from snibench.report.power import MINI_TINY, MINI_TINY_CAUTION, Pilot, effects, forecast, pilot, power_report
 from snibench.stats.power import Design
 from snibench.store import StoredRun
 
@@ -53,12 +53,13 @@ def test_one_tuned_method_or_one_seed_is_no_pilot(
 
 def test_a_forecast_takes_stored_fits_and_else_those_of_mini_and_tiny(make_results: Make) -> None:
     design = Design(31, 10, 4)
+    packaged = Pilot(MINI_TINY, design, MINI_TINY_CAUTION)
     without = forecast(None, design)
     assert without == (
         "31 unseen tasks x 10 questions, 4 seeds: differences on unseen tasks from about "
-        f"{100 * effects(Pilot(MINI_TINY, design), [design]).loc[0, 'effect']:.1f} points on are found with 80 % power "
+        f"{100 * effects(packaged, [design]).loc[0, 'effect']:.1f} points on are found with 80 % power "
         "(from stored runs of mini with tiny)."
     )
     assert "the stored fits of ours and unified-prompt" in forecast(make_results(), design)
     assert "no verdict can be reached" in forecast(None, Design(31, 10, 1))
-    assert np.isfinite(effects(Pilot(MINI_TINY, design), [design])["suite_effect"]).all()
+    assert np.isfinite(effects(packaged, [design])["suite_effect"]).all()

@@ -138,3 +138,11 @@ def test_parts_of_formats_and_combos_are_paired_with_the_baseline(make_results: 
     for row in report.table("format_measures_difference").frame.to_dict("records"):
         column = "worst" if row["of"].startswith("the worst") else "spread_mean"
         assert row["delta"] == pytest.approx(spread.loc[row["method"], column] - spread.loc["unified-prompt", column])
+
+
+def test_the_summary_shows_combos_in_the_unit_of_their_verdict(make_results: Make) -> None:
+    report = build(make_results())
+    summary = report.table("summary").frame.set_index("method")["combos"]
+    compared = report.table("comparison_combos").frame.set_index("method")["mean"]
+    for method in compared.index:
+        assert summary[method] == pytest.approx(compared[method])

@@ -38,6 +38,27 @@ def test_a_path_that_leaks_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None
     assert said[0].startswith("qwen3_next: differs: Differs: untuned: loss")
 
 
+def test_a_run_goes_on_where_it_was_ended_and_runs_anew_what_is_named(monkeypatch, tmp_path) -> None:
+    rows, asked = tmp_path / "rows.jsonl", []
+
+    def row_of(name: str) -> architectures.Row:
+        asked.append(name)
+        if name == "opt" and len(asked) == 2:
+            raise KeyboardInterrupt
+        return architectures.Row(name, "equal", "", "M", Paths("eager"), 1e-7, ("lora",), ("ours: no.",))
+
+    monkeypatch.setattr(architectures, "row_of", row_of)
+    monkeypatch.setattr(architectures, "architectures", lambda: ["llama", "opt"])
+    with pytest.raises(KeyboardInterrupt):
+        architectures.main(["--rows", str(rows)])
+    assert architectures.main(["--rows", str(rows)]) == 0
+    assert asked == ["llama", "opt", "opt"]
+    assert architectures.main(["llama", "--rows", str(rows)]) == 0
+    assert asked[-1] == "llama"
+    assert list(architectures.kept(rows)) == ["llama", "opt"]
+    assert architectures.kept(rows)["opt"] == row_of("opt")
+
+
 def test_the_table_stands_between_its_marks_and_the_rest_stays(tmp_path: Path) -> None:
     file = tmp_path / "models.md"
     file.write_text(f"# A\n\n{architectures.START}\nold\n{architectures.END}\n\nB\n", encoding="utf-8")

@@ -138,12 +138,12 @@ class Decoder:
     ) -> Iterator[tuple[Sequence[int], list[Completion]]]:
         """Indices of one batch after the other, and the completions of its rows."""
         cards = [one.card for one in asked]
-        kinds = [(one.group, one.card.name, e.prompt.instruction) for one, e in zip(asked, encoded, strict=True)]
+        group_keys = [(one.group, one.card.name, e.prompt.instruction) for one, e in zip(asked, encoded, strict=True)]
         fast = self._fast(cards, encoded)
         batches = (
             self._reference.batches([one.group for one in asked], encoded, self.batch_size)
             if fast is None
-            else self._rounds(fast, kinds, encoded)
+            else self._rounds(fast, group_keys, encoded)
         )
         for batch in batches:
             some_cards, some = [cards[index] for index in batch], [encoded[index] for index in batch]
@@ -151,7 +151,7 @@ class Decoder:
             if fast is None:
                 yield batch, self._say(some_cards, some, ends)
             else:
-                yield batch, self._read(fast, some_cards, some, [kinds[index] for index in batch], ends)
+                yield batch, self._read(fast, some_cards, some, [group_keys[index] for index in batch], ends)
 
     def _labels(self, cards: Sequence[TaskCard], encoded: Sequence[Encoded]) -> list[Labels | None]:
         """Per row the labels to rank, if that is wanted."""
@@ -215,13 +215,15 @@ class Decoder:
         here, there = found[0].float(), expected[0].float()
         return bool((here - there).norm() <= _CLOSE.get(expected.dtype, 0.02) * there.norm())
 
-    def _rounds(self, fast: FastModel, kinds: Sequence[Hashable], encoded: Sequence[Encoded]) -> Iterator[list[int]]:
-        """Indices of rows that are answered together, kind by kind, as many as rows and memory allow."""
+    def _rounds(
+        self, fast: FastModel, group_keys: Sequence[Hashable], encoded: Sequence[Encoded]
+    ) -> Iterator[list[int]]:
+        """Indices of rows that are answered together, group by group, as many as rows and memory allow."""
         most = _MOST_BYTES.get(self.backbone.device.type, 1 << 30) // fast.shape.bytes_per_token
         rows = min(self.batch_size or _MOST_ROWS, _MOST_ROWS)
         members: dict[Hashable, list[int]] = {}
-        for index, kind in enumerate(kinds):
-            members.setdefault(kind, []).append(index)
+        for index, group_key in enumerate(group_keys):
+            members.setdefault(group_key, []).append(index)
         batch: list[int] = []
         tokens = 0
         for same in members.values():
@@ -230,7 +232,7 @@ class Decoder:
             for index in same:
                 # Half of the longest answer is more than most take.
                 own = len(encoded[index].prompt_ids) - prefix + self.encoder.max_output // 2
-                new = own + (prefix if not batch or kinds[batch[-1]] != kinds[index] else 0)
+                new = own + (prefix if not batch or group_keys[batch[-1]] != group_keys[index] else 0)
                 if batch and (len(batch) == rows or tokens + new > most):
                     yield batch
                     batch, tokens = [], 0
@@ -245,11 +247,11 @@ class Decoder:
         fast: FastModel,
         cards: Sequence[TaskCard],
         encoded: Sequence[Encoded],
-        kinds: Sequence[Hashable],
+        group_keys: Sequence[Hashable],
         ends: Ends,
     ) -> list[Completion]:
         """Completions of one round by the fast path."""
-        rows = [Row(one.prompt_ids, kind) for one, kind in zip(encoded, kinds, strict=True)]
+        rows = [Row(one.prompt_ids, group_key) for one, group_key in zip(encoded, group_keys, strict=True)]
         reading = Reading(fast, rows, self.backbone.device, self._routed(cards, encoded))
         labels = self._labels(cards, encoded)
         ranked: list[str | None] = [None] * len(rows)

@@ -35,10 +35,10 @@ _ENDED = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One prompt: its ``ids``, and the ``kind`` that it must share with others to share their prefix."""
+    """One prompt: its ``ids``, and the ``group_key`` that it must share with others to share their prefix."""
 
     ids: tuple[int, ...]
-    kind: Hashable
+    group_key: Hashable
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +166,12 @@ class Reading:
         return 0 if prefix is None else prefix.length
 
     def _read_prefixes(self) -> None:
-        """Read what rows of one kind have in common, several kinds in one pass."""
-        kinds: dict[Hashable, list[int]] = {}
+        """Read the prefix that the rows of one group share, several groups in one pass."""
+        group_keys: dict[Hashable, list[int]] = {}
         for number, row in enumerate(self._rows):
-            kinds.setdefault(row.kind, []).append(number)
+            group_keys.setdefault(row.group_key, []).append(number)
         shared = []
-        for members in kinds.values():
+        for members in group_keys.values():
             length = common_prefix([self._rows[number].ids for number in members]) if len(members) > 1 else 0
             if length >= LEAST_PREFIX:
                 shared.append((members, self._rows[members[0]].ids[:length]))

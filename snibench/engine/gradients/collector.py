@@ -45,7 +45,7 @@ class GradientCollector:
         self.size = sum(parameter.numel() for parameter in self.named.values())
         self.backend: Backend | None = backend
         self.layered = False
-        self._budget = budget
+        self.budget = budget
         self._sites = sites_of(model, self.named)
         if backend == "hooks" and self._sites is None:
             raise NotSeparable("a shared parameter belongs to no linear layer, embedding or norm")
@@ -102,7 +102,7 @@ class GradientCollector:
     def _serves(self, backend: Backend, batch: Batch, losses: LossesOf, *, anchors: bool, auxiliary: bool) -> bool:
         if backend == "hooks" and self._sites is None:
             return False
-        trial = GradientCollector(self.model, self.named, backend=backend, budget=self._budget)
+        trial = GradientCollector(self.model, self.named, backend=backend, budget=self.budget)
         try:
             if backend == "vmap" and (anchors or auxiliary) and _has_extras(losses(batch)):
                 return False
@@ -141,7 +141,7 @@ class GradientCollector:
         """Room for the gradients of ``tasks`` tasks."""
         if self.backend is None:
             raise RuntimeError("select_backend comes before start")
-        budget = _free_memory(self._device) // 2 if self._budget is None else self._budget
+        budget = _free_memory(self._device) // 2 if self.budget is None else self.budget
         kept = 0 if self._buffer is None else self._buffer.numel() * self._buffer.element_size()
         self.layered = self.backend == "hooks" and self.bytes_of(tasks) > max(budget, kept)
         if self.layered:
@@ -246,7 +246,7 @@ class GradientCollector:
 
         Inner products of whole gradients are the sums of theirs. A parameter is never cut.
         """
-        budget = _free_memory(self._device) // 2 if self._budget is None else self._budget
+        budget = _free_memory(self._device) // 2 if self.budget is None else self.budget
         if self.bytes_of(rows) <= budget:
             return [self]
         groups: list[dict[str, nn.Parameter]] = [{}]

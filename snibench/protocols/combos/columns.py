@@ -8,26 +8,33 @@ from snibench.base.types import METHOD, Column, Frame
 
 FRAMES: Mapping[str, Frame] = {
     "combo_means": Frame(
-        "Task combinations: accuracy of streams that switch between two families of tasks",
-        keys=(Column("metric", "Metric", about=True), METHOD),
+        "Task combinations: all combos, above chance",
+        keys=(METHOD,),
         columns=(
-            Column("median", "Median", "percent", "higher", n="n_boxes"),
+            Column(
+                *("above_chance", "Above chance", "percent", "higher"),
+                *("above_chance_low", "above_chance_high", "n_tasks"),
+            ),
+            Column("median", "Median stream", "percent", "higher", n="n_boxes"),
             Column("iqr", "IQR", "points", "lower", n="n_boxes"),
             Column("p5", "5th percentile", "percent", "higher", n="n_boxes"),
             Column("min", "Worst stream", "percent", "higher", n="n_boxes"),
             Column("noise_sd", "Noise SD", "points", n="n_boxes"),
             Column("excess_sd", "Excess SD", "points", "lower", n="n_boxes"),
+            Column("n_tasks", "Tasks", "count"),
             Column("n_boxes", "Boxes", "count"),
         ),
         notes=(
-            "Each number is of the streams of one box (a combo, schedule and history), then a mean over the boxes with "
-            "the metric that most of them have; the worst stream is the worst of all.",
+            "Above chance: 0 is guessing, 100 is perfect, negative is worse than guessing; so exact match and ROUGE-L "
+            "may be averaged. Mean over the tasks of all combos and histories.",
+            "The other numbers are of the streams of one box (a combo, schedule and history), above chance, then means "
+            "over the boxes; the worst stream is the worst of all.",
             "Noise SD: what chance alone gives to streams of this length; excess SD: what is left beyond it.",
         ),
-        summary={"median": "Combos"},
-        headline="median",
-        summary_note="Combos: median score of streams that switch between two families of tasks, mean over those "
-        "combos and histories that are scored by the metric that most have.",
+        summary={"above_chance": "Combos"},
+        headline="above_chance",
+        summary_note="Combos: streams that switch between two families of tasks, all combos and histories, mean over "
+        "tasks of the score above chance (0 is guessing, 100 is perfect).",
     ),
     "combos": Frame(
         "Median stream accuracy by combo and history",

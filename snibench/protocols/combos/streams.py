@@ -29,6 +29,7 @@ from snibench.protocols.panel import (
     mean,
     panel,
     resampling,
+    task_means,
     with_facts,
 )
 from snibench.stats.estimates import Estimate
@@ -202,21 +203,43 @@ def stream_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.Da
     combos = pd.DataFrame(box.row for box in boxes)
     return {
         "combos": combos,
-        "combo_means": combo_means(combos),
+        "combo_means": _means(asked, scores),
         "combo_streams": pd.DataFrame(row for box in boxes for row in box.data(seeds[box.method])),
         "combo_differences": pd.DataFrame(_differences(boxes)),
         "switch_cost": pd.DataFrame(_switch_costs(asked, scores)),
     }
 
 
-def combo_means(combos: pd.DataFrame) -> pd.DataFrame:
-    """One row per method: means over boxes with the metric that most have; different metrics make no mean."""
-    if not len(combos):
-        return combos
-    metric = str(combos["metric"].value_counts(sort=False).idxmax())
-    boxes = combos[combos["metric"] == metric].groupby("method", sort=False)
-    means = boxes[["median", "iqr", "p5", "noise_sd", "excess_sd"]].mean()
-    return means.assign(min=boxes["min"].min(), n_boxes=boxes.size(), metric=metric).reset_index()
+def _means(asked: pd.DataFrame, scores: Mapping[str, Floats]) -> pd.DataFrame:
+    """One row per method over all combos, schedules and histories, in one unit: above chance.
+
+    ``above_chance``: mean over tasks, each over all its questions, as comparisons of methods take it. The others are
+    means over boxes, whose streams are above chance as well; ``min`` is of all streams.
+    """
+    fair = asked[asked["informative"]]
+    fair = fair.assign(zero=fair["chance"])
+    return pd.DataFrame(_mean_row(method, values, fair) for method, values in scores.items() if len(fair))
+
+
+def _mean_row(method: str, scores: Floats, fair: pd.DataFrame) -> dict[str, Any]:
+    parts = [part for _, part in fair.groupby(["combo", "schedule", "history"])]
+    boxes = [_Box(method, ("", "", ""), ABOVE_CHANCE, _values(scores, part), part).row for part in parts]
+    sources = fair.drop_duplicates("task").set_index("task")["source"].sort_index()
+    level = mean_interval(task_means(_values(scores, fair), fair["task"]), clusters=sources.astype(str).tolist())
+    return {
+        "method": method,
+        "metric": ABOVE_CHANCE,
+        "above_chance": level.value,
+        "above_chance_low": level.low,
+        "above_chance_high": level.high,
+        **{name: float(np.mean([box[name] for box in boxes])) for name in _OF_BOXES},
+        "min": min(box["min"] for box in boxes),
+        "n_boxes": len(boxes),
+        "n_tasks": len(sources),
+    }
+
+
+_OF_BOXES = ("median", "iqr", "p5", "noise_sd", "excess_sd")
 
 
 def _values(scores: Floats, asked: pd.DataFrame) -> Floats:

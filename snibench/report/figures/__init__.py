@@ -8,7 +8,8 @@ from snibench.report.figures.bars import category_bars, format_bars
 from snibench.report.figures.boxes import combo_boxes
 from snibench.report.figures.conflict import conflict_map, conflict_panels
 from snibench.report.figures.curves import learning_curves
-from snibench.report.figures.ranking import forest, rank_diagram
+from snibench.report.figures.differences import combo_forest, forest, format_forest
+from snibench.report.figures.ranking import rank_diagram
 from snibench.report.figures.scatter import cost_scatter, gap_scatter
 from snibench.report.figures.scene import Drawing, Scene
 from snibench.report.figures.values import Figure, write_figures
@@ -26,7 +27,9 @@ DRAWINGS: tuple[Drawing, ...] = (
     gap_scatter,
     category_bars,
     format_bars,
+    format_forest,
     combo_boxes,
+    combo_forest,
     conflict_panels,
     learning_curves,
     cost_scatter,

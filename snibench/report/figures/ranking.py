@@ -1,4 +1,4 @@
-"""Who is better than whom: mean ranks with groups, and differences from the baseline by category."""
+"""Who is better than whom: mean ranks with groups of methods that are not told apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from snibench.report.figures.scene import Scene
-from snibench.report.figures.style import BAND, FAINT, INK, canvas, drawing, percent_axis, short, whiskers
+from snibench.report.figures.style import INK, canvas, drawing, short
 from snibench.report.figures.values import Figure
 from snibench.stats.ranks import cliques, nemenyi_cd
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
-
-ROPE = 0.01  # as in wins, ties and losses
 
 
 def rank_diagram(scene: Scene) -> Figure | None:
@@ -96,69 +94,3 @@ def _rank_panel(
     if ruler:
         axes.plot([1, min(1 + ruler, count)], [-1.75, -1.75], color=INK, lw=1.2, marker="|", ms=6)
         axes.text(1, -1.95, f"CD {ruler:.2f}", ha="left", va="bottom", fontsize=8)
-
-
-# ---------------------------------------------------------------------------------------- forest
-
-
-def forest(scene: Scene) -> Figure | None:
-    """Differences from the baseline on unseen tasks: over all, and by category, a panel for each method."""
-    overall, parts = scene.frame("comparison_unseen"), scene.frame("categories_unseen")
-    if overall is None or "delta" not in overall:
-        return None
-    overall = overall[overall["delta"].notna()]
-    if not len(overall):
-        return None
-    methods = scene.methods(overall)
-    parts = None if parts is None else parts[parts["method"].isin(methods)]  # without floors
-    columns = ["category", "method", "delta", "delta_low", "delta_high", "n_tasks", "n_sources"]
-    sums = overall.assign(category="All tasks")
-    frame = sums[columns] if parts is None else pd.concat([sums[columns], parts[columns]], ignore_index=True)
-    order = frame[frame["category"] != "All tasks"].groupby("category")["delta"].mean().sort_values(ascending=False)
-    rows = ["All tasks", *(str(name) for name in order.index)]
-    baseline = short(scene.report.baseline)
-    caption = (
-        f"Difference from {baseline} on unseen tasks in points, to the right is better, with 95% confidence intervals "
-        "over tasks and seeds; open markers without one are categories of fewer than five source datasets. Grey band: "
-        f"differences of at most {100 * ROPE:g} point, which count as ties. W/T/L: tasks won, tied and lost."
-    )
-    records = sums[["method", "wins", "ties", "losses"]]
-    numbers = frame.merge(records.assign(category="All tasks"), on=["method", "category"], how="left")
-    with drawing():
-        across = min(4, len(methods))
-        down = ceil(len(methods) / across)
-        page, grid = canvas(
-            down * (0.75 + 0.2 * len(rows)) + 0.2, down, across, sharex=True, sharey=True, squeeze=False
-        )
-        for unused in grid.flat[len(methods) :]:
-            unused.remove()
-        for index, method in enumerate(methods):
-            axes = grid.flat[index]
-            record = records[records["method"] == method].iloc[0]
-            score = "/".join(str(int(record[name])) for name in ("wins", "ties", "losses"))
-            _forest_panel(axes, scene, frame[frame["method"] == method].set_index("category"), rows, method)
-            axes.set_title(f"{short(method, int(72 / across))}\n{score}", loc="left", fontsize=8.5)
-            if index + across >= len(methods):
-                axes.set_xlabel("points")
-                axes.tick_params(labelbottom=True)
-        grid[0, 0].set_yticks(range(len(rows)), [short(row, 30) for row in rows])
-        for axes in grid[:, 0]:
-            axes.tick_params(axis="y", labelsize=7.5)
-        return Figure("forest", f"Difference from {baseline} by category", caption, numbers, page)
-
-
-def _forest_panel(axes: Axes, scene: Scene, own: pd.DataFrame, rows: list[str], method: str) -> None:
-    own = own.reindex(rows)
-    look = scene.looks[method]
-    axes.axvspan(-ROPE, ROPE, color=BAND, lw=0)
-    axes.axvline(0, color=FAINT, lw=0.8)
-    y = np.arange(len(rows))
-    whiskers(axes, own["delta"], y, own["delta_low"], own["delta_high"], across=True, ecolor=look.color, capsize=0)
-    known = own["delta_low"].notna().to_numpy()
-    for part, fill in ((known, look.color), (~known, "none")):
-        axes.scatter(own["delta"][part], y[part], s=20, marker=look.marker, facecolors=fill, edgecolors=look.color,
-                     linewidths=0.9, zorder=3)  # fmt: skip
-    axes.axhline(0.5, color=FAINT, lw=0.6)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    percent_axis(axes.xaxis, signed=True)

@@ -303,7 +303,7 @@ def test_anchors_are_kept_layer_by_layer_too(make_trainer, shake) -> None:
 @pytest.mark.parametrize("budget", [None, 0])
 def test_a_fit_says_how_its_gradients_were_collected(budget, make_trainer, tmp_path) -> None:
     trainer = make_trainer(full, rule=PCGrad())
-    trainer.task_losses.collector._budget = budget
+    trainer.task_losses.collector.budget = budget
     trainer.run(tmp_path / "checkpoint")
     said = [note for note in trainer.progress.notes if note.startswith("task gradients")]
     assert (len(said) == 1 and "layer by layer" in said[0]) if budget == 0 else said == []
@@ -316,7 +316,7 @@ def test_the_update_is_the_same_layer_by_layer(make_trainer, tmp_path) -> None:
     ends = []
     for budget in (None, 0):
         trainer = make_trainer(full, rule=PCGrad())
-        trainer.task_losses.collector._budget = budget
+        trainer.task_losses.collector.budget = budget
         trainer.run(tmp_path / f"checkpoint{budget}")
         ends.append(torch.cat([parameter.detach().flatten() for parameter in trainer.named.values()]))
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-3, atol=2e-3)

@@ -17,7 +17,6 @@ from snibench.base.hashing import canonical_json, digest
 from snibench.base.registry import PROTOCOLS
 from snibench.base.types import Combo, Instance, Question, SuiteData
 from snibench.protocols.combos import QUICK, Combos, Settings, missing_combos
-from snibench.protocols.combos.streams import combo_means
 
 Answer = Callable[..., pd.DataFrame]
 Streams = Mapping[tuple[str, str, str, int], Sequence[Question]]
@@ -317,10 +316,21 @@ def test_the_order_of_the_rows_changes_nothing(suite: SuiteData, tasks: pd.DataF
     unchanged()
 
 
-def test_combos_of_different_metrics_are_not_averaged() -> None:
-    numbers = {"iqr": 0.1, "p5": 0.2, "noise_sd": 0.1, "excess_sd": 0.0, "min": 0.1}
-    rows = [("rouge_l", 0.1), ("exact_match", 0.6), ("exact_match", 0.8)]
-    frame = pd.DataFrame([{"method": "a", "metric": metric, "median": value, **numbers} for metric, value in rows])
-    (row,) = combo_means(frame).to_dict("records")
-    assert row["median"] == pytest.approx(0.7)
-    assert (row["metric"], row["n_boxes"]) == ("exact_match", 2)
+def test_the_headline_is_the_mean_over_tasks_of_all_combos_above_chance(
+    suite: SuiteData, tasks: pd.DataFrame, answer: Answer
+) -> None:
+    protocol = Combos(dataclasses.replace(QUICK, streams=3))
+    rows = answer(protocol.plan(suite, None), {"untuned": 1, "ours": 2})
+    frames = protocol.measure(rows, tasks)
+    facts = tasks.set_index("task")
+    for row in frames["combo_means"].to_dict("records"):
+        own = rows[rows["method"] == row["method"]]
+        chance = own["task"].map(facts["chance"])
+        fair = (chance < 1.0) & ~(own["task"].map(facts["majority"]) >= 0.9)
+        values = ((own["score"] - chance) / (1.0 - chance))[fair].groupby(own["task"]).mean()
+        assert row["above_chance"] == pytest.approx(values.mean())
+        assert row["above_chance_low"] <= row["above_chance"] <= row["above_chance_high"]
+        assert (row["n_tasks"], row["metric"]) == (len(values), "above_chance")
+    boxes = frames["combos"].drop_duplicates(["combo", "schedule", "history"])
+    assert set(frames["combo_means"]["n_boxes"]) == {len(boxes)}
+    assert len(set(boxes["metric"])) > 1

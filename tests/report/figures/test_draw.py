@@ -54,7 +54,7 @@ def numbers(figure: Any) -> list[dict[str, str]]:
 def test_a_full_run_has_every_figure_and_each_caption_says_what_its_intervals_are(figures: dict[str, Any]) -> None:
     assert set(figures) == {
         *("forest", "ranks", "gap", "figure3-categories", "figure2-formats", "figure4-combos"),
-        *("conflict", "learning-curves", "cost"),
+        *("conflict", "learning-curves", "cost", "format-differences", "combo-differences"),
     }
     for figure in figures.values():
         said = ("95% confidence interval", "No confidence interval", "no confidence interval", "means over seeds")
@@ -72,6 +72,53 @@ def test_the_numbers_are_those_of_the_tables(figures: dict[str, Any], make_resul
     gap = report.table("gap").frame.set_index("method")
     overall = [row for row in numbers(figures["gap"]) if not row["category"]]
     assert {row["method"]: float(row["unseen"]) for row in overall} == pytest.approx(gap["unseen"].to_dict())
+
+
+PAIRED = {
+    "forest": ("category", "All tasks", "comparison_unseen", "categories_unseen", ["category"]),
+    "format-differences": ("format", "Mean over formats", "comparison_formats", "format_differences", ["format"]),
+    "combo-differences": (
+        *("combo", "All combos, above chance", "comparison_combos", "combo_mean_differences"),
+        ["combo", "schedule", "history"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_paired_differences_are_those_of_the_tables_without_controls(
+    figures: dict[str, Any], make_results: Callable[..., StoredRun], name: str
+) -> None:
+    key, first, overall, parts, keys = PAIRED[name]
+    report = build(make_results())
+    rows = numbers(figures[name])
+    assert {row["method"] for row in rows} == {"mtl-lora", "ours"}
+    expected = {
+        **{(row["method"], first): row for row in report.table(overall).frame.to_dict("records")},
+        **{
+            (row["method"], *(str(row[one]) for one in keys)): row
+            for row in report.table(parts).frame.to_dict("records")
+        },
+    }
+    assert len(rows) == sum(not method.startswith("un") for method, *_ in expected)
+    for row in rows:
+        place = (first,) if row[key] == first else tuple(row[one] for one in keys)
+        for end in ("delta", "delta_low", "delta_high"):
+            number = float(row[end]) if row[end] else np.nan
+            assert number == pytest.approx(expected[row["method"], *place][end], nan_ok=True)
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_the_axis_of_paired_differences_is_no_wider_than_what_it_shows(figures: dict[str, Any], name: str) -> None:
+    ends = [float(row[end]) for row in numbers(figures[name]) for end in ("delta_low", "delta_high") if row[end]]
+    points = [float(row["delta"]) for row in numbers(figures[name])]
+    low, high = figures[name].canvas.axes[0].get_xlim()
+    reach = max(*ends, *points, 0.01) - min(*ends, *points, -0.01)
+    assert high - low < 1.2 * reach
+
+
+def test_a_run_of_controls_beside_the_baseline_has_no_paired_figure(make_results: Callable[..., StoredRun]) -> None:
+    results = make_results({"untuned": 0.2, "unified-prompt": 0.5})
+    assert not set(PAIRED) & {one.name for one in draw(results, build(results))}
 
 
 def test_bars_start_at_zero_and_are_as_high_as_the_scores(figures: dict[str, Any]) -> None:
