@@ -34,6 +34,12 @@ class EasyToHardSettings:
             raise UsageError(f"memory must be in [0, 1), but got {self.memory}.")
 
 
+def competence(step: int, steps: int, settings: EasyToHardSettings) -> float:
+    """Share of the tasks that is drawn from in ``step``, counted from 0, of ``steps``."""
+    start, reached = settings.start**2, step / (settings.full * steps)
+    return min(1.0, math.sqrt(reached * (1 - start) + start))
+
+
 class EasyToHard(Sampler):
     """Tasks are drawn equally often from those with the lowest running loss, whose share grows to all of them.
 
@@ -55,13 +61,8 @@ class EasyToHard(Sampler):
     def draw(self, step: Draw) -> Sequence[str]:
         """``count`` of the easiest tasks."""
         names = sorted(step.sizes, key=lambda name: self._losses.get(name, -math.inf))
-        pool = max(step.count, math.ceil(self.competence(step.step, step.steps) * len(names) - 1e-9))
+        pool = max(step.count, math.ceil(competence(step.step, step.steps, self.settings) * len(names) - 1e-9))
         return [names[index] for index in step.rng.choice(pool, step.count, replace=False)]
-
-    def competence(self, step: int, steps: int) -> float:
-        """Which share of the tasks is drawn from in ``step``, counted from 0, of ``steps``."""
-        start, reached = self.settings.start**2, step / (self.settings.full * steps)
-        return min(1.0, math.sqrt(reached * (1 - start) + start))
 
     def observe(self, tasks: Sequence[str], losses: Tensor, gram: Tensor | None) -> None:
         """Move the running losses of the step's tasks."""

@@ -83,7 +83,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             store.write_answers(spec.id, "gap", "q1", [answer(spec.id, *q, rng.random() < level) for q in asked])
             write_frame(folder / "tasks.parquet", tasks)
     store.write_manifest(
-        Manifest(tuple(fits), question_sets=fits, protocol_versions={"gap": 1}, baseline="unified-prompt")
+        Manifest(tuple(fits), question_sets=fits, protocol_versions={"gap": 2}, baseline="unified-prompt")
     )
     return store.root
 

@@ -89,7 +89,7 @@ def results() -> StoredRun:
         tasks=tasks,
         records=tuple(fit_record(spec) for spec in specs),
         specs=tuple(specs),
-        manifest=Manifest(protocol_versions={"gap": 1}, controls=("untuned",)),
+        manifest=Manifest(protocol_versions={"gap": 2}, controls=("untuned",)),
     )
 
 

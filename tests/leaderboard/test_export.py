@@ -36,7 +36,7 @@ def test_an_entry_says_who_made_it_with_what_and_at_what_cost(board: Any) -> Non
     assert entry["budget"]["steps"] == 60
     assert entry["cost"]["trainable_parameters"] == 4096
     assert entry["conflict"]["1"]["score"] == pytest.approx(0.045)
-    assert board["protocols"] == {"gap": 1}
+    assert board["protocols"] == {"gap": 2}
 
 
 def test_the_numbers_are_those_of_the_report(board: Any, results: StoredRun) -> None:

@@ -153,7 +153,7 @@ def make_results() -> Callable[..., StoredRun]:
             specs=tuple(specs),
             manifest=Manifest(
                 fits=tuple(spec.id for spec in specs),
-                protocol_versions={"gap": 1, "formats": 1, "combos": 1},
+                protocol_versions={"gap": 2, "formats": 2, "combos": 2},
                 controls=("untuned", *FLOORS),
             ),
         )

@@ -14,7 +14,7 @@ from snibench.base.errors import UsageError
 from snibench.base.registry import SAMPLERS
 from snibench.contracts import Draw
 from snibench.samplers.deck import Deck
-from snibench.samplers.easy_to_hard import EasyToHard, EasyToHardSettings
+from snibench.samplers.easy_to_hard import EasyToHard, EasyToHardSettings, competence
 from snibench.samplers.pike import Pike, PikeSettings
 from snibench.samplers.proportional import Proportional
 from snibench.samplers.systematic import capped
@@ -112,8 +112,8 @@ def test_the_pool_grows_from_the_easiest_tasks_to_all() -> None:
     # sqrt(0.25 * 0.99 + 0.01) = 0.5075 of five tasks, rounded up
     assert competent(sampler, 12, 96) == {"b", "d", "c"}
     assert competent(sampler, 40, 100) == {"b", "d", "c", "e", "a"}
-    assert sampler.competence(12, 96) == pytest.approx((0.25 * 0.99 + 0.01) ** 0.5)
-    assert [sampler.competence(step, 100) for step in (0, 50, 99)] == [pytest.approx(0.1), 1.0, 1.0]
+    assert competence(12, 96, sampler.settings) == pytest.approx((0.25 * 0.99 + 0.01) ** 0.5)
+    assert [competence(step, 100, sampler.settings) for step in (0, 50, 99)] == [pytest.approx(0.1), 1.0, 1.0]
 
 
 def test_a_task_that_was_not_drawn_yet_counts_as_the_easiest() -> None:

@@ -28,7 +28,7 @@ class Combos(Protocol):
 
     Settings: ClassVar[type] = Settings
     quick: ClassVar[Any] = QUICK
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     title: ClassVar[str] = "Task combinations"
     frames: ClassVar[Mapping[str, Frame]] = FRAMES
 

@@ -28,7 +28,7 @@ class Formats(Protocol):
 
     Settings: ClassVar[type] = Settings
     quick: ClassVar[Any] = QUICK
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     title: ClassVar[str] = "Instruction formats"
     frames: ClassVar[Mapping[str, Frame]] = FRAMES
 

@@ -27,7 +27,7 @@ class Gap(Protocol):
 
     Settings: ClassVar[type] = Settings
     quick: ClassVar[Any] = QUICK
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     title: ClassVar[str] = "Seen and unseen tasks"
     frames: ClassVar[Mapping[str, Frame]] = FRAMES
 
