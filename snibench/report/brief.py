@@ -67,11 +67,16 @@ def _first(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
 
 
 def _notes(report: Report) -> tuple[str, ...]:
-    """That fits failed, how much a reader must know before comparing, and where the rest is."""
+    """Which fits failed and why, how much a reader must know before comparing, and where the rest is."""
     failed = len(report.failed)
     notes = []
     if failed:
         notes.append(f"{failed} fit{'' if failed == 1 else 's'} of this run {'is' if failed == 1 else 'are'} not done.")
+        notes += [
+            f"{', '.join(dict.fromkeys(some['method']))} ({stage or 'not begun'}): {cause}"
+            for (stage, cause), some in report.failed.groupby(["stage", "cause"], sort=False)
+        ]
+        notes.append("To try again: --overwrite failed.")
     if report.notes:
         notes.append(f"{len(report.notes)} note{'' if len(report.notes) == 1 else 's'} on this run: {report.notes[0]}")
     return (*notes, _MORE)

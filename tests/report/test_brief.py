@@ -59,6 +59,8 @@ def test_with_many_methods_each_has_one_verdict(make_results: Make) -> None:
 def test_fits_that_failed_are_counted(make_results: Make) -> None:
     report = brief(build(make_results(failed=("mtl-lora",))))
     assert report.notes[0] == "1 fit of this run is not done."
+    assert report.notes[1].startswith("mtl-lora (")
+    assert report.notes[2] == "To try again: --overwrite failed."
     assert "--all" in report.notes[-1]
 
 
