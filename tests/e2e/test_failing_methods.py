@@ -80,10 +80,10 @@ class Measuring(Tuned):
 
 
 class Answering(Tuned):
-    """Fails while answering as long as a file lies beside this one."""
+    """Fails while answering prompts of tasks as long as a file lies beside this one."""
 
     def for_prompts(self, model, cards, instructions):
-        if self.tuned and Path(__file__).with_name("broken").exists():
+        if self.tuned and any(instructions) and Path(__file__).with_name("broken").exists():
             raise AssertionError("no answer")
         return super().for_prompts(model, cards, instructions)
 
