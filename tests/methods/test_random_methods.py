@@ -103,7 +103,7 @@ def test_biases_stay_out_of_task_gradients_which_are_told_apart_by_hooks(make_tr
     trainer = make_trainer(FlyLora, PCGrad())
     trainer.model.train()
     trainer.step(DRAWN)
-    assert trainer.task_losses.collector.way == "hooks"
+    assert trainer.task_losses.collector.backend == "hooks"
     assert not any(name.endswith(".d") for name in trainer.task_losses.collector.named)
     assert all(layer.d.any() for layer in layers(trainer))
 
