@@ -303,11 +303,11 @@ def run(ctx: click.Context, /, **options: Any) -> int:
 
     The same command again goes on where it stopped and recomputes nothing.
     """
-    _require_train()
     from snibench.plan.request import check_names
 
     request = _request(options)
     check_names(request)  # before torch is asked for the device: a typo costs no time
+    _require_train()
     if options["save_config"] is not None:
         save_config(ctx, options["save_config"])
 

@@ -39,7 +39,7 @@ def test_ranked_labels_stand_beside_the_same_answers_and_change_no_score(snibenc
             assert row["ranked"] in set(labels[row["task"]])
             assert row["ranked_exact_match"] == metrics.exact_match(row["ranked"], tuple(row["targets"]))
     assert ranked["ranked_exact_match"].notna().any()
-    assert "label ranked" in snibench("report", str(tmp_path)).out
+    assert "label ranked" in snibench("report", str(tmp_path), "--all").out
 
     assert snibench(*run).code == 0  # a run without it reads what it always wrote
     assert "ranked" not in load_results(tmp_path).answers
