@@ -43,7 +43,7 @@ class Orpo(BaseMethod):
     from is ours. The wrong answer stands behind the same shared prompt, so that it costs only its own tokens.
 
     Source:
-        Hong et al., ORPO: Monolithic Preference Optimization without Reference Model (EMNLP 2024), equations 3 to 7.
+        Hong et al., ORPO: Monolithic Preference Optimization without Reference Model (EMNLP 2024).
     """
 
     Settings: ClassVar[type] = OrpoSettings

@@ -42,7 +42,7 @@ class Reptile(BaseMethod):
     gradients of a task's parts agree with each other, which the mean loss does not.
 
     Source:
-        Nichol, Achiam and Schulman, On First-Order Meta-Learning Algorithms (2018), Algorithm 2.
+        Nichol, Achiam and Schulman, On First-Order Meta-Learning Algorithms (2018).
     """
 
     Settings: ClassVar[type] = ReptileSettings

@@ -39,7 +39,7 @@ class Sam(BaseMethod):
     them. No second derivative, as in the source.
 
     Source:
-        Foret et al., Sharpness-Aware Minimization for Efficiently Improving Generalization (ICLR 2021), Algorithm 1,
+        Foret et al., Sharpness-Aware Minimization for Efficiently Improving Generalization (ICLR 2021),
         with p = 2.
     """
 

@@ -53,8 +53,8 @@ class CoBa(Rule):
     the worst task of a step is that among its K.
 
     Source:
-        Gong et al., CoBa: Convergence Balancer for Multitask Finetuning of Large Language Models (EMNLP 2024), by its
-        public code, codefuse-ai/MFTCoder.
+        Gong et al., CoBa: Convergence Balancer for Multitask Finetuning of Large Language Models (EMNLP 2024), by a
+        public copy of its code (codefuse-ai/MFTCoder), which was read in place of the paper's text.
     """
 
     Settings: ClassVar[type] = CoBaSettings

@@ -48,8 +48,8 @@ class EasyToHard(Sampler):
     ranks sentences by length or rarity before training, tasks are ranked by the model's own loss, as it is now.
 
     Source:
-        Platanios et al., Competence-based Curriculum Learning for Neural Machine Translation (NAACL 2019), equation 7
-        (the square-root competence).
+        Platanios et al., Competence-based Curriculum Learning for Neural Machine Translation (NAACL 2019), the
+        square-root competence.
     """
 
     Settings: ClassVar[type] = EasyToHardSettings
