@@ -19,7 +19,7 @@ def table(monkeypatch):
             "below": 1e7,
             "adapters": 5e-3,
             "everything": 1e-3,
-            "methods": {"adamw linear": {"ours": 7e-3, "full": 2e-3}, "adamw constant": {"ours": 1e-3, "dora": 2e-3}},
+            "methods": {"adamw linear": {"ours": 7e-3, "full": 2e-3}, "adamw constant": {"ours": 1e-3, "mtl-lora": 2e-3}},
         },
         {"below": None, "adapters": 1e-3, "everything": 1e-5, "methods": {"adamw linear": {"unified-prompt": 0.1}}},
     ]
@@ -46,7 +46,7 @@ def test_a_searched_rate_is_that_of_method_and_size(table, method, parameters, r
     ("method", "optimizer", "schedule", "found"),
     [
         ("ours", "adamw", "constant", SearchedRate(1e-3, exact=True)),
-        ("dora", "adamw", "linear", SearchedRate(2e-3, exact=False)),
+        ("mtl-lora", "adamw", "linear", SearchedRate(2e-3, exact=False)),
         ("ours", "adamw", "cosine", SearchedRate(1e-3, exact=False)),
         ("ours", "sgd", "linear", None),  # a rate of another optimizer is none
     ],
