@@ -27,10 +27,11 @@ from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.fits.answering import answer, answer_by_floor
 from snibench.fits.context import FitContext, FitProgress, Runtime
 from snibench.fits.guard import StageFailed, guarded
-from snibench.fits.provenance import device_name, software_versions, task_frame
+from snibench.fits.provenance import device_name, software_versions
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan
 from snibench.plan.questions import QuestionSet
+from snibench.plan.task_table import task_frame
 from snibench.store import Store, read_json, write_frame, write_json, write_whole
 
 # At which share of the training the conflict is measured.

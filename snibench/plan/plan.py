@@ -48,6 +48,7 @@ class Plan:
     aliases: tuple[str, ...] = ()  # one sentence for each further name of a method that is asked for
     # Of every protocol, resolved: what planned its questions also measures their answers.
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    limit: int | None = None  # questions per task, format and protocol
 
 
 def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambda source: Checked()) -> Plan:
@@ -127,7 +128,7 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
     parts = (suite.notes, checked.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped)
     notes = dict.fromkeys(note for part in parts for note in part)
-    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
+    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings, request.limit)
 
 
 def _check_unseen_formats(asks: Mapping[Mixture, Mapping[str, Sequence[Question]]], trained: Collection[str]) -> None:
