@@ -45,14 +45,16 @@ def write_rows(path: Path, results: StoredRun, references: References = "text") 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    answers = results.answers[COLUMNS].sort_values([*QUESTION, "method", "seed"], kind="stable")
+    answers = results.answers.sort_values([*QUESTION, "method", "seed"], kind="stable")
     asked = results.tasks[results.tasks["task"].isin(answers["task"].unique())].sort_values("task")
     tasks = rows_as_json(asked[[name for name in TASK_COLUMNS if name in asked]])
+    columns = COLUMNS
     if references == "digests":
-        answers = answers.assign(**{TARGETS_DIGEST: targets_digests(answers)}).drop(columns="targets")
+        columns = [TARGETS_DIGEST if name == "targets" else name for name in COLUMNS]
+        answers = answers.assign(**{TARGETS_DIGEST: targets_digests(answers)})
         tasks = [{**task, "labels": labels_digest(task.get("labels"))} for task in tasks]
     about = {"tasks": tasks, "protocol_settings": to_json(results.manifest.protocol_settings)}
-    table = pa.Table.from_pandas(answers, preserve_index=False)
+    table = pa.Table.from_pandas(answers[columns], preserve_index=False)
     table = table.replace_schema_metadata({_KEY: json.dumps(about, ensure_ascii=False, sort_keys=True).encode()})
     try:
         write_whole(path, lambda new: pq.write_table(table, new, compression="zstd", compression_level=15))

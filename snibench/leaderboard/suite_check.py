@@ -1,4 +1,4 @@
-"""Whether the rows of a board are about its suite: questions, references, labels and prompts, made again from the data."""
+"""Whether the rows of a board are about its suite: its questions, references, labels and prompts are made again."""
 
 from __future__ import annotations
 
