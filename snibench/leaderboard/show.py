@@ -23,10 +23,10 @@ TITLES = {
     "reported": "Reported elsewhere, not measured here",
 }
 AGAINST = (
-    Column("delta", "Δ baseline", "difference", "higher", "delta_low", "delta_high", mark="significant"),
-    Column("outcome", "Outcome"),
     Column("rank", "Rank", "number", "lower"),
     Column("group", "Group"),
+    Column("delta", "Δ baseline", "difference", "higher", "delta_low", "delta_high", mark="significant"),
+    Column("outcome", "Outcome"),
 )
 _LACKS = (Column("lacks", "Lacks"),)
 _DETAILS = (Column("seeds", "Seeds", "count"), Column("version", "Version"), Column("source", "Source"))
