@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from snibench.leaderboard.pool import Board
 
 
+_SEARCHED = {"True": "yes", "False": "no: not chosen for this method with this model size"}
+
+
 def details(board: Board, entry: dict[str, Any], measures: Measures, rows_url: str = "") -> dict[str, Any]:
     """Title, sentences, facts and tables of ``entry``: texts alone."""
     return {
@@ -84,8 +87,7 @@ def _facts(board: Board, entry: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "Sampler", config.get("sampler")
     yield "Training format", config.get("train_format")
     yield "Learning rate", _json(budget.get("learning_rate") or None)
-    searched = config.get("rate_searched")
-    yield "Rate searched", {True: "yes", False: "no: not chosen for this method with this model size"}.get(searched, "")
+    yield "Rate searched", _SEARCHED.get(str(config.get("rate_searched")), "")
     yield "Recipe", _json({name: value for name, value in budget.items() if name != "learning_rate"})
     yield "Seeds", ", ".join(map(str, entry["seeds"]))
     yield "Precision", config.get("precision")

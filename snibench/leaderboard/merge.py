@@ -110,7 +110,7 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def _free_label(entry: dict[str, Any], entries: Sequence[dict[str, Any]], path: Path) -> str:
     taken = {one["label"] for one in entries if one["status"] == entry["status"]}
-    label = entry["label"]
+    label = str(entry["label"])
     whose = [*entry["authors"][:1], path.stem]
     wishes = [label, *(f"{label} [{name}]"[:200] for name in whose)]
     wishes += [f"{label} [{number}]" for number in range(2, len(entries) + 3)]

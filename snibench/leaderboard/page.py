@@ -6,6 +6,7 @@ Every text and number is laid out here; the script shows, hides and draws. Witho
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -21,7 +22,7 @@ from snibench.report.cells import MISSING, cell, grid, heading
 from snibench.report.fits import public_name
 from snibench.report.glossary import GLOSSARY
 from snibench.report.html import Html, data_block, document, element, joined, notes, sortable
-from snibench.report.values import QUESTIONS, Column, Table, points
+from snibench.report.values import QUESTIONS, Asked, Column, Table, points
 
 if TYPE_CHECKING:
     from snibench.leaderboard.pool import Board
@@ -183,7 +184,7 @@ def _row(
         class_="name",
     )
     words = " ".join([label, entry["method"], entry["rule"], *entry["authors"]]).lower()
-    searched = {True: "yes", False: "no"}.get((entry["config"] or {}).get("rate_searched"), "")
+    searched = {"True": "yes", "False": "no"}.get(str((entry["config"] or {}).get("rate_searched")), "")
     cells = [_cell(row, column, spans[column.field]) for column in columns]
     return element(
         "tr", name, cells, data_entry=str(place), data_words=words, data_searched=searched,
@@ -227,7 +228,7 @@ def _bar(value: Any, low: Any, high: Any, span: tuple[float, float] | None) -> H
     return element("span", class_="interval", style=style, aria_hidden="true")
 
 
-def _controls(columns: list[Column], questions: list[str], headline: str | None) -> Html:
+def _controls(columns: Sequence[Column], questions: Sequence[Asked], headline: str | None) -> Html:
     choices = [
         element(
             "label",
@@ -236,7 +237,7 @@ def _controls(columns: list[Column], questions: list[str], headline: str | None)
         )
         for column in columns
     ]
-    asked = [element("option", QUESTIONS[name], value=name, selected=name == headline) for name in questions]  # type: ignore[index]  # one of them
+    asked = [element("option", QUESTIONS[name], value=name, selected=name == headline) for name in questions]
     outcomes = [
         element("option", text, value=value) for value, text in [("", "any"), *((one, one) for one in _OUTCOMES)]
     ]
