@@ -134,8 +134,7 @@ def verify(context: click.Context, files: Sequence[Path], data: Path | None, mod
     wrong = 0
     for file in files:
         found = check(file, data, model)
-        rows = "its rows give its numbers" + (", and the suite its questions" if found.against_suite else "")
-        wrong += _said(file, found.faults, f"verified: {rows}")
+        wrong += _said(file, found.faults, found.summary)
         if not found.faults:
             for reason in found.unchecked:
                 start = "" if reason.startswith("not ") else "not checked: "

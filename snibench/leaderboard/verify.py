@@ -36,6 +36,14 @@ class Verification:
     faults: tuple[Fault, ...]
     unchecked: tuple[str, ...] = ()
     against_suite: bool = False
+    measured: bool = True  # there are rows
+
+    @property
+    def summary(self) -> str:
+        """What was shown, where there is no fault."""
+        if not self.measured:
+            return "valid; no entry is measured, so there is nothing to verify"
+        return "verified: its rows give its numbers" + (", and the suite its questions" if self.against_suite else "")
 
 
 def verify(path: Path, data: Path | None = None, model: str | None = None) -> Verification:
@@ -56,7 +64,7 @@ def verify(path: Path, data: Path | None = None, model: str | None = None) -> Ve
         return Verification(tuple(found))
     board = read_board(path)
     if not any(entry["status"] == "measured" for entry in board["entries"]):
-        return Verification((), ("reported entries, which have no rows",))
+        return Verification((), ("reported entries, which have no rows",), measured=False)
     if found := [Fault(path, pointer, reason) for pointer, reason in _version_faults(board)]:
         return Verification(tuple(found))
     unchecked = []

@@ -284,7 +284,8 @@ def test_a_board_goes_from_export_to_verified_and_is_shown(
     assert "verified: its rows give its numbers\n" in out
     assert "  not checked against the suite (the suite 'own' is not installed)\n" in out
     assert "  not checked: cost, conflict" in out
-    assert out.index("ours ") < out.index("unified-prompt ") < out.index("untuned ")  # by the mean on unseen tasks
+    # By the mean on unseen tasks; one fit of ours diverged.
+    assert out.index("unified-prompt ") < out.index("untuned ") < out.index("Incomplete") < out.index("ours ")
 
 
 def test_a_board_with_a_fault_is_named_and_the_exit_code_is_1(

@@ -22,7 +22,7 @@ Make = Callable[..., StoredRun]
 
 @pytest.fixture(scope="module")
 def boards(make: Make, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Both measured untuned and the baseline, the second with other answers of the baseline; one method of its own each."""
+    """Both measured untuned and the baseline, the second with other answers of it, and each one method of its own."""
     folder = tmp_path_factory.mktemp("laboratories")
     first = make({"untuned": 0.3, "unified-prompt": 0.5, "ours": 0.8})
     second = make({"untuned": 0.3, "unified-prompt": 0.52, "mtl-lora": 0.6})
