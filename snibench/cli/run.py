@@ -216,10 +216,11 @@ _NOTES = {
 )
 @click.option(
     "--schedule",
-    type=click.Choice(["constant", "linear", "cosine"]),
+    type=click.Choice(["constant", "averaged", "linear", "cosine"]),
     default="linear",
     show_default=True,
-    help="Of the learning rate after the warm-up; linear and cosine fall to zero.",
+    help="Of the learning rate after the warm-up; linear and cosine fall to zero; averaged: constant, and the mean of "
+    "the parameters over the last quarter of the steps is kept.",
 )
 @click.option(
     "--tune-budget",
