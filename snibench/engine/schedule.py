@@ -19,8 +19,8 @@ _SHAPES: Mapping[str, Callable[[float], float]] = {
 def learning_rate(recipe: Recipe, step: int) -> float:
     """The learning rate of one step, counted from 0.
 
-    It rises linearly over the first ``warmup`` share of the steps, and then follows ``schedule``: constant (``averaged``,
-    too), or down to zero, which it would reach one step after the last, so that no step is wasted.
+    It rises linearly over the first ``warmup`` share of the steps, and then follows ``schedule``: constant
+    (``averaged``, too), or down to zero, which it would reach one step after the last, so that no step is wasted.
     """
     warm = max(1, math.ceil(recipe.warmup * recipe.steps))
     if step < warm:

@@ -177,8 +177,8 @@ class Trainer:
 
     def load(self, path: Path) -> None:
         """Go on from what ``save`` wrote."""
-        device = self.backbone.device
-        load_checkpoint(path, self.named, self.mean, self.updater.optimizer, self.rule, self.draws, self.progress, device)
+        device, optimizer = self.backbone.device, self.updater.optimizer
+        load_checkpoint(path, self.named, self.mean, optimizer, self.rule, self.draws, self.progress, device)
 
 
 @contextmanager

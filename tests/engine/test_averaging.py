@@ -32,7 +32,7 @@ def test_the_mean_is_that_of_the_parameters_after_the_last_quarter_of_the_steps(
     parameter = nn.Parameter(torch.zeros(2, dtype=torch.float32))
     mean = TailMean({"p": parameter}, Recipe(steps=steps, schedule="averaged"))
     for step in range(steps):
-        parameter.data = torch.tensor([float(step), -float(step) ** 2])
+        parameter.data = torch.tensor([float(step), -(float(step) ** 2)])
         mean.add(step)
         assert parameter.tolist() == [step, -(step**2)]  # the tuning goes on from where it was
     mean.put_in_place()
