@@ -59,8 +59,8 @@ class GradientCollector:
     @property
     def dtype(self) -> torch.dtype:
         """Of the gradients: the parameters' own, the widest of them if they differ."""
-        kinds = {parameter.dtype for parameter in self.named.values()} or {torch.float32}
-        return reduce(torch.promote_types, kinds)
+        dtypes = {parameter.dtype for parameter in self.named.values()} or {torch.float32}
+        return reduce(torch.promote_types, dtypes)
 
     def bytes_of(self, rows: int) -> int:
         """Memory of ``rows`` whole gradients: rows x P x bytes of a number."""
