@@ -94,7 +94,7 @@ def read_backbone(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-    from snibench.engine.attention import install
+    from snibench.engine.packed_attention import install
 
     quiet_transformers()
     options = {"trust_remote_code": trust_remote_code}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from snibench.base.types import Example, Prompt, TaskCard
 from snibench.contracts import Format, FormatFlags
-from snibench.testing.values import expect, recognisable_card
+from snibench.testing.expectations import expect, recognisable_card
 
 _INPUTS = (
     "Tom has 3 apples. How many?",

@@ -16,8 +16,8 @@ from snibench.base.errors import PluginError
 from snibench.base.hashing import canonical_json
 from snibench.base.types import Instance, Mixture, Recipe
 from snibench.contracts import Floor, Method, Rule, Sampler
+from snibench.testing.expectations import expect, recognisable_card
 from snibench.testing.models import save_tiny_llama
-from snibench.testing.values import expect, recognisable_card
 
 if TYPE_CHECKING:
     from torch import nn

@@ -19,7 +19,7 @@ from snibench.base.errors import SnibenchError
 from snibench.base.registry import FORMATS, SUITES
 from snibench.base.types import Ask, Column, Frame, Question, SuiteData, SuiteRequest
 from snibench.contracts import Protocol
-from snibench.testing.values import expect
+from snibench.testing.expectations import expect
 
 _METHODS = {"first": 2, "second": 2}  # label -> seeds
 _FRACTIONS = ("percent", "points", "difference")

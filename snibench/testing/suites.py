@@ -9,7 +9,7 @@ from snibench.base.registry import METRICS
 from snibench.base.types import Instance, SuiteData, SuiteRequest
 from snibench.contracts import Suite
 from snibench.data.leakage import input_key, origins
-from snibench.testing.values import expect
+from snibench.testing.expectations import expect
 
 _POOLS = ("training", "probe", "evaluation", "context")
 

@@ -20,7 +20,7 @@ from snibench.formats.catalogue import InstructionExample, Json
 from snibench.plan.options import request_from
 from snibench.plan.plan import Plan, plan
 from snibench.plan.request import RunRequest
-from snibench.testing.values import recognisable_card
+from snibench.testing.expectations import recognisable_card
 
 QUICK_RECIPE = Recipe(steps=90)
 HALVES = """

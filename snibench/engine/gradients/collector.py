@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from snibench.contracts import Losses
+from snibench.engine.gradients.backward_hooks import NotSeparable, recording
 from snibench.engine.gradients.collected import Collected, DenseGradients, FactoredGradients
-from snibench.engine.gradients.hooks import NotSeparable, recording
 from snibench.engine.gradients.sites import sites_of
 from snibench.engine.gradients.stacked import stacked_losses
 from snibench.engine.packing import Batch
