@@ -9,8 +9,8 @@ masked attention counts in full where it is computed. The share is of the rate t
 matrices reaches on the same device and precision, measured in the same run, and of ``--peak`` (TFLOP/s, of the vendor's
 sheet) where given.
 
-``--attention``: ``mask`` is scaled_dot_product_attention under a dense mask, ``parts`` ``snibench.engine.packed_attention``,
-``flex`` FlexAttention with a block mask. The default is what snibench takes on that device.
+``--attention``: ``mask`` is scaled_dot_product_attention under a dense mask, ``parts``
+``snibench.engine.packed_attention``, ``flex`` FlexAttention with a block mask. The default is what snibench takes on that device.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Rows of different tasks and formats share each pass. Keys and values lie in three places: a prefix's, once for
 all its rows; a block's, the prompts of rows of similar length, padded on the right; and the tail's, what the rows
-have said since. Attention reads each where it lies (``merged_attention``), so nothing is copied per row and nothing is padded
-but a block. Positions count as they would in a row alone.
+have said since. Attention reads each where it lies (``merged_attention``), so nothing is copied per row and nothing is
+padded but a block. Positions count as they would in a row alone.
 """
 
 from __future__ import annotations
