@@ -10,8 +10,8 @@ matrices reaches on the same device and precision, measured in the same run, and
 sheet) where given.
 
 ``--attention``: ``mask`` is scaled_dot_product_attention under a dense mask, ``parts``
-``snibench.engine.packed_attention``, ``flex`` FlexAttention with a block mask. The default is what snibench takes on that
-device.
+``snibench.engine.packed_attention``, ``flex`` FlexAttention with a block mask. The default is what snibench takes on
+that device.
 """
 
 from __future__ import annotations
