@@ -23,7 +23,7 @@ from snibench.base.types import Instance
 from snibench.contracts import Needs, Rule
 from snibench.engine.backbone import base_of
 from snibench.engine.gradients import TaskGradients, gram_matrix
-from snibench.engine.micro_batches import TaskLosses
+from snibench.engine.task_losses import TaskLosses
 from snibench.engine.tokens import Encoded
 from snibench.stats.conflict import ConflictEstimate, estimate_conflict, residual_conflict
 

@@ -17,13 +17,11 @@ from torch import Tensor, nn
 from snibench.base.errors import PluginError
 from snibench.contracts import Losses, Method
 from snibench.engine.backbone import Backbone
+from snibench.engine.batching import by_length, tokens_of_pass
 from snibench.engine.gradients import Collected, GradientCollector, NotSeparable
-from snibench.engine.packing import Batch, Groups, make_batch, micro_batches
+from snibench.engine.packing import Batch, Groups, make_batch, tokens_of
 from snibench.engine.progress import Tuning
 
-# Padded tokens of one forward pass: enough to keep the processor busy, few enough to keep activations small. Not a
-# share of the memory that happens to be free, so that a run gives the same bits again.
-_TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 32768, "mps": 8192}
 _SHORT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 
 
@@ -51,7 +49,7 @@ class TaskLosses:
         self.task_parameters = [p for p in self.named.values() if id(p) in own]
         self.collector = GradientCollector(model, {n: p for n, p in self.named.items() if id(p) not in own})
         self.pack = backbone.packs and method.shares_prefixes
-        self.tokens_at_once = tokens_at_once or _TOKENS_AT_ONCE.get(backbone.device.type, 4096)
+        self.tokens_at_once = tokens_at_once or tokens_of_pass("training", backbone.device)
         self.rows: int | None = None
         self.cuts = 1
         self.halves = False  # whether a task's parts must add up to two halves
@@ -60,7 +58,8 @@ class TaskLosses:
     # ------------------------------------------------------------------------ micro-batches
 
     def _pieces(self, groups: Groups, *, by_task: bool = False) -> Iterator[list[int]]:
-        return micro_batches(groups, self.tokens_at_once, rows=1 if by_task else self.rows, pack=self.pack)
+        sizes = [tokens_of(instances, pack=self.pack) for _, instances in groups]
+        return by_length(sizes, self.tokens_at_once, rows=1 if by_task else self.rows)
 
     def batches(self, groups: Groups, *, by_task: bool = False) -> Iterator[tuple[list[int], Batch]]:
         """``groups`` in micro-batches: which of them, and their batch. ``by_task``: a single task in each."""
