@@ -13,8 +13,9 @@ from snibench.engine.batching import sent
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Keys and values ``[1, G, P, D]`` per layer of a prefix that several rows share."""
+    """Keys and values ``[1, G, P, D]`` per layer of a prefix that rows share. ``number``: in the order of reading."""
 
+    number: int
     length: int
     keys: list[Tensor]
     values: list[Tensor]

@@ -80,7 +80,7 @@ class Reading:
         first: list[Tensor] = []
         for piece in by_length(own, self._most, padding=_MOST_PADDING):
             # Rows of one prefix side by side, so that they are one call of attention.
-            members = sorted(piece, key=lambda number: (id(self._prefix_of[number]), number))
+            members = sorted(piece, key=lambda number: (self._prefix_number(number), number))
             ids = [self._rows[number].ids[self._shared(number) :] for number in members]
             starts = [self._shared(number) for number in members]
             block = self._block(members, [len(one) for one in ids])
@@ -108,6 +108,11 @@ class Reading:
         prefix = self._prefix_of[row]
         return 0 if prefix is None else prefix.length
 
+    def _prefix_number(self, row: int) -> int:
+        """The number of the prefix that a row shares, -1 for none: rows are ordered by it, the same in every run."""
+        prefix = self._prefix_of[row]
+        return -1 if prefix is None else prefix.number
+
     def _read_prefixes(self) -> None:
         """Read the prefix that the rows of one group share, several groups in one pass."""
         group_keys: dict[Hashable, list[int]] = {}
@@ -131,6 +136,7 @@ class Reading:
             for place, number in enumerate(piece):
                 length = len(ids[place])
                 prefix = Prefix(  # copies, so that the padded block can go
+                    number,
                     length,
                     [one[place : place + 1, :, :length].contiguous() for one in block.keys],
                     [one[place : place + 1, :, :length].contiguous() for one in block.values],
@@ -155,7 +161,7 @@ class Reading:
     def _spans(self, members: Sequence[int]) -> list[Span]:
         """Where rows of one prefix start and end among ``members``."""
         spans, start = [], 0
-        for _, same in groupby(members, key=lambda number: id(self._prefix_of[number])):
+        for _, same in groupby(members, key=self._prefix_number):
             count = len(list(same))
             if (prefix := self._prefix_of[members[start]]) is not None:
                 spans.append((start, start + count, prefix))
@@ -213,6 +219,6 @@ class Reading:
 
     def _sharing(self, present: Sequence[int]) -> tuple[Tensor, list[Span]]:
         """Places of the rows that have a shared prefix, those of one prefix together, and where each prefix's lie."""
-        order = sorted(range(len(present)), key=lambda place: (id(self._prefix_of[present[place]]), place))
+        order = sorted(range(len(present)), key=lambda place: (self._prefix_number(present[place]), place))
         order = [place for place in order if self._prefix_of[present[place]] is not None]
         return self._sent(order), self._spans([present[place] for place in order])
