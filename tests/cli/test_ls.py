@@ -182,8 +182,8 @@ def test_show_lists_the_tables_of_a_protocol_with_what_their_columns_mean() -> N
     output = run("show", "gap").output
     assert "Table gap (Generalization gap" in output
     assert "Table gap_crossfit_tasks" in output
-    rows = [line.split() for line in output.splitlines()]
-    assert "relative_gap Gap / seen gap as a share of the score on seen tasks".split() in rows
+    rows = [" ".join(line.split()) for line in output.splitlines()]
+    assert "relative_gap Gap / seen gap as a share of the score on seen tasks" in rows
 
 
 def test_settings_are_inherited_and_extended_as_dataclasses_do(install: Install) -> None:
