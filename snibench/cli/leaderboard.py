@@ -95,7 +95,7 @@ def page(file: Path, output: Path | None, rows_url: str) -> None:
     """Write the board in FILE as one HTML page that needs no network."""
     from snibench.leaderboard.page import page_html
     from snibench.leaderboard.validate import read_board
-    from snibench.report.export import write_text
+    from snibench.report.files import write_text
 
     output = output or file.with_suffix(".html")
     write_text(output, page_html(read_board(file), file, rows_url=rows_url))
@@ -163,7 +163,7 @@ def schema(kind: str, output: Path | None) -> None:
 
     from snibench.leaderboard.fields import fields_markdown
     from snibench.leaderboard.validate import schema as read_schema
-    from snibench.report.export import write_text
+    from snibench.report.files import write_text
 
     text = fields_markdown() if kind == "md" else json.dumps(read_schema(), indent=1, ensure_ascii=False) + "\n"
     if output is None:

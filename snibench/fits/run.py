@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Literal, TypedDict
+from dataclasses import dataclass, field
 
-from snibench.base.errors import UsageError
-from snibench.base.types import Manifest, Search, SuiteRef
+from snibench.base.types import Checked, Manifest, Search, SuiteRef
 from snibench.engine.backbone import choose_device, choose_precision
 from snibench.engine.check import check_model
 from snibench.fits import inline, processes
 from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.lr_search import Watch, search_rates
-from snibench.plan.options import RequestOptions
-from snibench.plan.plan import Plan, plan
+from snibench.plan.options import RequestOptions, RuntimeOptions, check_runtime
+from snibench.plan.plan import Plan, on_device, plan
 from snibench.plan.request import Profile, RunRequest, check_names
 from snibench.store import Store, StoredRun, load_results
-
-
-class RuntimeOptions(TypedDict, total=False):
-    """Options of ``snibench run`` that decide where and how it runs."""
-
-    device: str
-    batch_size: int | str  # or "auto"
-    conflict: Literal["off", "ends", "full"]
-    overwrite: Literal["never", "failed", "always"]
-    executor: Literal["auto", "inline", "processes"]
-    jobs: int | None
 
 
 class RunOptions(RequestOptions, RuntimeOptions, total=False):
@@ -61,13 +47,10 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
         UsageError: If the batch size is no number, or there are jobs for the executor that runs one fit at a time.
         ModelError: If the device is not there.
     """
+    check_runtime(options)
     size = str(options.get("batch_size", "auto"))
-    if size != "auto" and (not size.isdigit() or int(size) < 1):
-        raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{size}'.")
     device = choose_device(options.get("device", "auto"))
     executor, jobs = options.get("executor", "inline"), options.get("jobs")
-    if jobs and executor == "inline":
-        raise UsageError("--jobs is for fits side by side: --executor processes.")
     # Fits side by side have one thread each, whatever the profile.
     threads = 1 if executor == "processes" or jobs else profile.threads
     return Runtime(
@@ -83,19 +66,26 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
     )
 
 
-def resolved(request: RunRequest, device: str) -> RunRequest:
-    """``request`` with the precision that the device can, where it is "auto"."""
-    return replace(request, precision=choose_precision(request.precision, device, request.model))
+def placed(made: Plan, request: RunRequest, device: str) -> Plan:
+    """A plan of ``request`` on ``device``: in the precision that it can, its model held against transformers."""
+    precision = choose_precision(request.precision, device, request.model)
+    if all(fit.spec.floor for fit in made.fits):
+        return on_device(made, precision, Checked())
+    checked = check_model(made.model, device=device, trust_remote_code=request.trust_remote_code)
+    return on_device(made, precision, checked)
 
 
-def planned(request: RunRequest, device: str) -> Plan:
-    """The plan of ``request`` on ``device``, its model held against transformers (``engine.check``)."""
-    check = partial(check_model, device=device, trust_remote_code=request.trust_remote_code)
-    return plan(resolved(request, device), check=check)
-
-
-def run(request: RunRequest, store: Store, runtime: Runtime, progress: RunProgress | None = None) -> StoredRun:
+def run(
+    request: RunRequest,
+    store: Store,
+    runtime: Runtime,
+    progress: RunProgress | None = None,
+    *,
+    made: Plan | None = None,
+) -> StoredRun:
     """Plan, search for learning rates, fit what is not fitted, answer what is not answered; what is stored then.
+
+    ``made``: the plan of ``request``, where there is one.
 
     Raises:
         UsageError: If a name or a setting is not known.
@@ -103,24 +93,29 @@ def run(request: RunRequest, store: Store, runtime: Runtime, progress: RunProgre
         Interrupted: On SIGINT, after the state is saved.
     """
     progress = progress or RunProgress()
-    made, searches = planned_with_rates(request, store, runtime, progress)
-    store.write_manifest(manifest_of(made, searches))
+    made, searches = planned_with_rates(request, store, runtime, progress, made=made)
+    manifest = manifest_of(made, searches)
+    for fit in made.fits:
+        if not store.begun(fit.spec.id):
+            store.begin(fit.spec)  # what a run that is stopped did not come to has its name
+    store.write_manifest(manifest)
     jobs = processes.chosen_jobs(made, store, runtime)
     with progress.fitting(made, jobs or 1) as watch:
         if jobs:
-            processes.run_all(made, store, runtime, watch, jobs)
+            records = processes.run_all(made, store, runtime, watch, jobs)
         else:
-            inline.run_all(made, store, runtime, watch)
-    return load_results(store.root)
+            records = inline.run_all(made, store, runtime, watch)
+    # Not the folder's manifest, which may be another command's by now.
+    return load_results(store.root, manifest=manifest, outcomes=records)
 
 
 def planned_with_rates(
-    request: RunRequest, store: Store, runtime: Runtime, progress: RunProgress
+    request: RunRequest, store: Store, runtime: Runtime, progress: RunProgress, *, made: Plan | None = None
 ) -> tuple[Plan, tuple[Search, ...]]:
     """The plan of ``request`` with the learning rates that were found for it, and what was tried."""
     check_names(request)
     store.prepare()
-    made = planned(request, runtime.device)
+    made = placed(made or plan(request), request, runtime.device)
     progress.planned(made)
     with progress.searching(made) as watch:
         made, searches = search_rates(made, request.trials, store, runtime, watch, steps=request.trial_steps)

@@ -18,7 +18,7 @@ from snibench.leaderboard.pool import Board, chosen_baseline, comparisons, rows_
 from snibench.leaderboard.rows import References, questions_by_protocol, questions_digest, read_rows, write_rows
 from snibench.leaderboard.sealed import check_sealed
 from snibench.leaderboard.validate import read_board
-from snibench.report.export import write_text
+from snibench.report.files import write_text
 from snibench.report.fits import finished, floors, only, public_name
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ def export(
         references: Text or digests in the rows. None: digests, but for the embedded suite.
 
     Raises:
-        UsageError: If the run mixes suites or models, or the file holds entries that would be lost.
+        UsageError: If the run mixes suites or models, is damaged, or the file holds entries that would be lost.
         DataError: If answers were changed after their fits were sealed.
     """
+    _check_whole(results)
     suite, model = _identity(results, suite_name)
     name = f"{_slug(suite['name'])}-{suite['digest'][:8]}-{_slug(model['name'])}-{model['digest'][:8]}.json"
     path = place if place.suffix == ".json" else place / name
@@ -230,6 +231,12 @@ def _comparable(
     if not kept:
         raise DataError("No method has answers that could be compared. Repeat the run.")
     return kept, tuple(notes)
+
+
+def _check_whole(results: StoredRun) -> None:
+    for record, spec in zip(results.records, results.specs, strict=True):
+        if record.status == "damaged":
+            raise UsageError(f"{spec.label}, seed {spec.seed} is damaged: {record.cause}.")
 
 
 def _check_overwrite(path: Path, measured: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef,
 from snibench.leaderboard.rows import RowsError, read_rows
 from snibench.leaderboard.validate import incomplete
 from snibench.report.cells import missing
-from snibench.report.export import rows_as_json
+from snibench.report.files import rows_as_json
 from snibench.report.questions import Questions
 from snibench.report.tables import baseline_of
 from snibench.report.verdicts import summaries

@@ -19,7 +19,7 @@ from snibench.base.hashing import digest
 from snibench.base.version import __version__
 from snibench.leaderboard.columns import Measures, board_measures
 from snibench.report.cells import printable
-from snibench.report.export import write_text
+from snibench.report.files import write_text
 
 if TYPE_CHECKING:
     from snibench.leaderboard.pool import Board

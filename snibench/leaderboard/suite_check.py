@@ -27,7 +27,7 @@ from snibench.models.find import EMBEDDED, ModelSource, find_model
 from snibench.plan.questions import QuestionRenderer
 from snibench.plan.task_table import task_frame
 from snibench.report.cells import printable
-from snibench.report.export import rows_as_json
+from snibench.report.files import rows_as_json
 
 if TYPE_CHECKING:
     from snibench.leaderboard.pool import Board

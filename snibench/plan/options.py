@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from snibench.base.errors import UsageError
+from snibench.base.registry import RULES, SAMPLERS
 from snibench.base.types import Recipe, SuiteRequest
 from snibench.base.types.fits import OptimizerName, RateSchedule
 from snibench.plan import defaults
@@ -54,6 +55,30 @@ class RequestOptions(TypedDict, total=False):
     trust_remote_code: bool
 
 
+class RuntimeOptions(TypedDict, total=False):
+    """Options of ``snibench run`` that decide where and how it runs."""
+
+    device: str
+    batch_size: int | str  # or "auto"
+    conflict: Literal["off", "ends", "full"]
+    overwrite: Literal["never", "failed", "always"]
+    executor: Literal["auto", "inline", "processes"]
+    jobs: int | None
+
+
+def check_runtime(options: RuntimeOptions) -> None:
+    """Refuse runtime options that cannot be, without asking for the device.
+
+    Raises:
+        UsageError: If the batch size is no number, or there are jobs for the executor that runs one fit at a time.
+    """
+    size = str(options.get("batch_size", "auto"))
+    if size != "auto" and (not size.isdigit() or int(size) < 1):
+        raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{size}'.")
+    if options.get("jobs") and options.get("executor", "inline") == "inline":
+        raise UsageError("--jobs is for fits side by side: --executor processes.")
+
+
 def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
     """The run that ``options`` ask for.
 
@@ -76,6 +101,9 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
     changed = _some(
         given, "revision", "rule", "sampler", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate"
     )
+    for registry, option in ((RULES, "rule"), (SAMPLERS, "sampler")):
+        if changed.get(option):
+            changed[option] = registry.full_name(changed[option])
     if "train_format" in changed:
         changed["train_format"] = ",".join(dict.fromkeys(name.strip() for name in changed["train_format"].split(",")))
     changed |= {name: tuple(value) for name, value in _some(given, "protocols").items() if value}
