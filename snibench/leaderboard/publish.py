@@ -121,7 +121,8 @@ def _result(
 ) -> dict[str, Any]:
     metric = f"snibench.{protocol}.{name}"
     difference = column.unit != "percent"
-    low: float | str = "-Infinity" if _ABOVE_CHANCE.search(name) else -1.0 if difference else 0.0
+    unbounded = bool(_ABOVE_CHANCE.search(name))
+    low: float | str = "-Infinity" if unbounded else -1.0 if difference else 0.0
     interval = {}
     if measure["ci_low"] is not None:
         ends = {"lower": measure["ci_low"], "upper": measure["ci_high"]}
@@ -140,7 +141,7 @@ def _result(
             "lower_is_better": column.better == "lower",
             "score_type": "continuous",
             "min_score": low,
-            "max_score": 2.0 if difference and low != 0.0 and protocol == "gap" else 1.0,
+            "max_score": "Infinity" if difference and unbounded else 1.0,
         },
         "score_details": {
             "score": measure["mean"],
