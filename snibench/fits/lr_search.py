@@ -24,6 +24,7 @@ from snibench.base.types import FitSpec, Instance, Mixture, Recipe, Search, Suit
 from snibench.engine.tuning import Trainer
 from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.isolation import contained
 from snibench.fits.run_one import attach, load, trainer_of
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan, Plan
@@ -145,6 +146,7 @@ def _searched(
     return Search(base.label, default, min(losses)[1] if losses else default, tuple(trials))
 
 
+@contained
 def _tried(
     spec: FitSpec,
     suite: SuiteData,
