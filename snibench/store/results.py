@@ -71,7 +71,7 @@ def load_results(folder: Path, *, earlier: bool = False) -> StoredRun:
         records.append(record)
         if record.status != "done":
             continue
-        for protocol, question_set in manifest.question_sets[fit].items():
+        for protocol, question_set in manifest.question_sets.get(fit, {}).items():
             path = store.answers_path(fit, protocol, question_set)
             if path.exists():
                 frame = read_frame(path)
