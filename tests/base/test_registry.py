@@ -44,7 +44,8 @@ def test_a_file_stands_for_its_single_class_and_else_is_asked_for_one(tmp_path: 
     with pytest.raises(UsageError, match=r"2 classes. Name the method: \S*mine\.py:Mine or \S*mine\.py:Other"):
         METHODS.get(str(file))
     settings = "@dataclass(frozen=True)\nclass S: ...\n"
-    file.write_text(f"from dataclasses import dataclass\n{settings}class Mine: ...\n", encoding="utf-8")
+    floor = "from snibench.contracts import Floor\nclass Mine(Floor):\n    answer = None\n"
+    file.write_text(f"from dataclasses import dataclass\n{settings}{floor}", encoding="utf-8")
     assert METHODS.full_name(str(file)) == f"{file}:Mine"
     assert METHODS.get(str(file)).__name__ == "Mine"
     for text, words in (("class :", "not a Python file"), ("x = 1", "defines no class")):
