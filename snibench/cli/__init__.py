@@ -26,6 +26,7 @@ COMMANDS = {
     "conflicts": ("snibench.cli.conflicts:conflicts", "Show which tasks' gradients conflict in a stored run."),
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
     "doctor": ("snibench.cli.doctor:doctor", "Check this machine and this installation."),
+    "clean": ("snibench.cli.clean:clean", "List and remove what no record of a folder of runs needs."),
     "ls": ("snibench.cli.ls:ls", "List methods, rules, samplers, formats, protocols, suites or runs."),
     "show": ("snibench.cli.ls:show", "Describe one method, rule, sampler, format, protocol or suite."),
     "data": ("snibench.cli.data:data", "Fetch, check, describe and export task folders."),

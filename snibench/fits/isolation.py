@@ -54,7 +54,7 @@ def contained(work: Callable[_P, _R]) -> Callable[_P, _R]:
         with listening(), isolated() as changed:
             result = work(*args, **kwargs)
         if changed and isinstance(result, FitRecord):
-            return replace(result, notes=(*result.notes, _note(changed)))
+            return replace(result, notes=tuple(dict.fromkeys((*result.notes, _note(changed)))))
         return result
 
     return run
