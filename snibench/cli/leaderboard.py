@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from snibench.cli.places import NewBoard, NewFile, NewFolder
+from snibench.cli.places import AnyPath, NewBoard, NewFile, NewFolder
 
 if TYPE_CHECKING:
     from snibench.leaderboard.export import Exported
     from snibench.leaderboard.validate import Fault
 
-file_ = click.argument("file", type=click.Path(path_type=Path))
-files = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+file_ = click.argument("file", type=AnyPath())
+files = click.argument("files", nargs=-1, required=True, type=AnyPath())
 
 
 @click.group()
@@ -24,7 +24,7 @@ def leaderboard() -> None:
 
 
 @leaderboard.command()
-@click.argument("folder", type=click.Path(path_type=Path), default="runs")
+@click.argument("folder", type=AnyPath(), default="runs")
 @click.option("-o", "--output", type=NewBoard(), default="leaderboards", show_default=True)
 @click.option("--author", "authors", multiple=True, help="Who stands behind the entries; repeatable.")
 @click.option("--suite-name", metavar="NAME", help="What the board calls the suite. Default: the suite's own name.")
@@ -119,7 +119,7 @@ def validate(context: click.Context, files: Sequence[Path]) -> None:
 
 @leaderboard.command()
 @files
-@click.option("--data", type=click.Path(path_type=Path), help="Folder of tasks in the official layout, for suite sni.")
+@click.option("--data", type=AnyPath(), help="Folder of tasks in the official layout, for suite sni.")
 @click.option("--model", metavar="SPEC", help="The base model, where a format asks for its tokenizer; tiny is known.")
 @click.pass_context
 def verify(context: click.Context, files: Sequence[Path], data: Path | None, model: str | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ from snibench.base.codec import to_json
 from snibench.base.errors import DataError, UsageError
 from snibench.base.hashing import digest, file_digest
 from snibench.leaderboard.entries import entry
-from snibench.leaderboard.pool import Board, chosen_baseline, comparisons, rows_of
-from snibench.leaderboard.rows import References, questions_by_protocol, questions_digest, read_rows, write_rows
+from snibench.leaderboard.pool import Board, chosen_baseline, comparisons
+from snibench.leaderboard.rows import References, questions_by_protocol, questions_digest, write_rows
 from snibench.leaderboard.sealed import check_sealed
-from snibench.leaderboard.validate import read_board
+from snibench.leaderboard.validate import LARGEST, board_faults, read_board
 from snibench.report.files import write_text
 from snibench.report.fits import finished, floors, only, public_name
 
@@ -74,6 +74,10 @@ def export(
         references = "text" if suite["request"]["name"] == EMBEDDED else "digests"
     versions = protocol_versions(results)
     settings = to_json(results.manifest.protocol_settings)
+    entries = [entry(label, own, rows_entry(label, own, path, references), authors) for label, own in kept.items()]
+    shown = {protocol for one in entries for protocol in one["metrics"]}
+    for one in entries:
+        one["rows"]["questions"] = {name: sha for name, sha in one["rows"]["questions"].items() if name in shown}
     board: Board = {
         "schema_version": VERSION,
         "suite": suite,
@@ -81,56 +85,62 @@ def export(
         "protocols": {
             protocol: {"version": versions[protocol], "settings": settings.get(protocol, {}), "questions": sha}
             for protocol, sha in questions.items()
+            if protocol in shown
         },
         "limit": results.manifest.limit,
         "baseline": results.manifest.baseline,
-        "entries": [_entry(label, own, path, authors, references) for label, own in kept.items()],
+        "entries": entries,
         "comparisons": {},
     }
-    shown = {protocol for one in board["entries"] for protocol in one["metrics"]}
-    board["protocols"] = {name: one for name, one in board["protocols"].items() if name in shown}
-    for one in board["entries"]:
-        one["rows"]["questions"] = {name: sha for name, sha in one["rows"]["questions"].items() if name in shown}
-    write_board(path, ranked(board, path.parent))
+    board = ranked(board, kept)
+    check_board(board, path)
+    for one in entries:
+        one["rows"]["digest"] = _written(path.parent / one["rows"]["path"], kept[one["label"]], references)
+    write_board(path, board)
     return Exported(path, notes)
 
 
-def ranked(board: Board, folder: Path) -> Board:
+def _written(file: Path, results: StoredRun, references: References) -> str:
+    """The digest of the rows, written to ``file``."""
+    write_rows(file, results, references)
+    return file_digest(file)
+
+
+def ranked(board: Board, rows: Mapping[str, StoredRun]) -> Board:
     """``board`` with its baseline chosen, and ranks and tests computed for all of its complete entries."""
-    rows = rows_of(board, folder)
     board = {**board, "baseline": chosen_baseline(board, rows)}
     return {**board, "comparisons": comparisons(board, rows)}
 
 
+def check_board(board: Board, path: Path) -> None:
+    """Raises UsageError, before anything is written, for what `leaderboard validate` would refuse."""
+    if found := board_faults(board, path):
+        raise UsageError(f"This makes no valid board: {found[0].pointer}: {found[0].reason}")
+    if len(_text(board).encode()) > LARGEST:
+        raise UsageError(f"The board would be larger than {LARGEST // 2**20} MiB. Export fewer methods.")
+
+
 def write_board(path: Path, board: Board) -> None:
     """Write ``board``, all or nothing."""
-    write_text(path, json.dumps(board, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _text(board))
 
 
-def rows_place(board: Path, label: str) -> Path:
-    """Where the rows of the entry ``label`` lie."""
-    # Two labels can have one slug.
-    return board.parent / f"{board.stem}-rows" / f"{_slug(label)}-{digest(label)[:8]}.parquet"
+def _text(board: Board) -> str:
+    return json.dumps(board, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def rows_entry(file: Path, board: Path, references: References) -> dict[str, Any]:
-    """What an entry says of its rows ``file``."""
-    answers = read_rows(file).answers
-    return {
-        "path": f"{file.parent.name}/{file.name}" if file.parent != board.parent else file.name,
-        "digest": file_digest(file),
-        "count": len(answers),
-        "references": references,
-        "questions": questions_by_protocol(answers),
-    }
-
-
-def _entry(
-    label: str, results: StoredRun, board: Path, authors: Sequence[str], references: References
+def rows_entry(
+    label: str, results: StoredRun, board: Path, references: References, *, sha256: str = "0" * 64
 ) -> dict[str, Any]:
-    file = rows_place(board, label)
-    write_rows(file, results, references)
-    return entry(label, results, rows_entry(file, board, references), authors)
+    """What an entry says of its rows; ``sha256`` is known once they are written."""
+    return {
+        # Two labels can have one slug.
+        "path": f"{board.stem}-rows/{_slug(label)}-{digest(label)[:8]}.parquet",
+        "digest": sha256,
+        "count": len(results.answers),
+        "references": references,
+        "questions": questions_by_protocol(results.answers),
+    }
 
 
 def protocol_versions(results: StoredRun) -> dict[str, int]:

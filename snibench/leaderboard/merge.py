@@ -9,19 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from snibench.base.errors import DataError, UsageError
-from snibench.base.hashing import canonical_json
-from snibench.leaderboard.export import Exported, ranked, rows_entry, rows_place, write_board
+from snibench.base.hashing import canonical_json, file_digest
+from snibench.leaderboard.export import Exported, check_board, ranked, rows_entry, write_board
 from snibench.leaderboard.pool import Board
 from snibench.leaderboard.rows import RowsError, read_rows, write_rows
 from snibench.leaderboard.validate import faults, read_board
 from snibench.report.cells import printable
-from snibench.store import write_whole
+from snibench.store import StoredRun, write_whole
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
     path: Path
     board: Board
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """``source``: the file that has them as they are; None where the label is another."""
+
+    source: Path | None
+    results: StoredRun
 
 
 def merge(paths: Sequence[Path], place: Path) -> Exported:
@@ -43,24 +51,27 @@ def merge(paths: Sequence[Path], place: Path) -> Exported:
                 "comparable only where suite, model, protocols and questions are the same."
             )
     entries: list[dict[str, Any]] = []
-    copies: list[tuple[Path, dict[str, Any]]] = []  # rows of a measured entry, and the entry
+    rows: dict[str, _Rows] = {}
     notes = []
-    for read in boards:
-        for entry in read.board["entries"]:
-            own = dict(entry)
-            if any(_same(own, there) for there in entries):
-                notes.append(f"{own['label']} of {read.path.name} is there already, answer for answer.")
-                continue
-            label = _free_label(own, entries, read.path)
-            if label != own["label"]:
-                notes.append(f"{own['label']} of {read.path.name} is called {label}: it has other answers.")
-            own["label"] = label
-            entries.append(own)
-            if own["status"] == "measured":
-                copies.append((read.path.parent / own["rows"]["path"], own))
     try:
-        for source, entry in copies:
-            entry["rows"] = _rows(source, entry, place)
+        for read in boards:
+            for entry in read.board["entries"]:
+                own = dict(entry)
+                if any(_same(own, there) for there in entries):
+                    notes.append(f"{own['label']} of {read.path.name} is there already, answer for answer.")
+                    continue
+                label = _free_label(own, entries, read.path)
+                if label != own["label"]:
+                    notes.append(f"{own['label']} of {read.path.name} is called {label}: it has other answers.")
+                own["label"] = label
+                entries.append(own)
+                if own["status"] == "measured":
+                    rows[label] = _rows(read.path.parent / own["rows"]["path"], label)
+                    own["rows"] = {
+                        **rows_entry(label, rows[label].results, place, own["rows"]["references"]),
+                        "digest": own["rows"]["digest"],
+                        "questions": own["rows"]["questions"],
+                    }
         board = {
             **first.board,
             "protocols": {name: one for read in boards for name, one in read.board["protocols"].items()},
@@ -68,9 +79,14 @@ def merge(paths: Sequence[Path], place: Path) -> Exported:
             "entries": entries,
             "comparisons": {},
         }
-        write_board(place, ranked(board, place.parent))
+        board = ranked(board, {label: one.results for label, one in rows.items()})
     except RowsError as error:
         raise DataError(f"The rows of an entry {error}") from error
+    check_board(board, place)
+    for entry in entries:
+        if entry["status"] == "measured":
+            entry["rows"]["digest"] = _written(rows[entry["label"]], place.parent / entry["rows"]["path"], entry)
+    write_board(place, board)
     return Exported(place, tuple(notes))
 
 
@@ -117,15 +133,19 @@ def _free_label(entry: dict[str, Any], entries: Sequence[dict[str, Any]], path: 
     return next(wish for wish in wishes if wish not in taken)
 
 
-def _rows(source: Path, entry: dict[str, Any], place: Path) -> dict[str, Any]:
-    """The rows of ``entry`` beside the new board, under its label there."""
-    target = rows_place(place, entry["label"])
+def _rows(source: Path, label: str) -> _Rows:
+    """The rows in ``source`` under the label of their entry on the new board."""
     results = read_rows(source)
-    rows = entry["rows"]
-    if list(results.answers["method"].unique()) == [entry["label"]]:
-        if target.resolve() != source.resolve():
-            write_whole(target, lambda new: shutil.copyfile(source, new))
-        return {**rows, "path": f"{target.parent.name}/{target.name}"}
-    renamed = replace(results, answers=results.answers.assign(method=entry["label"]))
-    write_rows(target, renamed, rows["references"])
-    return {**rows_entry(target, place, rows["references"]), "questions": rows["questions"]}
+    if list(results.answers["method"].unique()) == [label]:
+        return _Rows(source, results)
+    return _Rows(None, replace(results, answers=results.answers.assign(method=label)))
+
+
+def _written(rows: _Rows, target: Path, entry: dict[str, Any]) -> str:
+    """The digest of the rows, which are at ``target`` now: byte for byte where nothing in them is another."""
+    if rows.source is None:
+        write_rows(target, rows.results, entry["rows"]["references"])
+    elif target.resolve() != rows.source.resolve():
+        source = rows.source
+        write_whole(target, lambda new: shutil.copyfile(source, new))
+    return file_digest(target)

@@ -11,7 +11,7 @@ import pandas as pd
 from snibench.base.codec import from_json
 from snibench.base.errors import SnibenchError
 from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe, SuiteRequest
-from snibench.leaderboard.rows import RowsError, read_rows
+from snibench.leaderboard.rows import RowsError
 from snibench.leaderboard.validate import incomplete
 from snibench.report.cells import missing
 from snibench.report.files import rows_as_json
@@ -36,15 +36,6 @@ COMPARED = (
 def complete(board: Board) -> list[dict[str, Any]]:
     """The entries that are ranked: measured, every protocol asked, every fit done."""
     return [entry for entry in board["entries"] if entry["status"] == "measured" and not incomplete(board, entry)]
-
-
-def rows_of(board: Board, folder: Path) -> dict[str, StoredRun]:
-    """The rows of every complete entry, by label.
-
-    Raises:
-        RowsError: If a rows file cannot be read as one.
-    """
-    return {entry["label"]: read_rows(folder / entry["rows"]["path"]) for entry in complete(board)}
 
 
 def pooled(board: Board, rows: Mapping[str, StoredRun]) -> StoredRun:
@@ -105,14 +96,14 @@ def _record(spec: FitSpec, entry: dict[str, Any]) -> FitRecord:
 
 def chosen_baseline(board: Board, rows: Mapping[str, StoredRun]) -> str | None:
     """The label that the others are compared with: the board's own if it is complete, else the usual one."""
-    if not rows:
+    if not complete(board):
         return None
     return baseline_of(pooled(board, rows))[0] or None
 
 
 def summaries_of(board: Board, rows: Mapping[str, StoredRun]) -> dict[Asked, Summary]:
     """The comparison of all complete entries with the board's baseline, by question."""
-    if board["baseline"] not in rows or len(rows) < 2:
+    if board["baseline"] is None or len(complete(board)) < 2:
         return {}
     return dict(summaries(Questions(pooled(board, rows)), board["baseline"]))
 

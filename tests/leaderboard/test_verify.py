@@ -33,7 +33,7 @@ def forge(board_file: Path, board: Any, change: Change, *, cover: bool = True) -
     write_rows(path, results)
     entry["rows"]["digest"] = file_digest(path)
     if cover:
-        entry["rows"] = rows_entry(path, board_file, "text")
+        entry["rows"] = rows_entry("ours", read_rows(path), board_file, "text", sha256=file_digest(path))
         entry["metrics"] = metrics(read_rows(path))
         for name, sha in entry["rows"]["questions"].items():
             changed["protocols"][name]["questions"] = sha
@@ -104,7 +104,7 @@ def test_questions_left_out_for_all_entries_are_refused(board: Any, board_file: 
         results = read_rows(path)
         hard = (results.answers["protocol"] == "gap") & (results.answers["split"] == "unseen")
         write_rows(path, StoredRun(**{**vars(results), "answers": results.answers[~hard]}))
-        entry["rows"] = rows_entry(path, board_file, "text")
+        entry["rows"] = rows_entry(entry["label"], read_rows(path), board_file, "text", sha256=file_digest(path))
         entry["metrics"] = metrics(read_rows(path))
         changed["protocols"]["gap"]["questions"] = entry["rows"]["questions"]["gap"]
     write_board(board_file, changed)
