@@ -159,10 +159,13 @@ def show_results(
 ) -> None:
     """Write the report of ``results``: on one screen of the terminal, or everything there or as an export."""
     from snibench.report.brief import picked
-    from snibench.report.tables import build
+    from snibench.report.tables import build, build_brief
 
-    made = picked(build(results, baseline), tables, columns)
     whole = everything or bool(tables or columns)
+    if whole or kind != "table" or output or json_path or figures:
+        made = picked(build(results, baseline), tables, columns)
+    else:
+        made, whole = build_brief(results, baseline), True
     _with_figures(results, made, kind, output, json_path, figures, name="report", everything=whole)
     if kind == "table" and output is None:
         click.echo(f"\nAnswers, adapters, traces and records: {results.folder}")

@@ -24,6 +24,7 @@ from snibench.protocols.panel import (
     panel,
     source_clusters,
     task_means,
+    task_means_of,
     with_facts,
 )
 from snibench.report.fits import floors
@@ -83,8 +84,7 @@ class Questions:
         return frozenset(floors(self.results))
 
     def _rows(self, protocol: str) -> pd.DataFrame:
-        answers = self.results.answers
-        return answers[(answers["protocol"] == protocol).to_numpy()]
+        return self.results.asked_by(protocol)
 
     def _sample(self, method: str, *sides: Side) -> Sample:
         return Sample(sides, self.tunings[method])
@@ -96,6 +96,18 @@ class Questions:
 
     def split(self, question: str, *, floors_too: bool = False) -> Scores | None:
         """Scores on unseen tasks, or on held-out instances of seen ones ("seen"); None without answers."""
+        if question not in self._splits:
+            self._splits[question] = self._split(question)
+        scores = self._splits[question]
+        if scores is None or floors_too:
+            return scores
+        return replace(scores, methods={name: one for name, one in scores.methods.items() if name not in self.floors})
+
+    @cached_property
+    def _splits(self) -> dict[str, Scores | None]:
+        return {}
+
+    def _split(self, question: str) -> Scores | None:
         rows = self._rows("gap")
         rows = rows[of_split(rows) & (rows["split"] == SPLITS[question]).to_numpy()]
         shared = panel(rows, questions=("task", "instance", "format"))
@@ -103,10 +115,12 @@ class Questions:
             return None
         names = shared.questions["task"]
         tasks = tuple(map(str, np.sort(names.unique())))
-        methods = shared.methods if floors_too else self._methods(shared)
         return Scores(
             methods={
-                method: self._sample(method, _side(shared.values("score", method=method), names)) for method in methods
+                method: self._sample(method, side)
+                for method, side in _sides(
+                    {method: shared.values("score", method=method) for method in shared.methods}, names
+                ).items()
             },
             tasks=tasks,
             clusters=(self._clusters(tasks),),
@@ -141,12 +155,14 @@ class Questions:
         shared, formats = self._in_formats
         names = shared.questions["task"]
         samples: dict[str, dict[str, Sample]] = {"mean": {}, "worst": {}, "spread": {}}
+        means: dict[str, Floats] = {}
         for method in self._methods(shared):
             values = np.stack([shared.values("score", method=method, format=name) for name in formats])  # [F, S, Q]
-            top, bottom = extremes(np.stack([task_means(one, names) for one in values]))
-            samples["mean"][method] = self._sample(method, _side(values.mean(axis=0), names))
+            means[method] = values.mean(axis=0)
+            top, bottom = extremes(task_means(values, names))
             samples["worst"][method] = self._sample(method, Side(bottom))
             samples["spread"][method] = self._sample(method, Side(top - bottom))
+        samples["mean"] = {method: self._sample(method, side) for method, side in _sides(means, names).items()}
         return {measure: self._of_formats(shared, found) for measure, found in samples.items()}
 
     def by_format(self) -> dict[str, Scores]:
@@ -159,8 +175,14 @@ class Questions:
             format: self._of_formats(
                 shared,
                 {
-                    method: self._sample(method, _side(shared.values("score", method=method, format=format), names))
-                    for method in self._methods(shared)
+                    method: self._sample(method, side)
+                    for method, side in _sides(
+                        {
+                            method: shared.values("score", method=method, format=format)
+                            for method in self._methods(shared)
+                        },
+                        names,
+                    ).items()
                 },
             )
             for format in formats
@@ -244,6 +266,7 @@ def design_of(made: Plan, seeds: int) -> Design:
     return Design(tasks, max(1, round(len(unseen) / max(1, tasks))), seeds)
 
 
-def _side(values: Floats, tasks: pd.Series[str]) -> Side:
-    """``values`` [S, Q] of questions that are sorted by task."""
-    return Side(task_means(values, tasks), tuple(by_task(values, tasks)))
+def _sides(values: Mapping[str, Floats], tasks: pd.Series[str]) -> dict[str, Side]:
+    """By method, from ``values`` [S, Q] of questions that are sorted by task."""
+    means = task_means_of(values, tasks)
+    return {method: Side(means[method], tuple(by_task(own, tasks))) for method, own in values.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from snibench.report.values import Asked, Verdict
@@ -17,18 +17,22 @@ if TYPE_CHECKING:
 
 def summaries(questions: Questions, baseline: str, *, margin: float = MARGIN) -> dict[Asked, Summary]:
     """The comparison of all methods with ``baseline`` on every question that was asked of two methods or more."""
-    asked: dict[Asked, Scores | None] = {
-        "unseen": questions.split("unseen"),
-        "seen": questions.split("seen"),
-        "gap": questions.gap(),
-        "formats": questions.formats().get("mean"),
-        "combos": questions.combos(),
+    return dict(each_summary(questions, baseline, margin=margin))
+
+
+def each_summary(questions: Questions, baseline: str, *, margin: float = MARGIN) -> Iterator[tuple[Asked, Summary]]:
+    """``summaries``, one after the other."""
+    asked: dict[Asked, Callable[[], Scores | None]] = {
+        "unseen": lambda: questions.split("unseen"),
+        "seen": lambda: questions.split("seen"),
+        "gap": questions.gap,
+        "formats": lambda: questions.formats().get("mean"),
+        "combos": questions.combos,
     }
-    return {
-        question: _summary(question, scores, baseline, margin)
-        for question, scores in asked.items()
-        if scores is not None and baseline in scores.methods and len(scores.methods) > 1
-    }
+    for question, scores_of in asked.items():
+        scores = scores_of()
+        if scores is not None and baseline in scores.methods and len(scores.methods) > 1:
+            yield question, _summary(question, scores, baseline, margin)
 
 
 def _summary(question: Asked, scores: Scores, baseline: str, margin: float) -> Summary:
@@ -47,13 +51,14 @@ def verdicts(
 ) -> tuple[Verdict, ...]:
     """A verdict per method, question and scope, in this order."""
     made = []
+    rows = {question: summary.table.set_index("method") for question, summary in found.items()}
     for method in methods:
         for question, summary in found.items():
             if method not in summary.comparisons:
                 continue
             comparison = summary.comparisons[method]
-            row = summary.table.set_index("method").loc[method]
-            seeds = [int(n) for n in summary.table.set_index("method").loc[[method, baseline], "n_seeds"]]
+            row = rows[question].loc[method]
+            seeds = [int(n) for n in rows[question].loc[[method, baseline], "n_seeds"]]
             for scope, estimate, prefix in (
                 ("tasks like these", comparison.like_these, ""),
                 ("this suite", comparison.suite, "suite_"),

@@ -7,7 +7,7 @@ from functools import cache
 from math import sqrt
 
 import numpy as np
-from scipy import integrate, stats
+from scipy import special
 
 from snibench.stats.arrays import Floats
 
@@ -57,8 +57,10 @@ def expected_range(n: int) -> float:
         Tippett, Biometrika 17 (1925).
     """
 
+    from scipy import integrate
+
     def integrand(x: float) -> float:
-        below = float(stats.norm.cdf(x))
+        below = float(special.ndtr(x))
         return 1.0 - below**n - (1.0 - below) ** n
 
     return float(integrate.quad(integrand, -12.0, 12.0)[0])

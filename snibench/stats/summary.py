@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import nan
 from typing import TYPE_CHECKING
 
@@ -90,9 +91,20 @@ class Summary:
     """
 
     table: pd.DataFrame
-    friedman: Friedman | None
     comparisons: Mapping[str, Comparison]
     notes: tuple[str, ...]
+    means: Floats | None = None  # [methods, T] that ranks are made of; None where tasks are not paired
+    level: float = 0.95
+
+    @cached_property
+    def friedman(self) -> Friedman | None:
+        """The test over all methods."""
+        means = self.means
+        return (
+            None
+            if means is None or min(means.shape[0] - 1, means.shape[1]) < 2
+            else friedman(means.T, level=self.level)
+        )
 
 
 def summarise(
@@ -166,11 +178,10 @@ def summarise(
     means = np.stack([sample.sides[0].table.mean(axis=0) for sample in scores.methods.values()])  # [methods, T]
     return Summary(
         table=table,
-        friedman=friedman(means.T, level=level)
-        if scores.paired and means.shape[0] > 2 and means.shape[1] > 1
-        else None,
         comparisons=comparisons,
         notes=_notes(scores, baseline, comparisons, rope, level, draws),
+        means=means if scores.paired else None,
+        level=level,
     )
 
 

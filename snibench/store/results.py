@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snibench.base.errors import StoreError
 from snibench.base.types import FitRecord, FitSpec, Manifest
 from snibench.store.folder import Store
-from snibench.store.reading import read_frame
+from snibench.store.reading import distinct_files, read_frame, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 class NothingDone(StoreError):
@@ -39,6 +41,18 @@ class StoredRun:
     specs: tuple[FitSpec, ...]
     manifest: Manifest
 
+    def asked_by(self, protocol: str) -> pd.DataFrame:
+        """The answers to one protocol, numbered from 0."""
+        if protocol not in self._asked_by:
+            chosen = (self.answers["protocol"] == protocol).to_numpy()
+            rows = self.answers if chosen.all() else self.answers[chosen].reset_index(drop=True)
+            self._asked_by[protocol] = rows
+        return self._asked_by[protocol]
+
+    @cached_property
+    def _asked_by(self) -> dict[str, pd.DataFrame]:
+        return {}
+
 
 def load_results(folder: Path, *, earlier: bool = False) -> StoredRun:
     """Fits and answers of the last run in ``folder``, as frames.
@@ -56,44 +70,65 @@ def load_results(folder: Path, *, earlier: bool = False) -> StoredRun:
 
     store = Store(folder)
     manifest = store.manifest()
+    specs: dict[str, FitSpec] = {}
     if earlier:
-        manifest = _with_earlier(store, manifest)
-    answers, tasks, records, specs = [], [], [], []
+        manifest = _with_earlier(store, manifest, specs)
+    records = []
     for fit in manifest.fits:
-        if not (store.folder(fit) / "spec.json").exists():
+        if fit not in specs and not (store.folder(fit) / "spec.json").exists():
             raise StoreError(f"Run {fit} is listed in {folder / 'manifest.json'} but missing. Repeat the run.")
-        spec, record = _labelled(store, fit, manifest), store.record(fit)
+        spec, record = _labelled(store, fit, manifest, specs), store.record(fit)
         if record is None:
             record = FitRecord(
                 fit, spec.label, spec.method, spec.rule, spec.seed, "interrupted", "no record.json: repeat the run"
             )
-        specs.append(spec)
         records.append(record)
-        if record.status != "done":
-            continue
-        for protocol, question_set in manifest.question_sets[fit].items():
-            path = store.answers_path(fit, protocol, question_set)
-            if path.exists():
-                frame = read_frame(path)
-                about = frame.assign(method=spec.label, seed=spec.seed, train_format=spec.train_format)
-                answers.append(about.assign(floor=spec.floor))
-        tasks.append(read_frame(store.folder(fit) / "tasks.parquet"))
+    done = [record.fit for record in records if record.status == "done"]
+    answers = [
+        _about(read_table(path), specs[fit])
+        for fit in done
+        for protocol, question_set in manifest.question_sets[fit].items()
+        if (path := store.answers_path(fit, protocol, question_set)).exists()
+    ]
     if not answers:
         raise NothingDone(f"No fit in '{folder}' is done. {_causes(records)}")
+    # Later fits first: an older snibench may have stored less of a task.
+    tasks = [read_frame(path) for path in distinct_files(store.folder(fit) / "tasks.parquet" for fit in done[::-1])]
     return StoredRun(
         folder=folder,
-        answers=pd.concat(answers, ignore_index=True),
-        # Later fits first: an older snibench may have stored less of a task.
-        tasks=pd.concat(tasks[::-1]).drop_duplicates("task", ignore_index=True),
+        answers=_joined(answers),
+        tasks=pd.concat(tasks).drop_duplicates("task", ignore_index=True),
         records=tuple(records),
-        specs=tuple(specs),
+        specs=tuple(specs[fit] for fit in manifest.fits),
         manifest=manifest,
     )
 
 
-def _with_earlier(store: Store, manifest: Manifest) -> Manifest:
-    """``manifest`` as if its run had also asked for the finished fits of earlier runs that compare with its own."""
-    asked = [_labelled(store, fit, manifest) for fit in manifest.fits if (store.folder(fit) / "spec.json").exists()]
+def _about(answers: pa.Table, spec: FitSpec) -> pa.Table:
+    """``answers`` with the columns that are the same in all rows of a fit."""
+    import pyarrow as pa
+
+    same = {"method": spec.label, "seed": spec.seed, "train_format": spec.train_format, "floor": spec.floor}
+    for name, value in same.items():
+        answers = answers.append_column(name, pa.repeat(pa.scalar(value), len(answers)))
+    return answers
+
+
+def _joined(answers: Sequence[pa.Table]) -> pd.DataFrame:
+    """All answers as one frame, made once: columns are put end to end before they become a frame's."""
+    import pyarrow as pa
+
+    return pa.concat_tables(answers, promote_options="permissive").combine_chunks().to_pandas()
+
+
+def _with_earlier(store: Store, manifest: Manifest, specs: dict[str, FitSpec]) -> Manifest:
+    """``manifest`` as if its run had also asked for the finished fits of earlier runs that compare with its own.
+
+    ``specs``: those read before, to which those read now are added.
+    """
+    asked = [
+        _labelled(store, fit, manifest, specs) for fit in manifest.fits if (store.folder(fit) / "spec.json").exists()
+    ]
     taken = {_place(spec): None for spec in asked}
     fits, sets = list(manifest.fits), dict(manifest.question_sets)
     for fit, further in list(manifest.earlier.items())[::-1]:
@@ -103,7 +138,7 @@ def _with_earlier(store: Store, manifest: Manifest) -> Manifest:
         record = store.record(fit)
         if record is None or record.status != "done":
             continue
-        spec = _labelled(store, fit, manifest)
+        spec = _labelled(store, fit, manifest, specs)
         if _place(spec) not in taken and any(_comparable(spec, one) for one in asked):
             taken[_place(spec)] = None
             fits.append(fit)
@@ -113,10 +148,15 @@ def _with_earlier(store: Store, manifest: Manifest) -> Manifest:
     return replace(manifest, fits=tuple(fits), question_sets=sets, notes=(*manifest.notes, *notes))
 
 
-def _labelled(store: Store, fit: str, manifest: Manifest) -> FitSpec:
-    """The stored spec with this run's label: an equal fit of a method by another name may have been stored first."""
-    spec = store.spec(fit)
-    return replace(spec, label=manifest.labels.get(fit, spec.label))
+def _labelled(store: Store, fit: str, manifest: Manifest, specs: dict[str, FitSpec]) -> FitSpec:
+    """The stored spec with this run's label: an equal fit of a method by another name may have been stored first.
+
+    ``specs``: those read before; each is read once.
+    """
+    if fit not in specs:
+        spec = store.spec(fit)
+        specs[fit] = replace(spec, label=manifest.labels.get(fit, spec.label))
+    return specs[fit]
 
 
 def _place(spec: FitSpec) -> tuple[Any, ...]:
