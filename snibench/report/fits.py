@@ -235,7 +235,7 @@ def equal_answers(results: StoredRun, baseline: str | None) -> tuple[str, ...]:
     skipped = {baseline, *controls(results)}
     notes = []
     for label in _about_alike(results, baseline) if baseline else ():
-        alike = 0 if label in skipped else _answered_alike(results.answers, label, baseline)
+        alike = 0 if label in skipped else _answered_alike(results.answers, label, str(baseline))
         if alike >= _FEWEST_ALIKE:
             notes.append(f"{label}'s answers are the baseline's on all {alike:,} questions: is it wired in?")
     return tuple(notes)
@@ -249,9 +249,10 @@ def _about_alike(results: StoredRun, baseline: str) -> list[str]:
     answers = results.answers
     sums = answers.groupby(["method", "seed"], sort=False, observed=True)["score"].agg(["sum", "size"])
     by_method = {str(name): own.droplevel("method") for name, own in sums.groupby(level="method", observed=True)}
-    theirs = by_method.get(baseline)
-    found = []
-    for label in finished(results) if theirs is not None else ():
+    if baseline not in by_method:
+        return []
+    theirs, found = by_method[baseline], []
+    for label in finished(results):
         shared = by_method[label].index.intersection(theirs.index)
         apart = (by_method[label].loc[shared].sum() - theirs.loc[shared].sum()).abs()
         if len(shared) and apart["size"] == 0 and apart["sum"] < 1e-6:

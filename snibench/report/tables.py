@@ -34,7 +34,7 @@ from snibench.report.measures import Measured, against, measured, protocol_table
 from snibench.report.parts import part_tables
 from snibench.report.questions import Questions
 from snibench.report.rates import rate_tables
-from snibench.report.values import Asked, Column, Frame, Report, Table, rows_digest
+from snibench.report.values import SCOPES, Asked, Column, Frame, Report, Scope, Table, rows_digest
 from snibench.report.verdicts import each_summary, summaries, verdicts
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def build_brief(results: StoredRun, baseline: str | None = None) -> Report:
     measures, faults = measured(results)
     questions = Questions(results)
     judged = _judged(questions, order)
-    found = _few_summaries(questions, chosen, judged) if chosen else {}
+    found, scopes = _few_summaries(questions, chosen, judged) if chosen else ({}, SCOPES)
     tables = [
         _summary(results, measures, order, brief.SUMMARY),
         *(
@@ -113,7 +113,7 @@ def build_brief(results: StoredRun, baseline: str | None = None) -> Report:
             failed=failed_fits(results),
             baseline=chosen,
             rows_digest="",
-            verdicts=verdicts(found, chosen, judged),
+            verdicts=verdicts(found, chosen, judged, scopes=scopes),
         )
     )
 
@@ -123,14 +123,15 @@ def _judged(questions: Questions, order: Sequence[str]) -> list[str]:
     return [label for label in order if not questions.tunings[label].deterministic]
 
 
-def _few_summaries(questions: Questions, baseline: str, judged: Sequence[str]) -> dict[Asked, Summary]:
-    """The comparisons whose verdicts are shown: with many methods that of the first question alone."""
-    found: dict[Asked, Summary] = {}
-    for question, summary in each_summary(questions, baseline):
-        found[question] = summary
-        if sum(label in summary.comparisons for label in judged) > brief.FULL_VERDICTS:
-            break
-    return found
+def _few_summaries(
+    questions: Questions, baseline: str, judged: Sequence[str]
+) -> tuple[dict[Asked, Summary], Sequence[Scope]]:
+    """The comparisons and scopes whose verdicts are shown: with many methods the first question's alone."""
+    if len(judged) > brief.FULL_VERDICTS:
+        question, summary = next(each_summary(questions, baseline, suite_power=False), (None, None))
+        if question and summary and sum(label in summary.comparisons for label in judged) > brief.FULL_VERDICTS:
+            return {question: summary}, SCOPES[:1]
+    return summaries(questions, baseline), SCOPES
 
 
 # ------------------------------------------------------------------------------- who, in which order

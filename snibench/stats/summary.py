@@ -119,6 +119,7 @@ def summarise(
     level: float = 0.95,
     draws: int = 9_999,
     seed: int = 0,
+    suite_power: bool = True,
 ) -> Summary:
     """The default report on the scores of all methods.
 
@@ -136,6 +137,7 @@ def summarise(
         level: Of intervals; 1 - level is the alpha of tests.
         draws: Sign patterns of the Monte Carlo permutation test.
         seed: Of those sign patterns; nothing else is random.
+        suite_power: Whether ``suite_mde`` is computed, which takes as long as all other columns together.
 
     Raises:
         UsageError: If the baseline is not among the methods.
@@ -156,7 +158,7 @@ def summarise(
         if baseline is not None and method != baseline
     }
     rows = [_row(scores, method, baseline, rope, mean_bounds, level) for method in methods]
-    rows = [row | _columns(comparisons.get(str(row["method"])), level) for row in rows]
+    rows = [row | _columns(comparisons.get(str(row["method"])), level, suite_power) for row in rows]
     table = pd.DataFrame(rows)
     flips = _flip_p(scores, np.random.default_rng(derive_seed("sign flips", seed)), draws) if scores.paired else None
     table["p"] = [
@@ -340,7 +342,7 @@ def _task_means(sample: Sample) -> Floats:
     return np.asarray(sample.sides[0].table.mean(axis=0))
 
 
-def _columns(comparison: Comparison | None, level: float) -> dict[str, object]:
+def _columns(comparison: Comparison | None, level: float, suite_power: bool = True) -> dict[str, object]:
     """The columns of one difference from the baseline."""
     numbers = (
         *("delta", "delta_low", "delta_high", "df", "se_task", "se_seed", "se_cell", "p_seed", "mde", "equivalence"),
@@ -380,7 +382,7 @@ def _columns(comparison: Comparison | None, level: float) -> dict[str, object]:
             "suite_high": suite.high,
             "suite_df": suite.df,
             "suite_p": suite.p,
-            "suite_mde": minimum_detectable_effect(suite, level=level),
+            "suite_mde": minimum_detectable_effect(suite, level=level) if suite_power else nan,
             "suite_equivalence": equivalence_bound(suite, level=level),
         }
     return row

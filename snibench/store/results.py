@@ -118,7 +118,8 @@ def _joined(answers: Sequence[pa.Table]) -> pd.DataFrame:
     """All answers as one frame, made once: columns are put end to end before they become a frame's."""
     import pyarrow as pa
 
-    return pa.concat_tables(answers, promote_options="permissive").combine_chunks().to_pandas()
+    joined: pd.DataFrame = pa.concat_tables(answers, promote_options="permissive").combine_chunks().to_pandas()
+    return joined
 
 
 def _with_earlier(store: Store, manifest: Manifest, specs: dict[str, FitSpec]) -> Manifest:
