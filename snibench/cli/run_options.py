@@ -20,7 +20,7 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             multiple=True,
             required=True,
             metavar="NAME",
-            help="Method; repeat for several. Or 'NAME(key=value,...)', NAME+RULE, or FILE.py:Class.",
+            help="Method; repeat for several. Or 'NAME(key=value,...)', NAME+RULE, NAME@SAMPLER, or FILE.py:Class.",
         ),
         Option(
             ["--baseline"],
@@ -123,10 +123,11 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
         ),
         Option(
             ["--schedule"],
-            type=click.Choice(["constant", "linear", "cosine"]),
+            type=click.Choice(["constant", "averaged", "linear", "cosine"]),
             default="linear",
             show_default=True,
-            help="Of the learning rate after the warm-up; linear and cosine fall to zero.",
+            help="Of the learning rate after the warm-up; linear and cosine fall to zero. averaged: constant, and the "
+            "mean of the parameters over the last quarter of the steps is kept.",
         ),
         Option(
             ["--tune-budget"],

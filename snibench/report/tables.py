@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from snibench.store import StoredRun
 
 
-def build(results: StoredRun, baseline: str | None = None) -> Report:
+def build(results: StoredRun, baseline: str | None = None, *, everyone: StoredRun | None = None) -> Report:
     """Every table of ``results``: summary, failures, comparison with the baseline, protocols, conflict, cost.
 
     Row 0 of every table whose rows are methods is the untuned model, where it was run. Methods are compared on the
@@ -53,6 +53,7 @@ def build(results: StoredRun, baseline: str | None = None) -> Report:
         results: What ``store.load_results`` reads.
         baseline: Label of the method that others are compared with. None: what the run asked for, else
             the default baseline, else the untuned model.
+        everyone: Further fits, whose seed noise may be pooled with that of ``results``; they are not shown.
 
     Raises:
         UsageError: If ``baseline`` has no finished fit.
@@ -61,7 +62,7 @@ def build(results: StoredRun, baseline: str | None = None) -> Report:
     order = _order(results, chosen)
     measures, faults = measured(results)
     failed = failed_fits(results)
-    questions = Questions(results)
+    questions = Questions(results, everyone)
     found = summaries(questions, chosen) if chosen else {}
     return Report(
         title=title(results),
@@ -85,7 +86,7 @@ def build(results: StoredRun, baseline: str | None = None) -> Report:
     )
 
 
-def build_brief(results: StoredRun, baseline: str | None = None) -> Report:
+def build_brief(results: StoredRun, baseline: str | None = None, *, everyone: StoredRun | None = None) -> Report:
     """What ``brief`` shows of ``build``, and nothing else is computed; an export of it would lack tables.
 
     Raises:
@@ -94,11 +95,11 @@ def build_brief(results: StoredRun, baseline: str | None = None) -> Report:
     chosen, notes = _baseline(results, baseline)
     order = _order(results, chosen)
     measures, faults = measured(results)
-    questions = Questions(results)
+    questions = Questions(results, everyone)
     judged = _judged(questions, order)
     found, scopes = _few_summaries(questions, chosen, judged) if chosen else ({}, SCOPES)
     tables = [
-        _summary(results, measures, order, brief.SUMMARY),
+        _summary(results, measures, order, (*brief.SUMMARY, "learning_rate")),
         *(
             comparison_table(questions, summary, question, chosen, whole=False)
             for question, summary in found.items()

@@ -10,7 +10,8 @@ from snibench.report.values import SCOPES, Asked, Scope, Verdict
 from snibench.stats.estimates import UNBOUNDED, Estimate
 from snibench.stats.outcomes import MARGIN, equivalence_bound
 from snibench.stats.power import minimum_detectable_effect
-from snibench.stats.summary import Scores, Summary, summarise
+from snibench.stats.scores import Scores
+from snibench.stats.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from snibench.report.questions import Questions
@@ -21,7 +22,9 @@ def summaries(questions: Questions, baseline: str, *, margin: float = MARGIN) ->
     return dict(each_summary(questions, baseline, margin=margin))
 
 
-def each_summary(questions: Questions, baseline: str, *, margin: float = MARGIN, suite_power: bool = True) -> Iterator[tuple[Asked, Summary]]:
+def each_summary(
+    questions: Questions, baseline: str, *, margin: float = MARGIN, suite_power: bool = True
+) -> Iterator[tuple[Asked, Summary]]:
     """``summaries``, one after the other; ``suite_power``: as for ``summarise``."""
     asked: dict[Asked, Callable[[], Scores | None]] = {
         "unseen": lambda: questions.split("unseen"),

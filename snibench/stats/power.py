@@ -188,12 +188,12 @@ def planned_effect(
     value = np.maximum(drawn[base] + drawn["seed"] - drawn[twice], np.maximum(drawn[base], drawn["seed"]))
     with np.errstate(invalid="ignore", divide="ignore"):
         df = value**2 / sum(drawn[name] ** 2 / free[name] for name in drawn)
-    cuts: Floats = special.stdtrit(np.maximum(1.0, np.nan_to_num(df, nan=1.0)), 0.5 + level / 2.0) * np.sqrt(value)
+    cuts = special.stdtrit(np.maximum(1.0, np.nan_to_num(df, nan=1.0)), 0.5 + level / 2.0) * np.sqrt(value)
     true_se = sqrt(expected[base] + expected["seed"] - expected[twice])
     if true_se == 0.0:
         return 0.0
 
     def lacking(effect: float) -> float:
-        return float(_power(np.array([effect]), cuts / true_se)[0]) - power
+        return float(_power(np.array([effect]), np.asarray(cuts / true_se, np.float64))[0]) - power
 
     return true_se * float(optimize.brentq(lacking, 0.0, 2_000.0))

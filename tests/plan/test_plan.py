@@ -20,7 +20,7 @@ from snibench.formats.catalogue import InstructionExample, Json
 from snibench.plan.options import request_from
 from snibench.plan.plan import Plan, plan
 from snibench.plan.request import RunRequest
-from snibench.testing.values import recognisable_card
+from snibench.testing.expectations import recognisable_card
 
 QUICK_RECIPE = Recipe(steps=90)
 HALVES = """
@@ -158,8 +158,8 @@ def test_shots_are_droppable_examples_in_every_format(name: str) -> None:
     places = [at for at, one in enumerate(shown.segments) if one not in prompt.segments or one.text.strip() in solved]
     added = [shown.segments[at] for at in places[:2]]
     assert [one.text.strip() for one in added] == solved
-    assert {one.kind for one in added} == {"example"}
-    assert places[1] < [one.kind for one in shown.segments].index("input")
+    assert {one.role for one in added} == {"example"}
+    assert places[1] < [one.role for one in shown.segments].index("input")
     assert tuple(one for at, one in enumerate(shown.segments) if at not in places[:2]) == prompt.segments
 
 
@@ -238,11 +238,12 @@ def test_schedule_optimizer_and_formats_are_part_of_a_fit_s_id() -> None:
         for formats, recipe in (
             ("definition", {}),
             ("definition", {"schedule": "constant"}),
+            ("definition", {"schedule": "averaged"}),
             ("definition", {"optimizer": "sgd"}),
             ("definition,template", {}),
         )
     )
-    assert len({first, *others}) == 4
+    assert len({first, *others}) == 5
 
 
 def test_a_rate_says_whether_it_was_searched_for_under_this_recipe() -> None:
