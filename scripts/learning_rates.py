@@ -27,10 +27,10 @@ from snibench.base.types import OptimizerName, RateSchedule, Search
 from snibench.cli.progress import search_work, watching
 from snibench.contracts import Floor
 from snibench.fits.lr_search import search_rates
-from snibench.fits.run import planned, runtime_from
+from snibench.fits.run import placed, runtime_from
 from snibench.plan.learning_rates import TABLE, recipe_name
 from snibench.plan.options import request_from
-from snibench.plan.plan import Plan
+from snibench.plan.plan import Plan, plan
 from snibench.plan.request import QUICK
 from snibench.store import Store, write_whole
 
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     runtime, store = runtime_from({"device": given.device}, request.profile), Store(given.output_dir)
     store.prepare()
-    made = planned(request, runtime.device)
+    made = placed(plan(request), request, runtime.device)
     rounds: dict[str, list[Search]] = {}
     for _ in range(given.rounds):
         with watching(Console(stderr=True), search_work(made.fits, given.trials, None)) as watch:
