@@ -92,7 +92,7 @@ def build_brief(results: StoredRun, baseline: str | None = None, *, everyone: St
     Raises:
         UsageError: If ``baseline`` has no finished fit.
     """
-    chosen, notes = _baseline(results, baseline)
+    chosen, notes = baseline_of(results, baseline)
     order = _order(results, chosen)
     measures, faults = measured(results)
     questions = Questions(results, everyone)
