@@ -24,6 +24,7 @@ COMMANDS = {
     "power": ("snibench.cli.power:power", "Say what a run finds, and what a larger one would."),
     "similarity": ("snibench.cli.report:similarity", "Does the similarity of tasks explain the results?"),
     "conflicts": ("snibench.cli.conflicts:conflicts", "Show which tasks' gradients conflict in a stored run."),
+    "reproduce": ("snibench.cli.reproduce:reproduce", "Run a stored fit again, and say whether it is reproduced."),
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
     "doctor": ("snibench.cli.doctor:doctor", "Check this machine and this installation."),
     "clean": ("snibench.cli.clean:clean", "List and remove what no record of a folder of runs needs."),
