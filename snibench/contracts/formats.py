@@ -57,6 +57,14 @@ def usual_stop(task: TaskCard) -> str:
     return "" if any("\n" in example.output for example in task.positive) else "\n"
 
 
+def until(stop: str, text: str) -> str:
+    """What is said in ``text`` before ``stop``, stripped; all of it where there is no stop.
+
+    A blank before the first word belongs to the format; a stop there is an answer's end all the same.
+    """
+    return text.lstrip(" ").split(stop)[0].strip() if stop else text.strip()
+
+
 @dataclass(frozen=True, slots=True)
 class FormatFlags:
     """Information that a format gives the model, so that form and information are not confounded.

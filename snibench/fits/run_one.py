@@ -14,7 +14,7 @@ from torch import nn
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
 from snibench.base.types import FitRecord, FitSpec, Instance, SuiteData
-from snibench.contracts import Floor, Method, Rule
+from snibench.contracts import Floor, Method, Recorded, Rule
 from snibench.data.general import passages
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
@@ -24,7 +24,7 @@ from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.passage_loss import CARD, passage_losses
 from snibench.engine.tuning import Trainer, TrainingSet
-from snibench.fits.answering import answer, answer_by_floor
+from snibench.fits.answering import answer, answer_by_floor, answer_by_record
 from snibench.fits.context import FitContext, FitProgress, Runtime
 from snibench.fits.guard import StageFailed, guarded
 from snibench.fits.provenance import device_name, software_versions, task_frame
@@ -66,8 +66,8 @@ def run_one(
         folder = store.begin(spec)
         if not (folder / "tasks.parquet").exists():
             write_frame(folder / "tasks.parquet", task_frame(suite))
-        if spec.floor:
-            record = _answered_floor(spec, sealed, missing, suite, store, progress)
+        if not issubclass(METHODS.get(spec.method), Method):
+            record = _answered_without_model(spec, sealed, missing, suite, store, progress)
         else:
             record = _worked(fit, sealed or store.tuned(spec.id), missing, suite, source, store, runtime, progress)
         if record != sealed:
@@ -182,7 +182,7 @@ def attach(
     return FitContext(spec, suite, backbone, method, model, folder, runtime, progress)
 
 
-def _answered_floor(
+def _answered_without_model(
     spec: FitSpec,
     record: FitRecord | None,
     sets: Sequence[QuestionSet],
@@ -190,15 +190,18 @@ def _answered_floor(
     store: Store,
     progress: FitProgress,
 ) -> FitRecord:
-    """The record of a floor, the stored one or a new one, after its answers are written."""
+    """The record of a floor or of answers given elsewhere, the stored one or a new one, after they are written."""
     progress.on_stage("answering")
     record = record or _record(spec)
     try:
         with guarded("attach"):
             method_type = METHODS.get(spec.method)
-            floor: Floor = method_type(method_type.Settings(**spec.settings))
+            method: Floor | Recorded = method_type(method_type.Settings(**spec.settings))
         with guarded("answer"):
-            answer_by_floor(spec, floor, sets, suite, store)
+            if isinstance(method, Floor):
+                answer_by_floor(spec, method, sets, suite, store)
+            else:
+                answer_by_record(spec, method, sets, suite, store)
         return record
     except StageFailed as failure:
         return _failed(failure, record, store.folder(spec.id))

@@ -19,7 +19,10 @@ def table(monkeypatch):
             "below": 1e7,
             "adapters": 5e-3,
             "everything": 1e-3,
-            "methods": {"adamw linear": {"ours": 7e-3, "full": 2e-3}, "adamw constant": {"ours": 1e-3, "mtl-lora": 2e-3}},
+            "methods": {
+                "adamw linear": {"ours": 7e-3, "full": 2e-3},
+                "adamw constant": {"ours": 1e-3, "mtl-lora": 2e-3},
+            },
         },
         {"below": None, "adapters": 1e-3, "everything": 1e-5, "methods": {"adamw linear": {"unified-prompt": 0.1}}},
     ]
