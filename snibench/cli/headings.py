@@ -9,17 +9,22 @@ import click
 
 
 class Grouped(click.Command):
-    """A command whose help lists its options under ``headings``; those that no heading names come last.
+    """A command with its options under headings; further options come last in its help.
 
     Args:
-        headings: Heading -> parameter names, in the order of the help.
+        headings: Heading -> its options, in the order of the help.
         notes: Heading -> text, further sections after the options.
     """
 
     def __init__(
-        self, *args: Any, headings: Mapping[str, Sequence[str]], notes: Mapping[str, str] | None = None, **options: Any
+        self,
+        *args: Any,
+        headings: Mapping[str, Sequence[click.Option]],
+        notes: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(*args, **options)
+        self.params = [*(option for some in headings.values() for option in some), *self.params]
         self.headings, self.notes = headings, notes or {}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -29,7 +34,8 @@ class Grouped(click.Command):
             for param in self.get_params(ctx)
             if (record := param.get_help_record(ctx)) is not None
         }
-        for heading, names in self.headings.items():
+        for heading, options in self.headings.items():
+            names = [str(option.name) for option in options]
             if rows := [records.pop(name) for name in names if name in records]:
                 with formatter.section(heading):
                     formatter.write_dl(rows)

@@ -12,7 +12,6 @@ machine decides otherwise.
 from __future__ import annotations
 
 import gc
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,11 +32,10 @@ from snibench.engine.decoding.reference import ReferenceDecoder
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import make_batch
 from snibench.engine.tokens import Encoded, Encoder
-from snibench.models.find import ModelSource, home
+from snibench.models.checked import check_place, kept_check
+from snibench.models.find import ModelSource
 from snibench.store import write_json
 
-# Changes when the check may decide otherwise.
-_VERSION = 1
 # How far two losses may lie apart (relative, but at least to 1), and two gradients (relative to their norm).
 _LOSS, _GRADIENT = 1e-4, 2e-3
 # Two logits nearer than this share of the logits' spread are a tie: rounding may order them either way.
@@ -66,18 +64,12 @@ def check_model(source: ModelSource, *, device: str = "cpu", trust_remote_code: 
     Raises:
         ModelError: If the model cannot be loaded whole, reads what comes later, or no path gives its own numbers.
     """
-    import transformers
-
-    identity = digest([source.ref.digest, source.ref.tokenizer_digest, transformers.__version__, _VERSION])[:16]
-    kept = home() / "checked" / f"{identity}.json"
-    try:
-        known = json.loads(kept.read_text(encoding="utf-8"))
-        return Checked(Paths(**known["paths"]), tuple(known["notes"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    if (known := kept_check(source)) is not None:
+        return known
     found = _checked(source, device, trust_remote_code)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    write_json(kept, {"paths": asdict(found.paths), "notes": list(found.notes)})
+    place = check_place(source)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_json(place, {"paths": asdict(found.paths), "notes": list(found.notes)})
     return found
 
 

@@ -6,30 +6,17 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, TypedDict
 
-from snibench.base.errors import UsageError
 from snibench.base.types import Manifest, Search, SuiteRef
 from snibench.engine.backbone import choose_device, choose_precision
 from snibench.engine.check import check_model
 from snibench.fits import inline, processes
 from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.lr_search import Watch, search_rates
-from snibench.plan.options import RequestOptions
+from snibench.plan.options import RequestOptions, RuntimeOptions, check_runtime
 from snibench.plan.plan import Plan, plan
 from snibench.plan.request import Profile, RunRequest, check_names
 from snibench.store import Store, StoredRun, load_results
-
-
-class RuntimeOptions(TypedDict, total=False):
-    """Options of ``snibench run`` that decide where and how it runs."""
-
-    device: str
-    batch_size: int | str  # or "auto"
-    conflict: Literal["off", "ends", "full"]
-    overwrite: Literal["never", "failed", "always"]
-    executor: Literal["auto", "inline", "processes"]
-    jobs: int | None
 
 
 class RunOptions(RequestOptions, RuntimeOptions, total=False):
@@ -61,13 +48,10 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
         UsageError: If the batch size is no number, or there are jobs for the executor that runs one fit at a time.
         ModelError: If the device is not there.
     """
+    check_runtime(options)
     size = str(options.get("batch_size", "auto"))
-    if size != "auto" and (not size.isdigit() or int(size) < 1):
-        raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{size}'.")
     device = choose_device(options.get("device", "auto"))
     executor, jobs = options.get("executor", "inline"), options.get("jobs")
-    if jobs and executor == "inline":
-        raise UsageError("--jobs is for fits side by side: --executor processes.")
     # Fits side by side have one thread each, whatever the profile.
     threads = 1 if executor == "processes" or jobs else profile.threads
     return Runtime(

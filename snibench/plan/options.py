@@ -54,6 +54,30 @@ class RequestOptions(TypedDict, total=False):
     trust_remote_code: bool
 
 
+class RuntimeOptions(TypedDict, total=False):
+    """Options of ``snibench run`` that decide where and how it runs."""
+
+    device: str
+    batch_size: int | str  # or "auto"
+    conflict: Literal["off", "ends", "full"]
+    overwrite: Literal["never", "failed", "always"]
+    executor: Literal["auto", "inline", "processes"]
+    jobs: int | None
+
+
+def check_runtime(options: RuntimeOptions) -> None:
+    """Refuse runtime options that cannot be, without asking for the device.
+
+    Raises:
+        UsageError: If the batch size is no number, or there are jobs for the executor that runs one fit at a time.
+    """
+    size = str(options.get("batch_size", "auto"))
+    if size != "auto" and (not size.isdigit() or int(size) < 1):
+        raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{size}'.")
+    if options.get("jobs") and options.get("executor", "inline") == "inline":
+        raise UsageError("--jobs is for fits side by side: --executor processes.")
+
+
 def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
     """The run that ``options`` ask for.
 

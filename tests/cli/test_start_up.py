@@ -58,13 +58,27 @@ def test_help_and_lists_import_nothing_heavy(runs: Path) -> None:
         assert heavy == [], command
 
 
-@pytest.mark.parametrize(
-    "arguments", [["-m", "typo"], ["-m", "ours", "--rule", "pcgard"], ["-m", "ours", "--protocol", "gaps", "--dry-run"]]
-)
-def test_a_wrong_name_is_told_before_torch_is_imported(arguments: list[str]) -> None:
-    command = [sys.executable, "-c", PROBE, "run", *arguments]
+def started(*arguments: str) -> tuple[int, str, list[str]]:
+    """Exit code of a fresh process, what it printed, and the heavy packages that it imported."""
+    command = [sys.executable, "-c", PROBE, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    code, heavy = json.loads(done.stderr.splitlines()[-1])
+    *said, last = done.stderr.splitlines()
+    code, heavy = json.loads(last)
+    return code, done.stdout + "\n".join(said), heavy
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-m", "typo"], "Unknown method"),
+        (["-m", "ours", "--rule", "pcgard"], "Unknown rule"),
+        (["-m", "ours", "--protocol", "gaps", "--dry-run"], "Unknown protocol"),
+        (["-m", "ours", "--batch-size", "none"], "--batch-size"),
+        (["-m", "ours", "--executor", "inline", "--jobs", "2"], "--jobs"),
+    ],
+)
+def test_a_wrong_name_is_told_at_once(arguments: list[str], words: str) -> None:
+    code, said, heavy = started("run", *arguments)
     assert code == 2
-    assert "Unknown" in done.stderr
+    assert words in said
     assert heavy == []

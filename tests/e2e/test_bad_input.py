@@ -107,17 +107,24 @@ def test_a_broken_model_folder_is_named_while_a_run_is_planned(snibench, tmp_pat
     assert "model.safetensors' is cut off" in outcome.err
     (folder / "model.safetensors").write_bytes(weights)
     config = (folder / "config.json").read_text(encoding="utf-8")
-    for wrong, words in (
-        (config.replace('"hidden_size": 128', '"hidden_size": null'), "null as hidden_size"),
-        (config.replace('"num_hidden_layers": 4', '"num_hidden_layers": "four"'), '"four" as num_hidden_layers'),
-        (config.replace('"mlp_bias": false', '"mlp_bias": "no"'), "(Validation error for field 'mlp_bias': TypeError"),
+    whole = ("run", "-m", "lora", "--model", folder, "-o", tmp_path / "runs")
+    for wrong, words, asked in (
+        (config.replace('"hidden_size": 128', '"hidden_size": null'), "null as hidden_size", command),
+        (
+            config.replace('"num_hidden_layers": 4', '"num_hidden_layers": "four"'),
+            '"four" as num_hidden_layers',
+            command,
+        ),
+        # Only transformers knows: a dry run does not ask it.
+        (config.replace('"mlp_bias": false', '"mlp_bias": "no"'), "error for field 'mlp_bias': TypeError", whole),
     ):
         (folder / "config.json").write_text(wrong, encoding="utf-8")
-        outcome = snibench(*command)
+        outcome = snibench(*asked)
         assert outcome.code != 0
         assert words in outcome.err
         assert len(outcome.err.strip().splitlines()) == 1
         assert "Traceback" not in outcome.err
+    assert not list((tmp_path / "runs").glob("*/spec.json"))
 
 
 def test_a_revision_of_a_model_on_this_machine_is_refused(snibench) -> None:

@@ -1,0 +1,90 @@
+"""The plan of a run, in lines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from snibench.plan.plan import Plan
+    from snibench.plan.request import RunRequest
+
+
+def show_dry_run(request: RunRequest, folder: Path) -> None:
+    """Print the plan of ``request`` and the difference that its run can find; neither loads a model nor torch."""
+    from snibench.models.checked import known_check
+    from snibench.models.find import EMBEDDED
+    from snibench.plan.plan import plan
+
+    if request.precision == "auto" and request.model in EMBEDDED:
+        request = replace(request, precision="float32")
+    made = plan(request, check=known_check)
+    show_plan(made, request)
+    click.echo(_foreseen(made, request, folder))
+
+
+def show_plan(made: Plan, request: RunRequest, adapted: str = "") -> None:
+    """Print the plan in a few lines; ``adapted`` says where adapters go, if that is known."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console()
+    for line in (*_lines(made, request), *([adapted] if adapted else []), *made.notes):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _lines(made: Plan, request: RunRequest) -> list[str]:
+    suite, spec = made.suite, max((fit.spec for fit in made.fits), key=lambda spec: spec.recipe.steps)
+    labels = ", ".join(dict.fromkeys(fit.spec.label for fit in made.fits))
+    mixtures = len({fit.spec.mixture for fit in made.fits if fit.spec.recipe.steps})
+    on_mixtures = f"; on {mixtures} sets of tasks or mixtures of them." if mixtures > 1 else "."
+    precision = "the precision that the device is best at" if spec.precision == "auto" else spec.precision
+    return [
+        f"Suite {suite.name}: {len(suite.seen)} seen tasks, {len(suite.unseen)} unseen. Model {request.model}, "
+        f"{precision}. Profile {request.profile.name}.",
+        f"{len(made.fits)} fits: {labels}; seeds {', '.join(map(str, request.seeds))}{on_mixtures}",
+        f"{_tuned(made, request)} {_asked(made)}",
+    ]
+
+
+def _tuned(made: Plan, request: RunRequest) -> str:
+    specs = [fit.spec for fit in made.fits if fit.spec.recipe.steps]
+    if not specs:
+        return "Nothing is tuned; each"
+    recipe = max((spec.recipe for spec in specs), key=lambda recipe: recipe.steps)
+    rates = sorted({spec.recipe.learning_rate for spec in specs})
+    rate = " to ".join(f"{end:g}" for end in dict.fromkeys((rates[0], rates[-1])))
+    searched = (
+        f" (the default; the best of {request.trials} for each method is searched for first)"
+        if request.trials > 1
+        else ""
+    )
+    return (
+        f"Each is tuned for {recipe.steps} steps of {recipe.tasks_per_step} tasks x {recipe.instances_per_task} "
+        f"instances, learning rate {rate}{searched}, and"
+    )
+
+
+def _asked(made: Plan) -> str:
+    prompts = [len({one.prompt_sha for part in fit.questions for one in part.rendered}) for fit in made.fits]
+    most = max(made.fits, key=lambda fit: sum(len(part.rendered) for part in fit.questions))
+    asked = ", ".join(f"{part.protocol} {len(part.rendered):,}" for part in most.questions)
+    at_most = "at most " if len(set(prompts)) > 1 else ""
+    return f"answers {at_most}{max(prompts):,} different prompts (questions: {asked})."
+
+
+def _foreseen(made: Plan, request: RunRequest, folder: Path) -> str:
+    """The difference that the run can find, by the variances of fits that are stored in ``folder`` if there are."""
+    from snibench.base.errors import SnibenchError
+    from snibench.report.power import forecast
+    from snibench.report.questions import design_of
+    from snibench.store import load_results
+
+    try:
+        stored = load_results(folder)
+    except SnibenchError:
+        stored = None
+    return forecast(stored, design_of(made, len(request.seeds)))
