@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
@@ -42,6 +42,13 @@ class Format(ABC):
         every task, so that no label and no gold answer can be read into it.
         """
         return text
+
+    def messages(self, prompt: Prompt) -> Sequence[Mapping[str, str]]:
+        """A ``prompt`` of this format as a chat's messages with ``role`` and ``content``; none where it is no chat.
+
+        For servers that apply their own chat template.
+        """
+        return ()
 
     def bind(self, tokenizer: Any) -> Format:
         """The format for one tokenizer; only chat templates differ by it."""

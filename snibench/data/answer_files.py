@@ -17,7 +17,7 @@ from snibench.data.json_lines import read_lines
 
 
 def question(id: str, task: str, prompt: str, stop: str, most: int, messages: Sequence[Mapping[str, str]]) -> str:
-    """One question as a line: ``most`` tokens at most; ``stop``: where the answer is over, empty for the model's end."""
+    """One question as a line: ``most`` tokens at most; ``stop``: what ends the answer, empty for the model's end."""
     values: dict[str, Any] = {"id": id, "task": task, "prompt": prompt, "stop": stop, "max_tokens": most}
     if messages:
         values["messages"] = list(messages)

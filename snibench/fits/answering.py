@@ -10,7 +10,7 @@ from snibench import metrics
 from snibench.base.errors import PluginError
 from snibench.base.registry import FORMATS
 from snibench.base.types import Answer, FitSpec, PromptKey, Reply, SuiteData
-from snibench.contracts import Floor, Format, Recorded, until, usual_stop
+from snibench.contracts import Floor, Format, Recorded, until
 from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.tokens import Encoder
 from snibench.fits.context import FitContext
@@ -125,7 +125,7 @@ def answer_by_record(
     for questions in sets:
         answers = []
         for one in questions.rendered:
-            stop = usual_stop(suite.tasks[one.question.task].card) if one.stop is None else one.stop
+            stop = one.ends_at(suite.tasks[one.question.task].card)
             reply = Reply(until(stop, said[one.prompt_sha]), prompt_tokens=0, truncated=False, too_long=False)
             answers.append(_scored(spec.id, one, reader.read(one.question.format, reply), suite))
         store.write_answers(spec.id, questions.protocol, questions.digest, answers)
