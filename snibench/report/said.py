@@ -40,7 +40,7 @@ def said(
     known = finished(results)
     chosen = [_known(label_of(results, name), known, "method") for name in methods]
     other = _known(label_of(results, differ), known, "method") if differ else None
-    wanted = {name for pattern in tasks for name in _matching(pattern, rows["task"].unique())}
+    wanted = {name for pattern in tasks for name in _matching(pattern, list(map(str, rows["task"].unique())))}
     for name in formats:
         _known(name, list(map(str, rows["format"].unique())), "format")
     if protocol is not None:
@@ -68,7 +68,7 @@ def _known(name: str, names: Sequence[str], what: str) -> str:
 
 
 def _matching(pattern: str, names: Sequence[str]) -> list[str]:
-    found = [str(name) for name in names if fnmatchcase(str(name), pattern)]
+    found = [name for name in names if fnmatchcase(name, pattern)]
     if not found:
         raise UsageError(f"No task of this run is called '{pattern}'. `snibench report --all` lists them.")
     return found
