@@ -45,8 +45,8 @@ class Entry:
 class Registry:
     """The entry points of one group, by name."""
 
-    def __init__(self, kind: str, group: str) -> None:
-        self.kind = kind
+    def __init__(self, noun: str, group: str) -> None:
+        self.noun = noun
         self.group = group
 
     @cached_property
@@ -78,14 +78,22 @@ class Registry:
             PluginError: If two distributions claim it; names both.
         """
         if name not in self._entries:
-            if name.endswith(".py"):
-                raise _class_missing(self.kind, Path(name))
-            raise unknown(self.kind, name, self._entries)
+            raise unknown(self.noun, name, self._entries)
         entries = self._entries[name]
         if len(entries) > 1:
             owners = " and ".join(f"{e.distribution} {e.version}" for e in entries)
-            raise PluginError(f"The {self.kind} '{name}' is claimed by {owners}. Uninstall one of them.")
+            raise PluginError(f"The {self.noun} '{name}' is claimed by {owners}. Uninstall one of them.")
         return entries[0]
+
+    def full_name(self, name: str) -> str:
+        """``name``; of a file that defines a single class, ``path/to/file.py:Class``.
+
+        Raises:
+            UsageError: If the file is not there, or does not define a single one; names those that it defines.
+        """
+        if not name.endswith(".py") or name in self._entries:
+            return name
+        return f"{name}:{_single_class(self.noun, Path(name))}"
 
     def aliases(self, name: str) -> list[str]:
         """Every installed name of the object called ``name``, itself included, sorted."""
@@ -95,17 +103,18 @@ class Registry:
         return [one.name for one in self.entries() if one.point.value == value]
 
     def get(self, name: str) -> Any:
-        """The object called ``name``, or ``Class`` of ``path/to/file.py:Class``."""
+        """The object called ``name``, or ``Class`` of ``path/to/file.py:Class``; a single class need not be named."""
+        name = self.full_name(name)
         if ".py:" in name:
-            return _load_from_file(self.kind, name)
+            return _load_from_file(self.noun, name)
         return self.entry(name).load()
 
 
-def _load_from_file(kind: str, reference: str) -> Any:
+def _load_from_file(noun: str, reference: str) -> Any:
     path_text, _, attribute = reference.rpartition(":")
     path = Path(path_text)
     if not path.is_file():
-        raise UsageError(f"There is no file '{path}' to load the {kind} '{attribute}' from.")
+        raise UsageError(f"There is no file '{path}' to load the {noun} '{attribute}' from.")
     module_name = f"snibench_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
@@ -119,19 +128,33 @@ def _load_from_file(kind: str, reference: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise unknown(f"{kind} in {path}", attribute, [n for n in vars(module) if not n.startswith("_")]) from None
+        raise unknown(f"{noun} in {path}", attribute, [n for n in vars(module) if not n.startswith("_")]) from None
 
 
-def _class_missing(kind: str, path: Path) -> UsageError:
-    """The error for a file where ``file.py:Class`` is meant; names the classes in it."""
+def _single_class(noun: str, path: Path) -> str:
+    """The class that a file defines, read and not run; settings, which are dataclasses, and ``_names`` aside.
+
+    Raises:
+        UsageError: If there is no such file, or it does not define a single one; names those that it defines.
+    """
     try:
         body = ast.parse(path.read_bytes()).body
     except OSError:
-        return UsageError(f"There is no file '{path}' to load the {kind} from.")
+        raise UsageError(f"There is no file '{path}' to load the {noun} from.") from None
     except (SyntaxError, ValueError) as error:
-        return UsageError(f"'{path}' is not a Python file: {first_line(error)}.")
-    named = [f"{path}:{node.name}" for node in body if isinstance(node, ast.ClassDef)]
-    return UsageError(f"'{path}' is a file. Name the class: {' or '.join(named) or f'{path}:Class'}")
+        raise UsageError(f"'{path}' is not a Python file: {first_line(error)}.") from None
+    classes = [node for node in body if isinstance(node, ast.ClassDef)]
+    likely = [
+        node.name
+        for node in classes
+        if not node.name.startswith("_") and not any("dataclass" in ast.unparse(one) for one in node.decorator_list)
+    ]
+    if len(likely) == 1:
+        return likely[0]
+    if not classes:
+        raise UsageError(f"'{path}' defines no class. Name a file with a {noun}, or write one: docs/plugins.md")
+    named = " or ".join(f"{path}:{name}" for name in likely or [node.name for node in classes])
+    raise UsageError(f"'{path}' defines {len(likely or classes)} classes. Name the {noun}: {named}")
 
 
 METHODS = Registry("method", "snibench.methods")

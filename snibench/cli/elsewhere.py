@@ -57,14 +57,13 @@ def export_questions(file: Path, **options: Any) -> None:
     Answers to them, lines of {"id": ..., "answer": ...}, come back with `snibench answers import`.
     """
     from snibench.data.answer_files import question
-    from snibench.models.checked import known_check
     from snibench.plan.options import request_from
     from snibench.plan.plan import plan
     from snibench.plan.questions import QuestionRenderer
     from snibench.report.export import write_text
 
     request = request_from(["untuned"], {**options, "baseline": None})  # type: ignore[typeddict-item]
-    made = plan(request, check=known_check)
+    made = plan(request)
     render = QuestionRenderer(made.suite, made.model)
     lines = [
         question(

@@ -20,7 +20,7 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             multiple=True,
             required=True,
             metavar="NAME",
-            help="Method; repeat for several. Or 'NAME(key=value,...)', NAME+RULE, or FILE.py:Class.",
+            help="Method; repeat for several. Or 'NAME(key=value,...)', NAME+RULE, NAME@SAMPLER, or FILE.py:Class.",
         ),
         Option(
             ["--baseline"],

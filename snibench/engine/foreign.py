@@ -11,35 +11,7 @@ from torch import Tensor, nn
 
 from snibench.base.errors import UsageError, first_line
 from snibench.engine.adapters import keep_products_in_input_dtype, targets_as_named
-
-_ADAPTER, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files that decide the weights of the adapter or model in ``folder``, its config first.
-
-    Raises:
-        UsageError: If it holds neither, or its weights are not safetensors.
-    """
-    if (folder / _CONFIG).is_file():
-        files = [folder / _CONFIG, folder / _ADAPTER]
-    elif (folder / "config.json").is_file():
-        files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
-    elif (folder / "trainable.safetensors").is_file():
-        raise UsageError(
-            f"'{folder}' was written by a method of snibench that is no adapter of peft. Its fit lies beside it: "
-            "`snibench report` shows its answers."
-        )
-    else:
-        raise UsageError(
-            f"'{folder}' holds neither {_CONFIG} nor config.json. Name a folder that peft or transformers wrote."
-        )
-    if len(files) < 2 or not all(file.is_file() for file in files):
-        raise UsageError(
-            f"'{folder}' has no weights in safetensors. Save them so (`save_pretrained(DIR)`): "
-            "other formats can run code when they are read."
-        )
-    return files
+from snibench.models.weights import ADAPTER
 
 
 def attach_adapter(model: nn.Module, folder: Path) -> nn.Module:
@@ -52,7 +24,7 @@ def attach_adapter(model: nn.Module, folder: Path) -> nn.Module:
     from safetensors.torch import load_file
 
     try:
-        stored = load_file(folder / _ADAPTER)
+        stored = load_file(folder / ADAPTER)
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
         with targets_as_named():

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
-
-from torch import nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.errors import UsageError
 from snibench.base.hashing import digest, file_digest
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode
-from snibench.engine.foreign import attach_adapter, copy_weights, weight_files
 from snibench.methods.base import BaseMethod
+from snibench.models.weights import CONFIG, weight_files
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,11 @@ class Adapter(BaseMethod):
         Raises:
             UsageError: If they do not fit the base model; names the first that does not.
         """
+        from snibench.engine.foreign import attach_adapter, copy_weights
+
         folder = Path(self.settings.path)
         weight_files(folder)
-        if (folder / "adapter_config.json").is_file():
+        if (folder / CONFIG).is_file():
             return attach_adapter(model, folder).requires_grad_(False)
         copy_weights(model, folder)
         return model

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from snibench.base.errors import UsageError
+from snibench.base.registry import RULES, SAMPLERS
 from snibench.base.types import Recipe, SuiteRequest
 from snibench.base.types.fits import OptimizerName, RateSchedule
 from snibench.plan import defaults
@@ -100,6 +101,9 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
     changed = _some(
         given, "revision", "rule", "sampler", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate"
     )
+    for registry, option in ((RULES, "rule"), (SAMPLERS, "sampler")):
+        if changed.get(option):
+            changed[option] = registry.full_name(changed[option])
     if "train_format" in changed:
         changed["train_format"] = ",".join(dict.fromkeys(name.strip() for name in changed["train_format"].split(",")))
     changed |= {name: tuple(value) for name, value in _some(given, "protocols").items() if value}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS, METHODS, METRICS, SUITES
-from snibench.base.types import Checked, FitSpec, Json, Mixture, Paths, Question, Recipe, SuiteData
+from snibench.base.types import Checked, FitSpec, Json, Mixture, Question, Recipe, SuiteData
 from snibench.base.version import __version__
 from snibench.contracts import Recorded
 from snibench.models.find import ModelSource, find_model
@@ -56,10 +56,10 @@ class Plan:
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
-def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambda source: Checked()) -> Plan:
+def plan(request: RunRequest) -> Plan:
     """Every fit that ``request`` needs, each once, with every question it must answer.
 
-    ``check``: how the model is read (``engine.check``); by default as a plain decoder such as ``tiny``.
+    Nothing here depends on the device, and no torch is imported: ``on_device`` settles the rest.
 
     Raises:
         SnibenchError: If a name, setting, file or model cannot be used.
@@ -72,7 +72,6 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     suite = SUITES.get(request.suite.name)().load(request.suite)
     for name in dict.fromkeys(task.card.metric for task in suite.tasks.values()):
         METRICS.entry(name)  # an answer that cannot be scored is refused before it is asked for
-    checked = check(source) if any(choice.with_model for choice in choices) else Checked()
     render = QuestionRenderer(suite, source)
     train_formats = {name: render.format(name, format) for name, format in train_formats.items()}
     if any(choice.with_model for choice in choices):
@@ -89,7 +88,6 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     shots: dict[str, int] = {}
     same: dict[str, str] = {}
     unfit: dict[str, str] = {}
-    with_model: set[str] = set()
     told: dict[str, dict[Mixture, None]] = {}  # fit -> the asks that it answers, each once
     resolved = {
         (choice.label, seed): choice.settings_of(seed)
@@ -99,14 +97,11 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     for mixture in asks:
         for choice in choices:
             for seed in request.seeds if choice.seeded else (0,):
-                settings = resolved[choice.label, seed]
-                spec = _spec(request, choice, settings, mixture, suite, source, checked, seed)
+                spec = _spec(request, choice, resolved[choice.label, seed], mixture, suite, source, seed)
                 first = specs.setdefault(spec.id, spec)
                 if first.label != choice.label:
                     same[choice.label] = first.label
                 shots[spec.id] = choice.shots
-                if choice.with_model:
-                    with_model.add(spec.id)
                 unfit[spec.id] = reasons[choice.label]
                 told.setdefault(spec.id, {})[mixture] = None
 
@@ -128,7 +123,7 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
         FitPlan(
             spec,
             question_sets(tuple(told[fit]), shots[fit]),
-            (*(checked.notes if spec.id in with_model else ()), *(shortened if spec.recipe.steps else ())),
+            shortened if spec.recipe.steps else (),
             unfit[fit],
         )
         for fit, spec in specs.items()
@@ -140,11 +135,24 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     aliases = tuple(f"{label} is {first}: tuned once, shown under that name." for label, first in same.items())
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
-    of_protocols = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
+    settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
     foreign = (f"{one.label}: {one.elsewhere}." for one in choices if one.elsewhere)
-    parts = (suite.notes, checked.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped, foreign)
+    parts = (suite.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped, foreign)
     notes = dict.fromkeys(note for part in parts for note in part)
-    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, of_protocols)
+    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
+
+
+def on_device(made: Plan, precision: str, checked: Checked) -> Plan:
+    """``made`` with the precision that a device computes in, and the paths by which its model is read there."""
+
+    def settled(fit: FitPlan) -> FitPlan:
+        if fit.spec.floor:
+            return dataclasses.replace(fit, spec=dataclasses.replace(fit.spec, precision=precision))
+        spec = dataclasses.replace(fit.spec, precision=precision, paths=checked.paths)
+        return dataclasses.replace(fit, spec=spec, notes=(*checked.notes, *fit.notes))
+
+    fits = tuple(map(settled, made.fits))
+    return dataclasses.replace(made, fits=fits, notes=tuple(dict.fromkeys((*made.notes, *checked.notes))))
 
 
 def _check_recorded(fits: Iterable[FitPlan]) -> None:
@@ -186,7 +194,6 @@ def _spec(
     mixture: Mixture,
     suite: SuiteData,
     source: ModelSource,
-    checked: Checked,
     seed: int,
 ) -> FitSpec:
     recipe, searched = request.recipe, False
@@ -217,7 +224,6 @@ def _spec(
         precision=request.precision,
         label=choice.label,
         floor=choice.floor,
-        searched=searched,
-        paths=checked.paths if choice.with_model else Paths(),
         elsewhere=choice.elsewhere,
+        searched=searched,
     )

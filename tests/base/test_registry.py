@@ -34,14 +34,21 @@ def test_case_does_not_keep_a_name_from_being_suggested() -> None:
     assert "Did you mean 'Textual Entailment'?" in str(unknown("category", "TEXTUAL ENTAILMENT", known))
 
 
-def test_a_file_without_its_class_gets_the_classes_in_it(tmp_path: Path) -> None:
+def test_a_file_stands_for_its_single_class_and_else_is_asked_for_one(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text("import x_that_is_not_there\nclass Mine: ...\nclass Other: ...\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"Name the class: \S*mine\.py:Mine or \S*mine\.py:Other"):
+    file.write_text(
+        "import x_that_is_not_there\nclass Mine: ...\nclass Other: ...\nclass _Part: ...\n", encoding="utf-8"
+    )
+    with pytest.raises(UsageError, match=r"2 classes. Name the method: \S*mine\.py:Mine or \S*mine\.py:Other"):
         METHODS.get(str(file))
-    file.write_text("class :", encoding="utf-8")
-    with pytest.raises(UsageError, match="not a Python file"):
-        METHODS.get(str(file))
+    settings = "@dataclass(frozen=True)\nclass S: ...\n"
+    file.write_text(f"from dataclasses import dataclass\n{settings}class Mine: ...\n", encoding="utf-8")
+    assert METHODS.full_name(str(file)) == f"{file}:Mine"
+    assert METHODS.get(str(file)).__name__ == "Mine"
+    for text, words in (("class :", "not a Python file"), ("x = 1", "defines no class")):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(UsageError, match=words):
+            METHODS.get(str(file))
     with pytest.raises(UsageError, match=r"no file .nowhere\.py"):
         METHODS.get("nowhere.py")
 
@@ -131,13 +138,13 @@ def test_a_file_that_raises_is_named_with_its_cause(tmp_path: Path) -> None:
         fresh().get(f"{file}:Mine")
 
 
-@pytest.mark.parametrize("registry", [FORMATS, PROTOCOLS, SUITES], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize("registry", [FORMATS, PROTOCOLS, SUITES], ids=lambda registry: registry.noun)
 def test_every_built_in_that_needs_no_torch_loads(registry: Registry) -> None:
     for entry in registry.entries():
         assert isinstance(entry.load(), type), entry.name
 
 
-@pytest.mark.parametrize("registry", [METHODS, RULES], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize("registry", [METHODS, RULES], ids=lambda registry: registry.noun)
 def test_every_built_in_that_trains_loads(registry: Registry) -> None:
     pytest.importorskip("torch")
     for entry in registry.entries():

@@ -14,12 +14,13 @@ from snibench.engine.backbone import base_of, virtual_tokens
 from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import make_batch
-from snibench.engine.soft_prompts import insert_prefix, insert_prompt, no_place_for_prefix
+from snibench.engine.soft_prompts import insert_prefix, insert_prompt
 from snibench.engine.tokens import Encoder
 from snibench.methods.base import BaseMethod
 from snibench.methods.full import Full
 from snibench.methods.lora import Lora
 from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
+from snibench.models.anatomy import no_place_for_prefix
 
 COUNT = 5
 
