@@ -20,7 +20,6 @@ from snibench.engine.packing import Batch
 from snibench.methods.base import BaseMethod, LoraSettings
 from snibench.testing import check_method
 
-
 # What is nothing without a file that the user names; tests/e2e/test_elsewhere.py has them.
 FROM_FILES = {"adapter", "answers"}
 
