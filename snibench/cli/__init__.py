@@ -26,6 +26,7 @@ COMMANDS = {
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
     "ls": ("snibench.cli.ls:ls", "List methods, rules, samplers, formats, protocols, suites or runs."),
     "show": ("snibench.cli.ls:show", "Describe one method, rule, sampler, format, protocol or suite."),
+    "plugin": ("snibench.cli.plugin:plugin", "Write a plugin package to start from; check a plugin's contract."),
     "data": ("snibench.cli.data:data", "Fetch, check, describe and export task folders."),
     "score": ("snibench.cli.data:score", "Score a predictions file with the official metrics."),
 }

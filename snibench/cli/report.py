@@ -85,10 +85,20 @@ def report(
     from snibench.report.tables import selected
     from snibench.store import load_results
 
-    results = selected(load_results(folder, earlier=True), methods, baseline)
+    stored = load_results(folder, earlier=True)
+    results = selected(stored, methods, baseline)
     wanted = [field.strip() for field in columns.split(",") if field.strip()]
     show_results(
-        results, baseline, kind, output, json_path, figures, everything=everything, tables=tables, columns=wanted
+        results,
+        baseline,
+        kind,
+        output,
+        json_path,
+        figures,
+        everything=everything,
+        tables=tables,
+        columns=wanted,
+        stored=stored,
     )
 
 
@@ -123,7 +133,7 @@ def compare(
 
     def draw_pair(everything: StoredRun, _: Report) -> Sequence[Figure]:
         pair = only(everything, (first, second))
-        return draw(pair, build(pair, second))
+        return draw(pair, build(pair, second, everyone=everything))
 
     _with_figures(results, made, kind, output, json_path, figures, draw_pair, name="compare", everything=everything)
 
@@ -136,7 +146,7 @@ def compare(
 @figures_
 def similarity(folder: Path, kind: str, output: Path | None, json_path: Path | None, figures: Path | None) -> None:
     """Does the similarity of tasks explain the results of the run in FOLDER (default: runs)?"""
-    from snibench.report.figures.similarity import similarity_figures
+    from snibench.report.figures.similarity_panels import similarity_figures
     from snibench.report.similarity import similarity_report
     from snibench.store import load_results
 
@@ -156,12 +166,16 @@ def show_results(
     everything: bool = False,
     tables: Sequence[str] = (),
     columns: Sequence[str] = (),
+    stored: StoredRun | None = None,
 ) -> None:
-    """Write the report of ``results``: on one screen of the terminal, or everything there or as an export."""
+    """Write the report of ``results``: on one screen of the terminal, or everything there or as an export.
+
+    ``stored``: all fits of the folder, where ``results`` are some of them.
+    """
     from snibench.report.brief import picked
     from snibench.report.tables import build
 
-    made = picked(build(results, baseline), tables, columns)
+    made = picked(build(results, baseline, everyone=stored), tables, columns)
     whole = everything or bool(tables or columns)
     _with_figures(results, made, kind, output, json_path, figures, name="report", everything=whole)
     if kind == "table" and output is None:
@@ -217,7 +231,7 @@ def deliver(
     """
     from snibench.report.brief import brief
     from snibench.report.console import plain_text, show_on_terminal
-    from snibench.report.export import WRITERS, write_text
+    from snibench.report.files import WRITERS, write_text
     from snibench.report.page import page_html
 
     def text() -> str:

@@ -26,10 +26,10 @@ from snibench.contracts import Format, Method, Needs, Rule, Sampler
 from snibench.engine.averaging import TailMean
 from snibench.engine.backbone import Backbone
 from snibench.engine.checkpoint import load_checkpoint, save_checkpoint
-from snibench.engine.micro_batches import TaskLosses
 from snibench.engine.progress import Tuning
 from snibench.engine.sampling import Drawn, Draws
 from snibench.engine.step import Updater
+from snibench.engine.task_losses import TaskLosses
 from snibench.engine.tokens import Encoded, Encoder
 
 __all__ = ["Diverged", "Interrupted", "Trainer", "TrainingSet", "Tuning"]

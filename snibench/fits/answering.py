@@ -11,7 +11,7 @@ from snibench.base.errors import PluginError
 from snibench.base.registry import FORMATS
 from snibench.base.types import Answer, FitSpec, PromptKey, Reply, SuiteData
 from snibench.contracts import Floor, Format, Recorded, until
-from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding import Prompted, choose
 from snibench.engine.tokens import Encoder
 from snibench.fits.context import FitContext
 from snibench.plan.questions import QuestionSet, Rendered
@@ -19,6 +19,8 @@ from snibench.store import Store
 
 # Predictions in one stored part: the most that are lost when the machine goes down.
 _ROWS_AT_ONCE = 256
+# Answers between two reports of progress.
+_ROWS_AT_A_TIME = 16
 
 
 def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
@@ -39,12 +41,6 @@ def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Se
     kept = 0
     pending: dict[PromptKey, Reply] = {}
 
-    def keep(replies: Mapping[int, Reply]) -> None:
-        pending.update({_key(todo[index]): reply for index, reply in replies.items()})
-        if len(pending) >= _ROWS_AT_ONCE:
-            flush()
-        context.progress.on_answers(kept + len(pending), len(todo))
-
     def flush() -> None:
         nonlocal kept
         kept += len(pending)
@@ -55,16 +51,18 @@ def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Se
 
     asked = [Prompted(context.suite.tasks[one.question.task].card, one.prompt, _group(one), one.stop) for one in todo]
     encoder = Encoder(context.backbone, spec.recipe.max_input, spec.recipe.max_output)
-    decoder = Decoder(
-        context.backbone,
-        context.model,
-        context.method,
-        encoder,
-        batch_size=context.runtime.batch_size,
-        rank_labels=ranking,
-    )
-    decoder.answer(asked, on_batch=keep)
-    flush()
+    note = ""
+    if asked:
+        decoder, note = choose(
+            context.backbone, context.model, context.method, encoder, batch_size=context.runtime.batch_size
+        )
+        for done, (index, reply) in enumerate(decoder.replies(asked, rank_labels=ranking), start=1):
+            pending[_key(todo[index])] = reply
+            if len(pending) >= _ROWS_AT_ONCE:
+                flush()
+            if done % _ROWS_AT_A_TIME == 0 or done == len(todo):
+                context.progress.on_answers(done, len(todo))
+        flush()
     reader = _Reader()
     for questions in sets:
         answers = [
@@ -73,7 +71,7 @@ def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Se
         ]
         further = _ranked(questions, known) if questions.ranked else None
         store.write_answers(fit, questions.protocol, questions.digest, answers, further)
-    return decoder.notes
+    return [note] if note else []
 
 
 class _Reader:

@@ -44,7 +44,8 @@ class Orpo(BaseMethod):
     from is ours. The wrong answer stands behind the same shared prompt, so that it costs only its own tokens.
 
     Source:
-        Hong et al., ORPO: Monolithic Preference Optimization without Reference Model (EMNLP 2024).
+        Hong et al., ORPO: Monolithic Preference Optimization without Reference Model (EMNLP 2024),
+        equation 6.
     """
 
     Settings: ClassVar[type] = OrpoSettings

@@ -14,7 +14,7 @@ from snibench.base.version import __version__
 from snibench.contracts import Recorded
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, base_rate, method_choices, why_unfit
-from snibench.plan.learning_rates import searched_rate
+from snibench.plan.learning_rates import searched_rate, start_rate
 from snibench.plan.lengths import TokenCounter, check_positions, without_long_prompts
 from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet, Rendered
@@ -187,6 +187,12 @@ def _check_orders(choices: Sequence[Choice], mixtures: Iterable[Mixture]) -> Non
             )
 
 
+def _start(choice: Choice, source: ModelSource, recipe: Recipe) -> float:
+    """The learning rate of a method that was not searched for."""
+    rate = base_rate(choice, source.info, recipe.optimizer)
+    return start_rate(rate, source.info.parameters, recipe.optimizer, recipe.schedule)
+
+
 def _spec(
     request: RunRequest,
     choice: Choice,
@@ -203,7 +209,7 @@ def _spec(
     elif not recipe.learning_rate:
         found = searched_rate(choice.name, source.info.parameters, recipe.optimizer, recipe.schedule)
         searched = found is not None and found.exact
-        rate = found.rate if found else base_rate(choice, source.info, recipe.optimizer)
+        rate = found.rate if found else _start(choice, source, recipe)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     return FitSpec(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from snibench.base.types import FitRecord, FitSpec
     from snibench.store import StoredRun
 
+NOT_SEARCHED = "not searched"  # of a learning rate, in cells
+
 
 def labels(results: StoredRun) -> list[str]:
     """Methods as tables call them, in the order in which they were run."""
@@ -130,7 +132,7 @@ def costs(results: StoredRun) -> pd.DataFrame:
     for record, spec in zip(results.records, results.specs, strict=True):
         fits.setdefault(spec.label, []).append(record)
         if spec.recipe.learning_rate:
-            mark = "" if spec.searched else " (not searched)"
+            mark = "" if spec.searched else f" ({NOT_SEARCHED})"
             rates.setdefault(spec.label, {})[f"{spec.recipe.learning_rate:g}{mark}"] = None
     rows = [_cost(label, records) for label, records in fits.items()]
     return pd.DataFrame([{**row, "learning_rate": ", ".join(rates.get(row["method"], ())) or None} for row in rows])

@@ -42,7 +42,8 @@ class SAMGS(GramRule):
     as it is while its task is absent. The mean stands in place of the sum.
 
     Source:
-        Borsani et al., Gradient Similarity Surgery in Multi-Task Deep Learning (2025), and ThomBors/samgs.
+        Borsani et al., Gradient Similarity Surgery in Multi-Task Deep Learning (2025), and ThomBors/samgs, of whose two
+        versions this has the limit and the settings of ``experiments/mtrl_methods/samgs.py``.
     """
 
     Settings: ClassVar[type] = SAMGSSettings
