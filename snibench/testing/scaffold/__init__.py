@@ -45,20 +45,19 @@ def scaffold(sort: str, name: str) -> Scaffold:
     package = f"snibench_{name.replace('-', '_')}"
     owner = "".join(part.capitalize() for part in re.split("[-_]", name))
     code, test = _parts(example(sort), sort, name, owner, package)
+    use = _USES[sort].format(name=name)
+    distribution = f"snibench-{name.replace('_', '-')}"
     return Scaffold(
-        f"snibench-{name.replace('_', '-')}",
+        distribution,
         {
             "pyproject.toml": _PYPROJECT.format(
-                name=name, distribution=f"snibench-{name.replace('_', '-')}", package=package, sort=sort,
-                group=GROUPS[sort], owner=owner,
+                name=name, distribution=distribution, package=package, sort=sort, group=GROUPS[sort], owner=owner
             ),
-            "README.md": _README.format(
-                name=name, distribution=f"snibench-{name.replace('_', '-')}", sort=sort, use=_USES[sort].format(name=name)
-            ),
+            "README.md": _README.format(name=name, distribution=distribution, sort=sort, use=use),
             f"src/{package}/__init__.py": code,
             f"tests/test_{package}.py": test,
         },
-    )  # fmt: skip
+    )
 
 
 def example(sort: str) -> str:
