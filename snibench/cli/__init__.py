@@ -24,6 +24,7 @@ COMMANDS = {
     "similarity": ("snibench.cli.report:similarity", "Does the similarity of tasks explain the results?"),
     "conflicts": ("snibench.cli.conflicts:conflicts", "Show which tasks' gradients conflict in a stored run."),
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
+    "clean": ("snibench.cli.clean:clean", "List and remove what no record of a folder of runs needs."),
     "ls": ("snibench.cli.ls:ls", "List methods, rules, samplers, formats, protocols, suites or runs."),
     "show": ("snibench.cli.ls:show", "Describe one method, rule, sampler, format, protocol or suite."),
     "plugin": ("snibench.cli.plugin:plugin", "Write a plugin package to start from; check a plugin's contract."),

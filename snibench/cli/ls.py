@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from snibench.base.registry import Entry
-    from snibench.base.types import Prompt, Task
+    from snibench.base.types import Frame, Prompt, Task
 
 REGISTRIES = {
     **{"methods": METHODS, "rules": RULES, "samplers": SAMPLERS, "formats": FORMATS},
@@ -87,7 +87,7 @@ def ls(kind: str, folder: Path, as_json: bool) -> None:
     "--data", type=click.Path(path_type=Path), help="Folder of tasks in the official layout. Default: suite mini."
 )
 def show(name: str, task: str | None, data: Path | None) -> None:
-    """Describe NAME: its docstring, settings with defaults, and source."""
+    """Describe NAME: its docstring, settings with defaults, and source; of a protocol also its tables."""
     console = _console()
     if task is not None:
         _print_prompt(console, _render(name, _task(task, data)))
@@ -229,6 +229,8 @@ def _print_entry(console: Console, kind: str, entry: Entry) -> None:
         return
     console.print(_prose(about.doc or "No docstring."))
     _print_settings(console, about, f"{entry.name}." if kind == "protocol" else "")
+    if kind == "protocol":
+        _print_frames(console, entry.load().frames)
     console.print(_text(f"\nCode: {about.path}:{about.line}", "dim"), soft_wrap=True)
 
 
@@ -253,6 +255,18 @@ def _print_settings(console: Console, about: Outline, prefix: str) -> None:
     if about.settings_doc:
         console.print()
         console.print(_prose(about.settings_doc))
+
+
+def _print_frames(console: Console, frames: Mapping[str, Frame]) -> None:
+    """The tables of a protocol: of each its columns, as CSV and JSON name them, with their headings and meanings."""
+    from rich.table import Table
+
+    for name, frame in frames.items():
+        console.print(_text(f"\nTable {name}", "bold"), _text(f"({frame.title})", "dim"))
+        table = Table.grid(padding=(0, 2))
+        for column in (*frame.keys, *frame.columns):
+            table.add_row(_text(f"  {column.field}"), _text(column.title, "dim"), _text(column.description))
+        console.print(table)
 
 
 def _print_prompt(console: Console, prompt: Prompt) -> None:

@@ -18,6 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from snibench.base.errors import StoreError, first_line
 from snibench.base.hashing import derive_seed
 from snibench.engine.backbone import base_of
 
@@ -419,19 +420,42 @@ def save_trained(model: nn.Module, folder: Path) -> None:
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:
-    """Give ``model``, freshly attached, the parameters that ``save_trained`` wrote."""
+    """Give ``model``, freshly attached, the parameters that ``save_trained`` wrote.
+
+    Raises:
+        StoreError: If the file cannot be read, or does not hold the parameters of ``model``, all and no other.
+    """
+    file = folder / "trainable.safetensors"
+    if not file.exists():
+        from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+        stored = _stored(folder / "adapter_model.safetensors", get_peft_model_state_dict(model))
+        set_peft_model_state_dict(model, stored)
+        return
+    wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    stored = _stored(file, wanted)
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(stored[name])
+
+
+def _stored(file: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of ``file``, which must have the names and shapes of ``wanted``."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not (folder / "trainable.safetensors").exists():
-        from peft import set_peft_model_state_dict
-
-        set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
-        return
-    stored = load_file(folder / "trainable.safetensors")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                parameter.copy_(stored[name])
+    remedy = "Tune it again: --overwrite failed."
+    try:
+        stored = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{file} cannot be read ({first_line(error)}). {remedy}") from error
+    lacking, further = sorted(wanted.keys() - stored.keys()), sorted(stored.keys() - wanted.keys())
+    other = sorted(name for name in wanted.keys() & stored.keys() if wanted[name].shape != stored[name].shape)
+    for fault, names in (("lacks", lacking), ("has the unknown tensor", further), ("has another shape of", other)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise StoreError(f"{file} {fault} {names[0]}{more}. {remedy}")
+    return dict(stored)
 
 
 def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

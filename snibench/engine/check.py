@@ -21,7 +21,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from snibench.base.errors import ModelError, first_line
+from snibench.base.errors import ModelError, StoreError, first_line
 from snibench.base.hashing import digest
 from snibench.base.types import Checked, FitSpec, Paths, Prompt, Segment, TaskCard
 from snibench.contracts import Method
@@ -68,9 +68,11 @@ def check_model(source: ModelSource, *, device: str = "cpu", trust_remote_code: 
     if (known := kept_check(source)) is not None:
         return known
     found = _checked(source, device, trust_remote_code)
-    place = check_place(source)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_json(place, {"paths": asdict(found.paths), "notes": list(found.notes)})
+    try:
+        write_json(check_place(source), {"paths": asdict(found.paths), "notes": list(found.notes)})
+    except StoreError as error:
+        note = f"This model is checked again in every run: {first_line(error)} Or name another folder: SNIBENCH_HOME."
+        return replace(found, notes=(*found.notes, note))
     return found
 
 

@@ -26,6 +26,7 @@ from snibench.contracts import Format, Method, Needs, Rule, Sampler
 from snibench.engine.averaging import TailMean
 from snibench.engine.backbone import Backbone
 from snibench.engine.checkpoint import load_checkpoint, save_checkpoint
+from snibench.engine.checkpoint_files import newest_intact
 from snibench.engine.progress import Tuning
 from snibench.engine.sampling import Drawn, Draws
 from snibench.engine.step import Updater
@@ -91,7 +92,8 @@ class Trainer:
     ) -> Tuning:
         """Tune to the end, from ``checkpoint`` if it is there, saving there every ``every`` seconds.
 
-        Under the schedule ``averaged`` the parameters are then the mean over the last quarter of the steps.
+        From the one before where that is damaged, which becomes a note. Under the schedule ``averaged`` the
+        parameters are then the mean over the last quarter of the steps.
 
         ``pauses``: step -> what to do before it, off the clock (steps before a resumed checkpoint are over).
 
@@ -99,8 +101,11 @@ class Trainer:
             Interrupted: On SIGINT or SIGTERM, after the state is saved.
             Diverged: If a loss or gradient is not finite.
         """
-        if checkpoint.exists():
-            self.load(checkpoint)
+        intact, damage = newest_intact(checkpoint)
+        if intact is not None:
+            self.load(intact)
+        if damage:
+            self.progress.notes.append(damage)
         self.model.train()
         saved = time.monotonic()
         with _stop_signals() as stopped:

@@ -23,29 +23,33 @@ _ROWS_AT_ONCE = 256
 _ROWS_AT_A_TIME = 16
 
 
-def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
-    """Answer every prompt once, whichever protocols ask it, and write each protocol's rows; notes for the record."""
-    fit, spec = context.spec.id, context.spec
-    context.progress.on_stage("answering")
-    known = store.replies(fit)
+def unanswered(
+    sets: Sequence[QuestionSet], known: Mapping[PromptKey, Reply], suite: SuiteData
+) -> Mapping[PromptKey, Rendered]:
+    """Prompts of ``sets`` that were never answered, or without the ranking that is wanted now; each once."""
     ranking = any(questions.ranked for questions in sets)
 
     def lacking(one: Rendered) -> bool:
-        """Whether it was never answered, or without the ranking that is wanted now."""
         if (reply := known.get(_key(one))) is None:
             return True
-        closed = context.suite.tasks[one.question.task].card.labels is not None
+        closed = suite.tasks[one.question.task].card.labels is not None
         return ranking and closed and not reply.too_long and reply.ranked is None
 
-    todo = list({_key(one): one for questions in sets for one in questions.rendered if lacking(one)}.values())
-    kept = 0
+    return {_key(one): one for questions in sets for one in questions.rendered if lacking(one)}
+
+
+def ask(
+    context: FitContext, prompts: Mapping[PromptKey, Rendered], store: Store, *, rank_labels: bool
+) -> tuple[dict[PromptKey, Reply], Sequence[str]]:
+    """Replies to ``prompts``, each part of them stored as it comes; and notes for the record."""
+    spec, todo = context.spec, list(prompts.values())
+    context.progress.on_stage("answering")
+    known: dict[PromptKey, Reply] = {}
     pending: dict[PromptKey, Reply] = {}
 
     def flush() -> None:
-        nonlocal kept
-        kept += len(pending)
         if pending:
-            store.add_replies(fit, pending)
+            store.add_replies(spec.id, pending)
             known.update(pending)
             pending.clear()
 
@@ -56,22 +60,27 @@ def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Se
         decoder, note = choose(
             context.backbone, context.model, context.method, encoder, batch_size=context.runtime.batch_size
         )
-        for done, (index, reply) in enumerate(decoder.replies(asked, rank_labels=ranking), start=1):
+        for done, (index, reply) in enumerate(decoder.replies(asked, rank_labels=rank_labels), start=1):
             pending[_key(todo[index])] = reply
             if len(pending) >= _ROWS_AT_ONCE:
                 flush()
             if done % _ROWS_AT_A_TIME == 0 or done == len(todo):
                 context.progress.on_answers(done, len(todo))
         flush()
+    return known, [note] if note else []
+
+
+def write_rows(
+    fit: str, sets: Sequence[QuestionSet], known: Mapping[PromptKey, Reply], suite: SuiteData, store: Store
+) -> None:
+    """Write each protocol's scored rows, from the replies to its prompts."""
     reader = _Reader()
     for questions in sets:
         answers = [
-            _scored(fit, one, reader.read(one.question.format, known[_key(one)]), context.suite)
-            for one in questions.rendered
+            _scored(fit, one, reader.read(one.question.format, known[_key(one)]), suite) for one in questions.rendered
         ]
         further = _ranked(questions, known) if questions.ranked else None
         store.write_answers(fit, questions.protocol, questions.digest, answers, further)
-    return [note] if note else []
 
 
 class _Reader:

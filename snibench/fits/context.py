@@ -33,12 +33,13 @@ class Runtime:
 
 @dataclass(frozen=True)
 class FitProgress:
-    """Callbacks by which a fit reports its stage, steps, answers and end."""
+    """Callbacks by which a fit reports its stage, steps, answers, end, and what a person should know."""
 
     on_stage: Callable[[str], None] = field(default=lambda stage: None)
     on_step: Callable[[Tuning, int], None] = field(default=lambda progress, steps: None)
     on_answers: Callable[[int, int], None] = field(default=lambda done, total: None)
     on_end: Callable[[str], None] = field(default=lambda cause: None)  # "" unless it ended early
+    on_note: Callable[[str], None] = field(default=lambda sentence: None)  # waits, damaged files
 
 
 @dataclass(frozen=True)

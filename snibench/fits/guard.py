@@ -4,18 +4,46 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
 from snibench.base.errors import Diverged, SnibenchError, StoreError, first_line
 from snibench.base.types import FitRecord, Stage
 from snibench.engine.tuning import Interrupted
+from snibench.fits.context import FitProgress
 
 # Every other method would meet these, too: a full or broken disk, no more open files.
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE}
+
+
+class Unheard(SnibenchError):
+    """What is shown of a run cannot be shown any more: its output is closed or full."""
+
+
+def heard(progress: FitProgress) -> FitProgress:
+    """``progress`` whose failures are no method's, though its callbacks are called while a method works.
+
+    Its callbacks raise ``Unheard`` for whatever they raised.
+    """
+
+    def of(callback: Callable[..., None]) -> Callable[..., None]:
+        def call(*values: object) -> None:
+            try:
+                callback(*values)
+            except (SnibenchError, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # rich leaves the process where a pipe is closed
+                cause = "it is closed" if isinstance(error, SystemExit) else first_line(error)
+                raise Unheard(
+                    f"The output of this run cannot be written ({cause}). The same command goes on."
+                ) from error
+
+        return call
+
+    return FitProgress(*(of(getattr(progress, each.name)) for each in fields(progress)))
 
 
 @dataclass
@@ -39,12 +67,12 @@ def guarded(stage: Stage) -> Iterator[None]:
 
     Raises:
         StageFailed: For the method's failure; that of a stage within this one keeps its own name.
-        Interrupted, KeyboardInterrupt: The user's wish goes up.
+        Interrupted, Unheard, KeyboardInterrupt: The user's wish goes up.
         StoreError, OSError: So does what every other fit would meet, such as a full disk.
     """
     try:
         yield
-    except (StageFailed, Interrupted, KeyboardInterrupt, StoreError):
+    except (StageFailed, Interrupted, Unheard, KeyboardInterrupt, StoreError):
         raise
     except SnibenchError as error:
         raise StageFailed(stage, "failed", first_line(error)) from error

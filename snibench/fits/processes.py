@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from snibench.base.errors import SnibenchError
+from snibench.base.errors import SnibenchError, StoreError
 from snibench.base.types import FitRecord
 from snibench.engine.tuning import Interrupted, Tuning
 from snibench.fits import inline
@@ -78,13 +78,17 @@ def run_all(plan: Plan, store: Store, runtime: Runtime, watch: Watch, jobs: int)
 
 
 def _settled(fit: FitPlan, store: Store, runtime: Runtime) -> bool:
-    """Whether a fit's record stands, and nothing is left to answer."""
-    record = store.record(fit.spec.id)
+    """Whether a fit's record stands, its files are what was sealed, and nothing is left to answer."""
+    try:
+        record = store.record(fit.spec.id)
+    except StoreError:
+        return False
     if record is None or runtime.overwrite == "always":
         return False
     if record.status != "done":
         return runtime.overwrite == "never"
-    return all(store.answers_path(fit.spec.id, one.protocol, one.digest).exists() for one in fit.questions)
+    answered = all(store.answered(record, one.protocol, one.digest) for one in fit.questions)
+    return answered and not store.faults(record, by_size=("adapter/",))
 
 
 # -------------------------------------------------------------------------------- in the parent
@@ -290,4 +294,5 @@ def _reporting(connection: Connection) -> FitProgress:
         on_stage=lambda stage: tell("on_stage", stage),
         on_step=on_step,
         on_answers=lambda done, total: tell("on_answers", done, total),
+        on_note=lambda sentence: tell("on_note", sentence),
     )

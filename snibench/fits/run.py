@@ -94,14 +94,19 @@ def run(
     """
     progress = progress or RunProgress()
     made, searches = planned_with_rates(request, store, runtime, progress, made=made)
-    store.write_manifest(manifest_of(made, searches))
+    manifest = manifest_of(made, searches)
+    for fit in made.fits:
+        if not store.begun(fit.spec.id):
+            store.begin(fit.spec)  # what a run that is stopped did not come to has its name
+    store.write_manifest(manifest)
     jobs = processes.chosen_jobs(made, store, runtime)
     with progress.fitting(made, jobs or 1) as watch:
         if jobs:
-            processes.run_all(made, store, runtime, watch, jobs)
+            records = processes.run_all(made, store, runtime, watch, jobs)
         else:
-            inline.run_all(made, store, runtime, watch)
-    return load_results(store.root)
+            records = inline.run_all(made, store, runtime, watch)
+    # Not the folder's manifest, which may be another command's by now.
+    return load_results(store.root, manifest=manifest, outcomes=records)
 
 
 def planned_with_rates(

@@ -27,8 +27,10 @@ def export(results: StoredRun, place: Path, authors: Sequence[str] = ()) -> Path
     without a finished fit are left out, and so are floors.
 
     Raises:
-        UsageError: If the run mixes suites, models or questions, or the file holds entries that would be lost.
+        UsageError: If the run mixes suites, models or questions, if it is damaged, or if the board
+            holds entries that would be lost.
     """
+    _check_whole(results)
     suite, model = _identity(results)
     name = f"{_slug(suite['name'])}-{suite['digest'][:8]}-{_slug(model['name'])}-{model['digest'][:8]}.json"
     path = place if place.suffix == ".json" else place / name
@@ -83,6 +85,12 @@ def _identity(results: StoredRun) -> tuple[dict[str, str], dict[str, str]]:
     (model,) = models.values()
     about = {"name": public_name(model.spec), "digest": model.digest, "tokenizer_digest": model.tokenizer_digest}
     return {"name": name, "digest": suite_digest}, about
+
+
+def _check_whole(results: StoredRun) -> None:
+    for record, spec in zip(results.records, results.specs, strict=True):
+        if record.status == "damaged":
+            raise UsageError(f"{spec.label}, seed {spec.seed} is damaged: {record.cause}.")
 
 
 def _check_questions(results: StoredRun, measured: Sequence[str]) -> None:

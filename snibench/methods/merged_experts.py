@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Literal
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from snibench.base.errors import UsageError
+from snibench.base.lazy import torch
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode
-from snibench.engine.adapters import Routing, draw_down_projections, insert, rows_of
-from snibench.engine.packing import Batch
-from snibench.engine.task_experts import MERGED, Merge, TaskExpertsLayer, merge_experts
 from snibench.methods.base import BaseMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from snibench.engine.packing import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class MergedExpertsSettings:
 
     r: int = 8
     alpha: int = 16
-    merge: Merge = "arithmetic"
+    merge: Literal["arithmetic", "ties", "dare", "dare-ties"] = "arithmetic"
     weight: float = 1.0
     density: float = 0.2
     seen: Literal["merged", "own"] = "merged"
@@ -59,6 +59,9 @@ class MergedExperts(BaseMethod):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with every task's expert beside every linear layer of its blocks."""
+        from snibench.engine.adapters import Routing, draw_down_projections, insert
+        from snibench.engine.task_experts import TaskExpertsLayer
+
         settings = self.settings
         self._routing = Routing()
         self._index = {card.name: index for index, card in enumerate(cards)}
@@ -80,6 +83,8 @@ class MergedExperts(BaseMethod):
 
     def task_parameters(self, model: nn.Module) -> Sequence[nn.Parameter]:
         """All that is trained."""
+        from snibench.engine.task_experts import TaskExpertsLayer
+
         layers = [module for module in model.modules() if isinstance(module, TaskExpertsLayer)]
         return [parameter for layer in layers for parameter in (*layer.A, *layer.B)]
 
@@ -92,6 +97,9 @@ class MergedExperts(BaseMethod):
     @contextmanager
     def for_prompts(self, model: nn.Module, cards: Sequence[TaskCard], instructions: Sequence[str]) -> Iterator[None]:
         """Every row through the merged update, or a seen task's through its own expert."""
+        from snibench.engine.adapters import rows_of
+        from snibench.engine.task_experts import MERGED, merge_experts
+
         names, rows = rows_of([card.name for card in cards])
         own = self._index if self.settings.seen == "own" else {}
         experts = [own.get(name, MERGED) for name in names]

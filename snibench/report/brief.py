@@ -8,6 +8,7 @@ from dataclasses import replace
 from snibench.base.errors import unknown
 from snibench.report.fits import NOT_SEARCHED
 from snibench.report.values import Report, Table, Verdict
+from snibench.store import what_to_do
 
 FULL_VERDICTS = 2  # methods; with more of them each has its verdict on the first question alone
 _SUMMARY = ("seen", "unseen", "gap", "formats", "combos", "conflict")
@@ -95,7 +96,7 @@ def _notes(report: Report) -> tuple[str, ...]:
             f"{', '.join(dict.fromkeys(some['method']))} ({stage or 'not begun'}): {cause}"
             for (stage, cause), some in report.failed.groupby(["stage", "cause"], sort=False)
         ]
-        notes.append("To try again: --overwrite failed.")
+        notes.append(what_to_do(report.failed["status"]))
     if report.notes:
         notes.append(f"{len(report.notes)} note{'' if len(report.notes) == 1 else 's'} on this run: {report.notes[0]}")
     return (*notes, _MORE)

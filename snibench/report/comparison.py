@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from snibench.base.errors import UsageError, unknown
-from snibench.report.fits import controls, facts, failed_fits, finished, label_of, only, run_notes
+from snibench.report.fits import controls, facts, failed_fits, failed_tables, finished, label_of, only, run_notes
 from snibench.report.layouts import METHOD, ordered
 from snibench.report.questions import Questions
 from snibench.report.values import QUESTIONS, Asked, Column, Report, Table, rows_digest
@@ -252,16 +252,18 @@ def compare(results: StoredRun, first: str, second: str) -> Report:
         for question, name in (("unseen", "unseen"), ("seen", "held_out"))
         if (scores := questions.split(question)) is not None
     }
+    failed = failed_fits(pair)
     return Report(
         title=f"{first} against {second}",
         tables=(
             _overall(found, first, second),
+            *failed_tables(failed),
             *_part_tables(questions, second),
             *(_pair_categories(questions, scores, split, first, second) for split, scores in sides.items()),
             *(_pair_tasks(pair, scores, split, first, second) for split, scores in sides.items()),
         ),
         notes=run_notes(pair),
-        failed=failed_fits(pair),
+        failed=failed,
         baseline=second,
         rows_digest=rows_digest(pair.answers),
         verdicts=verdicts(found, second, [first]),

@@ -14,6 +14,7 @@ import pandas as pd
 from snibench.base.registry import METHODS
 from snibench.report.layouts import METHOD, ordered, present
 from snibench.report.values import Column, Table
+from snibench.store import what_to_do
 
 if TYPE_CHECKING:
     from snibench.base.types import FitRecord, FitSpec
@@ -102,8 +103,8 @@ def failed_tables(failed: pd.DataFrame) -> list[Table]:
         return []
     columns = (Column("status", "Status"), Column("stage", "Stage"), Column("cause", "Cause"), Column("fit", "Fit"))
     notes = (
-        "These fits take no part in any number or test. Each one's folder is named like the fit. "
-        "`snibench run` with --overwrite failed tries them again.",
+        f"These fits take no part in any number or test. Each one's folder is named like the fit. "
+        f"{what_to_do(failed['status'])}",
     )
     return [
         Table("failed", "Fits that are not done", failed, (METHOD, Column("seed", "Seed", "count")), columns, notes)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from snibench.store.folder import ANSWER_COLUMNS, Store
 from snibench.store.reading import read_frame, read_json
-from snibench.store.results import NothingDone, StoredRun, load_results
+from snibench.store.results import NothingDone, StoredRun, load_results, what_to_do
 from snibench.store.writing import require_file_place, require_folder_place, write_frame, write_json, write_whole
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "read_json",
     "require_file_place",
     "require_folder_place",
+    "what_to_do",
     "write_frame",
     "write_json",
     "write_whole",

@@ -178,6 +178,14 @@ def test_show_gives_docstring_settings_with_defaults_and_source() -> None:
     assert "ours.py:" in output
 
 
+def test_show_lists_the_tables_of_a_protocol_with_what_their_columns_mean() -> None:
+    output = run("show", "gap").output
+    assert "Table gap (Generalization gap" in output
+    assert "Table gap_crossfit_tasks" in output
+    rows = [" ".join(line.split()) for line in output.splitlines()]
+    assert "relative_gap Gap / seen gap as a share of the score on seen tasks" in rows
+
+
 def test_settings_are_inherited_and_extended_as_dataclasses_do(install: Install) -> None:
     base = (
         "from dataclasses import dataclass\n\n@dataclass\nclass S:\n    rank: int = 8\n    kept: bool = True\n\n"
