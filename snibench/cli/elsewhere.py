@@ -60,7 +60,7 @@ def export_questions(file: Path, **options: Any) -> None:
     from snibench.plan.options import request_from
     from snibench.plan.plan import plan
     from snibench.plan.questions import QuestionRenderer
-    from snibench.report.export import write_text
+    from snibench.report.files import write_text
 
     request = request_from(["untuned"], {**options, "baseline": None})  # type: ignore[typeddict-item]
     made = plan(request)

@@ -70,15 +70,14 @@ def run_one(
         if not (folder / "tasks.parquet").exists():
             write_frame(folder / "tasks.parquet", task_frame(suite))
         missing = [one for one in fit.questions if not store.answered(sealed, one.protocol, one.digest)]
-        with_model = issubclass(METHODS.get(spec.method), Method)
-        if not with_model and (missing or not sealed):
-            record = _answered_without_model(spec, sealed, missing, suite, store, progress)
-        elif with_model and (missing or not sealed or found.incomplete):
+        if sealed and not missing and not found.incomplete:
+            record = sealed
+        elif issubclass(METHODS.get(spec.method), Method):
             asked = list(fit.questions) if found.incomplete else missing
             work = _Work(fit, sealed or found.tuned, sealed, missing, asked, suite, source, store, runtime, progress)
             record = _worked(work)
         else:
-            record = sealed
+            record = _answered_without_model(spec, sealed, missing, suite, store, progress)
         return record if record.status == "damaged" else _sealed(record, store, progress)
 
 
