@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from snibench.base.errors import DataError, UsageError
+from snibench.base.reading import quoted
 from snibench.data.json_lines import Line, read_lines
 from snibench.data.natural_instructions import load_task, read_head, task_files
 from snibench.data.sni import HELD_OUT, read_list
@@ -76,10 +77,10 @@ def match_predictions(
     if strangers := [identity for identity in answers if identity not in questions]:
         if len(strangers) == len(answers):
             raise DataError(
-                f"No id in {predictions} is among the references; the first is {strangers[0]!r}. Pass the references "
-                "that belong to these predictions."
+                f"No id in {predictions} is among the references; the first is {quoted(strangers[0])}. "
+                "Pass the references that belong to these predictions."
             )
-        notes.append(f"{len(strangers)} predictions have no reference and do not count, {strangers[0]!r} first.")
+        notes.append(f"{len(strangers)} predictions have no reference and do not count, {quoted(strangers[0])} first.")
     if missing := [identity for identity in questions if identity not in answers]:
         notes.append(f"{len(missing)} of {len(questions)} questions have no prediction and count as answered by ''.")
     return [
@@ -108,7 +109,7 @@ def _own_references(lines: list[Line], data: Path | None) -> tuple[list[Answered
     if not unknown:
         return rows, []
     return rows, [
-        f"{len(unknown)} tasks ({unknown[0]!r} first) have no category, so that no category counts them. "
+        f"{len(unknown)} tasks ({quoted(unknown[0])} first) have no category, so that no category counts them. "
         "Pass --data DIR with their files."
     ]
 
@@ -122,7 +123,7 @@ def _read_references(path: Path, track: Track) -> tuple[_Questions, list[str]]:
             continue
         identity = line.text("id")
         if identity in questions:
-            raise DataError(f"{line.where}: {identity!r} has references already. Keep one line for each id.")
+            raise DataError(f"{line.where}: {quoted(identity)} has references already. Keep one line for each id.")
         category = line.text("task_category", optional=True)
         questions[identity] = (line.text("task_id", optional=True), category, line.texts("references"))
     if not questions:
@@ -147,7 +148,7 @@ def _questions_of(folder: Path, track: Track) -> tuple[_Questions, list[str]]:
 
 def _identity(line: Line) -> str:
     if "id" not in line.values and not isinstance(line.values.get("Instance"), Mapping):
-        keys = ", ".join(map(repr, list(line.values)[:5])) or "nothing"
+        keys = ", ".join(map(quoted, list(line.values)[:5])) or "nothing"
         raise DataError(
             f"{line.where} does not say which instance it answers: it has {keys}. Every line needs "
             'both: {"id": ..., "prediction": ...}.'

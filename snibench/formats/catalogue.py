@@ -136,7 +136,7 @@ class Chat(Format):
 
     def messages(self, prompt: Prompt) -> Sequence[Mapping[str, str]]:
         """The definition as the system's message, and demonstrations, history and input as the user's."""
-        said = "".join(segment.text for segment in prompt.segments if segment.kind in ("history", "example", "input"))
+        said = "".join(segment.text for segment in prompt.segments if segment.role in ("history", "example", "input"))
         return [{"role": "system", "content": prompt.instruction}, {"role": "user", "content": said}]
 
     def bind(self, tokenizer: Any) -> Format:
