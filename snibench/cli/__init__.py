@@ -20,6 +20,9 @@ _LONGEST = 4000  # characters of an error's sentence
 COMMANDS = {
     "run": ("snibench.cli.run:run", "Tune with a method, run the protocols, show the tables."),
     "report": ("snibench.cli.report:report", "Show or export the tables and figures of a stored run."),
+    "eval": ("snibench.cli.elsewhere:eval_", "Run the protocols on models that were tuned elsewhere."),
+    "questions": ("snibench.cli.elsewhere:questions", "Export the prompts, to be answered elsewhere."),
+    "answers": ("snibench.cli.elsewhere:answers", "Show what was said; import answers from elsewhere."),
     "compare": ("snibench.cli.report:compare", "Compare two methods of a stored run, task by task."),
     "power": ("snibench.cli.power:power", "Say what a run finds, and what a larger one would."),
     "similarity": ("snibench.cli.report:similarity", "Does the similarity of tasks explain the results?"),
@@ -30,6 +33,7 @@ COMMANDS = {
     "clean": ("snibench.cli.clean:clean", "List and remove what no record of a folder of runs needs."),
     "ls": ("snibench.cli.ls:ls", "List methods, rules, samplers, formats, protocols, suites or runs."),
     "show": ("snibench.cli.ls:show", "Describe one method, rule, sampler, format, protocol or suite."),
+    "plugin": ("snibench.cli.plugin:plugin", "Write a plugin package to start from; check a plugin's contract."),
     "data": ("snibench.cli.data:data", "Fetch, check, describe and export task folders."),
     "score": ("snibench.cli.data:score", "Score a predictions file with the official metrics."),
 }
