@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from snibench.base.errors import MissingExtra
-from snibench.cli.places import NewFile, NewFolder
+from snibench.cli.output import show_text
+from snibench.cli.places import AnyPath, NewFile, NewFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "md", "latex", "csv", "json", "html")
 
-folder = click.argument("folder", type=click.Path(path_type=Path), default="runs")
+folder = click.argument("folder", type=AnyPath(), default="runs")
 as_ = click.option(
     "--as",
     "kind",
@@ -173,10 +174,13 @@ def show_results(
     ``stored``: all fits of the folder, where ``results`` are some of them.
     """
     from snibench.report.brief import picked
-    from snibench.report.tables import build
+    from snibench.report.tables import build, build_brief
 
-    made = picked(build(results, baseline, everyone=stored), tables, columns)
     whole = everything or bool(tables or columns)
+    if whole or kind != "table" or output or json_path or figures:
+        made = picked(build(results, baseline, everyone=stored), tables, columns)
+    else:
+        made, whole = build_brief(results, baseline, everyone=stored), True
     _with_figures(results, made, kind, output, json_path, figures, name="report", everything=whole)
     if kind == "table" and output is None:
         click.echo(f"\nAnswers, adapters, traces and records: {results.folder}")
@@ -247,4 +251,4 @@ def deliver(
     elif kind == "table":
         show_on_terminal(report if everything else brief(report))
     else:
-        click.echo(text(), nl=False)
+        show_text(text())

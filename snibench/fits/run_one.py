@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import torch
 from torch import nn
 
+from snibench.base.errors import StoreError, first_line
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
 from snibench.base.types import FitRecord, FitSpec, Instance, SuiteData
@@ -26,8 +26,9 @@ from snibench.engine.loading import load_backbone
 from snibench.engine.passage_loss import CARD, passage_losses
 from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.fits.answering import answer_by_floor, ask, unanswered, write_rows
-from snibench.fits.context import FitContext, FitProgress, Runtime
-from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.context import ATTACHING, FitContext, FitProgress, Runtime
+from snibench.fits.guard import StageFailed, guarded, start_clock
+from snibench.fits.isolation import contained, seed_generators
 from snibench.fits.provenance import device_name, software_versions, task_frame
 from snibench.fits.standing import adapter_fault, standing
 from snibench.models.find import ModelSource
@@ -118,6 +119,7 @@ class _Work:
     progress: FitProgress
 
 
+@contained
 def _worked(work: _Work) -> FitRecord:
     """The record of a fit after all its stages, or after the one that failed; nothing is loaded for what is known."""
     spec, suite, store, tuned, progress = work.fit.spec, work.suite, work.store, work.tuned, work.progress
@@ -125,7 +127,7 @@ def _worked(work: _Work) -> FitRecord:
     known = store.replies(spec.id, progress.on_note) if tuned else {}
     prompts = unanswered(work.asked, known, suite)
     if tuned and prompts and spec.recipe.steps and (fault := adapter_fault(tuned, store)):
-        return _beyond_repair(work, fault, len(prompts))
+        return _beyond_repair(work, f"{fault}, and only tuning makes it again: --overwrite failed", len(prompts))
     record = tuned or _record(spec)
     notes: Sequence[str] = ()
     try:
@@ -138,7 +140,11 @@ def _worked(work: _Work) -> FitRecord:
             with guarded("attach"):
                 context = attach(spec, suite, backbone, folder, work.runtime, progress)
                 if tuned and spec.recipe.steps:
-                    load_trained(context.model, folder / "adapter")
+                    try:
+                        load_trained(context.model, folder / "adapter")
+                    except StoreError as error:  # of an older snibench or peft
+                        remedy = f"Delete {folder} to tune it again."
+                        return _beyond_repair(work, f"{first_line(error)} {remedy}", len(prompts))
             if not tuned:
                 record = _sized(record, context.model)
                 with guarded("tune"):
@@ -160,11 +166,11 @@ def _worked(work: _Work) -> FitRecord:
 
 
 def _beyond_repair(work: _Work, fault: str, prompts: int) -> FitRecord:
-    """A fit whose stored parameters are not what was sealed: what it has answered stands, and no more is asked."""
+    """A fit whose stored parameters cannot be used: what it has answered stands, and no more is asked."""
     spec = work.fit.spec
-    cause = f"{fault}, and {prompts:,} prompts are left to be answered; only tuning makes it again: --overwrite failed"
+    cause = f"{prompts:,} prompts are left to be answered, but {fault}"
     if work.sealed and not work.missing:
-        work.progress.on_note(f"{cause}. The answers that are stored stand.")
+        work.progress.on_note(f"{cause.removesuffix('.')}. The answers that are stored stand.")
         return work.sealed
     return FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "damaged", cause)
 
@@ -201,11 +207,16 @@ def load(spec: FitSpec, source: ModelSource, runtime: Runtime, progress: FitProg
 def attach(
     spec: FitSpec, suite: SuiteData, backbone: Backbone, folder: Path, runtime: Runtime, progress: FitProgress
 ) -> FitContext:
-    """The base model with the method's parameters in it; initial values come from the run's seed."""
+    """The base model with the method's parameters in it; initial values come from the run's seed.
+
+    The fit's time counts from here on.
+    """
+    start_clock(runtime.fit_timeout)
+    progress.on_stage(ATTACHING)
     method_type = METHODS.get(spec.method)
     method: Method = method_type(method_type.Settings(**spec.settings))
     seed = derive_seed("initial values", spec.seed)
-    torch.manual_seed(seed)  # for libraries that draw from the default generator
+    seed_generators(seed)  # for libraries that draw from them
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
     model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input), seed)
     check_method(backbone, method, model, cards, spec)

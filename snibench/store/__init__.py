@@ -6,13 +6,14 @@
       manifest.json                     what the last `run` asked for: fits and question sets
       <fit>/
         spec.json                       the FitSpec
-        checkpoint.safetensors          only while tuning
+        checkpoint.safetensors          only while tuning; beside it the one before, checkpoint.previous.safetensors
         adapter/                        trainable parameters (peft's layout where peft made them)
         trace.parquet                   one row per step
         conflict/<share>.json|parquet   gradient conflict at a share of the training, and its task pairs
         tasks.parquet                   one row per task of the suite
         tuned.json                      the record as it stands after tuning: answering goes on from there
-        record.json                     written last: seals the fit
+        record.json                     written last: seals the fit with the digests of its files
+        .lock, .holder.json             who works on the fit now
         error.log                       the traceback of a method that failed
         predictions/<n>.parquet         immutable: what the fit answered to which prompt
         answers/<protocol>-<set>.parquet  immutable: one row per Question, with its scores

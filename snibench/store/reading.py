@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snibench.base import reading
 from snibench.base.errors import StoreError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+_LARGEST_JSON = 256 * 2**20  # bytes of a spec, record or manifest
 
 
 def read_frame(path: Path) -> pd.DataFrame:
@@ -33,9 +36,25 @@ def read_parquet(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path, page_checksum_verification=True)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:  # a third of the time of read_table
+            return file.read(use_threads=False)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read ({first_line(error)}). Delete it and repeat the run.") from error
+
+
+def distinct_files(paths: Iterable[Path]) -> list[Path]:
+    """``paths`` without those whose bytes an earlier one has, too.
+
+    Raises:
+        StoreError: If one cannot be read; names it.
+    """
+    first: dict[bytes, Path] = {}
+    for path in paths:
+        try:
+            first.setdefault(path.read_bytes(), path)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read ({first_line(error)}). Repeat the run.") from error
+    return list(first.values())
 
 
 def read_json(path: Path) -> Any:
@@ -45,8 +64,6 @@ def read_json(path: Path) -> Any:
         StoreError: If the file is missing or not JSON; names it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise StoreError(f"{path} is not JSON ({error}). Delete it and repeat the run.") from error
+        return reading.read_json(path, _LARGEST_JSON, finite=True)
+    except reading.Unreadable as error:
+        raise StoreError(f"{path} {error}. Delete it and repeat the run.") from error
