@@ -11,8 +11,8 @@ from random import Random
 
 from snibench.base.hashing import derive_seed, digest, file_digest
 from snibench.base.registry import FORMATS
-from snibench.base.types import Instance, Prompt, Question, SuiteData
-from snibench.contracts import Format
+from snibench.base.types import Instance, Prompt, Question, SuiteData, TaskCard
+from snibench.contracts import Format, usual_stop
 from snibench.formats.base import with_history, with_shots
 from snibench.models.find import ModelSource
 
@@ -26,6 +26,10 @@ class Rendered:
     prompt_sha: str
     targets: tuple[str, ...]
     stop: str | None = None  # the text that ends an answer, where the format has one of its own
+
+    def ends_at(self, card: TaskCard) -> str:
+        """The text that ends an answer, the usual one of its task among them; empty for none."""
+        return usual_stop(card) if self.stop is None else self.stop
 
 
 @dataclass(frozen=True)
