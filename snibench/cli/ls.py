@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 import click
 
 from snibench.base.errors import StoreError, UsageError, unknown
+from snibench.base.reading import is_folder
 from snibench.base.registry import FORMATS, METHODS, METRICS, PROTOCOLS, RULES, SAMPLERS, SUITES
 from snibench.base.wording import terminal_safe
 from snibench.cli.outline import Outline, Unreadable, outline
+from snibench.cli.output import show_text
+from snibench.cli.places import AnyPath
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +64,7 @@ class ListedRun:
     "-o",
     "--output",
     "folder",
-    type=click.Path(path_type=Path),
+    type=AnyPath(),
     default="runs",
     show_default=True,
     help="Where runs lie.",
@@ -73,7 +76,7 @@ def ls(kind: str, folder: Path, as_json: bool) -> None:
         raise unknown("kind", kind, [*REGISTRIES, "runs"])
     rows: Sequence[Listed | ListedRun] = _runs(folder) if kind == "runs" else _installed(REGISTRIES[kind].entries())
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False))
+        show_text(f"{json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False)}\n")
         return
     _print_rows(_console(), kind, rows)
     if kind != "runs":
@@ -83,9 +86,7 @@ def ls(kind: str, folder: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--task", metavar="TASK", help="Show how the format NAME renders this task's first instance.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder of tasks in the official layout. Default: suite mini."
-)
+@click.option("--data", type=AnyPath(), help="Folder of tasks in the official layout. Default: suite mini.")
 def show(name: str, task: str | None, data: Path | None) -> None:
     """Describe NAME: its docstring, settings with defaults, and source; of a protocol also its tables."""
     console = _console()
@@ -126,7 +127,7 @@ def _installed(entries: Iterable[Entry]) -> list[Listed]:
 def _runs(folder: Path) -> list[ListedRun]:
     from snibench.store import Store
 
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise StoreError(f"There is no folder '{folder}'. Start a run: snibench run --method ours -o {folder}")
     store = Store(folder)
     rows = []

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from snibench.base.errors import MissingExtra
-from snibench.cli.places import NewFile, NewFolder
+from snibench.cli.output import show_text
+from snibench.cli.places import AnyPath, NewFile, NewFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "md", "latex", "csv", "json", "html")
 
-folder = click.argument("folder", type=click.Path(path_type=Path), default="runs")
+folder = click.argument("folder", type=AnyPath(), default="runs")
 as_ = click.option(
     "--as",
     "kind",
@@ -247,4 +248,4 @@ def deliver(
     elif kind == "table":
         show_on_terminal(report if everything else brief(report))
     else:
-        click.echo(text(), nl=False)
+        show_text(text())

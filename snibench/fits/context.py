@@ -14,6 +14,8 @@ from snibench.contracts import Method
 from snibench.engine.backbone import Backbone
 from snibench.engine.tuning import Tuning
 
+ATTACHING = "attaching"  # the stage at which a fit's time begins
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -28,6 +30,7 @@ class Runtime:
     conflict_tasks: int = 16
     checkpoint_seconds: float = 30.0
     overwrite: Literal["never", "failed", "always"] = "never"
+    fit_timeout: float | None = None  # seconds of one fit or trial, from attaching on; None = no limit
     trust_remote_code: bool = False
 
 

@@ -25,6 +25,7 @@ from snibench.engine.checkpoint_files import remove_checkpoints
 from snibench.engine.tuning import Trainer
 from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.guard import StageFailed, guarded, heard
+from snibench.fits.isolation import contained
 from snibench.fits.run_one import attach, load, trainer_of
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan, Plan
@@ -154,6 +155,7 @@ def _stored(path: Path) -> Trial | None:
         return None
 
 
+@contained
 def _tried(
     spec: FitSpec,
     suite: SuiteData,

@@ -62,6 +62,7 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
         conflict=options.get("conflict", "ends"),
         conflict_tasks=profile.conflict_tasks,
         overwrite=options.get("overwrite", "never"),
+        fit_timeout=options.get("fit_timeout"),
         trust_remote_code=trust_remote_code,
     )
 

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import torch
 from torch import nn
 
 from snibench.base.hashing import derive_seed
@@ -26,8 +25,9 @@ from snibench.engine.loading import load_backbone
 from snibench.engine.passage_loss import CARD, passage_losses
 from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.fits.answering import answer_by_floor, ask, unanswered, write_rows
-from snibench.fits.context import FitContext, FitProgress, Runtime
-from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.context import ATTACHING, FitContext, FitProgress, Runtime
+from snibench.fits.guard import StageFailed, guarded, start_clock
+from snibench.fits.isolation import contained, seed_generators
 from snibench.fits.provenance import device_name, software_versions, task_frame
 from snibench.fits.standing import adapter_fault, standing
 from snibench.models.find import ModelSource
@@ -118,6 +118,7 @@ class _Work:
     progress: FitProgress
 
 
+@contained
 def _worked(work: _Work) -> FitRecord:
     """The record of a fit after all its stages, or after the one that failed; nothing is loaded for what is known."""
     spec, suite, store, tuned, progress = work.fit.spec, work.suite, work.store, work.tuned, work.progress
@@ -201,11 +202,16 @@ def load(spec: FitSpec, source: ModelSource, runtime: Runtime, progress: FitProg
 def attach(
     spec: FitSpec, suite: SuiteData, backbone: Backbone, folder: Path, runtime: Runtime, progress: FitProgress
 ) -> FitContext:
-    """The base model with the method's parameters in it; initial values come from the run's seed."""
+    """The base model with the method's parameters in it; initial values come from the run's seed.
+
+    The fit's time counts from here on.
+    """
+    start_clock(runtime.fit_timeout)
+    progress.on_stage(ATTACHING)
     method_type = METHODS.get(spec.method)
     method: Method = method_type(method_type.Settings(**spec.settings))
     seed = derive_seed("initial values", spec.seed)
-    torch.manual_seed(seed)  # for libraries that draw from the default generator
+    seed_generators(seed)  # for libraries that draw from them
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
     model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input), seed)
     check_method(backbone, method, model, cards, spec)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snibench.base import reading
 from snibench.base.errors import StoreError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+_LARGEST_JSON = 256 * 2**20  # bytes of a spec, record or manifest
 
 
 def read_frame(path: Path) -> pd.DataFrame:
@@ -45,8 +47,6 @@ def read_json(path: Path) -> Any:
         StoreError: If the file is missing or not JSON; names it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise StoreError(f"{path} is not JSON ({error}). Delete it and repeat the run.") from error
+        return reading.read_json(path, _LARGEST_JSON, finite=True)
+    except reading.Unreadable as error:
+        raise StoreError(f"{path} {error}. Delete it and repeat the run.") from error

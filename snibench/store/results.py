@@ -131,7 +131,7 @@ def _read(store: Store, fit: str, manifest: Manifest, known: FitRecord | None) -
     if record.status != "done":
         return _Read(fit, spec, record)
     faults = store.faults(record)
-    asked = manifest.question_sets[fit]
+    asked = manifest.question_sets.get(fit, {})
     paths = {protocol: store.answers_path(fit, protocol, digest) for protocol, digest in asked.items()}
     names = {path.relative_to(store.folder(fit)).as_posix() for path in paths.values()}
     if wrong := [f"{name} {fault}" for name, fault in faults.items() if name in {*names, "spec.json", "tasks.parquet"}]:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from snibench.base.errors import PluginError, UsageError, unknown
+from snibench.base import registry
+from snibench.base.errors import PluginError, SnibenchError, UsageError, unknown
 from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES, Registry
 
 Install = Callable[..., Path]
@@ -42,7 +44,8 @@ def test_a_file_stands_for_its_single_class_and_else_is_asked_for_one(tmp_path: 
     with pytest.raises(UsageError, match=r"2 classes. Name the method: \S*mine\.py:Mine or \S*mine\.py:Other"):
         METHODS.get(str(file))
     settings = "@dataclass(frozen=True)\nclass S: ...\n"
-    file.write_text(f"from dataclasses import dataclass\n{settings}class Mine: ...\n", encoding="utf-8")
+    floor = "from snibench.contracts import Floor\nclass Mine(Floor):\n    answer = None\n"
+    file.write_text(f"from dataclasses import dataclass\n{settings}{floor}", encoding="utf-8")
     assert METHODS.full_name(str(file)) == f"{file}:Mine"
     assert METHODS.get(str(file)).__name__ == "Mine"
     for text, words in (("class :", "not a Python file"), ("x = 1", "defines no class")):
@@ -149,3 +152,47 @@ def test_every_built_in_that_trains_loads(registry: Registry) -> None:
     pytest.importorskip("torch")
     for entry in registry.entries():
         assert isinstance(entry.load(), type), entry.name
+
+
+# ------------------------------------------------------------------- plugins that are none
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("thing = 3", "a value of type int, not a class derived from Method or Floor"),
+        ("def thing(): ...", "a value of type function"),
+        ("class thing: ...", "the class thing does not derive from Method or Floor"),
+        ("from snibench.contracts import Floor\nclass thing(Floor): ...", "the class thing lacks answer"),
+        ("import sys\nsys.exit(3)", "cannot be loaded: SystemExit: 3"),
+        ("raise BaseException", "cannot be loaded: BaseException"),
+    ],
+)
+def test_what_is_no_method_is_refused_by_its_name(install, tmp_path, source: str, words: str) -> None:
+    module = f"odd_{abs(hash(source))}"
+    install("odd-plugin", {"snibench.methods": {"odd": f"{module}:thing"}}, {f"{module}.py": source})
+    with pytest.raises(PluginError, match=re.escape(words)) as refused:
+        registry.METHODS.get("odd")
+    assert "odd-plugin 1.0" in str(refused.value)
+    (tmp_path / "odd.py").write_text(source, encoding="utf-8")
+    with pytest.raises(SnibenchError, match=re.escape(words)):
+        registry.METHODS.get(f"{tmp_path}/odd.py:thing")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"[snibench.methods]\nno equals sign\n", b"\xff\xfe", b"[a\n= b\n", b"[snibench.methods]\nx = not a place!\n"],
+)
+def test_a_malformed_distribution_of_anybody_hides_no_other(install, text: bytes) -> None:
+    site = install("good-plugin", {"snibench.methods": {"good": "good_plugin:Good"}})
+    (site / "bad_plugin-1.0.dist-info").mkdir()
+    (site / "bad_plugin-1.0.dist-info" / "METADATA").write_text("Name: bad-plugin\nVersion: 1.0\n", encoding="utf-8")
+    (site / "bad_plugin-1.0.dist-info" / "entry_points.txt").write_bytes(text)
+    (site / "empty-1.0.dist-info").mkdir()
+    assert "good" in registry.METHODS.names()
+    if "x" in registry.METHODS.names():
+        with pytest.raises(PluginError):
+            registry.METHODS.get("x")
+    else:
+        damaged = [one.distribution for one in registry.installed_points("snibench.methods")[1]]
+        assert damaged == ["bad-plugin"] or text == b"[a\n= b\n"

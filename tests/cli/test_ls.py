@@ -101,7 +101,10 @@ def test_two_distributions_with_one_name_are_two_rows_that_name_both(install: In
 
 
 def test_a_class_made_at_run_time_is_listed_without_a_complaint(install: Install) -> None:
-    source = 'def __getattr__(name):\n    return type(name, (), {"__doc__": f"Made: {name}."})\n'
+    source = (
+        "from snibench.contracts import Floor\ndef __getattr__(name):\n"
+        '    return type(name, (Floor,), {"__doc__": f"Made: {name}.", "answer": lambda *_: ""})\n'
+    )
     install("factory", {METHODS: {"made": "factory_module:Made"}}, {"factory_module.py": source})
     assert listed("methods")["made"]["problem"] == ""
     assert "Made: Made." in run("show", "made").output
