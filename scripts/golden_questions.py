@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from snibench.data.export import export_suite
+from snibench.data.official_layout import export_suite
 
 from snibench.base.types import SuiteRequest
 from snibench.data.mini import Mini
