@@ -219,6 +219,15 @@ from snibench.engine.soft_prompts import (
 from snibench.engine.soft_prompts import (
     insert_prompt as insert_prompt,
 )
+from snibench.engine.tallies import (
+    Tally as Tally,
+)
+from snibench.engine.tallies import (
+    text_means as text_means,
+)
+from snibench.engine.tallies import (
+    token_mean as token_mean,
+)
 from snibench.formats.base import (
     cue as cue,
 )

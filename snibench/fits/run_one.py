@@ -30,11 +30,12 @@ from snibench.fits.context import ATTACHING, FitContext, FitProgress, Runtime
 from snibench.fits.forecasts import compared
 from snibench.fits.guard import StageFailed, guarded, start_clock
 from snibench.fits.isolation import contained, seed_generators
-from snibench.fits.provenance import device_name, software_versions, task_frame
+from snibench.fits.provenance import device_name, software_versions
 from snibench.fits.standing import adapter_fault, standing
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan
 from snibench.plan.questions import QuestionSet
+from snibench.plan.task_table import task_frame
 from snibench.store import Store, read_json, write_frame, write_json, write_whole
 
 CHECKPOINT = "checkpoint.safetensors"

@@ -54,6 +54,7 @@ class Plan:
     aliases: tuple[str, ...] = ()  # one sentence for each further name of a method that is asked for
     # Of every protocol, resolved: what planned its questions also measures their answers.
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    limit: int | None = None  # questions per task, format and protocol
 
 
 def plan(request: RunRequest) -> Plan:
@@ -139,7 +140,7 @@ def plan(request: RunRequest) -> Plan:
     foreign = (f"{one.label}: {one.elsewhere}." for one in choices if one.elsewhere)
     parts = (suite.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped, foreign)
     notes = dict.fromkeys(note for part in parts for note in part)
-    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
+    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings, request.limit)
 
 
 def on_device(made: Plan, precision: str, checked: Checked) -> Plan:
