@@ -9,8 +9,9 @@ masked attention counts in full where it is computed. The share is of the rate t
 matrices reaches on the same device and precision, measured in the same run, and of ``--peak`` (TFLOP/s, of the vendor's
 sheet) where given.
 
-``--attention``: ``mask`` is scaled_dot_product_attention under a dense mask, ``parts`` ``snibench.engine.attention``,
-``flex`` FlexAttention with a block mask. The default is what snibench takes on that device.
+``--attention``: ``mask`` is scaled_dot_product_attention under a dense mask, ``parts``
+``snibench.engine.packed_attention``, ``flex`` FlexAttention with a block mask. The default is what snibench takes on
+that device.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from training import RATE, Ours, chosen_tasks, pair
 
 from snibench.base.types import Recipe
-from snibench.engine.attention import install
 from snibench.engine.backbone import Backbone, choose_device, choose_precision
 from snibench.engine.loading import load_backbone
+from snibench.engine.packed_attention import install
 from snibench.engine.packing import Batch
 from snibench.models.find import find_model
 

@@ -45,8 +45,8 @@ class Entry:
 class Registry:
     """The entry points of one group, by name."""
 
-    def __init__(self, kind: str, group: str) -> None:
-        self.kind = kind
+    def __init__(self, noun: str, group: str) -> None:
+        self.noun = noun
         self.group = group
 
     @cached_property
@@ -79,12 +79,12 @@ class Registry:
         """
         if name not in self._entries:
             if name.endswith(".py"):
-                raise _class_missing(self.kind, Path(name))
-            raise unknown(self.kind, name, self._entries)
+                raise _class_missing(self.noun, Path(name))
+            raise unknown(self.noun, name, self._entries)
         entries = self._entries[name]
         if len(entries) > 1:
             owners = " and ".join(f"{e.distribution} {e.version}" for e in entries)
-            raise PluginError(f"The {self.kind} '{name}' is claimed by {owners}. Uninstall one of them.")
+            raise PluginError(f"The {self.noun} '{name}' is claimed by {owners}. Uninstall one of them.")
         return entries[0]
 
     def aliases(self, name: str) -> list[str]:
@@ -97,15 +97,15 @@ class Registry:
     def get(self, name: str) -> Any:
         """The object called ``name``, or ``Class`` of ``path/to/file.py:Class``."""
         if ".py:" in name:
-            return _load_from_file(self.kind, name)
+            return _load_from_file(self.noun, name)
         return self.entry(name).load()
 
 
-def _load_from_file(kind: str, reference: str) -> Any:
+def _load_from_file(noun: str, reference: str) -> Any:
     path_text, _, attribute = reference.rpartition(":")
     path = Path(path_text)
     if not path.is_file():
-        raise UsageError(f"There is no file '{path}' to load the {kind} '{attribute}' from.")
+        raise UsageError(f"There is no file '{path}' to load the {noun} '{attribute}' from.")
     module_name = f"snibench_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
@@ -119,15 +119,15 @@ def _load_from_file(kind: str, reference: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise unknown(f"{kind} in {path}", attribute, [n for n in vars(module) if not n.startswith("_")]) from None
+        raise unknown(f"{noun} in {path}", attribute, [n for n in vars(module) if not n.startswith("_")]) from None
 
 
-def _class_missing(kind: str, path: Path) -> UsageError:
+def _class_missing(noun: str, path: Path) -> UsageError:
     """The error for a file where ``file.py:Class`` is meant; names the classes in it."""
     try:
         body = ast.parse(path.read_bytes()).body
     except OSError:
-        return UsageError(f"There is no file '{path}' to load the {kind} from.")
+        return UsageError(f"There is no file '{path}' to load the {noun} from.")
     except (SyntaxError, ValueError) as error:
         return UsageError(f"'{path}' is not a Python file: {first_line(error)}.")
     named = [f"{path}:{node.name}" for node in body if isinstance(node, ast.ClassDef)]

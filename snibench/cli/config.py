@@ -43,7 +43,7 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
 
 def save_config(ctx: click.Context, path: Path) -> None:
     """Write every option that is not at its default to ``path``, so that ``--config`` reads it back."""
-    from snibench.report.export import write_text
+    from snibench.report.files import write_text
 
     lines = []
     for key, option in _options(ctx.command).items():

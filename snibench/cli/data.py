@@ -140,8 +140,8 @@ def export(suite: str, folder: Path, data: Path | None, split: str | None, tasks
     """Write SUITE to the new FOLDER in the official layout, seen tasks as train and unseen ones as test."""
     from snibench.base.registry import SUITES
     from snibench.base.types import SuiteRequest
-    from snibench.data.export import export_suite, require_new_folder
     from snibench.data.natural_instructions import task_files
+    from snibench.data.official_layout import export_suite, require_new_folder
 
     require_new_folder(folder)
     made = SUITES.get(suite)()

@@ -261,9 +261,9 @@ def _print_prompt(console: Console, prompt: Prompt) -> None:
     if console.color_system:
         legend = [
             part
-            for kind in _STYLES
-            if kind in {s.kind for s in prompt.segments}
-            for part in ((kind, _STYLES[kind]), " ")
+            for role in _STYLES
+            if role in {s.role for s in prompt.segments}
+            for part in ((role, _STYLES[role]), " ")
         ]
         console.print(Text.assemble(*legend), style="italic")
-    console.print(Text.assemble(*(_text(one.text, _STYLES[one.kind]) for one in prompt.segments)), soft_wrap=True)
+    console.print(Text.assemble(*(_text(one.text, _STYLES[one.role]) for one in prompt.segments)), soft_wrap=True)

@@ -136,7 +136,7 @@ def compare(
 @figures_
 def similarity(folder: Path, kind: str, output: Path | None, json_path: Path | None, figures: Path | None) -> None:
     """Does the similarity of tasks explain the results of the run in FOLDER (default: runs)?"""
-    from snibench.report.figures.similarity import similarity_figures
+    from snibench.report.figures.similarity_panels import similarity_figures
     from snibench.report.similarity import similarity_report
     from snibench.store import load_results
 
@@ -217,7 +217,7 @@ def deliver(
     """
     from snibench.report.brief import brief
     from snibench.report.console import plain_text, show_on_terminal
-    from snibench.report.export import WRITERS, write_text
+    from snibench.report.files import WRITERS, write_text
     from snibench.report.page import page_html
 
     def text() -> str:

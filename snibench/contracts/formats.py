@@ -25,7 +25,7 @@ class Format(ABC):
         """The prompt for ``input``, ending exactly where the answer starts.
 
         Pure and deterministic: the same arguments and state of ``rng`` give the same bytes. Exactly one
-        segment has kind ``input``; for every format but the official encodings it is ``input`` verbatim.
+        segment has the role ``input``; for every format but the official encodings it is ``input`` verbatim.
         """
 
     def stop(self, task: TaskCard) -> str:

@@ -19,7 +19,7 @@ from snibench.base.types import Combo, SuiteData, SuiteRequest, Task
 from snibench.contracts import Suite
 from snibench.data.leakage import origins
 from snibench.data.natural_instructions import GET_THE_DATA, Head, load_task, read_head, task_files
-from snibench.data.splits import Kind, build_suite, choose_sides
+from snibench.data.splits import Described, build_suite, choose_sides
 
 HELD_OUT = 100  # evaluation instances per task, as in the official test set
 
@@ -130,22 +130,22 @@ def suits_combo(task: Task) -> bool:
     return task.card.labels is None and 2 * inside < len(task.instances)
 
 
-def _combos(kinds: Mapping[str, Kind], suits: Callable[[str], bool]) -> list[Combo]:
+def _combos(cards: Mapping[str, Described], suits: Callable[[str], bool]) -> list[Combo]:
     """``COMBOS`` over the tasks that suit, no source on both sides: it stays on the shorter one."""
     combos = []
     for name, categories in COMBOS.items():
-        a, b = ([task for task, kind in kinds.items() if kind.category in side and suits(task)] for side in categories)
+        a, b = ([task for task, card in cards.items() if card.category in side and suits(task)] for side in categories)
         if len(a) > len(b):
-            a = _without_sources(a, b, kinds)
+            a = _without_sources(a, b, cards)
         else:
-            b = _without_sources(b, a, kinds)
+            b = _without_sources(b, a, cards)
         combos.append(Combo(name, tuple(a), tuple(b)))
     return combos
 
 
-def _without_sources(tasks: Sequence[str], others: Iterable[str], kinds: Mapping[str, Kind]) -> list[str]:
-    taken = {origin for other in others for origin in origins(kinds[other].sources)}
-    return [task for task in tasks if taken.isdisjoint(origins(kinds[task].sources))]
+def _without_sources(tasks: Sequence[str], others: Iterable[str], cards: Mapping[str, Described]) -> list[str]:
+    taken = {origin for other in others for origin in origins(cards[other].sources)}
+    return [task for task in tasks if taken.isdisjoint(origins(cards[task].sources))]
 
 
 def _lists(folder: Path, split: str) -> _Lists:

@@ -23,7 +23,7 @@ PROBES = 32  # instances per seen task for the gradient conflict, never trained 
 FEWEST_UNSEEN = 4  # a mean over fewer unseen tasks says nothing
 
 
-class Kind(Protocol):
+class Described(Protocol):
     """Fields by which tasks are chosen; ``TaskCard`` has it, and so has the head of a task file."""
 
     @property
@@ -92,9 +92,9 @@ def build_suite(
     """
     if request.instances is not None and request.instances < 1:
         raise UsageError(f"The number of instances must be at least 1, but is {request.instances}.")
-    kinds = {task: tasks[task].card for task in (*seen, *unseen)}
+    cards = {task: tasks[task].card for task in (*seen, *unseen)}
     sides = choose_sides(
-        kinds, seen, unseen, request, combos=combos, drop_seen_on_source_overlap=drop_seen_on_source_overlap
+        cards, seen, unseen, request, combos=combos, drop_seen_on_source_overlap=drop_seen_on_source_overlap
     )
     size = max(held_out, request.instances or 0)
     pools = {
@@ -136,7 +136,7 @@ def build_suite(
 
 
 def choose_sides(
-    kinds: Mapping[str, Kind],
+    cards: Mapping[str, Described],
     seen: Sequence[str],
     unseen: Sequence[str],
     request: SuiteRequest,
@@ -154,7 +154,7 @@ def choose_sides(
     protocol. The tasks of a smaller choice are among those of a larger one.
 
     Args:
-        kinds: At least those in ``seen`` and ``unseen``.
+        cards: At least those in ``seen`` and ``unseen``.
         seen: Names of one side.
         unseen: Names of the other.
         request: Its ``tasks``, ``categories``, ``seed`` and ``allow_leak`` are heeded.
@@ -176,7 +176,7 @@ def choose_sides(
         raise DataError(f"The split has no {'unseen' if seen else 'seen'} task. Choose another split or more tasks.")
     notes: list[str] = []
     if drop_seen_on_source_overlap and not request.allow_leak:
-        seen, dropped = _drop_shared_sources(kinds, seen, unseen)
+        seen, dropped = _drop_shared_sources(cards, seen, unseen)
         if not seen:
             raise DataError(
                 "Every seen task shares a source with an unseen one, so none is left to train on. "
@@ -184,12 +184,12 @@ def choose_sides(
             )
         notes += dropped
     if request.categories:
-        known = {kinds[task].category for task in (*seen, *unseen)}
+        known = {cards[task].category for task in (*seen, *unseen)}
         for category in request.categories:
             if category not in known:
                 raise unknown("category", category, known)
         seen, unseen = (
-            _narrow(kinds, side, label, request.categories, notes)
+            _narrow(cards, side, label, request.categories, notes)
             for side, label in ((seen, "seen"), (unseen, "unseen"))
         )
     if request.tasks is not None and request.tasks < len(seen):
@@ -197,7 +197,7 @@ def choose_sides(
         wanted = max(proportionate, min(FEWEST_UNSEEN, request.tasks, len(unseen)))
         groups = [frozenset(side) for combo in combos for side in (combo.a, combo.b)]
         seen, unseen = (
-            _first(side, count, kinds, groups, suits_combo, Random(derive_seed(request.seed, "tasks", label)))
+            _first(side, count, cards, groups, suits_combo, Random(derive_seed(request.seed, "tasks", label)))
             for side, count, label in ((seen, request.tasks, "seen"), (unseen, wanted, "unseen"))
         )
     return Sides(tuple(seen), tuple(unseen), tuple(notes))
@@ -302,10 +302,10 @@ def _turns_from_examples(task: Task, pool: Sequence[Instance]) -> tuple[Instance
 
 
 def _drop_shared_sources(
-    kinds: Mapping[str, Kind], seen: Sequence[str], unseen: Sequence[str]
+    cards: Mapping[str, Described], seen: Sequence[str], unseen: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """The seen tasks without a source of the unseen side, and a sentence if that is not all of them."""
-    flags = _flags(kinds, unseen, seen)  # turned round: seen tasks that share with an unseen one
+    flags = _flags(cards, unseen, seen)  # turned round: seen tasks that share with an unseen one
     if not flags:
         return list(seen), []
     by_descent = sum("source-leak" not in marks for marks in flags.values())
@@ -316,23 +316,23 @@ def _drop_shared_sources(
     return [task for task in seen if task not in flags], [note]
 
 
-def _flags(kinds: Mapping[str, Kind], these: Sequence[str], marked: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _flags(cards: Mapping[str, Described], these: Sequence[str], marked: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """For each task in ``marked`` that shares a source with one in ``these``: how."""
-    keys = {key for task in these for key in source_keys(kinds[task].sources)}
-    roots = {root for task in these for root in origins(kinds[task].sources)}
+    keys = {key for task in these for key in source_keys(cards[task].sources)}
+    roots = {root for task in these for root in origins(cards[task].sources)}
     flags: dict[str, tuple[str, ...]] = {}
     for task in marked:
-        if not roots.isdisjoint(origins(kinds[task].sources)):
-            by_name = not keys.isdisjoint(source_keys(kinds[task].sources))
+        if not roots.isdisjoint(origins(cards[task].sources)):
+            by_name = not keys.isdisjoint(source_keys(cards[task].sources))
             flags[task] = ("source-leak", "alias-leak") if by_name else ("alias-leak",)
     return flags
 
 
 def _narrow(
-    kinds: Mapping[str, Kind], side: Sequence[str], label: str, categories: Collection[str], notes: list[str]
+    cards: Mapping[str, Described], side: Sequence[str], label: str, categories: Collection[str], notes: list[str]
 ) -> list[str]:
     """The tasks of ``side`` in ``categories``, or all with a note if none is: splits often divide by category."""
-    inside = [task for task in side if kinds[task].category in categories]
+    inside = [task for task in side if cards[task].category in categories]
     if not inside:
         notes.append(f"No {label} task is in {', '.join(categories)}, so all categories of that side stay.")
     return inside or list(side)
@@ -341,7 +341,7 @@ def _narrow(
 def _first(
     names: Sequence[str],
     count: int,
-    kinds: Mapping[str, Kind],
+    cards: Mapping[str, Described],
     groups: Iterable[Collection[str]],
     suits_group: Callable[[str], bool],
     rng: Random,
@@ -353,12 +353,12 @@ def _first(
     for group in groups:
         if not any(name in group for name in taken):
             taken += [name for name in shuffled if name in group and suits_group(name)][:1]
-    turns = Counter(kinds[name].category for name in taken)
+    turns = Counter(cards[name].category for name in taken)
     waiting: list[tuple[int, str]] = []
     for name in shuffled:
         if name not in taken:
-            waiting.append((turns[kinds[name].category], name))
-            turns[kinds[name].category] += 1
+            waiting.append((turns[cards[name].category], name))
+            turns[cards[name].category] += 1
     order = taken + [name for _, name in sorted(waiting, key=itemgetter(0))]
     chosen = set(order[:count])
     return [name for name in names if name in chosen]

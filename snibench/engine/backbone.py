@@ -94,7 +94,7 @@ def read_backbone(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-    from snibench.engine.attention import install
+    from snibench.engine.packed_attention import install
 
     quiet_transformers()
     options = {"trust_remote_code": trust_remote_code}
@@ -102,8 +102,8 @@ def read_backbone(
         config = AutoConfig.from_pretrained(source.folder, **options)
         tokenizer = AutoTokenizer.from_pretrained(source.folder, **options)
         encoder_decoder = bool(config.is_encoder_decoder)
-        kind = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
-        loaded: Any = kind.from_pretrained(
+        auto_class = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
+        loaded: Any = auto_class.from_pretrained(
             source.folder,
             dtype=getattr(torch, precision),
             use_safetensors=True,
@@ -194,10 +194,10 @@ def skeleton(source: ModelSource, *, trust_remote_code: bool = False) -> torch.n
         config = AutoConfig.from_pretrained(source.folder, **options)
     except Exception as error:  # a config may be wrong in many ways
         raise ModelError(f"The model in '{source.folder}' cannot be built ({first_line(error)})") from error
-    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    auto_class: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     try:
         with torch.device("meta"):
-            model: torch.nn.Module = kind.from_config(config, **options)
+            model: torch.nn.Module = auto_class.from_config(config, **options)
     except Exception:  # some models look at their weights while they are built
         return None
     return model

@@ -25,11 +25,11 @@ from snibench.base.errors import ModelError, first_line
 from snibench.base.hashing import digest
 from snibench.base.types import Checked, FitSpec, Paths, Prompt, Segment, TaskCard
 from snibench.contracts import Method
-from snibench.engine.attention import install
 from snibench.engine.backbone import Backbone, base_of, read_backbone
 from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.decoding.reference import ReferenceDecoder
 from snibench.engine.losses import target_logits, target_nll
+from snibench.engine.packed_attention import install
 from snibench.engine.packing import make_batch
 from snibench.engine.tokens import Encoded, Encoder
 from snibench.models.checked import check_place, kept_check

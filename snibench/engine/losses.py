@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snibench.engine.attention import packed
 from snibench.engine.backbone import base_of
+from snibench.engine.packed_attention import packed
 from snibench.engine.packing import Batch
 
 

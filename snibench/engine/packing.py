@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from snibench.engine.attention import Layout
+from snibench.engine.packed_attention import Layout
 
 if TYPE_CHECKING:
     from snibench.engine.backbone import Backbone

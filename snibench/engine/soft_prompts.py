@@ -129,11 +129,11 @@ def insert_prefix(model: nn.Module, count: int, keys_values: Callable[[], Tensor
     def start() -> None:
         learned[:] = [before_rotation(keys_values())]
 
-    def replace(layer: int, kind: int) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+    def replace(layer: int, side: int) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
             if embedding.virtual is None or embedding.index is None:
                 return output
-            placed = learned[0][layer, kind].to(output.dtype)[embedding.index]  # [B, L, W]
+            placed = learned[0][layer, side].to(output.dtype)[embedding.index]  # [B, L, W]
             return torch.where(embedding.virtual[..., None], placed, output.flatten(2)).view_as(output)
 
         return hook

@@ -59,7 +59,7 @@ def task_moments(values: Tensor, part: Tensor, row_task: Tensor, tasks: int) -> 
 
 @dataclass
 class Tally:
-    """What the layers of a model report of the forward pass under way, one value each; closed unless ``over`` a batch.
+    """Reports of a model's layers on the forward pass under way, one value each; closed unless ``over`` a batch.
 
     ``parts``: which text each token is of, for a model's rows, and for the rows of a decoder where it has its own.
     """

@@ -134,9 +134,9 @@ def last_word(text: str) -> str:
 
 
 def _without_last_demonstration(prompt: Prompt) -> Prompt | None:
-    for kind in ("example", "history"):
+    for role in ("example", "history"):
         for index in range(len(prompt.segments) - 1, -1, -1):
-            if prompt.segments[index].kind == kind:
+            if prompt.segments[index].role == role:
                 return Prompt((*prompt.segments[:index], *prompt.segments[index + 1 :]))
     return None
 

@@ -39,7 +39,7 @@ def cue(text: str) -> Segment:
 
 def prompt_of(*segments: Segment) -> Prompt:
     """The prompt of ``segments``, without those that are empty; the input stays even so."""
-    return Prompt(tuple(segment for segment in segments if segment.text or segment.kind == "input"))
+    return Prompt(tuple(segment for segment in segments if segment.text or segment.role == "input"))
 
 
 def tells(
@@ -88,11 +88,11 @@ def with_shots(prompt: Prompt, format: Format, task: TaskCard, input: str, k: in
     They stand behind the instruction where that is in front of the input, else in front of everything; ahead of
     the examples that the format shows by itself. ``definition`` with two is ``instruction_example``.
     """
-    kinds = [segment.kind for segment in prompt.segments]
-    told = [place for place, kind in enumerate(kinds[: kinds.index("input")]) if kind == "instruction"]
+    roles = [segment.role for segment in prompt.segments]
+    instructions = [place for place, role in enumerate(roles[: roles.index("input")]) if role == "instruction"]
     solved = [f"Input: {one.input}\nOutput: {one.output}" for one in demonstrations(task, input, k)]
-    if told and format.takes_shots_inside:
-        place, shots = told[-1] + 1, [example(f"\n\n{one}") for one in solved]
+    if instructions and format.takes_shots_inside:
+        place, shots = instructions[-1] + 1, [example(f"\n\n{one}") for one in solved]
     else:
         place, shots = 0, [example(f"{one}\n\n") for one in solved]
     return Prompt((*prompt.segments[:place], *shots, *prompt.segments[place:]))

@@ -13,7 +13,7 @@ from snibench.base.hashing import digest, file_digest
 from snibench.leaderboard.entries import entry
 from snibench.leaderboard.rows import questions_digest, write_rows
 from snibench.leaderboard.validate import read_board
-from snibench.report.export import write_text
+from snibench.report.files import write_text
 from snibench.report.fits import finished, floors, only, public_name
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pandas as pd
 from snibench.base.codec import to_json
 from snibench.base.errors import StoreError, first_line
 from snibench.base.types import Manifest
-from snibench.report.export import rows_as_json
+from snibench.report.files import rows_as_json
 from snibench.store import ANSWER_COLUMNS, StoredRun, write_whole
 
 if TYPE_CHECKING:

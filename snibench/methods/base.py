@@ -87,14 +87,14 @@ def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float, seed: int,
     """``model`` with peft's LoRA on ``adapted_layers``, ``A`` drawn from ``seed``."""
     from peft import LoraConfig, get_peft_model
 
-    kind = "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
+    task_type = "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
     config = LoraConfig(
         r=r,
         lora_alpha=alpha,
         lora_dropout=dropout,
         use_rslora=rslora,
         target_modules=adapted_layers(model),
-        task_type=kind,
+        task_type=task_type,
     )
     with targets_as_named():
         adapted: nn.Module = get_peft_model(model, config)

@@ -53,7 +53,7 @@ _SGD = {"adapters": 100.0, "everything": 1000.0}
 
 
 def usual_rate(parameters: int, trained: Literal["adapters", "everything"], optimizer: str = "adamw") -> float:
-    """What is usual in a model of so many parameters for what trains adapters, or the whole model.
+    """The usual learning rate of adapters, or of a whole model, by the model's number of parameters.
 
     Muon's updates are scaled to be as large as AdamW's (``match_rms_adamw``), so it has AdamW's rates. SGD's are set so
     that parameters move as far per step, and never above 1; they are a start for a search, no result of one.

@@ -79,7 +79,7 @@ def _short_enough(
 
 def _shortest(prompt: Prompt) -> str:
     """A prompt without its demonstrations."""
-    return "".join(segment.text for segment in prompt.segments if segment.kind not in {"example", "history"})
+    return "".join(segment.text for segment in prompt.segments if segment.role not in {"example", "history"})
 
 
 class TokenCounter:

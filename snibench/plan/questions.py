@@ -94,7 +94,7 @@ class QuestionRenderer:
         """Name and code of each format that reads answers in its own way."""
         found = []
         for name in sorted(names):
-            owner = next(kind for kind in type(self.format(name)).__mro__ if "read" in vars(kind))
+            owner = next(owner for owner in type(self.format(name)).__mro__ if "read" in vars(owner))
             if owner is not Format:
                 found.append([name, owner.__qualname__, file_digest(Path(inspect.getfile(owner)))])
         return found

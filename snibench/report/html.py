@@ -14,8 +14,8 @@ from functools import cache
 from importlib.resources import files
 
 from snibench.report.cells import Grid, printable
+from snibench.report.figures.figure import Figure
 from snibench.report.figures.style import BAND, BASELINE, DARKER, FAINT, INK, OKABE_ITO, PAPER
-from snibench.report.figures.values import Figure
 
 LONGEST = 4000  # characters of a paragraph
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from snibench.base.errors import StoreError
-from snibench.data.similarity import definition_similarity
+from snibench.data.definition_similarity import definition_similarity
 from snibench.protocols.panel import resampling, source_clusters
 from snibench.report.comparison import task_scores
 from snibench.report.fits import controls, facts, failed_fits, floors, labels, run_notes, title

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from snibench.base.types import Example, Prompt, TaskCard
 from snibench.contracts import Format, FormatFlags
-from snibench.testing.values import expect, recognisable_card
+from snibench.testing.expectations import expect, recognisable_card
 
 _INPUTS = (
     "Tom has 3 apples. How many?",
@@ -57,8 +57,8 @@ def _check_prompt(format: Format, name: str, card: TaskCard, text: str, as_writt
     expect(isinstance(prompt, Prompt), f"{name}.render must return a Prompt, but returned {type(prompt).__name__}")
     expect(prompt == again, f"{name} renders {text!r} differently under the same seed")
     expect(random.getstate() == before, f"{name}.render draws from Python's global generator; use the rng it is given")
-    inputs = [segment.text for segment in prompt.segments if segment.kind == "input"]
-    expect(len(inputs) == 1, f"{name} must have exactly one segment of kind 'input', but has {len(inputs)}")
+    inputs = [segment.text for segment in prompt.segments if segment.role == "input"]
+    expect(len(inputs) == 1, f"{name} must have exactly one segment with the role 'input', but has {len(inputs)}")
     expect(
         inputs[0] == as_written(text),
         f"{name} must show the input {as_written(text)!r} as it is, but shows {inputs[0]!r}",
@@ -70,15 +70,15 @@ def _check_prompt(format: Format, name: str, card: TaskCard, text: str, as_writt
         f"and {other.instruction!r}",
     )
     expect(
-        prompt.segments[-1].kind == "cue" and prompt.segments[-1] == other.segments[-1],
+        prompt.segments[-1].role == "cue" and prompt.segments[-1] == other.segments[-1],
         f"{name} must end with a cue, the same for every input, but ends with {prompt.segments[-1]!r}",
     )
     expect(not prompt.text.endswith(" "), f"{name} ends with a blank: the harness puts one before the answer")
     undemonstrated = format.render(replace(card, positive=(), negative=()), text, random.Random(7))
-    rest = tuple(segment for segment in prompt.segments if segment.kind != "example")
+    rest = tuple(segment for segment in prompt.segments if segment.role != "example")
     expect(
         rest == undemonstrated.segments,
-        f"{name} must put each demonstration, and nothing else, into a segment of kind 'example': "
+        f"{name} must put each demonstration, and nothing else, into a segment with the role 'example': "
         "truncation drops them one by one",
     )
 
@@ -108,14 +108,14 @@ def _check_flags(format: Format, name: str) -> None:
     expect(flags.labels == labels, f"{name}.flags.labels is {flags.labels}, but the labels are {_shown(labels)}")
     category = card.category.casefold() in text
     expect(flags.category == category, f"{name}.flags.category is {flags.category}, but it is {_shown(category)}")
-    for kind, count in (("positive", flags.positive), ("negative", flags.negative)):
-        examples = getattr(card, kind)
+    for side, count in (("positive", flags.positive), ("negative", flags.negative)):
+        examples = getattr(card, side)
         shown = sum(example.input in text and example.output in text for example in examples)
-        expect(shown == count, f"{name}.flags.{kind} is {count}, but {shown} of {len(examples)} examples are shown")
+        expect(shown == count, f"{name}.flags.{side} is {count}, but {shown} of {len(examples)} examples are shown")
         explained = sum(example.explanation in text for example in examples)
         expect(
             explained == (count if flags.explanations else 0),
-            f"{name}.flags.explanations is {flags.explanations}, but {explained} of the {count} {kind} examples "
+            f"{name}.flags.explanations is {flags.explanations}, but {explained} of the {count} {side} examples "
             "are explained",
         )
     expect(flags.group in {"I", "II", "control"}, f"{name}.flags.group must be I, II or control, not {flags.group!r}")

@@ -16,8 +16,8 @@ from snibench.base.errors import PluginError
 from snibench.base.hashing import canonical_json
 from snibench.base.types import Instance, Mixture, Recipe
 from snibench.contracts import Floor, Method, Rule, Sampler
+from snibench.testing.expectations import expect, recognisable_card
 from snibench.testing.models import save_tiny_llama
-from snibench.testing.values import expect, recognisable_card
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,8 +58,10 @@ def check_method(method: type[Method] | type[Floor], settings: Any = None) -> No
 
 def _check_method(method: type[Method] | type[Floor], settings: Any) -> None:
     name = method.__name__
-    kinds = (Method, Floor)
-    expect(isinstance(method, type) and issubclass(method, kinds), f"{name} is not derived from snibench.api.Method")
+    contracts = (Method, Floor)
+    expect(
+        isinstance(method, type) and issubclass(method, contracts), f"{name} is not derived from snibench.api.Method"
+    )
     _check_settings(method, settings)
     if issubclass(method, Floor):
         _check_floor(method, settings)
@@ -91,20 +93,23 @@ def _check_floor(floor: type[Floor], settings: Any) -> None:
 
 
 def _check_settings(method: type[Method] | type[Floor], settings: Any) -> None:
-    name, kind = method.__name__, method.Settings
+    name, settings_type = method.__name__, method.Settings
     expect(
-        is_dataclass(kind) and kind.__dataclass_params__.frozen,  # type: ignore[attr-defined]  # made by dataclass()
+        is_dataclass(settings_type) and settings_type.__dataclass_params__.frozen,  # type: ignore[attr-defined]  # made by dataclass()
         f"{name}.Settings must be a frozen dataclass",
     )
     try:
-        values = kind() if settings is None else settings
+        values = settings_type() if settings is None else settings
     except TypeError as error:
         raise AssertionError(f"{name}.Settings must have a default for every field: {error}") from error
-    expect(isinstance(values, kind), f"settings must be a {kind.__name__}, but is a {type(values).__name__}")
+    expect(
+        isinstance(values, settings_type),
+        f"settings must be a {settings_type.__name__}, but is a {type(values).__name__}",
+    )
     try:
         canonical_json(asdict(values))
     except (TypeError, ValueError) as error:
-        names = ", ".join(field.name for field in fields(kind))
+        names = ", ".join(field.name for field in fields(settings_type))
         raise AssertionError(
             f"{name}.Settings must hold JSON values ({names}), they go into the fit id: {error}"
         ) from error

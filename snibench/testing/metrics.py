@@ -6,7 +6,7 @@ import random
 
 from snibench.base.types import Instance
 from snibench.contracts import Metric
-from snibench.testing.values import expect
+from snibench.testing.expectations import expect
 
 _REFERENCES = (("a red house",), ("7",), ("yes", "it is so"), ("New York", "Boston", "a city of the coast"))
 _ANSWERS = ("a red house", "red", "", "7", "a house that is red\nand old", "no")

@@ -29,7 +29,7 @@ _SIZES: dict[str, Any] = {
     **{"state_size": 8, "attention_hidden_size": 32, "word_embed_proj_dim": 32, "mamba_n_groups": 1},
     **{"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8},
 }
-# What else a type needs to be small and to hold each of its kinds of layers.
+# What else a type needs to be small and to hold each type of its layers.
 _ALSO: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1]},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"]},
@@ -139,13 +139,13 @@ def save_tiny(name: str, folder: Path, **changes: Any) -> Path:
         for key in ("layer_types", "mlp_layer_types"):
             if key not in changes | made and isinstance(types := getattr(part, key, None), list):
                 _set(part, key, _some_of_each(types, part.num_hidden_layers), always=True)
-    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    auto_class: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with torch.device("meta"):
-        size = sum(one.numel() for one in kind.from_config(copy.deepcopy(config)).parameters())
+        size = sum(one.numel() for one in auto_class.from_config(copy.deepcopy(config)).parameters())
     if size > _MOST:
         raise ValueError(f"A model of type {name} has {size:,} parameters with these sizes.")
     torch.manual_seed(0)
-    kind.from_config(config).save_pretrained(folder)
+    auto_class.from_config(config).save_pretrained(folder)
     return folder
 
 

@@ -19,7 +19,7 @@ from snibench.base.errors import SnibenchError
 from snibench.base.registry import FORMATS, SUITES
 from snibench.base.types import Ask, Column, Frame, Question, SuiteData, SuiteRequest
 from snibench.contracts import Protocol
-from snibench.testing.values import expect
+from snibench.testing.expectations import expect
 
 _METHODS = {"first": 2, "second": 2}  # label -> seeds
 _FRACTIONS = ("percent", "points", "difference")
@@ -163,8 +163,8 @@ def _answers(asks: Sequence[Ask], suite: SuiteData) -> pd.DataFrame:
 
 def _check_measures(protocol: Protocol, name: str, answers: pd.DataFrame, tasks: pd.DataFrame) -> None:
     frames = protocol.measure(answers, tasks)
-    kinds = isinstance(frames, Mapping) and all(isinstance(frame, pd.DataFrame) for frame in frames.values())
-    expect(kinds, f"{name}.measure must return data frames by name")
+    by_name = isinstance(frames, Mapping) and all(isinstance(frame, pd.DataFrame) for frame in frames.values())
+    expect(by_name, f"{name}.measure must return data frames by name")
     shuffled = protocol.measure(answers.sample(frac=1, random_state=1), tasks)
     for frame_name, frame in frames.items():
         other = shuffled.get(frame_name, frame.head(0))

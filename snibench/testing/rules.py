@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from snibench.base.errors import PluginError
 from snibench.base.hashing import canonical_json
 from snibench.contracts import Needs, Rule
-from snibench.testing.values import expect
+from snibench.testing.expectations import expect
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ import numpy as np
 
 from snibench.base.hashing import canonical_json
 from snibench.contracts import Draw, Needs, Sampler
-from snibench.testing.values import expect
+from snibench.testing.expectations import expect
 
 _SIZES = {f"task{number}": 5 + 7 * number for number in range(7)}
 _STEPS = 12

@@ -9,7 +9,7 @@ from snibench.base.registry import METRICS
 from snibench.base.types import Instance, SuiteData, SuiteRequest
 from snibench.contracts import Suite
 from snibench.data.leakage import input_key, origins
-from snibench.testing.values import expect
+from snibench.testing.expectations import expect
 
 _POOLS = ("training", "probe", "evaluation", "context")
 
@@ -59,7 +59,7 @@ def _check_task(data: SuiteData, name: str, task: str) -> None:
     expect(card.name == task, f"{name} lists the task '{card.name}' as '{task}'")
     expect(card.metric in METRICS.names(), f"{name} scores '{task}' by the metric '{card.metric}', which is not there")
     expect(data.evaluation.get(task), f"{name} evaluates no instance of '{task}'")
-    for instances in (pool(data, kind).get(task, ()) for kind in _POOLS):
+    for instances in (pool(data, purpose).get(task, ()) for purpose in _POOLS):
         expect(len({one.id for one in instances}) == len(instances), f"{name} has an id twice in '{task}'")
         for one in instances:
             expect(one.outputs, f"{name} has no reference for {one.id} of '{task}'")
@@ -67,18 +67,20 @@ def _check_task(data: SuiteData, name: str, task: str) -> None:
             expect(fair, f"{name} has {one.outputs!r} in '{task}', which are not its labels {card.labels!r}")
 
 
-def pool(data: SuiteData, kind: str) -> Mapping[str, Sequence[Instance]]:
+def pool(data: SuiteData, purpose: str) -> Mapping[str, Sequence[Instance]]:
     """The instances of a suite that serve one purpose."""
-    instances: Mapping[str, Sequence[Instance]] = getattr(data, kind)
+    instances: Mapping[str, Sequence[Instance]] = getattr(data, purpose)
     return instances
 
 
 def _check_leaks(data: SuiteData, name: str) -> None:
     for task in data.seen:
         asked = {input_key(one) for one in data.evaluation[task]}
-        for kind in ("training", "probe"):
-            shared = asked & {input_key(one) for one in pool(data, kind).get(task, ())}
-            expect(not shared, f"{name}.{kind} and .evaluation of '{task}' share the input {min(shared, default='')!r}")
+        for purpose in ("training", "probe"):
+            shared = asked & {input_key(one) for one in pool(data, purpose).get(task, ())}
+            expect(
+                not shared, f"{name}.{purpose} and .evaluation of '{task}' share the input {min(shared, default='')!r}"
+            )
     tuned = frozenset[str]().union(*(origins(data.tasks[task].card.sources) for task in data.seen))
     for task in data.unseen:
         shared_sources = tuned & origins(data.tasks[task].card.sources)

@@ -131,13 +131,13 @@ def test_a_file_that_raises_is_named_with_its_cause(tmp_path: Path) -> None:
         fresh().get(f"{file}:Mine")
 
 
-@pytest.mark.parametrize("registry", [FORMATS, PROTOCOLS, SUITES], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize("registry", [FORMATS, PROTOCOLS, SUITES], ids=lambda registry: registry.noun)
 def test_every_built_in_that_needs_no_torch_loads(registry: Registry) -> None:
     for entry in registry.entries():
         assert isinstance(entry.load(), type), entry.name
 
 
-@pytest.mark.parametrize("registry", [METHODS, RULES], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize("registry", [METHODS, RULES], ids=lambda registry: registry.noun)
 def test_every_built_in_that_trains_loads(registry: Registry) -> None:
     pytest.importorskip("torch")
     for entry in registry.entries():

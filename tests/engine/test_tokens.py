@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from snibench.base.types import Prompt, Segment, TaskCard
-from snibench.engine.decoding.ranking import labels_after
+from snibench.engine.decoding.label_ranking import labels_after
 from snibench.engine.tokens import Encoder, last_word
 
 TEXT = [

@@ -43,7 +43,7 @@ def check_it_is_deterministic(format: Format, task: TaskCard, input: str, seed: 
 def check_the_input_stands_verbatim(format: Format, task: TaskCard, input: str) -> None:
     """I2: one segment of kind ``input``, and it is the input."""
     prompt = format.render(task, input, Random(0))
-    assert [segment.text for segment in prompt.segments if segment.kind == "input"] == [as_written(format, input)]
+    assert [segment.text for segment in prompt.segments if segment.role == "input"] == [as_written(format, input)]
 
 
 def check_no_demonstration_shows_the_input(format: Format, task: TaskCard, input: str) -> None:
@@ -62,7 +62,7 @@ def check_what_is_told_does_not_depend_on_the_input(format: Format, task: TaskCa
 def check_it_ends_at_the_slot(format: Format, task: TaskCard, input: str) -> None:
     """I4: fixed text stands last, the same for every input, and no blank follows it."""
     prompt, other = (format.render(task, text, Random(0)) for text in (input, "another input"))
-    assert prompt.segments[-1].kind == "cue"
+    assert prompt.segments[-1].role == "cue"
     assert prompt.segments[-1] == other.segments[-1]
     if not isinstance(format, TkEncoding):
         assert not prompt.text.endswith(" ")
@@ -98,10 +98,10 @@ def check_the_flags_say_what_is_shown(format: Format) -> None:
 def check_each_demonstration_is_one_segment(format: Format, task: TaskCard, input: str) -> None:
     """I5's footing: truncation drops whole demonstrations, so each is one segment of its own."""
     prompt = format.render(task, input, Random(0))
-    shown = sum(segment.kind == "example" for segment in prompt.segments)
+    shown = sum(segment.role == "example" for segment in prompt.segments)
     assert shown <= format.flags.positive + format.flags.negative
     bare = format.render(_with_examples(task, (), ()), input, Random(0))
-    assert [segment for segment in prompt.segments if segment.kind != "example"] == list(bare.segments)
+    assert [segment for segment in prompt.segments if segment.role != "example"] == list(bare.segments)
 
 
 def check_labels_stand_as_they_are(format: Format, task: TaskCard, input: str) -> None:

@@ -71,7 +71,7 @@ def test_explained_positive_examples_read_as_the_official_code_writes_them() -> 
 def test_fewer_examples_than_asked_are_all_shown() -> None:
     prompt = FORMATS.get("tk_def_pos2_neg2")().render(CARD, "x", Random(0))
     assert " Negative Example 1 -\nInput: n.\n Output: m.\n\nNow complete" in prompt.text
-    assert sum(segment.kind == "example" for segment in prompt.segments) == 3
+    assert sum(segment.role == "example" for segment in prompt.segments) == 3
 
 
 @pytest.mark.parametrize(("input", "written"), [("", "."), ("  ", "."), (" x ", "x."), ("x?", "x?"), ("x”", "x”.")])

@@ -20,7 +20,7 @@ from snibench.formats.catalogue import InstructionExample, Json
 from snibench.plan.options import request_from
 from snibench.plan.plan import Plan, plan
 from snibench.plan.request import RunRequest
-from snibench.testing.values import recognisable_card
+from snibench.testing.expectations import recognisable_card
 
 QUICK_RECIPE = Recipe(steps=90)
 HALVES = """
@@ -158,8 +158,8 @@ def test_shots_are_droppable_examples_in_every_format(name: str) -> None:
     places = [at for at, one in enumerate(shown.segments) if one not in prompt.segments or one.text.strip() in solved]
     added = [shown.segments[at] for at in places[:2]]
     assert [one.text.strip() for one in added] == solved
-    assert {one.kind for one in added} == {"example"}
-    assert places[1] < [one.kind for one in shown.segments].index("input")
+    assert {one.role for one in added} == {"example"}
+    assert places[1] < [one.role for one in shown.segments].index("input")
     assert tuple(one for at, one in enumerate(shown.segments) if at not in places[:2]) == prompt.segments
 
 

@@ -10,7 +10,7 @@ from snibench.base.errors import UsageError
 from snibench.report import Report, build, compare
 from snibench.report.brief import brief, picked
 from snibench.report.console import render
-from snibench.report.export import latex_text
+from snibench.report.files import latex_text
 from snibench.report.glossary import GLOSSARY, glossary_text
 from snibench.store import StoredRun
 

@@ -94,7 +94,7 @@ def test_a_run_without_definitions_says_what_to_do(run: StoredRun) -> None:
 
 def test_the_figures_show_the_points_and_the_correlation(run: StoredRun) -> None:
     pytest.importorskip("matplotlib")
-    from snibench.report.figures.similarity import similarity_figures
+    from snibench.report.figures.similarity_panels import similarity_figures
 
     followed = following(run, "ours")
     unseen, combos = similarity_figures(followed, similarity_report(followed))

@@ -78,11 +78,11 @@ class Blank(Sound):
 
 class Demonstrates(Sound):
     flags = replace(Sound.flags, positive=1)
-    kind: Any = "example"
+    role: Any = "example"
 
     def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
         others = [one for one in task.positive if normalise_input(one.input) != normalise_input(input)]
-        shown = [Segment(self.kind, f"{one.input}: {one.output}\n") for one in others[:1]]
+        shown = [Segment(self.role, f"{one.input}: {one.output}\n") for one in others[:1]]
         return [*shown, *super().segments(task, input, rng)]
 
 
@@ -150,7 +150,7 @@ class Guesses(Sound):
         (ReadsGlobalGenerator, "draws from Python's global generator"),
         (Counts, "differently under the same seed"),
         (Strips, "must show the input"),
-        (TwoInputs, "exactly one segment of kind 'input', but has 2"),
+        (TwoInputs, "exactly one segment with the role 'input', but has 2"),
         (TellsTheInput, "must tell the same of the task for every input"),
         (NoSlot, "must end with a cue"),
         (Blank, "ends with a blank"),

@@ -77,7 +77,7 @@ def test_ten_prompts_of_a_task_are_ten_and_differ_in_their_frame_alone() -> None
         prompts = [FORMATS.get(name)().render(task.card, text, Random(0)) for name in ("definition", *NAMES)]
         assert len({prompt.text for prompt in prompts}) == 10
         assert {prompt.instruction for prompt in prompts} == {task.card.definition.strip()}
-        assert {s.text for prompt in prompts for s in prompt.segments if s.kind == "input"} == {text}
+        assert {s.text for prompt in prompts for s in prompt.segments if s.role == "input"} == {text}
 
 
 def test_the_original_surface_is_the_format_definition() -> None:

@@ -16,7 +16,7 @@ from snibench.base.types.fits import (
 )
 from snibench.base.types.frames import METHOD, Column, Frame, Unit
 from snibench.base.types.models import ModelInfo
-from snibench.base.types.prompts import Prompt, Segment, SegmentKind
+from snibench.base.types.prompts import Prompt, Segment, SegmentRole
 from snibench.base.types.questions import Answer, Ask, Mixture, PromptKey, Question, Reply, Turn
 from snibench.base.types.runs import Manifest, Search, SuiteRef, Trial
 
@@ -47,7 +47,7 @@ __all__ = [
     "Reply",
     "Search",
     "Segment",
-    "SegmentKind",
+    "SegmentRole",
     "Stage",
     "Status",
     "SuiteData",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SegmentKind = Literal["history", "instruction", "example", "input", "cue"]
+SegmentRole = Literal["history", "instruction", "example", "input", "cue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Segment:
     truncation may drop. ``input``: the instance's input, verbatim. ``cue``: fixed text around them.
     """
 
-    kind: SegmentKind
+    role: SegmentRole
     text: str
 
 
@@ -34,4 +34,4 @@ class Prompt:
     @property
     def instruction(self) -> str:
         """The instruction as rendered, maybe empty: all that a method may condition on."""
-        return "".join(segment.text for segment in self.segments if segment.kind == "instruction")
+        return "".join(segment.text for segment in self.segments if segment.role == "instruction")

@@ -52,7 +52,7 @@ PromptKey = tuple[str, str]  # task, SHA-256 of the prompt: the same prompt is a
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model said to one prompt. ``prediction``: stripped, up to where its format ends an answer.
+    """A model's reply to one prompt. ``prediction``: stripped, up to where its format ends an answer.
 
     A prompt that does not fit the input limit is not answered: ``too_long``. ``ranked``: the likeliest label of a
     closed task, None where none was asked for.

@@ -135,10 +135,10 @@ def _official(task: str, rows: list[dict[str, Any]], facts: Mapping[str, str]) -
     }
 
 
-def _examples(row: Mapping[str, Any], kind: str) -> list[dict[str, str]]:
+def _examples(row: Mapping[str, Any], side: str) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
-    while f"{kind}_{len(found)}_input" in row and row[f"{kind}_{len(found)}_output"] is not None:
-        place = f"{kind}_{len(found)}"
+    while f"{side}_{len(found)}_input" in row and row[f"{side}_{len(found)}_output"] is not None:
+        place = f"{side}_{len(found)}"
         parts = {part: row.get(f"{place}_{part}") or "" for part in ("input", "output", "explanation")}
         if not any(parts.values()):
             break

@@ -80,14 +80,14 @@ def review(rng: Random, domain: str) -> Draw:
 
 def _judgement(rng: Random, thing: str, good: bool) -> tuple[str, str]:
     """A clause on ``thing``, and the word in it that judges."""
-    kind = rng.random()
-    if kind < 0.45:
+    draw = rng.random()
+    if draw < 0.45:
         degree, word = rng.choice(w.DEGREES), rng.choice(w.PRAISE if good else w.BLAME)
         return f"the {thing} was {degree} {word}", word
-    if kind < 0.6:
+    if draw < 0.6:
         word = rng.choice(w.BLAME if good else w.PRAISE)
         return f"the {thing} was not {word}", f"not {word}"
-    if kind < 0.8:
+    if draw < 0.8:
         word = rng.choice(w.LIKE if good else w.DISLIKE)
         return f"I {word} the {thing}", word
     word = rng.choice(w.PRAISE if good else w.BLAME)
@@ -253,12 +253,12 @@ def entailment(rng: Random, domain: str) -> Draw:
     """A premise and a hypothesis that follows from it, contradicts it, or does neither."""
     event = _event(rng, domain)
     relation = rng.choice(("entailment", "contradiction", "neutral"))
-    name, (noun, kind) = event.person, event.thing
+    name, (noun, hypernym) = event.person, event.thing
     if relation == "entailment":
         hypothesis = rng.choice(
             (
                 f"{name} {event.verb[1]} the {noun}.",
-                f"{name} {event.verb[0]} {article(kind)}.",
+                f"{name} {event.verb[0]} {article(hypernym)}.",
                 f"{name} was in {event.city} on {event.day}.",
                 f"The {noun} was {event.adjective[1]}.",
             )
@@ -312,8 +312,8 @@ def story(rng: Random, domain: str) -> Draw:
     two = _event(rng, domain, one)
     asked = rng.choice((one, two))
     noun, base = asked.thing[0], asked.verb[3]
-    kind = rng.choice(("who", "where", "when", "what"))
-    question, answer, full = _asked_of(asked)[kind]
+    detail = rng.choice(("who", "where", "when", "what"))
+    question, answer, full = _asked_of(asked)[detail]
     answerable = rng.random() < 0.5
     stranger = _other(rng, w.NAMES, one.person, two.person)
     unanswerable = rng.choice(
@@ -330,7 +330,7 @@ def story(rng: Random, domain: str) -> Draw:
             "question": question,
             "answer": answer,
             "full": full,
-            "kind": kind,
+            "kind": detail,
             "maybe": question if answerable else unanswerable,
             "answerable": "yes" if answerable else "no",
             "first person": one.person,
@@ -338,9 +338,9 @@ def story(rng: Random, domain: str) -> Draw:
             "first city": one.city,
             "second city": two.city,
             **{
-                f"{part} {kind} {number}": text
+                f"{part} {detail} {number}": text
                 for number, event in enumerate((one, two), 1)
-                for kind, texts in _asked_of(event).items()
+                for detail, texts in _asked_of(event).items()
                 for part, text in zip(("question", "answer", "full"), texts, strict=True)
             },
         },
@@ -391,12 +391,12 @@ def slip(rng: Random, domain: str) -> Draw:
         "an": article(adjective),
         "no_an": _wrong_article(adjective),
     }
-    right, wrong, kind = rng.choice(w.SLIPS)
+    right, wrong, error = rng.choice(w.SLIPS)
     right, wrong = right.format(**words), wrong.format(**words)
     broken = rng.random() < 0.5
     return Draw(
         wrong,
-        {"right": right, "kind": kind, "maybe": wrong if broken else right, "correct": "no" if broken else "yes"},
+        {"right": right, "kind": error, "maybe": wrong if broken else right, "correct": "no" if broken else "yes"},
     )
 
 
@@ -479,10 +479,10 @@ def pronoun(rng: Random, domain: str) -> Draw:
 
 def odd(rng: Random, domain: str) -> Draw:
     """Four words of which one is of another kind."""
-    kinds = [kind for kind in w.KINDS if kind in w.KIND_DOMAINS[domain]]
-    kind, stranger = rng.sample(kinds, 2)
-    members = rng.sample(w.KINDS[kind], 3)
-    intruder = rng.choice([word for word in w.KINDS[stranger] if word not in w.KINDS[kind]])
+    groups = [group for group in w.KINDS if group in w.KIND_DOMAINS[domain]]
+    group, stranger = rng.sample(groups, 2)
+    members = rng.sample(w.KINDS[group], 3)
+    intruder = rng.choice([word for word in w.KINDS[stranger] if word not in w.KINDS[group]])
     listed = [*members, intruder]
     rng.shuffle(listed)
     return Draw(
@@ -490,7 +490,7 @@ def odd(rng: Random, domain: str) -> Draw:
         {
             "odd": intruder,
             "near": members[0],
-            "kind": kind,
+            "kind": group,
             "stranger": stranger,
             "first": listed[0],
             "last": listed[-1],

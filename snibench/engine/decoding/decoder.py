@@ -18,7 +18,7 @@ from snibench.base.types import Prompt, Reply, TaskCard
 from snibench.contracts import Method, usual_stop
 from snibench.engine.backbone import Backbone
 from snibench.engine.decoding.fast import FastModel, why_not_fast
-from snibench.engine.decoding.ranking import Branch, Labels, label_scores, labels_after
+from snibench.engine.decoding.label_ranking import Branch, Labels, label_scores, labels_after
 from snibench.engine.decoding.reading import LEAST_PREFIX, Ends, Reading, Row
 from snibench.engine.decoding.reference import ReferenceDecoder
 from snibench.engine.tokens import Encoded, Encoder, common_prefix, last_word

@@ -65,8 +65,8 @@ def why_not_fast(model: nn.Module) -> str:
 
 
 def _only(types: Any) -> str:
-    kinds = set(types or ())
-    return kinds.pop() if len(kinds) == 1 else ""
+    distinct = set(types or ())
+    return distinct.pop() if len(distinct) == 1 else ""
 
 
 def _altered(module: nn.Module) -> bool:

@@ -2,8 +2,8 @@
 
 Rows of different tasks and formats share each pass. Keys and values lie in three places: a prefix's, once for
 all its rows; a block's, the prompts of rows of similar length, padded on the right; and the tail's, what the rows
-have said since. Attention reads each where it lies (``attention``), so nothing is copied per row and nothing is padded
-but a block. Positions count as they would in a row alone.
+have said since. Attention reads each where it lies (``merged_attention``), so nothing is copied per row and nothing is
+padded but a block. Positions count as they would in a row alone.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
-from snibench.engine.decoding.attention import Part, attend, merged
 from snibench.engine.decoding.fast import FastModel
-from snibench.engine.decoding.ranking import Branch, likeliest
+from snibench.engine.decoding.label_ranking import Branch, likeliest
+from snibench.engine.decoding.merged_attention import Part, attend, merged
 from snibench.engine.tokens import common_prefix
 
 # A shared prefix shorter than this is not worth a place of its own.
@@ -130,7 +130,7 @@ class Reading:
         """Read all prompts; the most likely first token of every row.
 
         ``on_block`` is given every block's rows, the ``[n, V]`` logits of their first tokens, and what reads on from
-        there along branches (``ranking``), leaving no trace.
+        there along branches (``label_ranking``), leaving no trace.
         """
         self._read_prefixes()
         own = [len(row.ids) - self._shared(number) for number, row in enumerate(self._rows)]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from snibench.base.types import TaskCard
 from snibench.contracts import Method
 from snibench.engine.backbone import Backbone, base_of
-from snibench.engine.decoding.ranking import Labels, likeliest
+from snibench.engine.decoding.label_ranking import Labels, likeliest
 from snibench.engine.decoding.reading import LEAST_PREFIX, Ends
 from snibench.engine.losses import logits_at
 from snibench.engine.tokens import Encoded, common_prefix

@@ -13,9 +13,9 @@ rules are cheap. Three backends separate the tasks' gradients, and give the same
 The first of them that serves is taken, after a look at two tasks has shown that it agrees with plain autograd.
 """
 
+from snibench.engine.gradients.backward_hooks import NotSeparable
 from snibench.engine.gradients.collected import Collected, TaskGradients, gram_matrix, layer_of, tensor_of
 from snibench.engine.gradients.collector import Backend, GradientCollector
-from snibench.engine.gradients.hooks import NotSeparable
 
 __all__ = [
     "Backend",

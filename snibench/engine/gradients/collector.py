@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from snibench.contracts import Losses
+from snibench.engine.gradients.backward_hooks import NotSeparable, recording
 from snibench.engine.gradients.collected import Collected, DenseGradients, FactoredGradients
-from snibench.engine.gradients.hooks import NotSeparable, recording
 from snibench.engine.gradients.sites import sites_of
 from snibench.engine.gradients.stacked import stacked_losses
 from snibench.engine.packing import Batch
@@ -59,8 +59,8 @@ class GradientCollector:
     @property
     def dtype(self) -> torch.dtype:
         """Of the gradients: the parameters' own, the widest of them if they differ."""
-        kinds = {parameter.dtype for parameter in self.named.values()} or {torch.float32}
-        return reduce(torch.promote_types, kinds)
+        dtypes = {parameter.dtype for parameter in self.named.values()} or {torch.float32}
+        return reduce(torch.promote_types, dtypes)
 
     def bytes_of(self, rows: int) -> int:
         """Memory of ``rows`` whole gradients: rows x P x bytes of a number."""

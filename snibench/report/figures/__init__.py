@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from snibench.report.figures.bars import category_bars, format_bars
 from snibench.report.figures.boxes import combo_boxes
-from snibench.report.figures.conflict import conflict_map, conflict_panels
+from snibench.report.figures.conflict_map import conflict_map, conflict_panels
 from snibench.report.figures.curves import learning_curves
 from snibench.report.figures.differences import combo_forest, forest, format_forest
+from snibench.report.figures.figure import Figure, write_figures
 from snibench.report.figures.ranking import rank_diagram
 from snibench.report.figures.scatter import cost_scatter, gap_scatter
 from snibench.report.figures.scene import Drawing, Scene
-from snibench.report.figures.values import Figure, write_figures
 
 if TYPE_CHECKING:
     from snibench.report.values import Report

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from snibench.report.figures.figure import Figure
 from snibench.report.figures.scene import INTERVAL, Scene, sizes
 from snibench.report.figures.style import (
     FAINT,
@@ -20,7 +21,6 @@ from snibench.report.figures.style import (
     short,
     whiskers,
 )
-from snibench.report.figures.values import Figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

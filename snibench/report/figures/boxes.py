@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from snibench.report.figures.figure import Figure
 from snibench.report.figures.scene import Scene, sizes
 from snibench.report.figures.style import BAND, FAINT, INK, PAPER, canvas, drawing, legend, percent_axis, short
-from snibench.report.figures.values import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from snibench.report.figures.figure import Figure
 from snibench.report.figures.scene import Scene, sizes
 from snibench.report.figures.style import canvas, drawing, legend
-from snibench.report.figures.values import Figure
 from snibench.report.traces import training_traces
 
 if TYPE_CHECKING:

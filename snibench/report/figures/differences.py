@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from snibench.report.figures.figure import Figure
 from snibench.report.figures.scene import Scene
 from snibench.report.figures.style import BAND, FAINT, canvas, drawing, percent_axis, short, whiskers
-from snibench.report.figures.values import Figure
 from snibench.report.fits import controls
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from snibench.report.figures.figure import Figure
 from snibench.report.figures.scene import Scene
 from snibench.report.figures.style import INK, canvas, drawing, short
-from snibench.report.figures.values import Figure
 from snibench.stats.ranks import cliques, nemenyi_cd
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from snibench.report.fits import controls, floors, labels
 if TYPE_CHECKING:
     import pandas as pd
 
-    from snibench.report.figures.values import Figure
+    from snibench.report.figures.figure import Figure
     from snibench.report.values import Report
     from snibench.store import StoredRun
 

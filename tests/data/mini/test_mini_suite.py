@@ -14,11 +14,11 @@ from snibench.base.errors import UsageError
 from snibench.base.hashing import normalise_answer, normalise_input
 from snibench.base.registry import SUITES
 from snibench.base.types import SuiteData, SuiteRequest, Task
-from snibench.data.export import export_suite
 from snibench.data.mini import Mini, tasks
 from snibench.data.mini.grammar import FAMILIES
 from snibench.data.mini.tasks import VIEWS, View, build
 from snibench.data.natural_instructions import errors, load_folder, warnings
+from snibench.data.official_layout import export_suite
 
 OF_INTEREST = {
     "Sentiment Analysis",

@@ -28,8 +28,8 @@ from transformers import (
 from snibench.base.types import Prompt, Segment
 from snibench.engine.backbone import Backbone
 from snibench.engine.decoding import Decoder, Prompted
-from snibench.engine.decoding.attention import _attend_plainly, attend, merged
 from snibench.engine.decoding.fast import FastModel, why_not_fast
+from snibench.engine.decoding.merged_attention import _attend_plainly, attend, merged
 from snibench.engine.decoding.reading import Reading, Row, pieces
 from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from snibench.report.conflict import conflict_pairs
+from snibench.report.figures.figure import Figure
 from snibench.report.figures.scene import Scene
 from snibench.report.figures.style import BAND, FAINT, INK, OKABE_ITO, WIDTH, canvas, drawing, short
-from snibench.report.figures.values import Figure
 from snibench.stats.arrays import Floats
 
 if TYPE_CHECKING:

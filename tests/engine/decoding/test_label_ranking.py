@@ -10,7 +10,7 @@ import torch
 from snibench.base.types import Prompt, Segment
 from snibench.engine.backbone import base_of
 from snibench.engine.decoding import Decoder, Prompted
-from snibench.engine.decoding.ranking import Labels, label_scores, labels_after
+from snibench.engine.decoding.label_ranking import Labels, label_scores, labels_after
 from snibench.engine.decoding.reading import Reading, Row
 from snibench.engine.tokens import Encoder
 from snibench.methods.lora import Lora

@@ -7,8 +7,8 @@ import pytest
 
 from snibench.base.errors import DataError, UsageError
 from snibench.base.types import Example, Instance, SuiteData, SuiteRequest, Task
-from snibench.data.export import export_suite, official_json
 from snibench.data.natural_instructions import errors, load_folder, load_task, make_task
+from snibench.data.official_layout import export_suite, official_json
 from snibench.data.overview import describe_folder, describe_suite
 from snibench.data.splits import build_suite
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snibench.report.cells import LONGEST_TITLE
-from snibench.report.export import frame_csv
 from snibench.report.figures.style import drawing, short, wrapped
+from snibench.report.files import frame_csv
 from snibench.store import require_folder_place, write_whole
 
 if TYPE_CHECKING:

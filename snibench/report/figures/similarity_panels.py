@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from snibench.report.figures.figure import Figure
 from snibench.report.figures.scene import Scene
 from snibench.report.figures.style import FAINT, canvas, drawing, percent_axis, short
-from snibench.report.figures.values import Figure
 from snibench.report.similarity import COST, GAIN, SCORE
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from snibench.engine.attention import NAME, Layout, packed, shared_prefix_attention
+from snibench.engine.packed_attention import NAME, Layout, packed, shared_prefix_attention
 from snibench.engine.packing import _block_mask
 
 

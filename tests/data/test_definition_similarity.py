@@ -7,7 +7,7 @@ from math import log
 import numpy as np
 import pytest
 
-from snibench.data.similarity import definition_similarity
+from snibench.data.definition_similarity import definition_similarity
 
 TEXTS = ["Classify the review as good or bad.", "Say whether the review is good.", "Translate to French", ""]
 

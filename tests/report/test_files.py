@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from snibench.report import build, to_json
-from snibench.report.export import WRITERS, csv_text, latex_text, markdown_text, rows_as_json
+from snibench.report.files import WRITERS, csv_text, latex_text, markdown_text, rows_as_json
 from snibench.report.values import Column, Report, Table
 from snibench.store import StoredRun
 
