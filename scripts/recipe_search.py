@@ -1,7 +1,7 @@
-"""Which recipe has the least noise for its seconds: schedules, learning rates, steps and averages, on mini and tiny.
+"""Which recipe has the least noise for its seconds: schedules, learning rates and steps, on mini and tiny.
 
     python scripts/recipe_search.py -o runs/recipe                        # all candidates, lora and ours, 4 seeds
-    python scripts/recipe_search.py -o runs/recipe -c linear -c linear,1.8 -c constant,1,averaged --seeds 6
+    python scripts/recipe_search.py -o runs/recipe -c linear,1.8 -c averaged --seeds 6
     python scripts/recipe_search.py -o runs/recipe -c linear,1,60         # a number after the rate's multiple: steps
 
 Each trial tunes on the training instances of the seen tasks without those that `--tune-budget` holds back
@@ -30,8 +30,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from snibench import metrics
 from snibench.base.hashing import derive_seed
@@ -39,7 +37,6 @@ from snibench.base.registry import FORMATS
 from snibench.base.types import FitSpec, Instance, RateSchedule, Recipe, SuiteData, SuiteRequest
 from snibench.engine.decoding import Decoder, Prompted
 from snibench.engine.tokens import Encoder
-from snibench.engine.tuning import Trainer, Tuning
 from snibench.fits.context import FitContext, FitProgress, Runtime
 from snibench.fits.lr_search import held_back
 from snibench.fits.run_one import attach, load, trainer_of
@@ -47,60 +44,34 @@ from snibench.plan.plan import Plan, plan
 from snibench.plan.request import QUICK, RunRequest
 from snibench.store import read_json, write_json
 
-# One that is averaged comes before the same one as it ends, which it answers for, too.
-CANDIDATES = ("constant,1,90,averaged", "constant,1", "linear,1", "linear,1.8", "linear,1.8,60", "cosine,1.8")
-_AVERAGED = 0.25  # the last share of the steps
+CANDIDATES = ("averaged", "averaged,1.8", "averaged,3", "constant", "linear,1.8", "linear,3", "cosine,1.8")
+BASE = Recipe(QUICK.steps, schedule="constant")  # multiples are of the rates searched for under it
 _PER_TASK = 10  # questions
 _NOT_WORSE = 1.0  # points of the mean over methods
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A recipe to try: ``multiple`` of the method's learning rate; ``averaged``: parameters of the last quarter."""
+    """A recipe to try; ``multiple`` of the method's learning rate."""
 
     schedule: RateSchedule
     multiple: float = 1.0
     steps: int = QUICK.steps
-    averaged: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Candidate:
-        """``SCHEDULE[,MULTIPLE][,STEPS][,averaged]``."""
-        schedule, *parts = text.split(",")
+        """``SCHEDULE[,MULTIPLE[,STEPS]]``."""
+        schedule, *numbers = text.split(",")
         if schedule not in get_args(RateSchedule):
             raise argparse.ArgumentTypeError(
                 f"a schedule is one of {', '.join(get_args(RateSchedule))}, not {schedule}"
             )
-        numbers = [part for part in parts if part != "averaged"]
         multiple = float(numbers[0]) if numbers else 1.0
         steps = int(numbers[1]) if len(numbers) > 1 else QUICK.steps
-        return cls(schedule, multiple, steps, "averaged" in parts)  # type: ignore[arg-type]  # checked above
+        return cls(schedule, multiple, steps)  # type: ignore[arg-type]  # checked above
 
     def __str__(self) -> str:
-        end = ", last quarter averaged" if self.averaged else ""
-        return f"{self.schedule}, {self.multiple:g} x the rate, {self.steps} steps{end}"
-
-
-class TailMean:
-    """The mean of the trainable parameters over the last share of the steps."""
-
-    def __init__(self, trainer: Trainer, share: float) -> None:
-        self._trainer, self._share = trainer, share
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
-
-    def on_step(self, progress: Tuning, steps: int) -> None:
-        """Add the parameters after this step, if it is one of the last."""
-        if progress.step > steps * (1 - self._share):
-            for name, parameter in self._trainer.named.items():
-                self._sums[name] = self._sums.get(name, 0) + parameter.detach().double()
-            self._count += 1
-
-    @torch.no_grad()
-    def put_in_place(self) -> None:
-        """The mean, in place of the last step's parameters."""
-        for name, parameter in self._trainer.named.items():
-            parameter.copy_(self._sums[name] / self._count)
+        return f"{self.schedule}, {self.multiple:g} x the rate, {self.steps} steps"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -114,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     candidates = given.candidate or [Candidate.parse(text) for text in CANDIDATES]
     methods = tuple(given.method or ("lora", "ours"))
     made = plan(RunRequest(methods=methods, suite=SuiteRequest("mini"), model="tiny", baseline=None,
-                           protocols=("gap",), seeds=(0,), limit=1))  # fmt: skip
+                           protocols=("gap",), seeds=(0,), limit=1, recipe=BASE))  # fmt: skip
     trials: dict[tuple[str, Candidate], list[Mapping[str, Any]]] = defaultdict(list)
     for index in range(given.seeds):  # seed by seed, so that a search that is cut short compares equal seeds
         for spec in (fit.spec for fit in made.fits):
@@ -129,17 +100,14 @@ def _trial(spec: FitSpec, candidate: Candidate, seed: int, made: Plan, folder: P
     """What one trial answered, from the folder where it is there."""
     path = folder / spec.label / f"{candidate}, seed {seed}.json"
     if not path.exists():
-        for one, result in _tuned(spec, candidate, seed, made, folder):
-            write_json(folder / spec.label / f"{one}, seed {seed}.json", result)
+        write_json(path, _tuned(spec, candidate, seed, made, folder))
         print(f"{spec.label}: {candidate}, seed {seed}", flush=True)
     found: Mapping[str, Any] = read_json(path)
     return found
 
 
-def _tuned(
-    spec: FitSpec, candidate: Candidate, seed: int, made: Plan, folder: Path
-) -> Iterator[tuple[Candidate, dict[str, Any]]]:
-    """The accuracy of every task and the time to tune: with the last parameters, then with their average if wanted."""
+def _tuned(spec: FitSpec, candidate: Candidate, seed: int, made: Plan, folder: Path) -> dict[str, Any]:
+    """The accuracy of every task, and the seconds of processor time to tune."""
     rate = spec.recipe.learning_rate * candidate.multiple
     recipe: Recipe = replace(spec.recipe, schedule=candidate.schedule, learning_rate=rate, steps=candidate.steps)
     spec = replace(spec, recipe=recipe, seed=derive_seed("recipe search", seed) % 2**31)
@@ -148,15 +116,11 @@ def _tuned(
     context = attach(spec, made.suite, backbone, folder, runtime, progress)
     kept, held = held_back(made.suite.training)
     trainer = trainer_of(context, kept)
-    mean = TailMean(trainer, _AVERAGED)
     started = time.process_time()
     with TemporaryDirectory() as nowhere:  # a trial is short: one that was stopped starts anew
-        trainer.run(Path(nowhere) / "checkpoint", every=float("inf"), on_step=mean.on_step)
+        trainer.run(Path(nowhere) / "checkpoint", every=float("inf"))
     seconds = time.process_time() - started
-    yield replace(candidate, averaged=False), {"seconds": seconds, "held back": _accuracies(context, held)}
-    if candidate.averaged:
-        mean.put_in_place()
-        yield candidate, {"seconds": seconds, "held back": _accuracies(context, held)}
+    return {"seconds": seconds, "held back": _accuracies(context, held)}
 
 
 def _accuracies(context: FitContext, held: Mapping[str, Sequence[Instance]]) -> dict[str, float]:

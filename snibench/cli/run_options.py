@@ -123,10 +123,11 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
         ),
         Option(
             ["--schedule"],
-            type=click.Choice(["constant", "linear", "cosine"]),
+            type=click.Choice(["constant", "averaged", "linear", "cosine"]),
             default="linear",
             show_default=True,
-            help="Of the learning rate after the warm-up; linear and cosine fall to zero.",
+            help="Of the learning rate after the warm-up; linear and cosine fall to zero. averaged: constant, and the "
+            "mean of the parameters over the last quarter of the steps is kept.",
         ),
         Option(
             ["--tune-budget"],

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from snibench.contracts import Rule
+from snibench.engine.averaging import TailMean
 from snibench.engine.optimizers import Together
 from snibench.engine.progress import Tuning
 from snibench.engine.sampling import Draws
@@ -26,6 +27,7 @@ from snibench.store import write_whole
 def save_checkpoint(
     path: Path,
     named: Mapping[str, nn.Parameter],
+    mean: TailMean,
     optimizer: torch.optim.Optimizer | Together,
     rule: Rule,
     draws: Draws,
@@ -34,8 +36,10 @@ def save_checkpoint(
     """Write all that the rest of the run depends on, in one step."""
     moments, options = _flattened(optimizer.state_dict())
     tensors = {f"parameter.{name}": parameter.detach() for name, parameter in named.items()} | moments
+    tensors |= {f"mean.{name}": value for name, value in mean.values.items()}
     metadata = {
         "optimizer": json.dumps(options),
+        "mean": json.dumps(mean.count),
         "progress": json.dumps(asdict(progress)),
         "rule": json.dumps(rule.state()),
         "draws": json.dumps(draws.state()),
@@ -47,19 +51,24 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path,
     named: Mapping[str, nn.Parameter],
+    mean: TailMean,
     optimizer: torch.optim.Optimizer | Together,
     rule: Rule,
     draws: Draws,
     progress: Tuning,
     device: torch.device,
 ) -> None:
-    """Set parameters, optimizer, rule, draws and progress to what ``save_checkpoint`` wrote."""
+    """Set parameters, their mean, optimizer, rule, draws and progress to what ``save_checkpoint`` wrote."""
     with safe_open(path, framework="pt", device=str(device)) as file:
         metadata = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     with torch.no_grad():
         for name, parameter in named.items():
             parameter.copy_(tensors[f"parameter.{name}"])
+    mean.restore(
+        json.loads(metadata["mean"]),
+        {name: tensors[f"mean.{name}"] for name in named if f"mean.{name}" in tensors},
+    )
     optimizer.load_state_dict(_nested(json.loads(metadata["optimizer"]), tensors))
     rule.restore(json.loads(metadata["rule"]))
     draws.restore(json.loads(metadata["draws"]))

@@ -23,6 +23,7 @@ from snibench.base.errors import Diverged, PluginError, SnibenchError
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Instance, Mixture, Recipe, TaskCard
 from snibench.contracts import Format, Method, Needs, Rule, Sampler
+from snibench.engine.averaging import TailMean
 from snibench.engine.backbone import Backbone
 from snibench.engine.checkpoint import load_checkpoint, save_checkpoint
 from snibench.engine.micro_batches import TaskLosses
@@ -72,6 +73,7 @@ class Trainer:
         sizes = {task: len(instances) for task, instances in data.instances.items()}
         self.draws = Draws(data.mixture, sizes, recipe, seed, sampler or method.sampler())
         self.updater = Updater(self.task_losses, rule, recipe, seed, asked=self.draws.sampler.needs)
+        self.mean = TailMean(self.named, recipe)
         self.encoder = Encoder(backbone, recipe.max_input, recipe.max_output)
         if not method.shares_prefixes:
             self.progress.notes.append("no prefix sharing: the method gives every instance a row of its own")
@@ -88,6 +90,8 @@ class Trainer:
         pauses: Mapping[int, Callable[[], None]] | None = None,
     ) -> Tuning:
         """Tune to the end, from ``checkpoint`` if it is there, saving there every ``every`` seconds.
+
+        Under the schedule ``averaged`` the parameters are then the mean over the last quarter of the steps.
 
         ``pauses``: step -> what to do before it, off the clock (steps before a resumed checkpoint are over).
 
@@ -114,6 +118,7 @@ class Trainer:
                     saved = time.monotonic()
                 if stopped.is_set():
                     raise Interrupted("Interrupted; the state is saved. The same command goes on from there.")
+        self.mean.put_in_place()
         self.model.eval()
         return self.progress
 
@@ -126,6 +131,7 @@ class Trainer:
         update = self.updater.update(self.encode(drawn), self.progress.step)
         asked = self.draws.sampler.needs & (Needs.GRAM | Needs.HALVES)
         self.draws.sampler.observe(update.tasks, update.losses, update.gram if asked else None)
+        self.mean.add(self.progress.step)
         self.progress.trace.append(update.row)
         self.progress.step += 1
 
@@ -167,12 +173,12 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write all that the rest of the run depends on, in one step."""
-        save_checkpoint(path, self.named, self.updater.optimizer, self.rule, self.draws, self.progress)
+        save_checkpoint(path, self.named, self.mean, self.updater.optimizer, self.rule, self.draws, self.progress)
 
     def load(self, path: Path) -> None:
         """Go on from what ``save`` wrote."""
-        device = self.backbone.device
-        load_checkpoint(path, self.named, self.updater.optimizer, self.rule, self.draws, self.progress, device)
+        device, optimizer = self.backbone.device, self.updater.optimizer
+        load_checkpoint(path, self.named, self.mean, optimizer, self.rule, self.draws, self.progress, device)
 
 
 @contextmanager

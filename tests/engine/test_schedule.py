@@ -18,6 +18,7 @@ SCHEDULES = get_args(RateSchedule)
     ("schedule", "rates"),
     [
         ("constant", [0.4, 0.8, 0.8, 0.8, 0.8]),
+        ("averaged", [0.4, 0.8, 0.8, 0.8, 0.8]),
         ("linear", [0.4, 0.8, 0.6, 0.4, 0.2]),  # 0.8 x 4/4, 3/4, 2/4, 1/4
         ("cosine", [0.4, 0.8, 0.682843, 0.4, 0.117157]),  # 0.8 x (1 + cos(0, pi/4, pi/2, 3 pi/4)) / 2
     ],
@@ -44,4 +45,4 @@ def test_the_rate_rises_to_its_highest_at_the_end_of_the_warm_up_and_never_rises
 
 def test_a_step_after_the_last_would_have_no_rate_unless_it_is_constant() -> None:
     at_the_end = {name: learning_rate(Recipe(steps=90, learning_rate=1.0, schedule=name), 90) for name in SCHEDULES}
-    assert at_the_end == {"constant": 1.0, "linear": pytest.approx(0.0), "cosine": pytest.approx(0.0)}
+    assert at_the_end == pytest.approx({"constant": 1, "averaged": 1, "linear": 0, "cosine": 0})

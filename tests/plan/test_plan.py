@@ -238,11 +238,12 @@ def test_schedule_optimizer_and_formats_are_part_of_a_fit_s_id() -> None:
         for formats, recipe in (
             ("definition", {}),
             ("definition", {"schedule": "constant"}),
+            ("definition", {"schedule": "averaged"}),
             ("definition", {"optimizer": "sgd"}),
             ("definition,template", {}),
         )
     )
-    assert len({first, *others}) == 4
+    assert len({first, *others}) == 5
 
 
 def test_a_rate_says_whether_it_was_searched_for_under_this_recipe() -> None:

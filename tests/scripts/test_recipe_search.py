@@ -1,9 +1,8 @@
-"""The search for a recipe: its candidates, its measure of noise, and the average of the last parameters."""
+"""The search for a recipe: its candidates, its measure of noise, and its choice."""
 
 from __future__ import annotations
 
 import argparse
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,15 +10,14 @@ import pytest
 pytest.importorskip("torch")
 
 import recipe_search
-import torch
-from recipe_search import Candidate, Measured, TailMean, choice, joint_noise, noise
+from recipe_search import Candidate, Measured, choice, joint_noise, noise
 
 
 def test_a_candidate_is_read_and_said() -> None:
     assert Candidate.parse("linear") == Candidate("linear", 1.0, 90)
-    assert Candidate.parse("constant,1.8,60,averaged") == Candidate("constant", 1.8, 60, averaged=True)
+    assert Candidate.parse("averaged,1.8,60") == Candidate("averaged", 1.8, 60)
     assert str(Candidate.parse("cosine,2")) == "cosine, 2 x the rate, 90 steps"
-    with pytest.raises(argparse.ArgumentTypeError, match="constant, linear, cosine"):
+    with pytest.raises(argparse.ArgumentTypeError, match="constant, averaged, linear, cosine"):
         Candidate.parse("step")
 
 
@@ -47,22 +45,12 @@ def test_the_choice_is_the_least_noise_of_what_is_not_worse() -> None:
     assert choice(measured) == quiet  # the quietest of all is 1.4 points worse than the best
 
 
-def test_the_tail_mean_is_that_of_the_last_steps() -> None:
-    parameter = torch.nn.Parameter(torch.tensor([0.0]))
-    mean = TailMean(SimpleNamespace(named={"p": parameter}), 0.25)
-    for step in range(1, 9):
-        parameter.data.fill_(float(step))
-        mean.on_step(SimpleNamespace(step=step), 8)
-    mean.put_in_place()
-    assert parameter.item() == 7.5  # steps 7 and 8
-
-
 @pytest.mark.slow
 def test_a_trial_is_stored_and_not_repeated(tmp_path, capsys) -> None:
-    given = ["-o", str(tmp_path), "-m", "lora", "-c", "linear,1,1,averaged", "-c", "linear,1,1", "--seeds", "2"]
+    given = ["-o", str(tmp_path), "-m", "lora", "-c", "averaged,1,1", "-c", "linear,1,1", "--seeds", "2"]
     recipe_search.main(given)
     first = capsys.readouterr().out
-    assert first.count("lora: linear, 1 x the rate, 1 steps, last quarter averaged, seed") == 2
+    assert first.count("lora: averaged, 1 x the rate, 1 steps, seed") == 2
     assert len(list(tmp_path.glob("lora/*.json"))) == 4
     recipe_search.main(given)
     trials = [line for line in first.splitlines() if line.startswith("lora: ")]

@@ -12,7 +12,7 @@ from snibench.base.types.questions import Mixture
 
 Json = Any  # what json.dumps takes; checked where it is written
 OptimizerName = Literal["adamw", "sgd", "muon"]
-RateSchedule = Literal["constant", "linear", "cosine"]
+RateSchedule = Literal["constant", "averaged", "linear", "cosine"]
 
 
 @dataclass(frozen=True, slots=True)
