@@ -34,7 +34,7 @@ from snibench.contracts import Format
 from snibench.data.natural_instructions import load_task
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
-from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding import Prompted, choose
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder, common_prefix
@@ -66,7 +66,7 @@ def measured(task: Task, encoder: Encoder) -> Chosen:
     return Chosen(task, sum(map(len, ids)) / len(ids) - shared, shared)
 
 
-def choose(folder: Path, backbone: Backbone, kind: str, count: int, each: int) -> list[Chosen]:
+def choose_tasks(folder: Path, backbone: Backbone, kind: str, count: int, each: int) -> list[Chosen]:
     """The ``count`` closed tasks with ``each`` questions to ask and as many to tune on that lie closest to ``kind``."""
     own_wanted, shared_wanted = KINDS[kind]
     encoder = Encoder(backbone, 1024, 128)
@@ -95,7 +95,7 @@ def split(task: Task, each: int) -> tuple[list[Instance], list[Instance]]:
 def tune(args: argparse.Namespace) -> None:
     source = find_model(args.model)
     backbone = load_backbone(source, precision=args.dtype)
-    chosen = choose(args.data, backbone, args.tasks, args.count, args.each)
+    chosen = choose_tasks(args.data, backbone, args.tasks, args.count, args.each)
     cards = {one.task.name: one.task.card for one in chosen}
     instances = {one.task.name: split(one.task, args.each)[1][:200] for one in chosen}
     data = TrainingSet(cards, instances, [tk()], Mixture(tuple(cards)))
@@ -122,9 +122,9 @@ def tune(args: argparse.Namespace) -> None:
 
 
 def ours(backbone: Backbone, asked: list[Prompted]) -> list[str]:
-    decoder = Decoder(backbone, backbone.model, Untuned(), Encoder(backbone, 1024, 128))
+    decoder, note = choose(backbone, backbone.model, Untuned(), Encoder(backbone, 1024, 128))
     replies = decoder.answer(asked)
-    assert not decoder.notes, decoder.notes
+    assert not note, note
     return [reply.prediction for reply in replies]
 
 

@@ -31,7 +31,7 @@ from snibench.base.types import FitSpec, Mixture, Paths, Prompt, Recipe, Segment
 from snibench.contracts import Method
 from snibench.engine.backbone import Backbone, base_of, read_backbone
 from snibench.engine.check import check_method, check_model
-from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding import Prompted, choose
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.losses import target_nll
 from snibench.engine.packing import make_batch
@@ -149,7 +149,7 @@ def differences(source: ModelSource, paths: Paths, name: str) -> tuple[Backbone,
     if not gap <= LOSS:
         raise Differs(f"{name}: loss {found.tolist()} against {expected.tolist()}")
     asked = [Prompted(card(task), one.prompt, task) for task, some in groups for one in some]
-    said = Decoder(here, model, method, Encoder(here, 1 << 20, TOKENS)).tokens(asked)
+    said = choose(here, model, method, Encoder(here, 1 << 20, TOKENS))[0].token_ids(asked)
     for one, ids in zip([one for group in groups for one in each(group)], said, strict=True):
         expect_answer(there, other, true, *one, ids)
     return here, gap

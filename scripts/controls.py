@@ -25,7 +25,8 @@ from snibench.base.hashing import derive_seed
 from snibench.plan.request import QUICK
 from snibench.report.questions import Questions
 from snibench.stats.scopes import Sample
-from snibench.stats.summary import Scores, summarise
+from snibench.stats.scores import Scores
+from snibench.stats.summary import summarise
 
 QUESTIONS = ("unseen", "seen")
 METHOD = "unified-prompt"

@@ -35,7 +35,7 @@ from snibench import metrics
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import FORMATS
 from snibench.base.types import FitSpec, Instance, RateSchedule, Recipe, SuiteData, SuiteRequest
-from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding import Prompted, choose
 from snibench.engine.tokens import Encoder
 from snibench.fits.context import FitContext, FitProgress, Runtime
 from snibench.fits.lr_search import held_back
@@ -131,7 +131,7 @@ def _accuracies(context: FitContext, held: Mapping[str, Sequence[Instance]]) -> 
     cards = [suite.tasks[task].card for task, _ in asked]
     rendered = [format.render(card, one.input, Random(0)) for card, (_, one) in zip(cards, asked, strict=True)]
     encoder = Encoder(context.backbone, context.spec.recipe.max_input, context.spec.recipe.max_output)
-    decoder = Decoder(context.backbone, context.model, context.method, encoder)
+    decoder, _ = choose(context.backbone, context.model, context.method, encoder)
     replies = decoder.answer([Prompted(c, p, c.name) for c, p in zip(cards, rendered, strict=True)])
     found = defaultdict(list)
     for card, (task, one), reply in zip(cards, asked, replies, strict=True):

@@ -216,12 +216,6 @@ from snibench.engine.soft_prompts import (
 from snibench.engine.soft_prompts import (
     insert_prompt as insert_prompt,
 )
-from snibench.engine.soft_prompts import (
-    no_place_for_prefix as no_place_for_prefix,
-)
-from snibench.engine.soft_prompts import (
-    no_place_for_prompt as no_place_for_prompt,
-)
 from snibench.formats.base import (
     cue as cue,
 )
@@ -254,6 +248,12 @@ from snibench.methods.base import (
 )
 from snibench.methods.base import (
     attach_lora as attach_lora,
+)
+from snibench.models.anatomy import (
+    no_place_for_prefix as no_place_for_prefix,
+)
+from snibench.models.anatomy import (
+    no_place_for_prompt as no_place_for_prompt,
 )
 from snibench.models.find import (
     ModelSource as ModelSource,

@@ -44,14 +44,17 @@ class Diverged(Exception):
     """A loss, gradient or logit that is not finite: the method's failure, not the machine's."""
 
 
+_LONGEST = 2000  # characters of a cause
+
+
 def first_line(error: BaseException) -> str:
     """Message of ``error``, on one line; its type's name if it says nothing or cannot say it.
 
     A line that ends in a colon goes on with the next.
     """
     try:
-        lines = str(error).splitlines()
-    except Exception:  # a method's own exception may fail to print
+        lines = str(error)[:_LONGEST].splitlines()
+    except BaseException:  # a method's own exception may fail to print, or leave the process
         lines = []
     said = ""
     for line in filter(None, map(str.strip, lines)):

@@ -7,59 +7,120 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any
 
 from snibench.base.errors import PluginError, UsageError, first_line, unknown
+from snibench.base.reading import Unreadable, is_file, read_bytes
+
+_LARGEST_SOURCE = 16 * 2**20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An installed name, not imported yet."""
+    """An installed name, not imported yet. ``contracts``: the classes of ``snibench.contracts`` that it may be of."""
 
+    noun: str
     name: str
     distribution: str
     version: str
     point: EntryPoint
+    contracts: tuple[str, ...]
 
     def load(self) -> Any:
-        """The object behind the name.
+        """The class behind the name.
 
         Raises:
-            PluginError: If its import fails; names distribution, version and cause.
+            PluginError: If its import fails, or it is no class of the contract; names distribution, version and cause.
         """
+        owner = f"'{self.name}' of {self.distribution} {self.version}"
         try:
-            return self.point.load()
-        except Exception as error:
+            found = self.point.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit at import among them
             raise PluginError(
-                f"'{self.name}' of {self.distribution} {self.version} cannot be loaded: "
-                f"{type(error).__name__}: {error}. Reinstall or remove {self.distribution}."
+                f"{owner} cannot be loaded: {_said(error)}. Reinstall or remove {self.distribution}."
             ) from error
+        if fault := contract_fault(found, self.noun, self.contracts):
+            raise PluginError(f"{owner} is no {self.noun}: {fault}. Mend or remove {self.distribution}.")
+        return found
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def contract_fault(found: Any, noun: str, contracts: tuple[str, ...]) -> str:
+    """Why ``found`` is no class of one of ``contracts``; "" where it is."""
+    wanted = " or ".join(contracts)
+    if not isinstance(found, type):
+        return f"it is a value of type {type(found).__name__}, not a class derived from {wanted}"
+    # By name: the contracts stand above this room, and importing them here would be a circle.
+    names = {one.__name__ for one in found.__mro__ if one.__module__.startswith("snibench.contracts.")}
+    if contracts and names.isdisjoint(contracts):
+        return f"the class {found.__name__} does not derive from {wanted}"
+    if lacking := sorted(getattr(found, "__abstractmethods__", ())):
+        return f"the class {found.__name__} lacks {', '.join(lacking)}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """An installed distribution whose entry points cannot be read."""
+
+    distribution: str
+    cause: str
+
+
+def installed_points(group: str) -> tuple[list[tuple[str, str, EntryPoint]], list[Damaged]]:
+    """(distribution, version, entry point) of a group, and the distributions that cannot be asked.
+
+    Unlike ``importlib.metadata.entry_points``, which raises if the metadata of any distribution is malformed.
+    """
+    found: list[tuple[str, str, EntryPoint]] = []
+    damaged: list[Damaged] = []
+    seen: set[str] = set()
+    for place in distributions():
+        name = "unknown"
+        try:
+            name, version = str(place.metadata["Name"] or "unknown"), str(place.metadata["Version"] or "?")
+            # The first on sys.path is the one that is imported.
+            if (key := re.sub(r"[-_.]+", "-", name).lower()) in seen and name != "unknown":
+                continue
+            points = [point for point in place.entry_points if point.group == group]
+            seen.add(key)
+        except Exception as error:  # of whatever its files hold
+            damaged.append(Damaged(name, _said(error)))
+            continue
+        found += [(name, version, point) for point in points]
+    return found, damaged
 
 
 class Registry:
-    """The entry points of one group, by name."""
+    """The entry points of one group, by name. ``contracts``: the abstract classes, one of which each derives from."""
 
-    def __init__(self, noun: str, group: str) -> None:
+    def __init__(self, noun: str, group: str, *contracts: str) -> None:
         self.noun = noun
         self.group = group
+        self.contracts = contracts
 
     @cached_property
     def _entries(self) -> dict[str, list[Entry]]:
         found: dict[str, list[Entry]] = defaultdict(list)
         seen: set[tuple[str, str, str]] = set()
-        for point in entry_points(group=self.group):
-            distribution = point.dist.name if point.dist else "unknown"
-            version = point.dist.version if point.dist else "?"
+        for distribution, version, point in installed_points(self.group)[0]:
             # The same distribution can be on sys.path twice (editable install beside its source).
             if (key := (point.name, distribution, point.value)) not in seen:
                 seen.add(key)
-                found[point.name].append(Entry(point.name, distribution, version, point))
+                entry = Entry(self.noun, point.name, distribution, version, point, self.contracts)
+                found[point.name].append(entry)
         return dict(sorted(found.items()))
 
     def names(self) -> list[str]:
@@ -78,14 +139,22 @@ class Registry:
             PluginError: If two distributions claim it; names both.
         """
         if name not in self._entries:
-            if name.endswith(".py"):
-                raise _class_missing(self.noun, Path(name))
             raise unknown(self.noun, name, self._entries)
         entries = self._entries[name]
         if len(entries) > 1:
             owners = " and ".join(f"{e.distribution} {e.version}" for e in entries)
             raise PluginError(f"The {self.noun} '{name}' is claimed by {owners}. Uninstall one of them.")
         return entries[0]
+
+    def full_name(self, name: str) -> str:
+        """``name``; of a file that defines a single class, ``path/to/file.py:Class``.
+
+        Raises:
+            UsageError: If the file is not there, or does not define a single one; names those that it defines.
+        """
+        if not name.endswith(".py") or name in self._entries:
+            return name
+        return f"{name}:{_single_class(self.noun, Path(name))}"
 
     def aliases(self, name: str) -> list[str]:
         """Every installed name of the object called ``name``, itself included, sorted."""
@@ -95,16 +164,20 @@ class Registry:
         return [one.name for one in self.entries() if one.point.value == value]
 
     def get(self, name: str) -> Any:
-        """The object called ``name``, or ``Class`` of ``path/to/file.py:Class``."""
+        """The object called ``name``, or ``Class`` of ``path/to/file.py:Class``; a single class need not be named."""
+        name = self.full_name(name)
         if ".py:" in name:
-            return _load_from_file(self.noun, name)
+            found = _load_from_file(self.noun, name)
+            if fault := contract_fault(found, self.noun, self.contracts):
+                raise UsageError(f"{name} is no {self.noun}: {fault}.")
+            return found
         return self.entry(name).load()
 
 
 def _load_from_file(noun: str, reference: str) -> Any:
     path_text, _, attribute = reference.rpartition(":")
     path = Path(path_text)
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(f"There is no file '{path}' to load the {noun} '{attribute}' from.")
     module_name = f"snibench_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
@@ -114,30 +187,46 @@ def _load_from_file(noun: str, reference: str) -> Any:
     sys.modules[module_name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise PluginError(f"{path} cannot be loaded: {type(error).__name__}: {error}.") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit at import among them
+        raise PluginError(f"{path} cannot be loaded: {_said(error)}.") from error
     try:
         return getattr(module, attribute)
     except AttributeError:
         raise unknown(f"{noun} in {path}", attribute, [n for n in vars(module) if not n.startswith("_")]) from None
 
 
-def _class_missing(noun: str, path: Path) -> UsageError:
-    """The error for a file where ``file.py:Class`` is meant; names the classes in it."""
+def _single_class(noun: str, path: Path) -> str:
+    """The class that a file defines, read and not run; settings, which are dataclasses, and ``_names`` aside.
+
+    Raises:
+        UsageError: If there is no such file, or it does not define a single one; names those that it defines.
+    """
     try:
-        body = ast.parse(path.read_bytes()).body
-    except OSError:
-        return UsageError(f"There is no file '{path}' to load the {noun} from.")
-    except (SyntaxError, ValueError) as error:
-        return UsageError(f"'{path}' is not a Python file: {first_line(error)}.")
-    named = [f"{path}:{node.name}" for node in body if isinstance(node, ast.ClassDef)]
-    return UsageError(f"'{path}' is a file. Name the class: {' or '.join(named) or f'{path}:Class'}")
+        body = ast.parse(read_bytes(path, _LARGEST_SOURCE)).body
+    except Unreadable:
+        raise UsageError(f"There is no file '{path}' to load the {noun} from.") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UsageError(f"'{path}' is not a Python file: {first_line(error)}.") from None
+    classes = [node for node in body if isinstance(node, ast.ClassDef)]
+    likely = [
+        node.name
+        for node in classes
+        if not node.name.startswith("_") and not any("dataclass" in ast.unparse(one) for one in node.decorator_list)
+    ]
+    if len(likely) == 1:
+        return likely[0]
+    if not classes:
+        raise UsageError(f"'{path}' defines no class. Name a file with a {noun}, or write one: docs/plugins.md")
+    named = " or ".join(f"{path}:{name}" for name in likely or [node.name for node in classes])
+    raise UsageError(f"'{path}' defines {len(likely or classes)} classes. Name the {noun}: {named}")
 
 
-METHODS = Registry("method", "snibench.methods")
-RULES = Registry("rule", "snibench.rules")
-SAMPLERS = Registry("sampler", "snibench.samplers")
-FORMATS = Registry("format", "snibench.formats")
-PROTOCOLS = Registry("protocol", "snibench.protocols")
-SUITES = Registry("suite", "snibench.suites")
-METRICS = Registry("metric", "snibench.metrics")
+METHODS = Registry("method", "snibench.methods", "Method", "Floor")
+RULES = Registry("rule", "snibench.rules", "Rule")
+SAMPLERS = Registry("sampler", "snibench.samplers", "Sampler")
+FORMATS = Registry("format", "snibench.formats", "Format")
+PROTOCOLS = Registry("protocol", "snibench.protocols", "Protocol")
+SUITES = Registry("suite", "snibench.suites", "Suite")
+METRICS = Registry("metric", "snibench.metrics", "Metric")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -10,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from snibench.base.errors import UsageError, unknown
+from snibench.base.numbers import MOST, finite_number, shown, whole_number
 
 
 def parse_assignments(pairs: Sequence[str]) -> dict[str, str]:
@@ -60,10 +62,13 @@ def _values(settings_type: type, owner: str, given: Mapping[str, Any]) -> dict[s
 def _checked(value: Any, field_type: Any, name: str) -> Any:
     """``value``, which is no text of a command line, as the type of its field."""
     try:
-        return msgspec.convert(value, field_type)
+        converted = msgspec.convert(value, field_type)
     except msgspec.ValidationError as error:
         fault = str(error).replace("`", "")
         raise UsageError(f"{name} cannot be {value!r}: {fault[:1].lower()}{fault[1:]}.") from error
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise UsageError(f"{name} cannot be {value!r}: it is not finite.")
+    return converted
 
 
 def validated(settings: Any) -> Any:
@@ -99,10 +104,10 @@ def _read(text: str, field_type: Any, name: str) -> Any:
         return words[text.lower()]
     if field_type in (int, float):
         try:
-            return field_type(text)
+            return whole_number(text, least=-MOST) if field_type is int else finite_number(text)
         except ValueError:
             number = "a whole number" if field_type is int else "a number"
-            raise UsageError(f"{name} must be {number}, but got '{text}'.") from None
+            raise UsageError(f"{name} must be {number}, but got '{shown(text)}'.") from None
     return text
 
 

@@ -10,7 +10,11 @@ import click
 
 from snibench.base.errors import SnibenchError
 from snibench.base.version import __version__
+from snibench.base.wording import terminal_safe
 from snibench.cli.heap import with_compact_heap
+from snibench.cli.output import after_failure, flush_output, forgiving_streams
+
+_LONGEST = 4000  # characters of an error's sentence
 
 # command -> (module:attribute, one line of help): `--help` imports none of the modules
 COMMANDS = {
@@ -21,6 +25,8 @@ COMMANDS = {
     "similarity": ("snibench.cli.report:similarity", "Does the similarity of tasks explain the results?"),
     "conflicts": ("snibench.cli.conflicts:conflicts", "Show which tasks' gradients conflict in a stored run."),
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
+    "doctor": ("snibench.cli.doctor:doctor", "Check this machine and this installation."),
+    "clean": ("snibench.cli.clean:clean", "List and remove what no record of a folder of runs needs."),
     "ls": ("snibench.cli.ls:ls", "List methods, rules, samplers, formats, protocols, suites or runs."),
     "show": ("snibench.cli.ls:show", "Describe one method, rule, sampler, format, protocol or suite."),
     "data": ("snibench.cli.data:data", "Fetch, check, describe and export task folders."),
@@ -72,15 +78,25 @@ def main(argv: list[str] | None = None) -> Any:
     """Run the command line; what a user can cause prints as one line on stderr."""
     if argv is None and sys.argv[1:2] == ["run"]:
         with_compact_heap()
+    forgiving_streams()
     try:
-        code = cli.main(args=argv, standalone_mode=False)
+        code = _code(argv)
+        flush_output()
+    except OSError as error:
+        code = after_failure(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _code(argv: list[str] | None) -> Any:
+    """The exit code of the command, whatever ended it."""
+    try:
+        return cli.main(args=argv, standalone_mode=False)
     except SnibenchError as error:
-        click.echo(f"Error: {error}", err=True)
-        code = error.exit_code
+        click.echo(f"Error: {terminal_safe(str(error)[:_LONGEST], keep=chr(10))}", err=True)
+        return error.exit_code
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+        return 130

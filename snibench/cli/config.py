@@ -11,9 +11,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from snibench.base.errors import UsageError, unknown
+from snibench.base import reading
+from snibench.base.errors import UsageError, first_line, unknown
+from snibench.cli.parameters import CommaList, PerStep
 
 # They say what to do with a run, not what it is.
+_LARGEST = 2**20  # bytes of a config file
 _OF_THE_CALL = {"config", "save-config", "dry-run", "json", "help"}
 
 
@@ -26,18 +29,22 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
     if path is None:
         return
     try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
-    except OSError as error:
-        raise UsageError(f"The config file '{path}' cannot be read ({error.strerror}).") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"The config file '{path}' is not TOML: {error}.") from error
+        values = tomllib.loads(reading.read_text(path, _LARGEST))
+    except reading.Unreadable as error:
+        raise UsageError(f"The config file '{path}' {error}.") from error
+    except RecursionError as error:
+        raise UsageError(f"The config file '{path}' is nested too deeply.") from error
+    except ValueError as error:  # not TOML, or a number of more than 4,300 digits
+        raise UsageError(f"The config file '{path}' is not TOML: {first_line(error)}.") from error
     options = _options(ctx.command)
     defaults: dict[str, Any] = {}
     for key, value in values.items():
         if key not in options:
             raise unknown(f"option in {path}", key, options)
-        defaults[str(options[key].name)] = _as_option(value, options[key], f"{path}: {key}")
+        try:
+            defaults[str(options[key].name)] = _as_option(value, options[key], f"{path}: {key}")
+        except RecursionError as error:
+            raise UsageError(f"{path}: {key} is nested too deeply.") from error
     ctx.default_map = defaults
 
 
@@ -59,16 +66,28 @@ def _options(command: click.Command) -> dict[str, click.Parameter]:
 
 
 def _as_option(value: Any, option: click.Parameter, where: str) -> Any:
-    """A TOML value as the option takes it: a table is ``KEY=VALUE`` texts, and one value is a list of one."""
+    """A TOML value as the command line would give it: texts, so that one reader judges both.
+
+    A table is ``KEY=VALUE`` texts, and one value is a list of one. A flag is a truth value.
+    """
     if isinstance(value, Mapping):
         if option.metavar != "KEY=VALUE":
             raise UsageError(f"{where} is a table, but the option takes a value. Only set and set-all take tables.")
-        return [f"{key}={_text(item)}" for key, item in _flat(value)]
-    if isinstance(value, list) and any(isinstance(item, list | dict) for item in value):
-        raise UsageError(f"{where} must be a value or a list of values.")
-    if option.multiple:
-        return value if isinstance(value, list) else [value]
-    return tuple(value) if isinstance(value, list) else value
+        return [f"{key}={_text(item, f'{where}.{key}')}" for key, item in _flat(value)]
+    if getattr(option, "is_flag", False):
+        if not isinstance(value, bool):
+            raise UsageError(f"{where} must be true or false.")
+        return value
+    if isinstance(value, bool):
+        raise UsageError(f"{where} is {_toml(value)}, but the option takes a value.")
+    if isinstance(value, list):
+        if not (option.multiple or isinstance(option.type, CommaList | PerStep)):
+            raise UsageError(f"{where} is a list, but the option takes one value.")
+        parts = [_text(item, where) for item in value if not isinstance(item, list)]
+        if len(parts) < len(value):
+            raise UsageError(f"{where} must be a value or a list of values.")
+        return parts if option.multiple else tuple(parts)
+    return [_text(value, where)] if option.multiple else _text(value, where)
 
 
 def _flat(table: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]:
@@ -80,10 +99,20 @@ def _flat(table: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, Any]]
             yield f"{head}{key}", value
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, where: str) -> str:
     if isinstance(value, list):
-        return ",".join(map(_text, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        return ",".join(_text(item, where) for item in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise UsageError(f"{where} is a {type(value).__name__}, but options are texts, numbers and truth values.")
+    try:
+        text = str(value)
+    except ValueError:  # a hexadecimal number may have more digits than Python writes
+        raise UsageError(f"{where} is a number of too many digits.") from None
+    if "\0" in text:
+        raise UsageError(f"{where} holds a null character. Remove it.")
+    return text
 
 
 def _toml(value: Any) -> str:

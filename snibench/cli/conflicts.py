@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from snibench.base.errors import UsageError
-from snibench.cli.places import NewFile
+from snibench.cli.places import AnyPath, NewFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ FORMATS = ("table", "csv", "json", "md", "latex")
     "-o",
     "--output-dir",
     "folder",
-    type=click.Path(path_type=Path),
+    type=AnyPath(),
     default=Path("runs"),
     show_default=True,
     help="Where the run's results lie.",

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from snibench.base.reading import is_folder
 from snibench.base.wording import counted, terminal_safe
-from snibench.cli.places import NewFolder
+from snibench.cli.output import show_text
+from snibench.cli.parameters import Count
+from snibench.cli.places import AnyPath, NewFolder
 
 if TYPE_CHECKING:
     from snibench.data.overview import Overview
     from snibench.metrics import Tokenize
 
-_path = click.Path(path_type=Path)
+_path = AnyPath()
 _json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 _data = click.option("--data", type=_path, metavar="DIR", help="Folder in the official layout.")
 _partial = click.option("--partial", is_flag=True, help="Go on where split lists name tasks that are not there.")
@@ -134,7 +137,7 @@ def info(source: str, as_json: bool) -> None:
 @click.argument("folder", type=NewFolder())
 @_data
 @click.option("--split", metavar="NAME|PATH", help="Split of the suite.")
-@click.option("--tasks", type=int, metavar="N", help="At most N seen tasks.")
+@click.option("--tasks", type=Count(), metavar="N", help="At most N seen tasks.")
 @_partial
 def export(suite: str, folder: Path, data: Path | None, split: str | None, tasks: int | None, partial: bool) -> None:
     """Write SUITE to the new FOLDER in the official layout, seen tasks as train and unseen ones as test."""
@@ -267,7 +270,7 @@ def _overview(source: str) -> Overview:
     from snibench.base.types import SuiteRequest
     from snibench.data.overview import describe_folder, describe_suite
 
-    if Path(source).is_dir() or "/" in source:
+    if is_folder(Path(source)) or "/" in source:
         return describe_folder(Path(source))
     suite = SUITES.get(source)()
     return describe_suite(suite.load(SuiteRequest(source)))
@@ -289,4 +292,4 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]])
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    show_text(f"{json.dumps(value, indent=1, ensure_ascii=False)}\n")

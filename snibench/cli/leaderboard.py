@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snibench.cli.places import NewBoard, NewFile
+from snibench.cli.places import AnyPath, NewBoard, NewFile
 
 if TYPE_CHECKING:
     from snibench.leaderboard.validate import Fault
 
-files = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+files = click.argument("files", nargs=-1, required=True, type=AnyPath())
 
 
 @click.group()
@@ -22,7 +22,7 @@ def leaderboard() -> None:
 
 
 @leaderboard.command()
-@click.argument("folder", type=click.Path(path_type=Path), default="runs")
+@click.argument("folder", type=AnyPath(), default="runs")
 @click.option("-o", "--output", type=NewBoard(), default="leaderboards", show_default=True)
 @click.option("--author", "authors", multiple=True, help="Who stands behind the entries; repeatable.")
 def export(folder: Path, output: Path, authors: tuple[str, ...]) -> None:
@@ -39,7 +39,7 @@ def export(folder: Path, output: Path, authors: tuple[str, ...]) -> None:
 
 
 @leaderboard.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=AnyPath())
 @click.option("--as", "kind", type=click.Choice(("table", "md", "latex", "csv", "json")), default="table")
 @click.option("-o", "--output", type=NewFile(), help="Write there instead of to the terminal.")
 def show(file: Path, kind: str, output: Path | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING
 import click
 
 from snibench.base.errors import StoreError, UsageError, unknown
+from snibench.base.reading import is_folder
 from snibench.base.registry import FORMATS, METHODS, METRICS, PROTOCOLS, RULES, SAMPLERS, SUITES
 from snibench.base.wording import terminal_safe
 from snibench.cli.outline import Outline, Unreadable, outline
+from snibench.cli.output import show_text
+from snibench.cli.places import AnyPath
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
     from snibench.base.registry import Entry
-    from snibench.base.types import Prompt, Task
+    from snibench.base.types import Frame, Prompt, Task
 
 REGISTRIES = {
     **{"methods": METHODS, "rules": RULES, "samplers": SAMPLERS, "formats": FORMATS},
@@ -61,7 +64,7 @@ class ListedRun:
     "-o",
     "--output",
     "folder",
-    type=click.Path(path_type=Path),
+    type=AnyPath(),
     default="runs",
     show_default=True,
     help="Where runs lie.",
@@ -73,7 +76,7 @@ def ls(kind: str, folder: Path, as_json: bool) -> None:
         raise unknown("kind", kind, [*REGISTRIES, "runs"])
     rows: Sequence[Listed | ListedRun] = _runs(folder) if kind == "runs" else _installed(REGISTRIES[kind].entries())
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False))
+        show_text(f"{json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False)}\n")
         return
     _print_rows(_console(), kind, rows)
     if kind != "runs":
@@ -83,11 +86,9 @@ def ls(kind: str, folder: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("name")
 @click.option("--task", metavar="TASK", help="Show how the format NAME renders this task's first instance.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder of tasks in the official layout. Default: suite mini."
-)
+@click.option("--data", type=AnyPath(), help="Folder of tasks in the official layout. Default: suite mini.")
 def show(name: str, task: str | None, data: Path | None) -> None:
-    """Describe NAME: its docstring, settings with defaults, and source."""
+    """Describe NAME: its docstring, settings with defaults, and source; of a protocol also its tables."""
     console = _console()
     if task is not None:
         _print_prompt(console, _render(name, _task(task, data)))
@@ -126,7 +127,7 @@ def _installed(entries: Iterable[Entry]) -> list[Listed]:
 def _runs(folder: Path) -> list[ListedRun]:
     from snibench.store import Store
 
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise StoreError(f"There is no folder '{folder}'. Start a run: snibench run --method ours -o {folder}")
     store = Store(folder)
     rows = []
@@ -229,6 +230,8 @@ def _print_entry(console: Console, kind: str, entry: Entry) -> None:
         return
     console.print(_prose(about.doc or "No docstring."))
     _print_settings(console, about, f"{entry.name}." if kind == "protocol" else "")
+    if kind == "protocol":
+        _print_frames(console, entry.load().frames)
     console.print(_text(f"\nCode: {about.path}:{about.line}", "dim"), soft_wrap=True)
 
 
@@ -253,6 +256,18 @@ def _print_settings(console: Console, about: Outline, prefix: str) -> None:
     if about.settings_doc:
         console.print()
         console.print(_prose(about.settings_doc))
+
+
+def _print_frames(console: Console, frames: Mapping[str, Frame]) -> None:
+    """The tables of a protocol: of each its columns, as CSV and JSON name them, with their headings and meanings."""
+    from rich.table import Table
+
+    for name, frame in frames.items():
+        console.print(_text(f"\nTable {name}", "bold"), _text(f"({frame.title})", "dim"))
+        table = Table.grid(padding=(0, 2))
+        for column in (*frame.keys, *frame.columns):
+            table.add_row(_text(f"  {column.field}"), _text(column.title, "dim"), _text(column.description))
+        console.print(table)
 
 
 def _print_prompt(console: Console, prompt: Prompt) -> None:

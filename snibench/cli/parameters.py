@@ -1,10 +1,46 @@
-"""Values of options that have parts: ``a,b``, ``0-4``, ``8,4``."""
+"""Types of option values: lists, seeds, and numbers that every part of a run can hold."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import click
+
+from snibench.base.numbers import finite_number, shown, whole_number
+
+_MOST_SEEDS = 1000
+
+
+class Count(click.ParamType[int]):
+    """A whole number from ``least`` on."""
+
+    name = "N"
+
+    def __init__(self, least: int = 1) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        try:
+            return whole_number(str(value), self.least)
+        except ValueError as error:
+            self.fail(f"a whole number from {self.least} on is wanted, but {error}", param, ctx)
+
+
+class Positive(click.ParamType[float]):
+    """A finite number above zero."""
+
+    name = "NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        try:
+            if (number := finite_number(str(value))) > 0:
+                return number
+            reason = f"'{shown(str(value))}' is not"
+        except ValueError as error:
+            reason = str(error)
+        self.fail(f"a finite number above 0 is wanted, but {reason}", param, ctx)
 
 
 class CommaList(click.ParamType[tuple[Any, ...]]):
@@ -25,23 +61,29 @@ class Seeds(CommaList):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:  # type: ignore[override]  # other parts
         """The numbers in ``value``."""
+        given = shown(str(value))
+        seeds: list[int] = []
         try:
-            seeds = tuple(seed for part in super().convert(value, param, ctx) for seed in _range(part))
+            for part in super().convert(value, param, ctx):
+                first, last = _ends(part)
+                if last - first + len(seeds) >= _MOST_SEEDS:
+                    self.fail(f"at most {_MOST_SEEDS:,} seeds, but got '{given}'", param, ctx)
+                seeds += range(first, last + 1)
         except ValueError:
-            self.fail(f"seeds are whole numbers such as 0,1,2 or 0-4, but got '{value}'", param, ctx)
+            self.fail(f"seeds are whole numbers such as 0,1,2 or 0-4, but got '{given}'", param, ctx)
         if not seeds or len(set(seeds)) != len(seeds):
-            self.fail(f"name each seed once, but got '{value}'", param, ctx)
-        return seeds
+            self.fail(f"name each seed once, but got '{given}'", param, ctx)
+        return tuple(seeds)
 
 
-def _range(text: str) -> range:
-    """``3`` as 3, ``0-4`` as 0 to 4.
+def _ends(text: str) -> tuple[int, int]:
+    """``3`` as (3, 3), ``0-4`` as (0, 4).
 
     Raises:
         ValueError: If it is neither.
     """
     first, dash, last = text.partition("-")
-    return range(int(first), int(last if dash else first) + 1)
+    return whole_number(first), whole_number(last if dash else first)
 
 
 class PerStep(click.ParamType[tuple[int, int]]):
@@ -52,6 +94,8 @@ class PerStep(click.ParamType[tuple[int, int]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """The two numbers."""
         parts = [str(part) for part in value] if isinstance(value, tuple) else str(value).split(",")
-        if len(parts) != 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-            self.fail(f"two positive whole numbers such as 8,4, but got '{value}'", param, ctx)
-        return int(parts[0]), int(parts[1])
+        try:
+            tasks, instances = (whole_number(part, least=1) for part in parts)
+        except ValueError:
+            self.fail(f"two positive whole numbers such as 8,4, but got '{shown(str(value))}'", param, ctx)
+        return tasks, instances

@@ -8,6 +8,20 @@ from typing import Any
 import click
 
 
+class AnyPath(click.Path):
+    """A path that may lead anywhere, or nowhere; a text that cannot be one is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        try:
+            return super().convert(value, param, ctx)
+        except ValueError as error:  # a null character, or half of one beyond the first 65,536
+            self.fail(f"{value!r} cannot be a path ({error}).", param, ctx)
+
+
 class NewFile(click.ParamType[Path]):
     """A file to write; what is there is replaced unless it is a pipe or a device, and a link is followed."""
 

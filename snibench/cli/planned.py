@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +12,14 @@ if TYPE_CHECKING:
     from snibench.plan.request import RunRequest
 
 
-def show_dry_run(request: RunRequest, folder: Path) -> None:
-    """Print the plan of ``request`` and the difference that its run can find; neither loads a model nor torch."""
+def show_dry_run(made: Plan, request: RunRequest, folder: Path) -> None:
+    """Print a plan, what is known of its model, and the difference that the run can find."""
     from snibench.models.checked import known_check
     from snibench.models.find import EMBEDDED
-    from snibench.plan.plan import plan
+    from snibench.plan.plan import on_device
 
-    if request.precision == "auto" and request.model in EMBEDDED:
-        request = replace(request, precision="float32")
-    made = plan(request, check=known_check)
+    precision = "float32" if request.precision == "auto" and request.model in EMBEDDED else request.precision
+    made = on_device(made, precision, known_check(made.model))
     show_plan(made, request)
     click.echo(_foreseen(made, request, folder))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from snibench.cli.parameters import Count
 from snibench.cli.report import as_, folder, json_file, output
 
 
@@ -14,9 +15,9 @@ from snibench.cli.report import as_, folder, json_file, output
 @folder
 @click.option("-m", "--method", help="Tuned method whose noise is taken. Default: the last that was run.")
 @click.option("--baseline", help="Tuned method that it is compared with. Default: the run's own baseline.")
-@click.option("--tasks", type=click.IntRange(min=3), help="Unseen tasks of the run to plan.")
-@click.option("--instances", type=click.IntRange(min=1), help="Questions of each task.")
-@click.option("--seeds", type=click.IntRange(min=2), help="Seeds of each method.")
+@click.option("--tasks", type=Count(3), help="Unseen tasks of the run to plan.")
+@click.option("--instances", type=Count(), help="Questions of each task.")
+@click.option("--seeds", type=Count(2), help="Seeds of each method.")
 @as_
 @output
 @json_file

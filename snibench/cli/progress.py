@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
+from snibench.base.errors import StoreError
 from snibench.cli.forecast import Forecast, Work, duration
 
 if TYPE_CHECKING:
@@ -40,14 +41,15 @@ def search_work(fits: Sequence[FitPlan], trials: int, steps: int | None) -> list
 
 
 def _work(fit: FitPlan, store: Store) -> Work:
-    record = store.record(fit.spec.id)
+    try:
+        record, tuned_before = store.record(fit.spec.id), store.tuned(fit.spec.id) is not None
+    except StoreError:  # damaged: what is left to do shows once the fit begins
+        record, tuned_before = None, True
     if fit.unfit or (record is not None and record.status not in {"done", "unfit"}):
         return Work(0, 0)  # kept as it is; one that is repeated after all is counted once it begins
-    missing = [
-        part for part in fit.questions if not store.answers_path(fit.spec.id, part.protocol, part.digest).exists()
-    ]
+    missing = [part for part in fit.questions if not store.answered(record, part.protocol, part.digest)]
     prompts = {(one.question.task, one.prompt_sha) for part in missing for one in part.rendered}
-    tuned = (record is not None and record.status == "done") or store.tuned(fit.spec.id) is not None
+    tuned = (record is not None and record.status == "done") or tuned_before
     return Work(0 if tuned else fit.spec.recipe.steps, len(prompts))
 
 
@@ -165,8 +167,11 @@ def _live(lines: _Lines, forecast: Forecast, index: int, fits: int, fit: FitPlan
         progress.advance(lines.run)
         run_line()
 
+    def on_note(sentence: str) -> None:
+        progress.console.print(f"{title}: {escape(sentence)}", highlight=False, soft_wrap=True)
+
     run_line()
-    return FitProgress(on_stage, on_step, on_answers, on_end)
+    return FitProgress(on_stage, on_step, on_answers, on_end, on_note)
 
 
 # ---------------------------------------------------------------------------------- plain lines
@@ -200,7 +205,10 @@ def _plain(console: Console, forecast: Forecast, index: int, fits: int, fit: Fit
         if cause:
             say(cause, now=True)
 
-    return FitProgress(on_stage, on_step, on_answers, on_end)
+    def on_note(sentence: str) -> None:
+        console.print(f"{title}: {sentence}", markup=False, highlight=False, soft_wrap=True)
+
+    return FitProgress(on_stage, on_step, on_answers, on_end, on_note)
 
 
 # ------------------------------------------------------------------------- anything else that counts

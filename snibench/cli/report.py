@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from snibench.base.errors import MissingExtra
-from snibench.cli.places import NewFile, NewFolder
+from snibench.cli.output import show_text
+from snibench.cli.places import AnyPath, NewFile, NewFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "md", "latex", "csv", "json", "html")
 
-folder = click.argument("folder", type=click.Path(path_type=Path), default="runs")
+folder = click.argument("folder", type=AnyPath(), default="runs")
 as_ = click.option(
     "--as",
     "kind",
@@ -85,10 +86,20 @@ def report(
     from snibench.report.tables import selected
     from snibench.store import load_results
 
-    results = selected(load_results(folder, earlier=True), methods, baseline)
+    stored = load_results(folder, earlier=True)
+    results = selected(stored, methods, baseline)
     wanted = [field.strip() for field in columns.split(",") if field.strip()]
     show_results(
-        results, baseline, kind, output, json_path, figures, everything=everything, tables=tables, columns=wanted
+        results,
+        baseline,
+        kind,
+        output,
+        json_path,
+        figures,
+        everything=everything,
+        tables=tables,
+        columns=wanted,
+        stored=stored,
     )
 
 
@@ -123,7 +134,7 @@ def compare(
 
     def draw_pair(everything: StoredRun, _: Report) -> Sequence[Figure]:
         pair = only(everything, (first, second))
-        return draw(pair, build(pair, second))
+        return draw(pair, build(pair, second, everyone=everything))
 
     _with_figures(results, made, kind, output, json_path, figures, draw_pair, name="compare", everything=everything)
 
@@ -156,12 +167,16 @@ def show_results(
     everything: bool = False,
     tables: Sequence[str] = (),
     columns: Sequence[str] = (),
+    stored: StoredRun | None = None,
 ) -> None:
-    """Write the report of ``results``: on one screen of the terminal, or everything there or as an export."""
+    """Write the report of ``results``: on one screen of the terminal, or everything there or as an export.
+
+    ``stored``: all fits of the folder, where ``results`` are some of them.
+    """
     from snibench.report.brief import picked
     from snibench.report.tables import build
 
-    made = picked(build(results, baseline), tables, columns)
+    made = picked(build(results, baseline, everyone=stored), tables, columns)
     whole = everything or bool(tables or columns)
     _with_figures(results, made, kind, output, json_path, figures, name="report", everything=whole)
     if kind == "table" and output is None:
@@ -233,4 +248,4 @@ def deliver(
     elif kind == "table":
         show_on_terminal(report if everything else brief(report))
     else:
-        click.echo(text(), nl=False)
+        show_text(text())

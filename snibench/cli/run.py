@@ -29,17 +29,21 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     The same command again goes on where it stopped and recomputes nothing.
     """
     from snibench.plan.options import check_runtime
+    from snibench.plan.plan import plan
     from snibench.plan.request import check_names
 
+    # All that is wrong with the request is said before torch is imported.
     request = _request(options)
     check_names(request)
     check_runtime(options)  # type: ignore[arg-type]
+    if not options["dry_run"]:
+        _require_train()
+    made = plan(request)
     if options["save_config"] is not None:
         save_config(ctx, options["save_config"])
     if options["dry_run"]:
-        show_dry_run(request, options["output_dir"])
+        show_dry_run(made, request, options["output_dir"])
         return 0
-    _require_train()
 
     from snibench.fits.run import run as run_all
     from snibench.fits.run import runtime_from
@@ -47,7 +51,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
 
     runtime = runtime_from(options, request.profile, trust_remote_code=request.trust_remote_code)  # type: ignore[arg-type]
     store = Store(options["output_dir"])
-    results = run_all(request, store, runtime, _run_progress(request, store))
+    results = run_all(request, store, runtime, _run_progress(request, store), made=made)
     show_results(results, results.manifest.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in results.records) else 1
 

@@ -9,8 +9,8 @@ import click
 from click import Option
 
 from snibench.cli.config import read_config
-from snibench.cli.parameters import CommaList, PerStep, Seeds
-from snibench.cli.places import NewFile
+from snibench.cli.parameters import CommaList, Count, PerStep, Positive, Seeds
+from snibench.cli.places import AnyPath, NewFile
 from snibench.plan import defaults
 
 OPTIONS: Mapping[str, Sequence[Option]] = {
@@ -20,7 +20,7 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             multiple=True,
             required=True,
             metavar="NAME",
-            help="Method; repeat for several. Or 'NAME(key=value,...)', NAME+RULE, or FILE.py:Class.",
+            help="Method; repeat for several. Or 'NAME(key=value,...)', NAME+RULE, NAME@SAMPLER, or FILE.py:Class.",
         ),
         Option(
             ["--baseline"],
@@ -65,11 +65,11 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             metavar="NAME",
             help=f"{defaults.SUITE} (default) or {defaults.SUITE_OF_DATA} (default with --data).",
         ),
-        Option(["--data"], type=click.Path(path_type=Path), help="Folder of tasks in the official layout."),
+        Option(["--data"], type=AnyPath(), help="Folder of tasks in the official layout."),
         Option(["--split"], metavar="NAME", help="official, families, or a folder with split lists."),
         Option(["--categories"], type=CommaList(), default=(), help="Only tasks of these categories."),
-        Option(["--tasks"], type=click.IntRange(min=2), help="At most N seen tasks; unseen ones in proportion."),
-        Option(["--instances"], type=click.IntRange(min=1), help="Evaluation instances per task."),
+        Option(["--tasks"], type=Count(2), help="At most N seen tasks; unseen ones in proportion."),
+        Option(["--instances"], type=Count(), help="Evaluation instances per task."),
         Option(["--allow-leak"], is_flag=True, help="Keep training data that also stands on the unseen side; marked."),
         Option(["--partial"], is_flag=True, help="Go on where split lists name tasks that are not there."),
     ),
@@ -90,8 +90,8 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             help="Of the base model.",
         ),
         Option(["--trust-remote-code"], is_flag=True, help="Run code that comes with the model."),
-        Option(["--max-input"], type=click.IntRange(min=16), default=1024, show_default=True, help="Prompt tokens."),
-        Option(["--max-output"], type=click.IntRange(min=1), default=128, show_default=True, help="Answer tokens."),
+        Option(["--max-input"], type=Count(16), default=1024, show_default=True, help="Prompt tokens."),
+        Option(["--max-output"], type=Count(), default=128, show_default=True, help="Answer tokens."),
     ),
     "Recipe": (
         Option(
@@ -100,7 +100,7 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             help="quick (default with mini) or paper (default with sni).",
         ),
         Option(["--seeds"], type=Seeds(), help="Training seeds, 0,1,2 or 0-4 (quick: 0-3; paper: 0-2)."),
-        Option(["--steps"], type=click.IntRange(min=1), help="Training steps (profile quick: 90)."),
+        Option(["--steps"], type=Count(), help="Training steps (profile quick: 90)."),
         Option(
             ["--per-step"], type=PerStep(), default="8,4", show_default=True, help="Tasks per step, instances of each."
         ),
@@ -111,9 +111,7 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             metavar="NAME,...",
             help="Format of the training prompts; of several, one is drawn for each task in each step.",
         ),
-        Option(
-            ["--learning-rate"], type=click.FloatRange(min=0, min_open=True), help="Default: by method and model size."
-        ),
+        Option(["--learning-rate"], type=Positive(), help="Default: by method and model size."),
         Option(
             ["--optimizer"],
             type=click.Choice(["adamw", "sgd", "muon"]),
@@ -131,13 +129,13 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
         ),
         Option(
             ["--tune-budget"],
-            type=click.IntRange(min=1),
+            type=Count(),
             default=1,
             show_default=True,
             metavar="N",
             help="Choose each method's learning rate from N trials on held-back training instances of seen tasks.",
         ),
-        Option(["--tune-steps"], type=click.IntRange(min=1), help="Steps of a trial (default: of a fit)."),
+        Option(["--tune-steps"], type=Count(), help="Steps of a trial (default: of a fit)."),
     ),
     "Protocols": (
         Option(
@@ -167,7 +165,7 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             metavar="NAME=A,.../B,...",
             help="Two families for `combos`, of categories and tasks, in place of the suite's own; repeat for several.",
         ),
-        Option(["--limit"], type=click.IntRange(min=1), help="Questions per task, format and protocol."),
+        Option(["--limit"], type=Count(), help="Questions per task, format and protocol."),
         Option(
             ["--rank-labels"],
             is_flag=True,
@@ -193,7 +191,7 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
         ),
         Option(
             ["--jobs"],
-            type=click.IntRange(min=1),
+            type=Count(),
             metavar="N",
             help="Fits side by side (default: the processor's cores); their number changes no result.",
         ),
@@ -205,11 +203,17 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             show_default=True,
             help="Which stored fits to repeat.",
         ),
+        Option(
+            ["--fit-timeout"],
+            type=Positive(),
+            metavar="SECONDS",
+            help="Longest time of one fit, loading apart; beyond it the fit is recorded as failed, and others go on.",
+        ),
     ),
     "Files": (
         Option(
             ["--config"],
-            type=click.Path(path_type=Path),
+            type=AnyPath(),
             is_eager=True,
             expose_value=False,
             callback=read_config,
@@ -218,7 +222,7 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
         Option(["--save-config"], type=NewFile(), help="Also write these options as a file for --config."),
         Option(
             ["-o", "--output-dir"],
-            type=click.Path(path_type=Path),
+            type=AnyPath(),
             default=Path("runs"),
             show_default=True,
             help="Where results lie.",

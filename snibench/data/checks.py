@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
 
+from snibench.base import reading
 from snibench.base.errors import DataError
 from snibench.base.types import Task
 from snibench.data.fetching import changed_files
 from snibench.data.leakage import input_key, origins, source_keys
-from snibench.data.natural_instructions import errors, read_json, task_files, task_from_json, warnings
+from snibench.data.natural_instructions import LARGEST_FILE, errors, read_json, task_files, task_from_json, warnings
 from snibench.data.near_duplicates import near_duplicates
 from snibench.data.sni import HELD_OUT, read_list
 
@@ -64,7 +65,8 @@ def _file_findings(path: Path, file: str) -> Iterator[Finding]:
         yield Finding("error", file, str(error).removeprefix(str(path)).strip())
         return
     for key in sorted(_repeated_keys(path)):
-        yield Finding("error", file, f"holds the key {key!r} twice in one object. Keep one; JSON would drop the first.")
+        twice = f"holds the key {reading.quoted(key)} twice in one object."
+        yield Finding("error", file, f"{twice} Keep one; JSON would drop the first.")
     of_fields = list(errors(raw))
     for fault in of_fields or warnings(raw):
         yield Finding(fault.severity, file, str(fault))
@@ -73,12 +75,13 @@ def _file_findings(path: Path, file: str) -> Iterator[Finding]:
 def _repeated_keys(path: Path) -> set[str]:
     repeated: set[str] = set()
 
-    def note(pairs: list[tuple[str, Any]]) -> None:
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
-            repeated.update(key for key in keys if keys.count(key) > 1)
+            repeated.update(key for key, count in Counter(keys).items() if count > 1)
+        return {}
 
-    json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=note)
+    reading.read_json(path, LARGEST_FILE, note)
     return repeated
 
 

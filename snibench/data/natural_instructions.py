@@ -8,7 +8,6 @@ Source:
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -17,8 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from snibench.base import reading
 from snibench.base.errors import DataError
 from snibench.base.hashing import normalise_answer
+from snibench.base.reading import quoted
 from snibench.base.types import Example, Instance, Task, TaskCard
 
 GET_THE_DATA = "snibench data fetch sni, then pass --data natural-instructions"
@@ -40,7 +41,10 @@ MOST_LABELS = 20  # of a closed task
 _TEXT_LISTS = ("Definition", "Categories", "Domains", "Source")  # what a task card is made of
 _LANGUAGES = ("Input_language", "Output_language", "Instruction_language")
 _FURTHER = ("Contributors", "URL", "Reasoning", *_LANGUAGES, "Instance License")
-_LONE_SURROGATE = re.compile(r"\\u[dD][89abAB]")
+LARGEST_FILE = 256 * 2**20  # bytes
+# Characters: far more than any official text has, and few enough that a tokenizer does not stall.
+LONGEST_DEFINITION = 100_000
+LONGEST_TEXT = 1_000_000  # of an instance or an example
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +106,16 @@ def task_files(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: If there is no folder, or no JSON file in it.
     """
-    if not folder.is_dir():
+    if not reading.is_folder(folder):
         raise DataError(f"There is no folder '{folder}'. Pass a folder with tasks/*.json, or get one: {GET_THE_DATA}.")
-    home = folder / "tasks" if (folder / "tasks").is_dir() else folder
-    files = {path.stem: path for path in sorted(home.glob("*.json")) if path.is_file()}
+    home = folder / "tasks" if reading.is_folder(folder / "tasks") else folder
+    try:
+        files = {path.stem: path for path in sorted(home.glob("*.json")) if path.is_file()}
+    except OSError as error:
+        raise DataError(f"{home} cannot be read: {error.strerror}. Check its permissions.") from None
+    for name in files:
+        if not name.isprintable():  # a name goes into prompts, digests and tables
+            raise DataError(f"{home} holds a file whose name cannot be printed, {quoted(name)}. Rename it.")
     if not files:
         raise DataError(
             f"{home} holds no task file (*.json). Pass a folder with tasks/*.json, or get one: {GET_THE_DATA}."
@@ -128,13 +138,13 @@ def read_head(path: Path) -> Head:
 
 def _parse_head(path: Path) -> dict[str, Any] | None:
     head = b""
-    # The quotes inside a JSON text are escaped, so these bytes can only be the key.
-    with path.open("rb") as file:
-        while b'"Instances"' not in head and (piece := file.read(1 << 16)):
-            head += piece
     try:
-        raw = json.loads(head[: head.index(b'"Instances"')].decode("utf-8-sig").rstrip().rstrip(",") + "}")
-    except (ValueError, RecursionError):
+        # The quotes inside a JSON text are escaped, so these bytes can only be the key.
+        with path.open("rb") as file:
+            while b'"Instances"' not in head and len(head) < LARGEST_FILE and (piece := file.read(1 << 16)):
+                head += piece
+        raw = reading.json_value(reading.decoded(head[: head.index(b'"Instances"')]).rstrip().rstrip(",") + "}")
+    except (ValueError, OSError, reading.Unreadable):
         return None
     usable = isinstance(raw, dict) and not any(
         next(_text_list_faults(raw, field), None) for field in ("Categories", "Source")
@@ -149,24 +159,9 @@ def read_json(path: Path) -> Any:
         DataError: If it cannot be read, is not UTF-8 (names the byte) or not JSON (names line and column).
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        value = json.loads(text)
-        if _LONE_SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. Check the path and its permissions.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start}). Convert it to UTF-8, or fetch it again.") from None
-    except UnicodeEncodeError:
-        raise DataError(f"{path} holds half a character (a lone \\ud800-\\udfff). Correct that escape.") from None
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}. "
-            "Correct it, or fetch it again if the download was cut off."
-        ) from None
-    except RecursionError:
-        raise DataError(f"{path} is nested too deeply to be a task file. Fetch it again.") from None
-    return value
+        return reading.read_json(path, LARGEST_FILE)
+    except reading.Unreadable as error:
+        raise DataError(f"{path} {error}. Correct it, or fetch it again.") from None
 
 
 def task_from_json(name: str, raw: Mapping[str, Any]) -> Task:
@@ -237,6 +232,8 @@ def errors(raw: Any) -> Iterator[Fault]:
             for part in ("input", "output"):
                 if not isinstance(example.get(part), str):
                     yield _not_text(f"{field}[{place}].{part}", example, part)
+                else:
+                    yield from _length_faults(f"{field}[{place}].{part}", example[part])
             if not isinstance(example.get("explanation", ""), str):
                 yield _not_text(f"{field}[{place}].explanation", example, "explanation")
     ids: set[str] = set()
@@ -247,18 +244,22 @@ def errors(raw: Any) -> Iterator[Fault]:
         where = f"Instances[{place}]"
         if not isinstance(instance.get("input"), str):
             yield _not_text(f"{where}.input", instance, "input")
+        else:
+            yield from _length_faults(f"{where}.input", instance["input"])
         output = instance.get("output")
         if not isinstance(output, str) and not _is_text_list(output):
             yield _not_text(f"{where}.output", instance, "output", "a list of texts")
         elif output == []:
             yield Fault(f"{where}.output", "is empty", "Give at least one reference; it may be an empty text.")
+        else:
+            yield from _length_faults(f"{where}.output", *_texts(output))
         identity = instance.get("id")
         if identity is None and "id" not in instance:
             continue
         if not isinstance(identity, str):
             yield _not_text(f"{where}.id", instance, "id")
         elif identity in ids:
-            yield Fault(f"{where}.id", f"is a second {identity!r}", "Give every instance an id of its own.")
+            yield Fault(f"{where}.id", f"is a second {quoted(identity)}", "Give every instance an id of its own.")
         else:
             ids.add(identity)
     if raw.get("Instances") == []:
@@ -336,6 +337,13 @@ def _text_list_faults(raw: Mapping[str, Any], field: str) -> Iterator[Fault]:
         yield _not_text(field, raw, field, "a list of texts")
     elif field in ("Definition", "Categories") and not "".join(_texts(raw[field])[:1]).strip():
         yield Fault(field, "is empty", "Fill it in.")
+    else:
+        yield from _length_faults(field, *_texts(raw[field]), most=LONGEST_DEFINITION)
+
+
+def _length_faults(where: str, *texts: str, most: int = LONGEST_TEXT) -> Iterator[Fault]:
+    if (length := max(map(len, texts), default=0)) > most:
+        yield Fault(where, f"has {length:,} characters, and at most {most:,} are read", "Shorten it.")
 
 
 def _objects(raw: Mapping[str, Any], field: str) -> Iterator[tuple[int, Fault | dict[str, Any]]]:

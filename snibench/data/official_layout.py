@@ -18,6 +18,8 @@ def export_suite(
 ) -> None:
     """Writes ``tasks/*.json`` and ``splits/default/*.txt`` (train = seen, test = unseen) below ``folder``.
 
+    All or nothing: the folder takes its name in one step at the end. What a killed export left is replaced.
+
     Read back, the tasks are equal to those of ``suite``.
 
     Args:
@@ -30,25 +32,40 @@ def export_suite(
         UsageError: If ``folder`` holds something, or cannot be written.
         DataError: If a task's name cannot be a file's name.
     """
+    from filelock import FileLock
+
     originals = originals or {}
     for name in suite.tasks:
         if name.strip(". ") == "" or not name.isprintable() or set(name) & set("/\\"):
             raise DataError(f"The task name {name!r} cannot be a file's name. Rename the task.")
+    working = folder.with_name(f".{folder.name}.exporting")
     try:
         require_new_folder(folder)
-        (folder / "tasks").mkdir(parents=True, exist_ok=True)
-        (folder / "splits/default").mkdir(parents=True, exist_ok=True)
-        for name, task in suite.tasks.items():
-            path = folder / "tasks" / f"{name}.json"
-            if name in originals:
-                shutil.copyfile(originals[name], path)
-            else:
-                path.write_text(json.dumps(official_json(task, licence), indent=4, ensure_ascii=False), "utf-8")
-        for side, names in (("train", suite.seen), ("test", suite.unseen), ("excluded", ())):
-            path = folder / "splits/default" / f"{side}_tasks.txt"
-            path.write_text("".join(f"{name}\n" for name in names), "utf-8")
+        working.mkdir(parents=True, exist_ok=True)
+        with FileLock(working / "lock"):
+            tree = working / "tree"
+            shutil.rmtree(tree, ignore_errors=True)  # of an export that was killed
+            _write(suite, tree, originals, licence)
+            if folder.exists():
+                folder.rmdir()
+            tree.replace(folder)
+        shutil.rmtree(working)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}. Choose another folder.") from None
+
+
+def _write(suite: SuiteData, tree: Path, originals: Mapping[str, Path], licence: str) -> None:
+    (tree / "tasks").mkdir(parents=True)
+    (tree / "splits/default").mkdir(parents=True)
+    for name, task in suite.tasks.items():
+        path = tree / "tasks" / f"{name}.json"
+        if name in originals:
+            shutil.copyfile(originals[name], path)
+        else:
+            path.write_text(json.dumps(official_json(task, licence), indent=4, ensure_ascii=False), "utf-8")
+    for side, names in (("train", suite.seen), ("test", suite.unseen), ("excluded", ())):
+        path = tree / "splits/default" / f"{side}_tasks.txt"
+        path.write_text("".join(f"{name}\n" for name in names), "utf-8")
 
 
 def require_new_folder(folder: Path) -> None:

@@ -12,17 +12,20 @@ Source:
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
+from snibench.base import reading
 from snibench.base.errors import DataError, UsageError
-from snibench.data.natural_instructions import load_task, read_head, task_files
+from snibench.base.reading import quoted
+from snibench.data.natural_instructions import LONGEST_TEXT, load_task, read_head, task_files
 from snibench.data.sni import HELD_OUT, read_list
 
+LARGEST_FILE = 1 << 30  # bytes, also of what a gzip file holds
 Track = Literal["default", "xlingual"]  # the English one, and the one of other languages
 # As Tk-Instruct's src/compute_metrics.py renames a task of earlier prediction files.
 _RENAMED = {"task121_atomic_question_rewriting": "task121_zest_question_rewriting"}
@@ -51,13 +54,21 @@ class _Line:
             return ""
         if not isinstance(value, str):
             raise self._error(path, value, "a text")
-        return value
+        return self._short(path, value)
 
     def texts(self, *path: str) -> tuple[str, ...]:
         value = self._value(path)
         if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
             raise self._error(path, value, "a list of at least one text")
-        return tuple(value)
+        return tuple(self._short(path, text) for text in value)
+
+    def _short(self, path: tuple[str, ...], text: str) -> str:
+        if len(text) > LONGEST_TEXT:
+            raise DataError(
+                f"{self.where}: '{'.'.join(path)}' has {len(text):,} characters, and at most {LONGEST_TEXT:,} are read."
+                " Shorten it."
+            )
+        return text
 
     def _value(self, path: tuple[str, ...]) -> Any:
         value: Any = self.values
@@ -110,10 +121,10 @@ def match_predictions(
     if strangers := [identity for identity in answers if identity not in questions]:
         if len(strangers) == len(answers):
             raise DataError(
-                f"No id in {predictions} is among the references; the first is {strangers[0]!r}. Pass the references "
-                "that belong to these predictions."
+                f"No id in {predictions} is among the references; the first is {quoted(strangers[0])}. "
+                "Pass the references that belong to these predictions."
             )
-        notes.append(f"{len(strangers)} predictions have no reference and do not count, {strangers[0]!r} first.")
+        notes.append(f"{len(strangers)} predictions have no reference and do not count, {quoted(strangers[0])} first.")
     if missing := [identity for identity in questions if identity not in answers]:
         notes.append(f"{len(missing)} of {len(questions)} questions have no prediction and count as answered by ''.")
     return [
@@ -142,7 +153,7 @@ def _own_references(lines: list[_Line], data: Path | None) -> tuple[list[Answere
     if not unknown:
         return rows, []
     return rows, [
-        f"{len(unknown)} tasks ({unknown[0]!r} first) have no category, so that no category counts them. "
+        f"{len(unknown)} tasks ({quoted(unknown[0])} first) have no category, so that no category counts them. "
         "Pass --data DIR with their files."
     ]
 
@@ -156,7 +167,7 @@ def _read_references(path: Path, track: Track) -> tuple[_Questions, list[str]]:
             continue
         identity = line.text("id")
         if identity in questions:
-            raise DataError(f"{line.where}: {identity!r} has references already. Keep one line for each id.")
+            raise DataError(f"{line.where}: {quoted(identity)} has references already. Keep one line for each id.")
         category = line.text("task_category", optional=True)
         questions[identity] = (line.text("task_id", optional=True), category, line.texts("references"))
     if not questions:
@@ -181,7 +192,7 @@ def _questions_of(folder: Path, track: Track) -> tuple[_Questions, list[str]]:
 
 def _identity(line: _Line) -> str:
     if "id" not in line.values and not isinstance(line.values.get("Instance"), Mapping):
-        keys = ", ".join(map(repr, list(line.values)[:5])) or "nothing"
+        keys = ", ".join(map(reading.quoted, list(line.values)[:5])) or "nothing"
         raise DataError(
             f"{line.where} does not say which instance it answers: it has {keys}. Every line needs "
             'both: {"id": ..., "prediction": ...}.'
@@ -199,37 +210,36 @@ _PACKED = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\
 
 def _unpacked(path: Path) -> bytes:
     """The bytes of ``path``, of a gzip file those inside."""
-    content = path.read_bytes()
+    content = reading.read_bytes(path, LARGEST_FILE)
     for start, name in _PACKED.items():
         if content.startswith(start):
             raise DataError(f"{path} is compressed ({name}). Unpack it first; of compressed files only .gz is read.")
     if not content.startswith(b"\x1f\x8b"):
         return content
     try:
-        return gzip.decompress(content)
+        with gzip.open(BytesIO(content)) as file:
+            unpacked = file.read(LARGEST_FILE + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise DataError(f"{path} is a gzip file that is cut off or damaged. Fetch or write it again.") from None
+    if len(unpacked) > LARGEST_FILE:
+        raise reading.Unreadable(f"unpacks to more than {LARGEST_FILE // 2**20:,} MiB")
+    return unpacked
 
 
 def _lines(path: Path) -> Iterator[_Line]:
     try:
-        content = _unpacked(path).decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. Check the path.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start}). Write it again in UTF-8.") from None
+        content = reading.decoded(_unpacked(path))
+    except reading.Unreadable as error:
+        raise DataError(f"{path} {error}. Check the path, or write the file again in UTF-8.") from None
     for number, text in enumerate(content.split("\n"), start=1):  # splitlines() would also cut at U+2028
         if not text.strip():
             continue
         where = f"{path}, line {number}"
         try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{where} is not JSON: column {error.colno}: {error.msg}. Write one object a line."
-            ) from None
-        except RecursionError:
-            raise DataError(f"{where} is nested too deeply. Write one flat object a line.") from None
+            values = reading.json_value(text)
+        except reading.NotJson as error:
+            fault = f"is not JSON: column {error.column}: {error}" if error.line else error
+            raise DataError(f"{where} {fault}. Write one flat object a line.") from None
         if not isinstance(values, dict):
             raise DataError(f"{where} is not a JSON object. Write one object a line.")
         yield _Line(where, values)

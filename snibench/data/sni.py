@@ -13,14 +13,17 @@ from functools import cache
 from pathlib import Path
 from typing import Final, final
 
+from snibench.base import reading
 from snibench.base.errors import DataError, UsageError, unknown
 from snibench.base.hashing import normalise_answer, normalise_input
+from snibench.base.reading import quoted
 from snibench.base.types import Combo, SuiteData, SuiteRequest, Task
 from snibench.contracts import Suite
 from snibench.data.leakage import origins
 from snibench.data.natural_instructions import GET_THE_DATA, Head, load_task, read_head, task_files
 from snibench.data.splits import Described, build_suite, choose_sides
 
+_LARGEST_LIST = 16 * 2**20  # bytes of a split list
 HELD_OUT = 100  # evaluation instances per task, as in the official test set
 
 # The task types of the paper's Figure 3; split `families` keeps them unseen.
@@ -151,16 +154,16 @@ def _without_sources(tasks: Sequence[str], others: Iterable[str], cards: Mapping
 def _lists(folder: Path, split: str) -> _Lists:
     if split in ("official", "families"):
         prefix = str(folder / "splits" / "default") + "/"
-        if not Path(prefix).is_dir():
+        if not reading.is_folder(Path(prefix)):
             raise DataError(
                 f"{folder} has no splits/default, which split '{split}' needs. Pass --split FOLDER with "
                 f"train_tasks.txt and test_tasks.txt, or get the data: {GET_THE_DATA}."
             )
-    elif (folder / "splits" / split).is_dir():
+    elif reading.is_folder(folder / "splits" / split):
         prefix = str(folder / "splits" / split) + "/"
-    elif Path(split).is_dir():
+    elif reading.is_folder(Path(split)):
         prefix = split.rstrip("/") + "/"
-    elif Path(f"{split}train_tasks.txt").is_file():
+    elif reading.is_file(Path(f"{split}train_tasks.txt")):
         prefix = split
     else:
         tracks = [path.name for path in folder.glob("splits/*") if path.is_dir()]
@@ -175,14 +178,14 @@ def read_list(path: Path) -> tuple[str, ...]:
         DataError: If the file is missing or not UTF-8, or a line cannot be a file's name.
     """
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. A split needs this list of task names.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start}). Write one task name a line, in UTF-8.") from None
+        lines = reading.read_text(path, _LARGEST_LIST).splitlines()
+    except reading.Unreadable as error:
+        raise DataError(f"{path} {error}. A split needs this list: one task name a line, in UTF-8.") from None
     for number, line in enumerate(lines, start=1):
         if "/" in line or "\\" in line:
-            raise DataError(f"{path}, line {number}: {line.strip()!r} is not a task name. Write it without folders.")
+            raise DataError(
+                f"{path}, line {number}: {quoted(line.strip())} is not a task name. Write it without folders."
+            )
     return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 

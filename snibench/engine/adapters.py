@@ -18,6 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from snibench.base.errors import StoreError, first_line
 from snibench.base.hashing import derive_seed
 from snibench.engine.backbone import base_of
 
@@ -61,7 +62,26 @@ class MixedLinear(nn.Linear):
         return nn.functional.linear(input, self.weight.to(input.dtype))
 
 
-class LowRankLayer(nn.Module):
+class AdapterLayer(nn.Module):
+    """A frozen linear layer with something trainable beside it, off unless ``enabled``."""
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.base_layer = base
+        self.in_features, self.out_features = sizes_of(base)
+        self.enabled = True
+
+    @property
+    def weight(self) -> Tensor:
+        """The base layer's weight: some models look at its dtype."""
+        return cast(Tensor, self.base_layer.weight)
+
+    def down_projections(self) -> Sequence[Tensor]:
+        """Every ``A`` of the layer; all start from the same values."""
+        raise NotImplementedError
+
+
+class LowRankLayer(AdapterLayer):
     """A frozen linear layer with a trainable low-rank update ``scale * B(mix(A(x), x))``, off unless ``enabled``.
 
     ``A`` starts Kaiming uniform (a = sqrt 5, as peft), ``B`` at zero: at the start the layer is its base. ``dropout``
@@ -69,21 +89,17 @@ class LowRankLayer(nn.Module):
     """
 
     def __init__(self, base: nn.Module, rank: int, width: int, scale: float, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.base_layer = base
-        self.in_features, self.out_features = sizes_of(base)
+        super().__init__(base)
         options: dict[str, Any] = {"bias": False, "device": self.weight.device, "dtype": torch.float32}
         self.A = MixedLinear(self.in_features, rank, **options)
         self.B = MixedLinear(width, self.out_features, **options)
         nn.init.zeros_(self.B.weight)
         self.scale = scale
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
-        self.enabled = True
 
-    @property
-    def weight(self) -> Tensor:
-        """The base layer's weight: some models look at its dtype."""
-        return cast(Tensor, self.base_layer.weight)
+    def down_projections(self) -> Sequence[Tensor]:
+        """``A`` alone."""
+        return (self.A.weight,)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, L, in] -> [B, L, out]``, or ``[B * L, in] -> [B * L, out]``, in the base layer's dtype."""
@@ -292,7 +308,7 @@ def described(layers: Sequence[str]) -> str:
     return f"{len(layers)} linear layers: {'; '.join(parts)}"
 
 
-def insert(model: nn.Module, make: Callable[[nn.Module], LowRankLayer]) -> list[LowRankLayer]:
+def insert(model: nn.Module, make: Callable[[nn.Module], AdapterLayer]) -> list[AdapterLayer]:
     """Replace every one of ``adapted_layers`` by ``make(layer)``; the new layers, in module order."""
     base = base_of(model)
     layers = []
@@ -342,17 +358,17 @@ def draw_down_projections(model: nn.Module, seed: int) -> None:
     So all methods with an ``A`` of one shape start from the same values, whatever else they draw.
     """
     for name, module in base_of(model).named_modules():
-        if isinstance(module, LowRankLayer):
-            weight = module.A.weight
+        weights: Sequence[Tensor] = ()
+        if isinstance(module, AdapterLayer):
+            weights = module.down_projections()
         elif name.endswith(".lora_A.default") and isinstance(module, nn.Linear):
-            weight, name = module.weight, name.removesuffix(".lora_A.default")
-        else:
-            continue
-        generator = torch.Generator().manual_seed(derive_seed("A", seed, name))
-        fresh = torch.empty(weight.shape)
-        nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator)
-        with torch.no_grad():
-            weight.copy_(fresh)
+            weights, name = (module.weight,), name.removesuffix(".lora_A.default")
+        for weight in weights:
+            generator = torch.Generator().manual_seed(derive_seed("A", seed, name))
+            fresh = torch.empty(weight.shape)
+            nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator)
+            with torch.no_grad():
+                weight.copy_(fresh)
 
 
 @contextmanager
@@ -360,7 +376,7 @@ def adapters_off(model: nn.Module) -> Iterator[None]:
     """The frozen base inside, whatever adapter layers the model carries, ours or peft's."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    own = [module for module in model.modules() if isinstance(module, LowRankLayer)]
+    own = [module for module in model.modules() if isinstance(module, AdapterLayer)]
     foreign = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
     try:
         _switch(own, foreign, on=False)
@@ -369,7 +385,7 @@ def adapters_off(model: nn.Module) -> Iterator[None]:
         _switch(own, foreign, on=True)
 
 
-def _switch(own: Sequence[LowRankLayer], foreign: Sequence[Any], *, on: bool) -> None:
+def _switch(own: Sequence[AdapterLayer], foreign: Sequence[Any], *, on: bool) -> None:
     for layer in own:
         layer.enabled = on
     for layer in foreign:
@@ -404,19 +420,42 @@ def save_trained(model: nn.Module, folder: Path) -> None:
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:
-    """Give ``model``, freshly attached, the parameters that ``save_trained`` wrote."""
+    """Give ``model``, freshly attached, the parameters that ``save_trained`` wrote.
+
+    Raises:
+        StoreError: If the file cannot be read, or does not hold the parameters of ``model``, all and no other.
+    """
+    file = folder / "trainable.safetensors"
+    if not file.exists():
+        from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+        stored = _stored(folder / "adapter_model.safetensors", get_peft_model_state_dict(model))
+        set_peft_model_state_dict(model, stored)
+        return
+    wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    stored = _stored(file, wanted)
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(stored[name])
+
+
+def _stored(file: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of ``file``, which must have the names and shapes of ``wanted``."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not (folder / "trainable.safetensors").exists():
-        from peft import set_peft_model_state_dict
-
-        set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
-        return
-    stored = load_file(folder / "trainable.safetensors")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                parameter.copy_(stored[name])
+    remedy = "Tune it again: --overwrite failed."
+    try:
+        stored = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{file} cannot be read ({first_line(error)}). {remedy}") from error
+    lacking, further = sorted(wanted.keys() - stored.keys()), sorted(stored.keys() - wanted.keys())
+    other = sorted(name for name in wanted.keys() & stored.keys() if wanted[name].shape != stored[name].shape)
+    for fault, names in (("lacks", lacking), ("has the unknown tensor", further), ("has another shape of", other)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise StoreError(f"{file} {fault} {names[0]}{more}. {remedy}")
+    return dict(stored)
 
 
 def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -21,13 +21,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from snibench.base.errors import ModelError, first_line
+from snibench.base.errors import ModelError, StoreError, first_line
 from snibench.base.hashing import digest
 from snibench.base.types import Checked, FitSpec, Paths, Prompt, Segment, TaskCard
 from snibench.contracts import Method
 from snibench.engine.backbone import Backbone, base_of, read_backbone
-from snibench.engine.decoding import Decoder, Prompted
-from snibench.engine.decoding.reference import ReferenceDecoder
+from snibench.engine.decoding import Prompted, choose
+from snibench.engine.decoding.decoder import Tokens
+from snibench.engine.decoding.generate import GenerateDecoder
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packed_attention import install
 from snibench.engine.packing import make_batch
@@ -67,9 +68,11 @@ def check_model(source: ModelSource, *, device: str = "cpu", trust_remote_code: 
     if (known := kept_check(source)) is not None:
         return known
     found = _checked(source, device, trust_remote_code)
-    place = check_place(source)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_json(place, {"paths": asdict(found.paths), "notes": list(found.notes)})
+    try:
+        write_json(check_place(source), {"paths": asdict(found.paths), "notes": list(found.notes)})
+    except StoreError as error:
+        note = f"This model is checked again in every run: {first_line(error)} Or name another folder: SNIBENCH_HOME."
+        return replace(found, notes=(*found.notes, note))
     return found
 
 
@@ -201,11 +204,11 @@ class _Truth:
         """Differences between the answers, in words; empty if there are none."""
         groups = _groups(backbone)
         try:
-            said, notes = _said(backbone, backbone.model, _Plain(), groups)
+            said, note = _said(backbone, backbone.model, _Plain(), groups)
         except _FAULTS as error:
             return f"it cannot answer ({first_line(error)})"
-        if notes and backbone.paths.decoding == "fast":
-            return notes[0]
+        if note and backbone.paths.decoding == "fast":
+            return note
         return "" if _same(self.answers, said) else "its greedy answers differ"
 
 
@@ -315,9 +318,8 @@ def _method_answer(
 ) -> list[tuple[int, ...]]:
     """First tokens of the answers to one task's prompts, each alone in its row, up to a near-tie."""
     answers = []
-    reference = ReferenceDecoder(backbone, model, method, _TOKENS if method.shares_prefixes else 1)
     for one in some:
-        (said,) = reference.generate([card], [one])
+        said = _generated(backbone, model, method, card, one, _TOKENS if method.shares_prefixes else 1)
         with method.for_prompts(model, [card], [one.prompt.instruction]):
             logits = _own_logits(backbone, one, said[:-1])
         answers.append(_certain(said, logits))
@@ -445,7 +447,7 @@ def _own_answer(backbone: Backbone, one: Encoded) -> tuple[int, ...]:
     Raises:
         ModelError: If its ``generate`` says what its full forward pass does not.
     """
-    (said,) = ReferenceDecoder(backbone, backbone.model, cast(Method, _Plain()), _TOKENS).generate([_card("")], [one])
+    said = _generated(backbone, backbone.model, cast(Method, _Plain()), _card(""), one, _TOKENS)
     certain = _certain(said, _own_logits(backbone, one, said[:-1]))
     if any(a != b for a, b in zip(certain, said, strict=False)):
         raise ModelError(
@@ -453,6 +455,16 @@ def _own_answer(backbone: Backbone, one: Encoded) -> tuple[int, ...]:
             "forward pass says is likeliest, so its answers cannot be trusted. Name another model."
         )
     return certain
+
+
+@torch.no_grad()
+def _generated(
+    backbone: Backbone, model: nn.Module, method: Method, card: TaskCard, one: Encoded, most: int
+) -> tuple[int, ...]:
+    """At most ``most`` tokens of the answer to one prompt by the model's own ``generate``, whatever ends it."""
+    decoder = GenerateDecoder(backbone, model, method, Encoder(backbone, 1 << 20, most))
+    ((_, completion),) = decoder.complete([Tokens(Prompted(card, one.prompt, "", stop=""), one)])
+    return completion.ids
 
 
 def _certain(said: Sequence[int], logits: Tensor) -> tuple[int, ...]:
@@ -470,12 +482,12 @@ def _certain(said: Sequence[int], logits: Tensor) -> tuple[int, ...]:
 
 def _said(
     backbone: Backbone, model: nn.Module, method: Any, groups: Groups, cards: Sequence[TaskCard] = ()
-) -> tuple[list[tuple[int, ...]], Sequence[str]]:
-    """The first tokens of the answers to all prompts as the engine decodes them, and the notes of doing so."""
-    decoder = Decoder(backbone, model, method, Encoder(backbone, 1 << 20, _TOKENS))
+) -> tuple[list[tuple[int, ...]], str]:
+    """The first tokens of the answers to all prompts as the engine decodes them, and a note of doing so, if any."""
+    decoder, note = choose(backbone, model, method, Encoder(backbone, 1 << 20, _TOKENS))
     known = {card.name: card for card in cards}
     asked = [Prompted(known.get(name) or _card(name), one.prompt, name) for name, some in groups for one in some]
-    return decoder.tokens(asked), decoder.notes
+    return decoder.token_ids(asked), note
 
 
 def _same(expected: Sequence[Sequence[int]], found: Sequence[Sequence[int]]) -> bool:

@@ -13,15 +13,14 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from snibench.contracts import Rule
 from snibench.engine.averaging import TailMean
+from snibench.engine.checkpoint_files import write_checkpoint
 from snibench.engine.optimizers import Together
 from snibench.engine.progress import Tuning
 from snibench.engine.sampling import Draws
-from snibench.store import write_whole
 
 
 def save_checkpoint(
@@ -44,8 +43,7 @@ def save_checkpoint(
         "rule": json.dumps(rule.state()),
         "draws": json.dumps(draws.state()),
     }
-    whole = {key: value.contiguous() for key, value in tensors.items()}
-    write_whole(path, lambda temporary: save_file(whole, temporary, metadata))
+    write_checkpoint(path, tensors, metadata)
 
 
 def load_checkpoint(

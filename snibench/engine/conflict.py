@@ -1,8 +1,9 @@
 """The gradient conflict of a model under tuning, measured by the harness on instances that are never trained on.
 
-The same for every method: plain task losses, in chunks, so that the estimator can correct for the noise of finite
-samples (``stats.conflict``). Measured on the method's shared trainable parameters, and, because methods differ in
-how many these are, once more where all have the same space: for a vector added to the last block's output.
+The same for every method: its plain target NLL, whatever its own losses are, in chunks, so that the estimator can
+correct for the noise of finite samples (``stats.conflict``). Measured on the method's shared trainable parameters, and,
+because methods differ in how many these are, once more where all have the same space: for a vector added to the last
+block's output.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from snibench.base.types import Instance
 from snibench.contracts import Needs, Rule
 from snibench.engine.backbone import base_of
 from snibench.engine.gradients import TaskGradients, gram_matrix
-from snibench.engine.micro_batches import TaskLosses
+from snibench.engine.task_losses import TaskLosses
 from snibench.engine.tokens import Encoded
 from snibench.stats.conflict import ConflictEstimate, estimate_conflict, residual_conflict
 
@@ -58,13 +59,15 @@ def probe_tasks(probe: Mapping[str, Sequence[Instance]], count: int, seed: int =
 def measure_conflict(
     task_losses: TaskLosses, rule: Rule, probe: Mapping[str, Sequence[Encoded]], seed: int
 ) -> ConflictPoint | None:
-    """The conflict between the tasks of ``probe`` now; None if there are not two, or their gradients are too large.
+    """The conflict between the plain losses of the tasks of ``probe`` now.
+
+    None if there are not two tasks, or their gradients are too large.
 
     Where the gradients of all tasks do not fit in memory at once, the parameters are measured part by part: inner
     products add up. Leaves parameters, gradients, the token meter and the rule's memory as they were.
 
     Args:
-        task_losses: The model's task losses and their gradients.
+        task_losses: The model's task losses under tuning; measured are its plain ones.
         rule: The rule under which the update is formed whose residual conflict is measured.
         probe: Every task's probe instances, in the format and length of the tuning.
         seed: The run's seed, of the rule's draws.
@@ -74,13 +77,20 @@ def measure_conflict(
         return None
     task_losses.model.eval()
     chunks = [_chunks(task, probe[task]) for task in tasks]
-    with task_losses.unmetered():
-        measured = _gram(task_losses, chunks)
+    plain = task_losses.as_plain
+    plain.rows = task_losses.rows  # what memory has allowed so far
+    try:
+        measured = _gram(plain, chunks)
         if measured is None:
             return None
         gram, losses = measured
         estimate = estimate_conflict(gram.numpy())
-        outputs = estimate_conflict(_output_gram(task_losses, chunks).numpy())
+        outputs = estimate_conflict(_output_gram(plain, chunks).numpy())
+    finally:
+        plain.clear()
+        plain.collector.release()
+    notes = task_losses.progress.notes
+    notes += [note for note in plain.progress.notes if note not in notes]
     summary: dict[str, Any] = {
         **{name: getattr(estimate, name) for name in _REPORTED},
         "residual": _residual(rule, seed, tuple(tasks), gram.mean(dim=(1, 3)), losses, estimate),

@@ -21,9 +21,7 @@ from snibench.engine.adapters import (
 )
 from snibench.engine.backbone import base_of
 from snibench.engine.tallies import Tally, text_means, token_mean
-
-# What model families call the feed-forward part of a block, where it is a module of its own.
-FEED_FORWARD = ("mlp", "feed_forward", "ffn", "DenseReluDense", "shared_expert", "shared_experts", "shared_mlp")
+from snibench.models.anatomy import FEED_FORWARD
 
 
 class PlainLayer(LowRankLayer):

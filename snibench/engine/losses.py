@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,7 +23,23 @@ def target_logits(model: nn.Module, batch: Batch) -> Tensor:
     elif batch.mask.dim() == 4:  # alone in its row, an instance has the positions that the model gives it
         inputs["position_ids"] = batch.positions
     with packed(batch.layout):
-        return logits_at(base, batch.target_index, **inputs).float()
+        logits = logits_at(base, batch.target_index, **inputs).float()
+    if _recorders and torch.is_grad_enabled():
+        _recorders[-1].append((batch, logits))
+    return logits
+
+
+_recorders: list[list[tuple[Batch, Tensor]]] = []
+
+
+@contextmanager
+def recorded_logits() -> Iterator[list[tuple[Batch, Tensor]]]:
+    """Inside, every call of ``target_logits`` that gradients go through is kept: its batch, and its result."""
+    _recorders.append([])
+    try:
+        yield _recorders[-1]
+    finally:
+        _recorders.pop()
 
 
 def logits_at(base: Any, places: Tensor, **inputs: Any) -> Tensor:

@@ -8,19 +8,22 @@ at a fraction of the tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from snibench.engine.batching import padded, sent
 from snibench.engine.packed_attention import Layout
 
 if TYPE_CHECKING:
     from snibench.engine.backbone import Backbone
 from snibench.engine.tokens import Encoded, common_prefix
+
+_HOST = torch.device("cpu")
 
 Groups = Sequence[tuple[str, Sequence[Encoded]]]  # tasks, each with its m instances; m is the same for all
 
@@ -156,13 +159,13 @@ def make_batch(groups: Groups, backbone: Backbone, *, pack: bool) -> Batch:
     else:
         rows = [(index, _pack([one], share)) for index, (_, own) in enumerate(groups) for one in _choices(own)]
     device = backbone.device
-    part = _pad([row.part for _, row in rows], -1)
+    part = padded([row.part for _, row in rows], _HOST, value=-1)
     mask = _block_mask(part) if pack else part >= 0
     return Batch(
-        input_ids=_pad([row.ids for _, row in rows], 0).to(device),
-        positions=_pad([row.positions for _, row in rows], 0).to(device),
-        mask=mask.to(device),
-        part=part.to(device),
+        input_ids=padded([row.ids for _, row in rows], device),
+        positions=padded([row.positions for _, row in rows], device),
+        mask=sent(mask, device),
+        part=sent(part, device),
         layout=Layout.of(part).to(device) if pack else None,
         remake=partial(make_batch, backbone=backbone, pack=pack),
         **_bookkeeping(groups, [(task, row.targets) for task, row in rows], device),
@@ -173,18 +176,19 @@ def _encoder_decoder_batch(groups: Groups, backbone: Backbone) -> Batch:
     share = 1 / len(groups[0][1])
     rows = [(index, one) for index, (_, own) in enumerate(groups) for one in _choices(own)]
     start = backbone.model.config.decoder_start_token_id
-    inputs = _pad([list(one.prompt_ids) for _, one in rows], -1)
+    device = backbone.device
+    inputs = padded([one.prompt_ids for _, one in rows], _HOST, value=-1)
     targets = [(task, one.targets(0, share)) for task, one in rows]
-    outputs = _pad([[start, *one.target_ids[:-1]] for _, one in rows], -1)
+    outputs = padded([[start, *one.target_ids[:-1]] for _, one in rows], _HOST, value=-1)
     return Batch(
-        input_ids=inputs.clamp(min=0).to(backbone.device),
-        positions=torch.zeros_like(inputs).to(backbone.device),
-        mask=(inputs >= 0).to(backbone.device),
-        part=_one_text(inputs).to(backbone.device),
-        decoder_ids=outputs.clamp(min=0).to(backbone.device),
-        decoder_part=_one_text(outputs).to(backbone.device),
+        input_ids=sent(inputs.clamp(min=0), device),
+        positions=sent(torch.zeros_like(inputs), device),
+        mask=sent(inputs >= 0, device),
+        part=sent(_one_text(inputs), device),
+        decoder_ids=sent(outputs.clamp(min=0), device),
+        decoder_part=sent(_one_text(outputs), device),
         remake=partial(make_batch, backbone=backbone, pack=False),
-        **_bookkeeping(groups, targets, backbone.device),
+        **_bookkeeping(groups, targets, device),
     )
 
 
@@ -206,19 +210,15 @@ def _bookkeeping(
     return {
         "tasks": tuple(task for task, _ in groups),
         "instructions": tuple(instances[0].prompt.instruction for _, instances in groups),
-        "row_task": torch.tensor([task for task, _ in rows], device=device),
-        "target_index": torch.tensor(places, device=device),
-        "target_ids": torch.tensor([target.id for _, _, target in flat], device=device),
-        "target_task": torch.tensor([task for _, task, _ in flat], device=device),
-        "target_instance": torch.tensor(instances, device=device),
-        "target_choice": torch.tensor([target.choice for _, _, target in flat], device=device),
+        "row_task": sent(torch.tensor([task for task, _ in rows]), device),
+        "target_index": sent(torch.tensor(places), device),
+        "target_ids": sent(torch.tensor([target.id for _, _, target in flat]), device),
+        "target_task": sent(torch.tensor([task for _, task, _ in flat]), device),
+        "target_instance": sent(torch.tensor(instances), device),
+        "target_choice": sent(torch.tensor([target.choice for _, _, target in flat]), device),
         "groups": tuple(groups),
-        "target_weight": torch.tensor(weights, dtype=torch.float32, device=device),
+        "target_weight": sent(torch.tensor(weights, dtype=torch.float32), device),
     }
-
-
-def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
 
 
 def _block_mask(part: Tensor) -> Tensor:
@@ -230,23 +230,7 @@ def _block_mask(part: Tensor) -> Tensor:
     return (causal & visible)[:, None]
 
 
-def micro_batches(groups: Groups, tokens: int, *, rows: int | None = None, pack: bool = True) -> Iterator[list[int]]:
-    """Indices of ``groups`` in pieces of about ``tokens`` padded tokens, at least one task and at most ``rows``.
-
-    Similar lengths together, to spare padding.
-    """
-    sizes = [_tokens_of(instances, pack) for _, instances in groups]
-    piece: list[int] = []
-    for index in sorted(range(len(groups)), key=sizes.__getitem__):
-        # Sorted: the newest is the longest.
-        if piece and (sizes[index] * (len(piece) + 1) > tokens or len(piece) == rows):
-            yield piece
-            piece = []
-        piece.append(index)
-    yield piece
-
-
-def _tokens_of(instances: Sequence[Encoded], pack: bool) -> int:
+def tokens_of(instances: Sequence[Encoded], *, pack: bool) -> int:
     """Tokens of one task's instances in a batch, without what pads them to another task's."""
     choices = _choices(instances)
     lengths = [len(one.prompt_ids) + len(one.target_ids) for one in choices]

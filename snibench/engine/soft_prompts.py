@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from snibench.base.errors import ModelError
-from snibench.base.types import ModelInfo
 from snibench.engine.backbone import base_of
 
 # (ids [B, L], their plain [B, L, H] embeddings) -> [n, H], or [B, n, H] where rows differ.
@@ -64,27 +63,6 @@ class VirtualEmbedding(nn.Module):
                 raise ValueError(f"soft prompts for {len(learned)} rows, but the pass has {len(ids)}")
             placed = learned.gather(1, self.index[..., None].expand(-1, -1, learned.shape[-1]))
         return torch.where(virtual[..., None], placed, plain)
-
-
-def no_place_for_prompt(info: ModelInfo) -> str | None:
-    """Why a model takes no virtual tokens, for ``Method.unfit``; None where it does."""
-    if info.embeddings_per_layer:
-        return (
-            f"soft prompts need one table of embeddings, and every layer of a {info.architecture} looks tokens up in "
-            "one of its own."
-        )
-    return None
-
-
-def no_place_for_prefix(info: ModelInfo) -> str | None:
-    """Why a model takes no learned keys and values (``insert_prefix``), for ``Method.unfit``; None where it does."""
-    if info.encoder_decoder:
-        return f"prefix-tuning is for decoders here, and a {info.architecture} is an encoder-decoder."
-    if info.text.get("num_kv_shared_layers"):
-        return f"prefix-tuning needs keys and values in every layer, and layers of a {info.architecture} share them."
-    if info.shapes and not info.holds("k_proj", "v_proj"):
-        return f"prefix-tuning needs attention with k_proj and v_proj, and a {info.architecture} has none."
-    return no_place_for_prompt(info)
 
 
 def insert_prompt(model: nn.Module, count: int, vectors: Vectors) -> VirtualEmbedding:

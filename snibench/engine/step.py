@@ -15,10 +15,10 @@ from snibench.base.hashing import derive_seed
 from snibench.base.types import Recipe
 from snibench.contracts import Group, Needs, Rule
 from snibench.engine.gradients import Collected, TaskGradients, layer_of, tensor_of
-from snibench.engine.micro_batches import TaskLosses
 from snibench.engine.optimizers import make_optimizer
 from snibench.engine.packing import Groups
 from snibench.engine.schedule import learning_rate
+from snibench.engine.task_losses import TaskLosses
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,8 @@ step: every draw comes from a seed made of the run's seed, a purpose and the ste
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -19,26 +16,22 @@ from random import Random
 import torch
 from torch import nn
 
-from snibench.base.errors import Diverged, PluginError, SnibenchError
+from snibench.base.errors import Diverged, PluginError
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Instance, Mixture, Recipe, TaskCard
 from snibench.contracts import Format, Method, Needs, Rule, Sampler
 from snibench.engine.averaging import TailMean
 from snibench.engine.backbone import Backbone
 from snibench.engine.checkpoint import load_checkpoint, save_checkpoint
-from snibench.engine.micro_batches import TaskLosses
+from snibench.engine.checkpoint_files import newest_intact
 from snibench.engine.progress import Tuning
 from snibench.engine.sampling import Drawn, Draws
 from snibench.engine.step import Updater
+from snibench.engine.stopping import Interrupted, stop_signals
+from snibench.engine.task_losses import TaskLosses
 from snibench.engine.tokens import Encoded, Encoder
 
 __all__ = ["Diverged", "Interrupted", "Trainer", "TrainingSet", "Tuning"]
-
-
-class Interrupted(SnibenchError):
-    """The user stopped the run; what was done is saved."""
-
-    exit_code = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +84,23 @@ class Trainer:
     ) -> Tuning:
         """Tune to the end, from ``checkpoint`` if it is there, saving there every ``every`` seconds.
 
-        Under the schedule ``averaged`` the parameters are then the mean over the last quarter of the steps.
+        From the one before where that is damaged, which becomes a note. Under the schedule ``averaged`` the
+        parameters are then the mean over the last quarter of the steps.
 
         ``pauses``: step -> what to do before it, off the clock (steps before a resumed checkpoint are over).
 
         Raises:
-            Interrupted: On SIGINT or SIGTERM, after the state is saved.
+            Interrupted: On SIGINT or SIGTERM, after the state is saved; on a second one at once.
             Diverged: If a loss or gradient is not finite.
         """
-        if checkpoint.exists():
-            self.load(checkpoint)
+        intact, damage = newest_intact(checkpoint)
+        if intact is not None:
+            self.load(intact)
+        if damage:
+            self.progress.notes.append(damage)
         self.model.train()
         saved = time.monotonic()
-        with _stop_signals() as stopped:
+        with stop_signals() as stopped:
             while self.progress.step < self.recipe.steps:
                 if pauses and self.progress.step in pauses:
                     pauses[self.progress.step]()
@@ -179,21 +176,6 @@ class Trainer:
         """Go on from what ``save`` wrote."""
         device, optimizer = self.backbone.device, self.updater.optimizer
         load_checkpoint(path, self.named, self.mean, optimizer, self.rule, self.draws, self.progress, device)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Inside, SIGINT and SIGTERM set the event instead of ending the process in the middle of a step."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped  # only the main thread may take signals
-        return
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _memory(device: torch.device) -> int:

@@ -11,7 +11,7 @@ from snibench.base.errors import PluginError
 from snibench.base.registry import FORMATS
 from snibench.base.types import Answer, FitSpec, PromptKey, Reply, SuiteData
 from snibench.contracts import Floor, Format
-from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding import Prompted, choose
 from snibench.engine.tokens import Encoder
 from snibench.fits.context import FitContext
 from snibench.plan.questions import QuestionSet, Rendered
@@ -19,61 +19,68 @@ from snibench.store import Store
 
 # Predictions in one stored part: the most that are lost when the machine goes down.
 _ROWS_AT_ONCE = 256
+# Answers between two reports of progress.
+_ROWS_AT_A_TIME = 16
 
 
-def answer(context: FitContext, sets: Sequence[QuestionSet], store: Store) -> Sequence[str]:
-    """Answer every prompt once, whichever protocols ask it, and write each protocol's rows; notes for the record."""
-    fit, spec = context.spec.id, context.spec
-    context.progress.on_stage("answering")
-    known = store.replies(fit)
+def unanswered(
+    sets: Sequence[QuestionSet], known: Mapping[PromptKey, Reply], suite: SuiteData
+) -> Mapping[PromptKey, Rendered]:
+    """Prompts of ``sets`` that were never answered, or without the ranking that is wanted now; each once."""
     ranking = any(questions.ranked for questions in sets)
 
     def lacking(one: Rendered) -> bool:
-        """Whether it was never answered, or without the ranking that is wanted now."""
         if (reply := known.get(_key(one))) is None:
             return True
-        closed = context.suite.tasks[one.question.task].card.labels is not None
+        closed = suite.tasks[one.question.task].card.labels is not None
         return ranking and closed and not reply.too_long and reply.ranked is None
 
-    todo = list({_key(one): one for questions in sets for one in questions.rendered if lacking(one)}.values())
-    kept = 0
+    return {_key(one): one for questions in sets for one in questions.rendered if lacking(one)}
+
+
+def ask(
+    context: FitContext, prompts: Mapping[PromptKey, Rendered], store: Store, *, rank_labels: bool
+) -> tuple[dict[PromptKey, Reply], Sequence[str]]:
+    """Replies to ``prompts``, each part of them stored as it comes; and notes for the record."""
+    spec, todo = context.spec, list(prompts.values())
+    context.progress.on_stage("answering")
+    known: dict[PromptKey, Reply] = {}
     pending: dict[PromptKey, Reply] = {}
 
-    def keep(replies: Mapping[int, Reply]) -> None:
-        pending.update({_key(todo[index]): reply for index, reply in replies.items()})
-        if len(pending) >= _ROWS_AT_ONCE:
-            flush()
-        context.progress.on_answers(kept + len(pending), len(todo))
-
     def flush() -> None:
-        nonlocal kept
-        kept += len(pending)
         if pending:
-            store.add_replies(fit, pending)
+            store.add_replies(spec.id, pending)
             known.update(pending)
             pending.clear()
 
     asked = [Prompted(context.suite.tasks[one.question.task].card, one.prompt, _group(one), one.stop) for one in todo]
     encoder = Encoder(context.backbone, spec.recipe.max_input, spec.recipe.max_output)
-    decoder = Decoder(
-        context.backbone,
-        context.model,
-        context.method,
-        encoder,
-        batch_size=context.runtime.batch_size,
-        rank_labels=ranking,
-    )
-    decoder.answer(asked, on_batch=keep)
-    flush()
+    note = ""
+    if asked:
+        decoder, note = choose(
+            context.backbone, context.model, context.method, encoder, batch_size=context.runtime.batch_size
+        )
+        for done, (index, reply) in enumerate(decoder.replies(asked, rank_labels=rank_labels), start=1):
+            pending[_key(todo[index])] = reply
+            if len(pending) >= _ROWS_AT_ONCE:
+                flush()
+            if done % _ROWS_AT_A_TIME == 0 or done == len(todo):
+                context.progress.on_answers(done, len(todo))
+        flush()
+    return known, [note] if note else []
+
+
+def write_rows(
+    fit: str, sets: Sequence[QuestionSet], known: Mapping[PromptKey, Reply], suite: SuiteData, store: Store
+) -> None:
+    """Write each protocol's scored rows, from the replies to its prompts."""
     reader = _Reader()
     for questions in sets:
         answers = [
-            _scored(fit, one, reader.read(one.question.format, known[_key(one)]), context.suite)
-            for one in questions.rendered
+            _scored(fit, one, reader.read(one.question.format, known[_key(one)]), suite) for one in questions.rendered
         ]
         further = _ranked(questions, known) if questions.ranked else None
         store.write_answers(fit, questions.protocol, questions.digest, answers, further)
-    return decoder.notes
 
 
 class _Reader:

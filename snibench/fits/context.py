@@ -14,6 +14,8 @@ from snibench.contracts import Method
 from snibench.engine.backbone import Backbone
 from snibench.engine.tuning import Tuning
 
+ATTACHING = "attaching"  # the stage at which a fit's time begins
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -28,17 +30,19 @@ class Runtime:
     conflict_tasks: int = 16
     checkpoint_seconds: float = 30.0
     overwrite: Literal["never", "failed", "always"] = "never"
+    fit_timeout: float | None = None  # seconds of one fit or trial, from attaching on; None = no limit
     trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)
 class FitProgress:
-    """Callbacks by which a fit reports its stage, steps, answers and end."""
+    """Callbacks by which a fit reports its stage, steps, answers, end, and what a person should know."""
 
     on_stage: Callable[[str], None] = field(default=lambda stage: None)
     on_step: Callable[[Tuning, int], None] = field(default=lambda progress, steps: None)
     on_answers: Callable[[int, int], None] = field(default=lambda done, total: None)
     on_end: Callable[[str], None] = field(default=lambda cause: None)  # "" unless it ended early
+    on_note: Callable[[str], None] = field(default=lambda sentence: None)  # waits, damaged files
 
 
 @dataclass(frozen=True)

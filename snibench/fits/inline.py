@@ -8,6 +8,7 @@ import torch
 
 from snibench.base.types import FitRecord
 from snibench.fits.context import FitProgress, Runtime
+from snibench.fits.guard import heard
 from snibench.fits.run_one import run_one
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store
@@ -27,7 +28,7 @@ def run_fit(
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     fit = plan.fits[index]
-    progress = watch(index, fit)
+    progress = heard(watch(index, fit))
     record = run_one(fit, plan.suite, plan.model, store, runtime, progress)
     progress.on_end("")
     return record

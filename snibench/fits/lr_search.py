@@ -18,12 +18,14 @@ from random import Random
 import torch
 
 from snibench.base.codec import from_json, to_json
-from snibench.base.errors import Diverged
+from snibench.base.errors import Diverged, StoreError
 from snibench.base.hashing import derive_seed, digest
 from snibench.base.types import FitSpec, Instance, Mixture, Recipe, Search, SuiteData, Trial
+from snibench.engine.checkpoint_files import remove_checkpoints
 from snibench.engine.tuning import Trainer
 from snibench.fits.context import FitProgress, Runtime
-from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.guard import StageFailed, guarded, heard
+from snibench.fits.isolation import contained
 from snibench.fits.run_one import attach, load, trainer_of
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan, Plan
@@ -124,7 +126,7 @@ def _searched(
         return Search(base.label, default, default, ())
     name = f"searches/{digest([VERSION, base.id])[:16]}"
     kept, held = held_back({task: made.suite.training[task] for task in base.mixture.tasks})
-    with store.locked(name):
+    with store.locked(name, lambda text: watch(offset, FitPlan(base, ())).on_note(text)):
         folder = store.folder(name)
         if runtime.overwrite == "always":
             store.clear(name)
@@ -135,16 +137,25 @@ def _searched(
             label = f"{base.label}, learning rate {rate:g}"
             spec = replace(base, recipe=replace(base.recipe, learning_rate=rate), label=label)
             path = folder / f"{rate:g}.json"
-            if not path.exists():
-                progress = watch(offset + index, FitPlan(spec, ()))
+            if (trial := _stored(path)) is None:
+                progress = heard(watch(offset + index, FitPlan(spec, ())))
                 trial = _tried(spec, made.suite, kept, held, made.model, folder, runtime, progress)
                 write_json(path, to_json(trial))
                 progress.on_end("")
-            trials.append(from_json(Trial, read_json(path), path, remedy="Delete it and repeat the run."))
+            trials.append(trial)
     losses = [(trial.loss, trial.rate) for trial in trials if trial.loss is not None]
     return Search(base.label, default, min(losses)[1] if losses else default, tuple(trials))
 
 
+def _stored(path: Path) -> Trial | None:
+    """The trial in ``path``, None if there is none or it is damaged: it is made again."""
+    try:
+        return from_json(Trial, read_json(path), path, remedy="") if path.exists() else None
+    except StoreError:
+        return None
+
+
+@contained
 def _tried(
     spec: FitSpec,
     suite: SuiteData,
@@ -172,7 +183,7 @@ def _tried(
     except StageFailed as failure:
         spent = time.perf_counter() - started
         trial = Trial(rate, None, spent, steps, spec.seed, failure.status, failure.cause)
-    checkpoint.unlink(missing_ok=True)
+    remove_checkpoints(checkpoint)
     return trial
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,16 +19,20 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from snibench.base.errors import SnibenchError
+from snibench.base.errors import SnibenchError, StoreError
 from snibench.base.types import FitRecord
-from snibench.engine.tuning import Interrupted, Tuning
+from snibench.base.types.fits import Status
+from snibench.engine.stopping import Interrupted, say_now
+from snibench.engine.tuning import Tuning
 from snibench.fits import inline
-from snibench.fits.context import FitProgress, Runtime
+from snibench.fits.context import ATTACHING, FitProgress, Runtime
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store
 
 # A worker takes some seconds to start: as long as some thousand passes of `tiny`. Below, one process is faster.
 _WORTH = 5000
+# Seconds that a fit has, after its time, to end by itself with a record of its own.
+_GRACE = 10.0
 # Seconds after which a signal that came in between is noticed.
 _PATIENCE = 0.5
 # Under fork a child would inherit locks of torch's threads, held for ever.
@@ -78,13 +83,17 @@ def run_all(plan: Plan, store: Store, runtime: Runtime, watch: Watch, jobs: int)
 
 
 def _settled(fit: FitPlan, store: Store, runtime: Runtime) -> bool:
-    """Whether a fit's record stands, and nothing is left to answer."""
-    record = store.record(fit.spec.id)
+    """Whether a fit's record stands, its files are what was sealed, and nothing is left to answer."""
+    try:
+        record = store.record(fit.spec.id)
+    except StoreError:
+        return False
     if record is None or runtime.overwrite == "always":
         return False
     if record.status != "done":
         return runtime.overwrite == "never"
-    return all(store.answers_path(fit.spec.id, one.protocol, one.digest).exists() for one in fit.questions)
+    answered = all(store.answered(record, one.protocol, one.digest) for one in fit.questions)
+    return answered and not store.faults(record, by_size=("adapter/",))
 
 
 # -------------------------------------------------------------------------------- in the parent
@@ -98,6 +107,8 @@ class _Worker:
     connection: Connection
     fit: int
     progress: FitProgress
+    began: float | None = None  # when the fit's time began to count, on this process's clock
+    overdue: bool = False  # it was killed for its fit's time
 
 
 class _Crew:
@@ -120,12 +131,18 @@ class _Crew:
                     self._hire()
                 while self.workers:
                     self._listen()
+                    self._end_overdue()
                     if stopped() or self.refusal:
                         self._stop()
                 if self.refusal:
                     raise self.refusal
                 if stopped():
                     raise Interrupted("Interrupted; the state is saved. The same command goes on from there.")
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "Stopped at once, in the middle of what was under way. The same command goes on from the last "
+                "checkpoints."
+            ) from None
         finally:
             for worker in self.workers:  # of an error here, or of a second signal
                 worker.process.kill()
@@ -148,7 +165,7 @@ class _Crew:
         if not self.waiting:
             self._send(worker, None)
             return
-        worker.fit = self.waiting.popleft()
+        worker.fit, worker.began = self.waiting.popleft(), None
         worker.progress = self.watch(worker.fit, self.plan.fits[worker.fit])
         self._send(worker, worker.fit)
 
@@ -170,7 +187,7 @@ class _Crew:
         if what == "record":
             self.records[worker.fit] = values[0]
             worker.progress.on_end("")
-            worker.fit = -1
+            worker.fit, worker.began = -1, None
             self._assign(worker)
         elif what == "refused":
             message, code = values
@@ -179,7 +196,18 @@ class _Crew:
         elif what == "broken":
             self.refusal = RuntimeError(f"A worker failed in {self.plan.fits[worker.fit].spec.label}:\n{values[0]}")
         else:
+            if what == "on_stage" and values == (ATTACHING,):
+                worker.began = time.monotonic()
             getattr(worker.progress, what)(*values)
+
+    def _end_overdue(self) -> None:
+        """Kill workers whose fit has outlived its time and does not come back to Python to hear of it."""
+        if (limit := self.runtime.fit_timeout) is None:
+            return
+        for worker in self.workers:
+            if worker.fit >= 0 and worker.began is not None and time.monotonic() - worker.began > limit + _GRACE:
+                worker.overdue = True
+                worker.process.kill()
 
     def _ended(self, worker: _Worker) -> None:
         """A worker is gone: as it should, or with its fit; then another takes its place."""
@@ -190,10 +218,16 @@ class _Crew:
             return
         spec = self.plan.fits[worker.fit].spec
         self.store.begin(spec)  # reports find it, as one that was interrupted
-        cause = f"its process {_death(worker.process.exitcode)}; the same command tries again"
-        self.records[worker.fit] = FitRecord(
-            spec.id, spec.label, spec.method, spec.rule, spec.seed, "interrupted", cause=cause
-        )
+        if worker.overdue:
+            limit = f"the {self.runtime.fit_timeout:g} s of --fit-timeout"
+            cause = f"it took longer than {limit}, and its process was killed"
+        else:
+            cause = f"its process {_death(worker.process.exitcode)}; the same command tries again"
+        status: Status = "failed" if worker.overdue else "interrupted"
+        record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, status, cause=cause)
+        if worker.overdue:
+            self.store.seal(record)
+        self.records[worker.fit] = record
         worker.progress.on_end(cause)
         if self.waiting:
             self._hire()
@@ -224,6 +258,8 @@ def _stop_signal() -> Iterator[Callable[[], bool]]:
 
     def remember(number: int, frame: object) -> None:
         came.append(number)
+        if number == signal.SIGINT:
+            say_now("Stopping after the steps under way. Ctrl-C again ends them at once.")
         for each, handler in before.items():
             signal.signal(each, handler)
 
@@ -290,4 +326,5 @@ def _reporting(connection: Connection) -> FitProgress:
         on_stage=lambda stage: tell("on_stage", stage),
         on_step=on_step,
         on_answers=lambda done, total: tell("on_answers", done, total),
+        on_note=lambda sentence: tell("on_note", sentence),
     )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 
-from snibench.base.types import Manifest, Search, SuiteRef
+from snibench.base.types import Checked, Manifest, Search, SuiteRef
 from snibench.engine.backbone import choose_device, choose_precision
 from snibench.engine.check import check_model
 from snibench.fits import inline, processes
 from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.lr_search import Watch, search_rates
 from snibench.plan.options import RequestOptions, RuntimeOptions, check_runtime
-from snibench.plan.plan import Plan, plan
+from snibench.plan.plan import Plan, on_device, plan
 from snibench.plan.request import Profile, RunRequest, check_names
 from snibench.store import Store, StoredRun, load_results
 
@@ -63,23 +62,31 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
         conflict=options.get("conflict", "ends"),
         conflict_tasks=profile.conflict_tasks,
         overwrite=options.get("overwrite", "never"),
+        fit_timeout=options.get("fit_timeout"),
         trust_remote_code=trust_remote_code,
     )
 
 
-def resolved(request: RunRequest, device: str) -> RunRequest:
-    """``request`` with the precision that the device can, where it is "auto"."""
-    return replace(request, precision=choose_precision(request.precision, device, request.model))
+def placed(made: Plan, request: RunRequest, device: str) -> Plan:
+    """A plan of ``request`` on ``device``: in the precision that it can, its model held against transformers."""
+    precision = choose_precision(request.precision, device, request.model)
+    if all(fit.spec.floor for fit in made.fits):
+        return on_device(made, precision, Checked())
+    checked = check_model(made.model, device=device, trust_remote_code=request.trust_remote_code)
+    return on_device(made, precision, checked)
 
 
-def planned(request: RunRequest, device: str) -> Plan:
-    """The plan of ``request`` on ``device``, its model held against transformers (``engine.check``)."""
-    check = partial(check_model, device=device, trust_remote_code=request.trust_remote_code)
-    return plan(resolved(request, device), check=check)
-
-
-def run(request: RunRequest, store: Store, runtime: Runtime, progress: RunProgress | None = None) -> StoredRun:
+def run(
+    request: RunRequest,
+    store: Store,
+    runtime: Runtime,
+    progress: RunProgress | None = None,
+    *,
+    made: Plan | None = None,
+) -> StoredRun:
     """Plan, search for learning rates, fit what is not fitted, answer what is not answered; what is stored then.
+
+    ``made``: the plan of ``request``, where there is one.
 
     Raises:
         UsageError: If a name or a setting is not known.
@@ -87,24 +94,29 @@ def run(request: RunRequest, store: Store, runtime: Runtime, progress: RunProgre
         Interrupted: On SIGINT, after the state is saved.
     """
     progress = progress or RunProgress()
-    made, searches = planned_with_rates(request, store, runtime, progress)
-    store.write_manifest(manifest_of(made, searches))
+    made, searches = planned_with_rates(request, store, runtime, progress, made=made)
+    manifest = manifest_of(made, searches)
+    for fit in made.fits:
+        if not store.begun(fit.spec.id):
+            store.begin(fit.spec)  # what a run that is stopped did not come to has its name
+    store.write_manifest(manifest)
     jobs = processes.chosen_jobs(made, store, runtime)
     with progress.fitting(made, jobs or 1) as watch:
         if jobs:
-            processes.run_all(made, store, runtime, watch, jobs)
+            records = processes.run_all(made, store, runtime, watch, jobs)
         else:
-            inline.run_all(made, store, runtime, watch)
-    return load_results(store.root)
+            records = inline.run_all(made, store, runtime, watch)
+    # Not the folder's manifest, which may be another command's by now.
+    return load_results(store.root, manifest=manifest, outcomes=records)
 
 
 def planned_with_rates(
-    request: RunRequest, store: Store, runtime: Runtime, progress: RunProgress
+    request: RunRequest, store: Store, runtime: Runtime, progress: RunProgress, *, made: Plan | None = None
 ) -> tuple[Plan, tuple[Search, ...]]:
     """The plan of ``request`` with the learning rates that were found for it, and what was tried."""
     check_names(request)
     store.prepare()
-    made = planned(request, runtime.device)
+    made = placed(made or plan(request), request, runtime.device)
     progress.planned(made)
     with progress.searching(made) as watch:
         made, searches = search_rates(made, request.trials, store, runtime, watch, steps=request.trial_steps)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import torch
 from torch import nn
 
 from snibench.base.hashing import derive_seed
@@ -19,20 +18,24 @@ from snibench.data.general import passages
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method
+from snibench.engine.checkpoint_files import remove_checkpoints
 from snibench.engine.conflict import measure_conflict, probe_tasks
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.passage_loss import CARD, passage_losses
 from snibench.engine.tuning import Trainer, TrainingSet
-from snibench.fits.answering import answer, answer_by_floor
-from snibench.fits.context import FitContext, FitProgress, Runtime
-from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.answering import answer_by_floor, ask, unanswered, write_rows
+from snibench.fits.context import ATTACHING, FitContext, FitProgress, Runtime
+from snibench.fits.guard import StageFailed, guarded, start_clock
+from snibench.fits.isolation import contained, seed_generators
 from snibench.fits.provenance import device_name, software_versions, task_frame
+from snibench.fits.standing import adapter_fault, standing
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan
 from snibench.plan.questions import QuestionSet
 from snibench.store import Store, read_json, write_frame, write_json, write_whole
 
+CHECKPOINT = "checkpoint.safetensors"
 # At which share of the training the conflict is measured.
 _CONFLICT_POINTS: Mapping[str, tuple[float, ...]] = {
     "off": (),
@@ -54,25 +57,35 @@ def run_one(
         SnibenchError: For what another fit would meet too, such as a full disk or a model that cannot be loaded.
     """
     spec = fit.spec
-    with store.locked(spec.id):
-        sealed = _kept_record(store, spec.id, runtime)
+    with store.locked(spec.id, progress.on_note):
+        found = standing(spec.id, store, runtime, progress.on_note)
+        sealed = found.sealed
         if fit.unfit:
             return sealed if sealed and sealed.status == "done" else _unfit(fit, store)
         if sealed and sealed.status == "unfit":
             sealed = None  # by what the method says now, it has a place
-        missing = [one for one in fit.questions if not store.answers_path(spec.id, one.protocol, one.digest).exists()]
-        if sealed and (sealed.status != "done" or not missing):
+        if sealed and sealed.status != "done":
             return sealed
         folder = store.begin(spec)
         if not (folder / "tasks.parquet").exists():
             write_frame(folder / "tasks.parquet", task_frame(suite))
-        if spec.floor:
+        missing = [one for one in fit.questions if not store.answered(sealed, one.protocol, one.digest)]
+        if spec.floor and (missing or not sealed):
             record = _answered_floor(spec, sealed, missing, suite, store, progress)
+        elif missing or not sealed or found.incomplete:
+            asked = list(fit.questions) if found.incomplete else missing
+            work = _Work(fit, sealed or found.tuned, sealed, missing, asked, suite, source, store, runtime, progress)
+            record = _worked(work)
         else:
-            record = _worked(fit, sealed or store.tuned(spec.id), missing, suite, source, store, runtime, progress)
-        if record != sealed:
-            store.seal(record)
-        return record
+            record = sealed
+        return record if record.status == "damaged" else _sealed(record, store, progress)
+
+
+def _sealed(record: FitRecord, store: Store, progress: FitProgress) -> FitRecord:
+    """``record`` as it is stored then, with the digests of all files of the fit."""
+    if store.unsealed(record.fit):
+        progress.on_note(f"{record.fit} was stored without digests of its files; it is sealed as it is now.")
+    return store.seal(record)
 
 
 def _unfit(fit: FitPlan, store: Store) -> FitRecord:
@@ -82,61 +95,79 @@ def _unfit(fit: FitPlan, store: Store) -> FitRecord:
     record = FitRecord(
         spec.id, spec.label, spec.method, spec.rule, spec.seed, "unfit", fit.unfit, versions=software_versions()
     )
-    store.seal(record)
-    return record
+    return store.seal(record)
 
 
-def _kept_record(store: Store, fit: str, runtime: Runtime) -> FitRecord | None:
-    """The record that stands; None where the fit is to be worked on, from its start or from where it failed."""
-    record = store.record(fit)
-    failed = record is not None and record.status != "done"
-    if runtime.overwrite == "failed" and failed and store.tuned(fit) is not None:
-        store.unseal(fit)  # only answering failed: what was tuned is kept
-        return None
-    if runtime.overwrite == "always" or (runtime.overwrite == "failed" and failed):
-        store.clear(fit)
-        return None
-    return record
+@dataclass(frozen=True)
+class _Work:
+    """One fit to be worked on, and all that this takes.
 
-
-def _worked(
-    fit: FitPlan,
-    tuned: FitRecord | None,
-    missing: Sequence[QuestionSet],
-    suite: SuiteData,
-    source: ModelSource,
-    store: Store,
-    runtime: Runtime,
-    progress: FitProgress,
-) -> FitRecord:
-    """The record of a fit after all its stages, or after the one that failed.
-
-    ``tuned``: the record of a fit that was tuned before.
+    ``tuned``: its record if it was tuned before. ``missing``: question sets without answers; ``asked``: those whose
+    prompts need a reply, more where predictions were damaged.
     """
-    spec, folder = fit.spec, store.folder(fit.spec.id)
-    backbone = load(spec, source, runtime, progress)
-    record = tuned or _record(spec, backbone)
+
+    fit: FitPlan
+    tuned: FitRecord | None
+    sealed: FitRecord | None
+    missing: Sequence[QuestionSet]
+    asked: Sequence[QuestionSet]
+    suite: SuiteData
+    source: ModelSource
+    store: Store
+    runtime: Runtime
+    progress: FitProgress
+
+
+@contained
+def _worked(work: _Work) -> FitRecord:
+    """The record of a fit after all its stages, or after the one that failed; nothing is loaded for what is known."""
+    spec, suite, store, tuned, progress = work.fit.spec, work.suite, work.store, work.tuned, work.progress
+    folder = store.folder(spec.id)
+    known = store.replies(spec.id, progress.on_note) if tuned else {}
+    prompts = unanswered(work.asked, known, suite)
+    if tuned and prompts and spec.recipe.steps and (fault := adapter_fault(tuned, store)):
+        return _beyond_repair(work, fault, len(prompts))
+    record = tuned or _record(spec)
+    notes: Sequence[str] = ()
     try:
-        with guarded("measure"):
-            before = None if tuned or backbone.encoder_decoder else passage_losses(backbone, backbone.model, passages())
-        with guarded("attach"):
-            context = attach(spec, suite, backbone, folder, runtime, progress)
-            if tuned and spec.recipe.steps:
-                load_trained(context.model, folder / "adapter")
-        if not tuned:
-            record = _sized(record, context.model)
-            with guarded("tune"):
-                record = _tune(context, record) if spec.recipe.steps else record
-            if before is not None:
-                with guarded("measure"):
-                    _measure_forgetting(context, before)
-            record = replace(record, notes=(*record.notes, *fit.notes))
-            store.keep_tuned(record)
+        if prompts or not tuned:
+            backbone = load(spec, work.source, work.runtime, progress)
+            record = tuned or _record(spec, backbone)
+            with guarded("measure"):
+                unmeasured = tuned or backbone.encoder_decoder
+                before = None if unmeasured else passage_losses(backbone, backbone.model, passages())
+            with guarded("attach"):
+                context = attach(spec, suite, backbone, folder, work.runtime, progress)
+                if tuned and spec.recipe.steps:
+                    load_trained(context.model, folder / "adapter")
+            if not tuned:
+                record = _sized(record, context.model)
+                with guarded("tune"):
+                    record = _tune(context, record) if spec.recipe.steps else record
+                if before is not None:
+                    with guarded("measure"):
+                        _measure_forgetting(context, before)
+                record = store.keep_tuned(replace(record, notes=(*record.notes, *work.fit.notes)))
+            remove_checkpoints(folder / CHECKPOINT)
+            with guarded("answer"):
+                ranking = any(questions.ranked for questions in work.asked)
+                replies, notes = ask(context, prompts, store, rank_labels=ranking)
+                known |= replies
         with guarded("answer"):
-            notes = answer(context, missing, store)
+            write_rows(spec.id, work.asked, known, suite, store)
         return replace(record, notes=(*record.notes, *sorted(set(notes).difference(record.notes))))
     except StageFailed as failure:
         return _failed(failure, record, folder)
+
+
+def _beyond_repair(work: _Work, fault: str, prompts: int) -> FitRecord:
+    """A fit whose stored parameters are not what was sealed: what it has answered stands, and no more is asked."""
+    spec = work.fit.spec
+    cause = f"{fault}, and {prompts:,} prompts are left to be answered; only tuning makes it again: --overwrite failed"
+    if work.sealed and not work.missing:
+        work.progress.on_note(f"{cause}. The answers that are stored stand.")
+        return work.sealed
+    return FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "damaged", cause)
 
 
 def _measure_forgetting(context: FitContext, before: pd.DataFrame) -> None:
@@ -171,11 +202,16 @@ def load(spec: FitSpec, source: ModelSource, runtime: Runtime, progress: FitProg
 def attach(
     spec: FitSpec, suite: SuiteData, backbone: Backbone, folder: Path, runtime: Runtime, progress: FitProgress
 ) -> FitContext:
-    """The base model with the method's parameters in it; initial values come from the run's seed."""
+    """The base model with the method's parameters in it; initial values come from the run's seed.
+
+    The fit's time counts from here on.
+    """
+    start_clock(runtime.fit_timeout)
+    progress.on_stage(ATTACHING)
     method_type = METHODS.get(spec.method)
     method: Method = method_type(method_type.Settings(**spec.settings))
     seed = derive_seed("initial values", spec.seed)
-    torch.manual_seed(seed)  # for libraries that draw from the default generator
+    seed_generators(seed)  # for libraries that draw from them
     cards = [suite.tasks[task].card for task in spec.mixture.tasks]
     model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input), seed)
     check_method(backbone, method, model, cards, spec)
@@ -227,9 +263,8 @@ def _tune(context: FitContext, record: FitRecord) -> FitRecord:
         context.progress.on_stage("tuning")
 
     context.progress.on_stage("tuning")
-    checkpoint = folder / "checkpoint.safetensors"
     tuned = trainer.run(
-        checkpoint,
+        folder / CHECKPOINT,
         every=context.runtime.checkpoint_seconds,
         on_step=context.progress.on_step,
         pauses={round(point * spec.recipe.steps): partial(measure, point) for point in points if point < 1},
@@ -238,7 +273,6 @@ def _tune(context: FitContext, record: FitRecord) -> FitRecord:
         measure(1.0)
     write_whole(folder / "adapter", lambda new: save_trained(context.model, new))
     write_frame(folder / "trace.parquet", pd.DataFrame(tuned.trace))
-    checkpoint.unlink(missing_ok=True)
     return replace(
         record,
         seconds=tuned.seconds,

@@ -12,7 +12,7 @@ from snibench.base.errors import UsageError
 from snibench.base.hashing import digest, file_digest
 from snibench.leaderboard.entries import entry
 from snibench.leaderboard.rows import questions_digest, write_rows
-from snibench.leaderboard.validate import read_board
+from snibench.leaderboard.validate import LARGEST, board_faults, read_board
 from snibench.report.files import write_text
 from snibench.report.fits import finished, floors, only, public_name
 
@@ -27,8 +27,10 @@ def export(results: StoredRun, place: Path, authors: Sequence[str] = ()) -> Path
     without a finished fit are left out, and so are floors.
 
     Raises:
-        UsageError: If the run mixes suites, models or questions, or the file holds entries that would be lost.
+        UsageError: If the run mixes suites, models or questions, if it is damaged, or if the board
+            holds entries that would be lost.
     """
+    _check_whole(results)
     suite, model = _identity(results)
     name = f"{_slug(suite['name'])}-{suite['digest'][:8]}-{_slug(model['name'])}-{model['digest'][:8]}.json"
     path = place if place.suffix == ".json" else place / name
@@ -44,22 +46,37 @@ def export(results: StoredRun, place: Path, authors: Sequence[str] = ()) -> Path
         "protocols": {name: version for name, version in protocol_versions(results).items() if name in shown},
         "entries": entries,
     }
-    text = json.dumps(board, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_text(path, text)
+    _check_board(board, path)
+    for one in entries:
+        file = path.parent / one["rows"]["path"]
+        write_rows(file, only(results, (one["label"],)))
+        one["rows"]["digest"] = file_digest(file)
+    write_text(path, _text(board))
     return path
 
 
+def _text(board: Any) -> str:
+    return json.dumps(board, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def _entry(label: str, results: StoredRun, board: Path, authors: Sequence[str]) -> dict[str, Any]:
-    folder = board.parent / f"{board.stem}-rows"
-    file = folder / f"{_slug(label)}-{digest(label)[:8]}.parquet"  # two labels can have one slug
-    write_rows(file, results)
+    """An entry without the digest of its rows, which are not written yet."""
+    folder = f"{board.stem}-rows"
     rows = {
-        "path": f"{folder.name}/{file.name}",
-        "digest": file_digest(file),
+        "path": f"{folder}/{_slug(label)}-{digest(label)[:8]}.parquet",  # two labels can have one slug
+        "digest": "0" * 64,
         "count": len(results.answers),
         "questions": questions_digest(results.answers),
     }
     return entry(label, results, rows, authors)
+
+
+def _check_board(board: Any, path: Path) -> None:
+    """Raises UsageError, before anything is written, for what `leaderboard validate` would refuse."""
+    if found := board_faults(board, path):
+        raise UsageError(f"This run makes no valid board: {found[0].pointer}: {found[0].reason}")
+    if len(_text(board).encode()) > LARGEST:
+        raise UsageError(f"The board would be larger than {LARGEST // 2**20} MiB. Export fewer methods.")
 
 
 def protocol_versions(results: StoredRun) -> dict[str, int]:
@@ -83,6 +100,12 @@ def _identity(results: StoredRun) -> tuple[dict[str, str], dict[str, str]]:
     (model,) = models.values()
     about = {"name": public_name(model.spec), "digest": model.digest, "tokenizer_digest": model.tokenizer_digest}
     return {"name": name, "digest": suite_digest}, about
+
+
+def _check_whole(results: StoredRun) -> None:
+    for record, spec in zip(results.records, results.specs, strict=True):
+        if record.status == "damaged":
+            raise UsageError(f"{spec.label}, seed {spec.seed} is damaged: {record.cause}.")
 
 
 def _check_questions(results: StoredRun, measured: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from snibench.base import reading
 from snibench.base.codec import to_json
 from snibench.base.errors import StoreError, first_line
 from snibench.base.types import Manifest
@@ -74,10 +75,10 @@ def read_rows(path: Path) -> StoredRun:
 def _metadata(table: pa.Table) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The tasks of the rows, and the settings that their protocols are measured with."""
     try:
-        about = json.loads((table.schema.metadata or {})[_KEY])
+        about = reading.json_value(reading.decoded((table.schema.metadata or {})[_KEY]))
         tasks = pd.DataFrame(about["tasks"], columns=TASK_COLUMNS)
         settings = {str(name): dict(values) for name, values in about.get("protocol_settings", {}).items()}
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, reading.Unreadable) as error:
         raise RowsError("do not say what their tasks are (metadata 'snibench').") from error
     unknown = sorted(set(table["task"].to_pylist()) - set(tasks["task"]))
     if unknown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from snibench.base import reading
 from snibench.base.errors import DataError
 from snibench.base.hashing import file_digest
 
@@ -55,11 +57,17 @@ def faults(path: Path) -> list[Fault]:
         board = _parsed(path)
     except _NotJson as error:
         return [Fault(path, "", str(error))]
-    for check in (_values, _schema_faults, _gaps):
-        found = [Fault(path, pointer, reason) for pointer, reason in _first(check(board), MOST_FAULTS)]
-        if found:
-            return found
+    if found := board_faults(board, path):
+        return found
     return [Fault(path, pointer, reason) for pointer, reason in _first(_row_faults(board, path.parent), MOST_FAULTS)]
+
+
+def board_faults(board: Any, path: Path) -> list[Fault]:
+    """Faults of ``board``, which is to be written to ``path``, but for those of its rows."""
+    for check in (_values, _schema_faults, _gaps):
+        if found := [Fault(path, pointer, reason) for pointer, reason in _first(check(board), MOST_FAULTS)]:
+            return found
+    return []
 
 
 def read_board(path: Path) -> dict[str, Any]:
@@ -87,32 +95,18 @@ class _NotJson(Exception):
 
 def _parsed(path: Path) -> Any:
     try:
-        if path.stat().st_size > LARGEST:
-            raise _NotJson(f"is larger than {LARGEST // 2**20} MiB, so it is no leaderboard.")
-        return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
-    except OSError as error:
-        raise _NotJson(f"cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise _NotJson(f"is not UTF-8 (byte {error.start}).") from error
-    except RecursionError as error:
-        raise _NotJson(f"is nested deeper than {DEEPEST} levels.") from error
-    except json.JSONDecodeError as error:
-        raise _NotJson(f"is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from error
-    except ValueError as error:  # integers of more than 4,300 digits
-        raise _NotJson(f"is not usable JSON: {error}.") from error
+        return reading.read_json(path, LARGEST, _object, finite=True)
+    except reading.Unreadable as error:
+        raise _NotJson(f"{error}.") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _NotJson(f"has the key {_quoted(twice)} twice in one object.")
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise reading.NotJson(f"has the key {_quoted(twice)} twice in one object")
     return found
-
-
-def _constant(name: str) -> Any:
-    raise _NotJson(f"holds {name}, which is no JSON number; write null where a value is not known.")
 
 
 # ----------------------------------------------------------------------------------- single values

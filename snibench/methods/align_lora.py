@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.errors import UsageError
+from snibench.base.lazy import torch
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode, Losses
-from snibench.engine.packing import Batch
-from snibench.engine.tallies import Tally, task_moments
 from snibench.methods.base import BaseMethod, LoraSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from snibench.engine.packing import Batch
 
 _SMALLEST = 1e-8  # added to variances, as in the source
 
@@ -48,6 +49,8 @@ class AlignLora(BaseMethod):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with LoRA, whose every ``A`` reports what it gives."""
+        from snibench.engine.tallies import Tally
+
         self._tally = Tally()
         self._rows: tuple[Tensor, int] | None = None
         adapted = super().attach(model, cards, encode, seed)
@@ -67,6 +70,8 @@ class AlignLora(BaseMethod):
         self._tally.report(output, self._distance)
 
     def _distance(self, values: Tensor, part: Tensor) -> Tensor:
+        from snibench.engine.tallies import task_moments
+
         assert self._rows is not None
         return divergence(*task_moments(values.float(), part, *self._rows))
 

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.types import ModelInfo, TaskCard
 from snibench.contracts import Encode, Method, Rule, Sampler
-from snibench.engine.adapters import (
-    adapted_layers,
-    draw_down_projections,
-    keep_products_in_input_dtype,
-    targets_as_named,
-)
-from snibench.engine.losses import target_logits, target_nll
-from snibench.engine.packing import Batch
 from snibench.plan.learning_rates import usual_rate
 from snibench.rules.mean import Mean
 from snibench.samplers.deck import Deck
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from snibench.engine.packing import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +57,8 @@ class BaseMethod(Method):
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         """``[K]`` mean target NLL per task."""
+        from snibench.engine.losses import target_logits, target_nll
+
         return target_nll(target_logits(model, batch), batch)
 
     def penalty(self, model: nn.Module, tasks: Sequence[str], instructions: Sequence[str]) -> Tensor | None:
@@ -86,6 +83,13 @@ def attach_all(model: nn.Module) -> nn.Module:
 def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float, seed: int, *, rslora: bool = False) -> nn.Module:
     """``model`` with peft's LoRA on ``adapted_layers``, ``A`` drawn from ``seed``."""
     from peft import LoraConfig, get_peft_model
+
+    from snibench.engine.adapters import (
+        adapted_layers,
+        draw_down_projections,
+        keep_products_in_input_dtype,
+        targets_as_named,
+    )
 
     task_type = "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
     config = LoraConfig(

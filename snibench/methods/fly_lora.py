@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.errors import UsageError
+from snibench.base.lazy import torch
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode, Group
-from snibench.engine.adapters import insert
-from snibench.engine.packing import Batch
-from snibench.engine.random_layers import SparseProjectionLayer, draw_layers
-from snibench.engine.tallies import Tally
 from snibench.methods.base import BaseMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from snibench.engine.packing import Batch
+    from snibench.engine.random_layers import SparseProjectionLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,10 @@ class FlyLora(BaseMethod):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with a sparse projection before a trained B on every linear layer of its blocks."""
+        from snibench.engine.adapters import insert
+        from snibench.engine.random_layers import SparseProjectionLayer, draw_layers
+        from snibench.engine.tallies import Tally
+
         settings = self.settings
         self._tally = Tally()
         insert(
@@ -89,4 +93,6 @@ class FlyLora(BaseMethod):
 
 
 def _layers(model: nn.Module) -> list[SparseProjectionLayer]:
+    from snibench.engine.random_layers import SparseProjectionLayer
+
     return [module for module in model.modules() if isinstance(module, SparseProjectionLayer)]

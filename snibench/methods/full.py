@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
-
 from snibench.base.errors import UsageError
+from snibench.base.lazy import nn
 from snibench.base.types import ModelInfo, TaskCard
 from snibench.contracts import Encode, Group
 from snibench.methods.base import BaseMethod, attach_all

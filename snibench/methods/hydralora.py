@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.errors import UsageError
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode
-from snibench.engine.adapters import TokenRoutedLayer, draw_down_projections, insert
 from snibench.methods.base import BaseMethod
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class HydraLora(BaseMethod):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with a token-routed layer in place of every linear one."""
+        from snibench.engine.adapters import TokenRoutedLayer, draw_down_projections, insert
+
         settings = self.settings
         insert(
             model,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.errors import UsageError
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode, Losses
-from snibench.engine.adapters import draw_down_projections, insert
-from snibench.engine.experts import ExpertsLayer
-from snibench.engine.packing import Batch
-from snibench.engine.tallies import Tally
 from snibench.methods.base import BaseMethod
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from snibench.engine.packing import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,10 @@ class LoraMoe(BaseMethod):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with experts beside every linear layer of its blocks."""
+        from snibench.engine.adapters import draw_down_projections, insert
+        from snibench.engine.experts import ExpertsLayer
+        from snibench.engine.tallies import Tally
+
         settings = self.settings
         self._tally = Tally()
         insert(

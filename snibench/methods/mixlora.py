@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.errors import UsageError
 from snibench.base.types import ModelInfo, TaskCard
 from snibench.contracts import Encode, Losses
-from snibench.engine.experts import FEED_FORWARD, insert_expert_blocks
-from snibench.engine.packing import Batch
-from snibench.engine.tallies import Tally
 from snibench.methods.base import BaseMethod
+from snibench.models.anatomy import FEED_FORWARD
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from snibench.engine.packing import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ class MixLora(BaseMethod):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with experts for feed-forward parts and LoRA on all other linear layers of its blocks."""
+        from snibench.engine.experts import insert_expert_blocks
+        from snibench.engine.tallies import Tally
+
         settings = self.settings
         self._tally = Tally()
         insert_expert_blocks(

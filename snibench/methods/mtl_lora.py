@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Literal
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from snibench.base.errors import UsageError
+from snibench.base.lazy import nn, torch
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode
-from snibench.engine.adapters import Routing, TaskRoutedLayer, draw_down_projections, insert, rows_of
-from snibench.engine.packing import Batch
 from snibench.methods.base import BaseMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from snibench.engine.packing import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class MtlLora(BaseMethod):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with a task-routed layer in place of every linear one."""
+        from snibench.engine.adapters import Routing, TaskRoutedLayer, draw_down_projections, insert
+
         settings = self.settings
         self._routing = Routing()
         self._index = {card.name: index for index, card in enumerate(cards)}
@@ -81,6 +84,8 @@ class MtlLora(BaseMethod):
 
     def task_parameters(self, model: nn.Module) -> Sequence[nn.Parameter]:
         """Every layer's transforms and routings."""
+        from snibench.engine.adapters import TaskRoutedLayer
+
         layers = [module for module in model.modules() if isinstance(module, TaskRoutedLayer)]
         return [parameter for layer in layers for parameter in (layer.transform, layer.routing)]
 
@@ -93,6 +98,8 @@ class MtlLora(BaseMethod):
     @contextmanager
     def for_prompts(self, model: nn.Module, cards: Sequence[TaskCard], instructions: Sequence[str]) -> Iterator[None]:
         """A seen task's rows through its own update, an unseen one's through a mixture of all."""
+        from snibench.engine.adapters import rows_of
+
         distinct, rows = rows_of(list(zip((card.name for card in cards), instructions, strict=True)))
         mixture = torch.stack([self._mixture(name, instruction) for name, instruction in distinct])
         with self._routing.using(torch.tensor(rows, device=mixture.device), mixture=mixture):

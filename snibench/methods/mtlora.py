@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.errors import UsageError
+from snibench.base.lazy import torch
 from snibench.base.types import ModelInfo, TaskCard
 from snibench.contracts import Encode, Losses
-from snibench.engine.block_adapters import BlockAdapter, far_from_orthogonal, insert_block_adapters
-from snibench.engine.experts import FEED_FORWARD
-from snibench.engine.packing import Batch
-from snibench.engine.tallies import Tally
 from snibench.methods.base import BaseMethod
+from snibench.models.anatomy import FEED_FORWARD
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from snibench.engine.packing import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,9 @@ class MtLora(BaseMethod):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with an adapter beside every feed-forward part."""
+        from snibench.engine.block_adapters import insert_block_adapters
+        from snibench.engine.tallies import Tally
+
         settings = self.settings
         self._tally = Tally()
         insert_block_adapters(
@@ -87,6 +90,8 @@ class MtLora(BaseMethod):
 
     def penalty(self, model: nn.Module, tasks: Sequence[str], instructions: Sequence[str]) -> Tensor | None:
         """The mean over layers and experts of how far ``B_i`` is from orthogonal columns, by ``spectral``."""
+        from snibench.engine.block_adapters import BlockAdapter, far_from_orthogonal
+
         adapters = [module for module in model.modules() if isinstance(module, BlockAdapter)]
         if self.settings.spectral == 0 or not adapters:
             return None

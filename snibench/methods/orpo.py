@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import ClassVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.errors import UsageError
+from snibench.base.lazy import nn, torch
 from snibench.base.types import Instance, TaskCard
-from snibench.engine.losses import target_log_likelihoods, target_logits, target_nll
-from snibench.engine.packing import Batch
 from snibench.methods.base import BaseMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from snibench.engine.packing import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Orpo(BaseMethod):
     from is ours. The wrong answer stands behind the same shared prompt, so that it costs only its own tokens.
 
     Source:
-        Hong et al., ORPO: Monolithic Preference Optimization without Reference Model (EMNLP 2024).
+        Hong et al., ORPO: Monolithic Preference Optimization without Reference Model (EMNLP 2024),
+        equation 6.
     """
 
     Settings: ClassVar[type] = OrpoSettings
@@ -56,6 +58,8 @@ class Orpo(BaseMethod):
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         """``[K]``: mean target NLL, and the mean preference over the task's instances, by ``weight``."""
+        from snibench.engine.losses import target_log_likelihoods, target_logits, target_nll
+
         logits = target_logits(model, batch)
         nll = target_nll(logits, batch)
         scores = target_log_likelihoods(logits, batch, per_token=True)  # [K * m, 1 or 2]

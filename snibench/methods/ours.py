@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from snibench.base.errors import UsageError
+from snibench.base.lazy import nn, torch
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode, Needs, Rule
-from snibench.engine.adapters import ModulatedLayer, Routing, draw_down_projections, insert, rows_of
-from snibench.engine.backbone import base_of
-from snibench.engine.gradients import TaskGradients
-from snibench.engine.packing import Batch
 from snibench.methods.base import BaseMethod
 from snibench.rules._gram import project_conflicting
 from snibench.rules.mean import Mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from snibench.engine.gradients import TaskGradients
+    from snibench.engine.packing import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,9 @@ class Ours(BaseMethod):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with modulated LoRA layers, and the projection ``V [q, H]`` of instruction embeddings."""
+        from snibench.engine.adapters import ModulatedLayer, Routing, draw_down_projections, insert
+        from snibench.engine.backbone import base_of
+
         settings = self.settings
         self._routing = Routing()
         self._encode = encode
@@ -135,6 +138,8 @@ class Ours(BaseMethod):
     @contextmanager
     def for_prompts(self, model: nn.Module, cards: Sequence[TaskCard], instructions: Sequence[str]) -> Iterator[None]:
         """Each row modulated by its own instruction."""
+        from snibench.engine.adapters import rows_of
+
         distinct, rows = rows_of(instructions)
         z = self._representations(distinct)
         with self._routing.using(torch.tensor(rows, device=z.device), z=z):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from snibench.base.errors import UsageError
+from snibench.base.lazy import nn, torch
 from snibench.contracts import Losses, Needs, Rule
-from snibench.engine.adapters import adapters_off
-from snibench.engine.gradients import TaskGradients
-from snibench.engine.losses import target_logits, target_nll
-from snibench.engine.packing import Batch
 from snibench.methods.base import BaseMethod, LoraSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from snibench.engine.gradients import TaskGradients
+    from snibench.engine.packing import Batch
 
 # A general gradient this much smaller than the domain gradient is rounding: at the first step the adapter is the
 # identity, so the true one is zero.
@@ -53,6 +53,8 @@ class PromptAligned(BaseMethod):
         self, model: nn.Module, batch: Batch
     ) -> Losses:
         """``[K]`` mean target NLL, and as anchor the distance from the base model."""
+        from snibench.engine.losses import target_logits, target_nll
+
         logits = target_logits(model, batch)
         nll = target_nll(logits, batch)
         return Losses(nll, None if self.settings.align == "tasks" else lambda: _distance(model, batch, logits))
@@ -64,6 +66,9 @@ class PromptAligned(BaseMethod):
 
 def _distance(model: nn.Module, batch: Batch, logits: Tensor) -> Tensor:
     """``[1]``: KL(base || tuned) over the whole vocabulary, mean over a task's target tokens, then over tasks."""
+    from snibench.engine.adapters import adapters_off
+    from snibench.engine.losses import target_logits
+
     with torch.no_grad(), adapters_off(model):
         base = torch.log_softmax(target_logits(model, batch), dim=-1)
     tuned = torch.log_softmax(logits, dim=-1)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.errors import UsageError
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode
-from snibench.engine.adapters import insert
-from snibench.engine.random_layers import RandomHeadsLayer, draw_layers
 from snibench.methods.base import BaseMethod
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,9 @@ class RLora(BaseMethod):
 
     def attach(self, model: nn.Module, cards: Sequence[TaskCard], encode: Encode, seed: int) -> nn.Module:
         """``model`` with random heads on every linear layer of its blocks."""
+        from snibench.engine.adapters import insert
+        from snibench.engine.random_layers import RandomHeadsLayer, draw_layers
+
         settings = self.settings
         insert(
             model,

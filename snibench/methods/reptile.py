@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.errors import UsageError
-from snibench.engine.packing import Batch
-from snibench.engine.task_steps import gradients_of, move, rows_by_task
 from snibench.methods.base import BaseMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from snibench.engine.packing import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Reptile(BaseMethod):
 
     def gradients(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """``[K, *shape]``: for each task, the mean gradient along its inner steps."""
+        from snibench.engine.task_steps import gradients_of, move, rows_by_task
+
         steps, rate = self.settings.inner, self.settings.inner_rate
 
         def row(own: Batch, named: Mapping[str, nn.Parameter]) -> Mapping[str, Tensor]:

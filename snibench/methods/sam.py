@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from snibench.base.errors import UsageError
-from snibench.engine.packing import Batch
-from snibench.engine.task_steps import gradients_of, move, rows_by_task
+from snibench.base.lazy import torch
 from snibench.methods.base import BaseMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from snibench.engine.packing import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Sam(BaseMethod):
 
     def gradients(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """``[K, *shape]``: each task's gradient at its own worst point."""
+        from snibench.engine.task_steps import gradients_of, move, rows_by_task
 
         def row(own: Batch, named: Mapping[str, nn.Parameter]) -> Mapping[str, Tensor]:
             first = gradients_of(self.losses(model, own)[0], named)

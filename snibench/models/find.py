@@ -142,8 +142,15 @@ def _converted(gguf: Path) -> Path:
     except Exception as error:  # the reader raises whatever the file provokes
         raise ModelError(f"'{gguf}' cannot be read as a GGUF model ({first_line(error)})") from error
     partial = folder.with_name(f"{folder.name}.{os.getpid()}")
-    plain.to(torch.float32).save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
+    try:
+        plain.to(torch.float32).save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+    except Exception as error:  # the disk's errors come in several classes
+        shutil.rmtree(partial, ignore_errors=True)
+        raise ModelError(
+            f"The converted model of '{gguf}' cannot be kept in '{folder.parent}' ({first_line(error)}). Free space "
+            "there, or name another folder: SNIBENCH_HOME."
+        ) from error
     try:
         partial.replace(folder)
     except OSError:  # another process was first

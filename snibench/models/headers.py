@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from snibench.base import reading
 from snibench.base.errors import ModelError
 from snibench.base.types import ModelInfo
 
+_LARGEST = 64 * 2**20  # bytes of a config or an index
 _INDEX = "model.safetensors.index.json"
 # What no model is without, under the names that configs have for it: whole numbers from 1 on.
 _COUNTS = {
@@ -115,9 +117,9 @@ def read_object(path: Path) -> dict[str, Any]:
         ModelError: If there is none.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"'{path}' cannot be read as JSON ({error}). Fetch or save it again.") from error
+        value = reading.read_json(path, _LARGEST)
+    except reading.Unreadable as error:
+        raise ModelError(f"'{path}' cannot be read as JSON (it {error}). Fetch or save it again.") from error
     if not isinstance(value, dict):
         raise ModelError(f"'{path}' holds no JSON object. Fetch or save it again.")
     return value

@@ -97,7 +97,7 @@ def _further_names(methods: Iterable[str]) -> list[str]:
         method = METHODS.get(name)
         if not issubclass(method, Floor) and (names := further_names(method, Method)):
             notes.append(
-                f"{short_name(name)} has public names that are no hooks, so nothing in snibench reads them: "
+                f"{name} has public names that are no hooks, so nothing in snibench reads them: "
                 f"{', '.join(names)}. Helpers begin with an underscore."
             )
     return notes
@@ -186,7 +186,10 @@ def _check_settings(given: Mapping[str, str], choices: Sequence[Choice]) -> None
 
 
 def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, sampler: str = "") -> Choice:
-    """A method with its own rule or ``default_rule``; settings in its name count before ``given`` ones."""
+    """A method with its own rule or ``default_rule``, its own sampler or ``sampler``; settings in its name count first.
+
+    Settings that are ``given`` are those of the whole run.
+    """
     name = named.name
     method = METHODS.get(name)
     fields = {one.name for one in dataclasses.fields(method.Settings)}
@@ -205,21 +208,23 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
         taken = _taken("rule", keys, fields, given)
         rule_settings = make_settings(rule_type.Settings, rule, {**taken, **named.rule_settings})
         source |= {f"rule_{key}": value for key, value in _code(RULES, rule).items()}
-    sampler = sampler if method.trains else ""
+    sampler = (named.sampler or sampler) if method.trains else ""
     sampler_settings: Any = NoSettings()
     if sampler:
         drawing = SAMPLERS.get(sampler)
         check_hooks(drawing, Sampler)
         keys = {one.name for one in dataclasses.fields(drawing.Settings)}
-        sampler_settings = make_settings(drawing.Settings, sampler, _taken("sampler", keys, fields, given))
+        taken = _taken("sampler", keys, fields, given)
+        sampler_settings = make_settings(drawing.Settings, sampler, {**taken, **named.sampler_settings})
         source |= {f"sampler_{key}": value for key, value in _code(SAMPLERS, sampler).items()}
         own_order = drawing.own_order
     else:
         with _asked(name):
             own_order = method.trains and method(settings).sampler().own_order
-    label = short_name(name) + _changed(settings)
+    # A label is a text for -m (``names``), so that what a table shows can be asked for again.
+    label = name + _changed(settings)
     label += f"+{rule}{_changed(rule_settings)}" if rule else ""
-    label += f"@{short_name(sampler)}{_changed(sampler_settings)}" if sampler else ""
+    label += f"@{sampler}{_changed(sampler_settings)}" if sampler else ""
     with _asked(name):
         shots = 0 if floor else method(settings).shots
     return Choice(
@@ -243,11 +248,6 @@ def _taken(group: str, keys: set[str], methods: set[str], given: Mapping[str, An
     """The settings of a rule or sampler among those ``given``; a name that the method has, too, is the method's."""
     taken = {key: value for key, value in given.items() if key in keys - methods}
     return taken | {key: given[f"{group}.{key}"] for key in keys if f"{group}.{key}" in given}
-
-
-def short_name(name: str) -> str:
-    """``Mine`` of ``./mine.py:Mine``; other names as they are."""
-    return name.rpartition(":")[2] if ".py:" in name else name
 
 
 def _changed(settings: Any) -> str:

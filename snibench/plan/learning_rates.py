@@ -1,18 +1,21 @@
 """The learning rate that a method is tuned with where the user names none.
 
 ``learning_rates.json`` holds what was searched for, by model size, optimizer, schedule and method, on held-out seen
-data (``scripts/learning_rates.py``). Else a method's ``base_rate`` says, for which ``usual_rate`` is the usual answer.
+data (``scripts/learning_rates.py``). Else a method's ``base_rate`` says, for which ``usual_rate`` is the usual
+answer, and ``start_rate`` moves it as the baseline's was moved by its search.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from snibench.base.registry import METHODS
+from snibench.plan import defaults
 
 TABLE = Path(__file__).parent / "learning_rates.json"
 
@@ -28,17 +31,40 @@ class SearchedRate:
 def searched_rate(method: str, parameters: int, optimizer: str, schedule: str) -> SearchedRate | None:
     """The rate that was searched for ``method`` in models of that number of parameters, with the optimizer.
 
-    That of another schedule where there is none under this one; None where there is none at all. All names of one
-    method have one rate.
+    That of another schedule where there is none under this one, as far from it as the baseline's two rates are; None
+    where there is none at all. All names of one method have one rate.
     """
     wanted = recipe_name(optimizer, schedule)
     tables = _row(parameters)["methods"]
-    others = sorted(name for name in tables if name.split()[0] == optimizer and name != wanted)
-    for name in [wanted, *others]:
-        for alias in METHODS.aliases(method):
-            if alias in tables.get(name, {}):
-                return SearchedRate(float(tables[name][alias]), name == wanted)
+    if (rate := _listed(method, tables.get(wanted, {}))) is not None:
+        return SearchedRate(rate, exact=True)
+    for name in sorted(name for name in tables if name.split()[0] == optimizer):
+        if (rate := _listed(method, tables[name])) is not None:
+            return SearchedRate(
+                _moved(rate, tables.get(wanted, {}), _listed(defaults.METHOD, tables[name])), exact=False
+            )
     return None
+
+
+def start_rate(rate: float, parameters: int, optimizer: str, schedule: str) -> float:
+    """What a method starts at that was not searched for, and whose own ``base_rate`` is ``rate``.
+
+    As far from it as the search for the baseline went from the usual rate of adapters: an adapter with that usual rate
+    starts where the baseline is, so that a comparison of the two does not favour the baseline.
+    """
+    table = _row(parameters)["methods"].get(recipe_name(optimizer, schedule), {})
+    return _moved(rate, table, usual_rate(parameters, "adapters", optimizer))
+
+
+def _moved(rate: float, table: Mapping[str, float], start: float | None) -> float:
+    """``rate`` times the factor from ``start`` to the baseline's rate in ``table``, to three digits; else as it is."""
+    found = _listed(defaults.METHOD, table)
+    return rate if not start or found is None else float(f"{rate * found / start:.3g}")
+
+
+def _listed(method: str, table: Mapping[str, float]) -> float | None:
+    """The rate in ``table`` by any of the method's names."""
+    return next((float(table[alias]) for alias in METHODS.aliases(method) if alias in table), None)
 
 
 def recipe_name(optimizer: str, schedule: str) -> str:

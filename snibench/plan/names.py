@@ -1,4 +1,4 @@
-"""Values of ``-m`` and ``--baseline``: a method, its settings, and a rule with its own.
+"""Values of ``-m`` and ``--baseline``: a method with its settings, and a rule and a sampler with theirs.
 
 A label that a table prints is such a text, so that it can be given back to the command.
 """
@@ -10,36 +10,48 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from snibench.base.errors import UsageError
+from snibench.base.registry import METHODS, RULES, SAMPLERS
 
+# An installed name, or a class of a file, whose path may hold any sign but brackets.
+_NAME = r"[^()+@/\\]+?(?<!\.py)|[^()]+?\.py(?::\w+)?"
 _FORM = re.compile(
-    r"(?P<name>[^()]*?)(?:\((?P<settings>[^()]*)\))?(?:\+(?P<rule>[^()+/]+)(?:\((?P<rule_settings>[^()]*)\))?)?", re.S
+    rf"(?P<name>{_NAME})\s*(?:\((?P<settings>[^()]*)\))?"
+    rf"(?:\+(?P<rule>{_NAME})\s*(?:\((?P<rule_settings>[^()]*)\))?)?"
+    rf"(?:@(?P<sampler>{_NAME})\s*(?:\((?P<sampler_settings>[^()]*)\))?)?",
+    re.S,
 )
 _NEXT = re.compile(r",(?=\s*\w[\w.-]*\s*=)")  # a comma inside a value is part of it
 
 
 @dataclass(frozen=True, slots=True)
 class MethodName:
-    """``NAME(key=value,...)+RULE(key=value,...)``, taken apart; the values are texts."""
+    """``NAME(key=value,...)+RULE(key=value,...)@SAMPLER(key=value,...)``, taken apart; the values are texts."""
 
     name: str
     settings: Mapping[str, str] = field(default_factory=dict)
     rule: str = ""
     rule_settings: Mapping[str, str] = field(default_factory=dict)
+    sampler: str = ""
+    sampler_settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_method(text: str) -> MethodName:
-    """``text`` taken apart: ``ours``, ``ours(r=4)``, ``lora(r=4)+gradvac(beta=0.1)``, ``./mine.py:Mine``.
+    """``text`` taken apart: ``ours(r=4)``, ``lora+gradvac(beta=0.1)``, ``lora@pike``, ``./mine.py:Mine``.
+
+    A file that defines a single class stands for it.
 
     Raises:
-        UsageError: If it has another form.
+        UsageError: If it has another form, or a file does not define a single class.
     """
-    if (parts := _FORM.fullmatch(text.strip())) is None or not parts["name"]:
-        raise UsageError(f"A method is NAME, NAME(key=value,...) or NAME+RULE, but got '{text}'.")
+    if (parts := _FORM.fullmatch(text.strip())) is None or not parts["name"].strip():
+        raise UsageError(f"A method is NAME, NAME(key=value,...), NAME+RULE or NAME@SAMPLER, but got '{text}'.")
     return MethodName(
-        parts["name"].strip(),
+        METHODS.full_name(parts["name"].strip()),
         _assignments(parts["settings"], text),
-        (parts["rule"] or "").strip(),
+        RULES.full_name((parts["rule"] or "").strip()),
         _assignments(parts["rule_settings"], text),
+        SAMPLERS.full_name((parts["sampler"] or "").strip()),
+        _assignments(parts["sampler_settings"], text),
     )
 
 

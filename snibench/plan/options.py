@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from snibench.base.errors import UsageError
+from snibench.base.numbers import shown, whole_number
+from snibench.base.registry import RULES, SAMPLERS
 from snibench.base.types import Recipe, SuiteRequest
 from snibench.base.types.fits import OptimizerName, RateSchedule
 from snibench.plan import defaults
@@ -63,6 +67,7 @@ class RuntimeOptions(TypedDict, total=False):
     overwrite: Literal["never", "failed", "always"]
     executor: Literal["auto", "inline", "processes"]
     jobs: int | None
+    fit_timeout: float | None  # seconds of one fit; None = no limit
 
 
 def check_runtime(options: RuntimeOptions) -> None:
@@ -72,10 +77,16 @@ def check_runtime(options: RuntimeOptions) -> None:
         UsageError: If the batch size is no number, or there are jobs for the executor that runs one fit at a time.
     """
     size = str(options.get("batch_size", "auto"))
-    if size != "auto" and (not size.isdigit() or int(size) < 1):
-        raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{size}'.")
+    try:
+        _ = size == "auto" or whole_number(size, least=1)
+    except ValueError:
+        raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{shown(size)}'.") from None
     if options.get("jobs") and options.get("executor", "inline") == "inline":
         raise UsageError("--jobs is for fits side by side: --executor processes.")
+    if (limit := options.get("fit_timeout")) is not None and not 0 < limit < math.inf:
+        raise UsageError(f"--fit-timeout must be a finite number of seconds above 0, but is {limit}.")
+    if limit is not None and not hasattr(signal, "SIGALRM"):
+        raise UsageError("--fit-timeout needs a system with interval timers, such as Linux or macOS. Leave it out.")
 
 
 def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
@@ -86,6 +97,8 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
     """
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     trials, rate = given.get("tune_budget", 1), given.get("learning_rate", 0.0)
+    if not math.isfinite(rate) or rate < 0:
+        raise UsageError(f"The learning rate must be a finite number above 0, but is {rate}.")
     if trials > 1 and rate:
         raise UsageError("--tune-budget chooses the learning rate that --learning-rate sets. Name one of them.")
     suite = _suite(given)
@@ -100,6 +113,9 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
     changed = _some(
         given, "revision", "rule", "sampler", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate"
     )
+    for registry, option in ((RULES, "rule"), (SAMPLERS, "sampler")):
+        if changed.get(option):
+            changed[option] = registry.full_name(changed[option])
     if "train_format" in changed:
         changed["train_format"] = ",".join(dict.fromkeys(name.strip() for name in changed["train_format"].split(",")))
     changed |= {name: tuple(value) for name, value in _some(given, "protocols").items() if value}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS, METRICS, SUITES
-from snibench.base.types import Checked, FitSpec, Json, Mixture, Paths, Question, Recipe, SuiteData
+from snibench.base.types import Checked, FitSpec, Json, Mixture, Question, Recipe, SuiteData
 from snibench.base.version import __version__
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, base_rate, method_choices, why_unfit
-from snibench.plan.learning_rates import searched_rate
+from snibench.plan.learning_rates import searched_rate, start_rate
 from snibench.plan.lengths import TokenCounter, check_positions, without_long_prompts
 from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet
@@ -50,10 +50,10 @@ class Plan:
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
-def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambda source: Checked()) -> Plan:
+def plan(request: RunRequest) -> Plan:
     """Every fit that ``request`` needs, each once, with every question it must answer.
 
-    ``check``: how the model is read (``engine.check``); by default as a plain decoder such as ``tiny``.
+    Nothing here depends on the device, and no torch is imported: ``on_device`` settles the rest.
 
     Raises:
         SnibenchError: If a name, setting, file or model cannot be used.
@@ -66,7 +66,6 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     suite = SUITES.get(request.suite.name)().load(request.suite)
     for name in dict.fromkeys(task.card.metric for task in suite.tasks.values()):
         METRICS.entry(name)  # an answer that cannot be scored is refused before it is asked for
-    checked = check(source) if any(not choice.floor for choice in choices) else Checked()
     render = QuestionRenderer(suite, source)
     train_formats = {name: render.format(name, format) for name, format in train_formats.items()}
     if not all(choice.floor for choice in choices):
@@ -87,7 +86,7 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     for mixture in asks:
         for choice in choices:
             for seed in request.seeds if choice.trains else (0,):
-                spec = _spec(request, choice, mixture, suite, source, checked, seed)
+                spec = _spec(request, choice, mixture, suite, source, seed)
                 first = specs.setdefault(spec.id, spec)
                 if first.label != choice.label:
                     same[choice.label] = first.label
@@ -113,7 +112,7 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
         FitPlan(
             spec,
             question_sets(tuple(told[fit]), shots[fit]),
-            (*(() if spec.floor else checked.notes), *(shortened if spec.recipe.steps else ())),
+            shortened if spec.recipe.steps else (),
             unfit[fit],
         )
         for fit, spec in specs.items()
@@ -125,9 +124,22 @@ def plan(request: RunRequest, *, check: Callable[[ModelSource], Checked] = lambd
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
-    parts = (suite.notes, checked.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped)
+    parts = (suite.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped)
     notes = dict.fromkeys(note for part in parts for note in part)
     return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
+
+
+def on_device(made: Plan, precision: str, checked: Checked) -> Plan:
+    """``made`` with the precision that a device computes in, and the paths by which its model is read there."""
+
+    def settled(fit: FitPlan) -> FitPlan:
+        if fit.spec.floor:
+            return dataclasses.replace(fit, spec=dataclasses.replace(fit.spec, precision=precision))
+        spec = dataclasses.replace(fit.spec, precision=precision, paths=checked.paths)
+        return dataclasses.replace(fit, spec=spec, notes=(*checked.notes, *fit.notes))
+
+    fits = tuple(map(settled, made.fits))
+    return dataclasses.replace(made, fits=fits, notes=tuple(dict.fromkeys((*made.notes, *checked.notes))))
 
 
 def _check_unseen_formats(asks: Mapping[Mixture, Mapping[str, Sequence[Question]]], trained: Collection[str]) -> None:
@@ -154,13 +166,18 @@ def _check_orders(choices: Sequence[Choice], mixtures: Iterable[Mixture]) -> Non
             )
 
 
+def _start(choice: Choice, source: ModelSource, recipe: Recipe) -> float:
+    """The learning rate of a method that was not searched for."""
+    rate = base_rate(choice, source.info, recipe.optimizer)
+    return start_rate(rate, source.info.parameters, recipe.optimizer, recipe.schedule)
+
+
 def _spec(
     request: RunRequest,
     choice: Choice,
     mixture: Mixture,
     suite: SuiteData,
     source: ModelSource,
-    checked: Checked,
     seed: int,
 ) -> FitSpec:
     recipe, searched = request.recipe, False
@@ -170,7 +187,7 @@ def _spec(
     elif not recipe.learning_rate:
         found = searched_rate(choice.name, source.info.parameters, recipe.optimizer, recipe.schedule)
         searched = found is not None and found.exact
-        rate = found.rate if found else base_rate(choice, source.info, recipe.optimizer)
+        rate = found.rate if found else _start(choice, source, recipe)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     return FitSpec(
@@ -192,5 +209,4 @@ def _spec(
         label=choice.label,
         floor=choice.floor,
         searched=searched,
-        paths=Paths() if choice.floor else checked.paths,
     )

@@ -75,7 +75,7 @@ def check_names(request: RunRequest) -> None:
     for registry, names in (
         (METHODS, [method.name for method in asked]),
         (RULES, [rule for rule in (*(method.rule for method in asked), request.rule) if rule]),
-        (SAMPLERS, [request.sampler] if request.sampler else []),
+        (SAMPLERS, [one for one in (*(method.sampler for method in asked), request.sampler) if one]),
         (PROTOCOLS, request.protocols),
         (FORMATS, request.train_format.split(",")),
         (SUITES, [request.suite.name]),

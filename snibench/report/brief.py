@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from snibench.base.errors import unknown
+from snibench.report.fits import NOT_SEARCHED
 from snibench.report.values import Report, Table, Verdict
+from snibench.store import what_to_do
 
 FULL_VERDICTS = 2  # methods; with more of them each has its verdict on the first question alone
 _SUMMARY = ("seen", "unseen", "gap", "formats", "combos", "conflict")
@@ -14,6 +16,11 @@ _COMPARISON = {
     "comparison_unseen": ("delta", "outcome", "mde", "wins", "group"),
     "comparison": ("first", "second", "delta", "outcome", "mde"),
 }
+_DAGGER = " †"
+_RATE_NOTE = (
+    "†: its learning rate was not searched for with this model size, optimizer and schedule; --tune-budget N searches "
+    "for all alike."
+)
 _MORE = "Every table, footer and note: --all. What the words mean: --explain. A page with figures: --as html."
 
 
@@ -53,7 +60,20 @@ def _shortened(table: Table, fields: tuple[str, ...]) -> Table:
     if table.name == "summary":
         columns = [replace(column, low="", high="") for column in columns]
     frame = table.frame[table.frame["delta"].notna()] if "delta" in table.frame else table.frame
-    return replace(table, frame=frame, columns=tuple(columns), notes=())
+    short = replace(table, frame=frame, columns=tuple(columns), notes=())
+    return _marked(short) if table.name == "summary" else short
+
+
+def _marked(summary: Table) -> Table:
+    """``summary`` with a dagger behind each method whose learning rate was not searched for, and what it means."""
+    frame = summary.frame
+    if "learning_rate" not in frame:
+        return summary
+    lacking = frame["learning_rate"].astype("string").str.contains(NOT_SEARCHED, regex=False).fillna(False)
+    if not lacking.any():
+        return summary
+    names = frame["method"].where(~lacking.astype(bool), frame["method"] + _DAGGER)
+    return replace(summary, frame=frame.assign(method=names), notes=(_RATE_NOTE,))
 
 
 def _first(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
@@ -76,7 +96,7 @@ def _notes(report: Report) -> tuple[str, ...]:
             f"{', '.join(dict.fromkeys(some['method']))} ({stage or 'not begun'}): {cause}"
             for (stage, cause), some in report.failed.groupby(["stage", "cause"], sort=False)
         ]
-        notes.append("To try again: --overwrite failed.")
+        notes.append(what_to_do(report.failed["status"]))
     if report.notes:
         notes.append(f"{len(report.notes)} note{'' if len(report.notes) == 1 else 's'} on this run: {report.notes[0]}")
     return (*notes, _MORE)

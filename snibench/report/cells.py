@@ -36,7 +36,7 @@ def cell(row: Mapping[Any, Any], column: Column) -> str:
     value = row.get(column.field)
     if missing(value):
         return MISSING
-    text = _WORDS.get(str(value), number(value, "text")) if column.field == "metric" else number(value, column.unit)
+    text = worded(column.field, value) if column.unit == "text" else number(value, column.unit)
     low, high = row.get(column.low), row.get(column.high)
     if not missing(low) and not missing(high):
         text += f" [{number(low, column.unit)}, {number(high, column.unit)}]"
@@ -44,6 +44,14 @@ def cell(row: Mapping[Any, Any], column: Column) -> str:
         text = "/".join([text, *(MISSING if missing(row.get(f)) else number(row[f], column.unit) for f in column.also)])
     marked = row.get(column.mark)
     return f"{text} *" if not missing(marked) and bool(marked) else text
+
+
+def worded(field: str, value: Any) -> str:
+    """A text as a person reads it: metrics by their usual names, formats without underscores."""
+    if field == "metric" and str(value) in _WORDS:
+        return _WORDS[str(value)]
+    text = number(value, "text")
+    return text.replace("_", " ") if field == "format" else text
 
 
 _ZERO = {"percent": 0.0005, "points": 0.0005, "difference": 0.0005, "share": 0.005, "number": 0.005}  # shown as 0

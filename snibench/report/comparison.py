@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from snibench.base.errors import UsageError, unknown
-from snibench.report.fits import controls, facts, failed_fits, finished, label_of, only, run_notes
+from snibench.report.fits import controls, facts, failed_fits, failed_tables, finished, label_of, only, run_notes
 from snibench.report.layouts import METHOD, ordered
 from snibench.report.questions import Questions
 from snibench.report.values import QUESTIONS, Asked, Column, Report, Table, rows_digest
 from snibench.report.verdicts import summaries, verdicts
 from snibench.stats.estimates import UNBOUNDED
-from snibench.stats.summary import Scores, Summary, category_deltas, family, summarise
+from snibench.stats.parts import category_deltas, family
+from snibench.stats.scores import Scores
+from snibench.stats.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from snibench.store import StoredRun
@@ -100,12 +102,12 @@ def _levels(questions: Questions, question: Asked) -> pd.DataFrame:
 
 def _comparison(summary: Summary, floors: pd.DataFrame, question: Asked, title: str, first: Sequence[str]) -> Table:
     paired = summary.table["rank"].notna().any()
-    lower = question == "gap"
+    lower, suite = question == "gap", summary.table["suite_delta"].notna().any()
     columns = (
         Column("mean", "Mean", "percent", "lower" if lower else "higher", "ci_low", "ci_high", "n_tasks"),
         replace(_LOSS if lower else _DELTA, title="Δ baseline"),
         *_POWER,
-        *(_SUITE if summary.table["suite_delta"].notna().any() else ()),
+        *((replace(_SUITE[0], better="lower" if lower else "higher"), _SUITE[1]) if suite else ()),
         *(_TESTS if paired else _TESTS[1:]),
         *(_TASKS if paired else ()),
         *((Column("rank", "Rank", "number", "lower"), Column("group", "Group")) if paired else ()),
@@ -238,7 +240,7 @@ def compare(results: StoredRun, first: str, second: str) -> Report:
     if first == second:
         raise UsageError(f"'{first}' cannot be compared with itself. Name two of: {', '.join(there)}.")
     pair = only(results, (first, second))
-    questions = Questions(pair)
+    questions = Questions(pair, everyone=results)
     found = summaries(questions, second)
     if not found:
         raise UsageError(
@@ -250,16 +252,18 @@ def compare(results: StoredRun, first: str, second: str) -> Report:
         for question, name in (("unseen", "unseen"), ("seen", "held_out"))
         if (scores := questions.split(question)) is not None
     }
+    failed = failed_fits(pair)
     return Report(
         title=f"{first} against {second}",
         tables=(
             _overall(found, first, second),
+            *failed_tables(failed),
             *_part_tables(questions, second),
             *(_pair_categories(questions, scores, split, first, second) for split, scores in sides.items()),
             *(_pair_tasks(pair, scores, split, first, second) for split, scores in sides.items()),
         ),
         notes=run_notes(pair),
-        failed=failed_fits(pair),
+        failed=failed,
         baseline=second,
         rows_digest=rows_digest(pair.answers),
         verdicts=verdicts(found, second, [first]),

@@ -14,10 +14,13 @@ import pandas as pd
 from snibench.base.registry import METHODS
 from snibench.report.layouts import METHOD, ordered, present
 from snibench.report.values import Column, Table
+from snibench.store import what_to_do
 
 if TYPE_CHECKING:
     from snibench.base.types import FitRecord, FitSpec
     from snibench.store import StoredRun
+
+NOT_SEARCHED = "not searched"  # of a learning rate, in cells
 
 
 def labels(results: StoredRun) -> list[str]:
@@ -100,8 +103,8 @@ def failed_tables(failed: pd.DataFrame) -> list[Table]:
         return []
     columns = (Column("status", "Status"), Column("stage", "Stage"), Column("cause", "Cause"), Column("fit", "Fit"))
     notes = (
-        "These fits take no part in any number or test. Each one's folder is named like the fit. "
-        "`snibench run` with --overwrite failed tries them again.",
+        f"These fits take no part in any number or test. Each one's folder is named like the fit. "
+        f"{what_to_do(failed['status'])}",
     )
     return [
         Table("failed", "Fits that are not done", failed, (METHOD, Column("seed", "Seed", "count")), columns, notes)
@@ -130,7 +133,7 @@ def costs(results: StoredRun) -> pd.DataFrame:
     for record, spec in zip(results.records, results.specs, strict=True):
         fits.setdefault(spec.label, []).append(record)
         if spec.recipe.learning_rate:
-            mark = "" if spec.searched else " (not searched)"
+            mark = "" if spec.searched else f" ({NOT_SEARCHED})"
             rates.setdefault(spec.label, {})[f"{spec.recipe.learning_rate:g}{mark}"] = None
     rows = [_cost(label, records) for label, records in fits.items()]
     return pd.DataFrame([{**row, "learning_rate": ", ".join(rates.get(row["method"], ())) or None} for row in rows])

@@ -12,7 +12,6 @@ from snibench.report.fits import on_most_tasks
 from snibench.report.layouts import METHOD, ordered
 from snibench.report.values import Column, Table
 from snibench.stats.intervals import mean_interval
-from snibench.store import read_frame
 
 if TYPE_CHECKING:
     from snibench.store import StoredRun
@@ -32,9 +31,9 @@ _NOTES = (
 def passage_losses(results: StoredRun) -> pd.DataFrame:
     """method, seed, passage, tokens, before, after: loss per token of general text, in nats."""
     frames = [
-        read_frame(path).assign(method=spec.label, seed=spec.seed)
+        frame.assign(method=spec.label, seed=spec.seed)
         for record, spec in on_most_tasks(results)
-        if (path := results.folder / record.fit / "forgetting.parquet").exists()
+        for frame in results.frames(record.fit, "forgetting.parquet").values()
     ]
     columns = ["method", "seed", "passage", "tokens", *_ENDS]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

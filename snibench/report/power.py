@@ -14,7 +14,7 @@ from snibench.report.fits import facts, failed_fits, finished, floors, title
 from snibench.report.questions import Questions
 from snibench.report.values import Column, Report, Table, rows_digest
 from snibench.stats.power import Components, Design, components, design_factor, planned_effect, run_factor
-from snibench.stats.summary import compared
+from snibench.stats.scores import compared
 
 if TYPE_CHECKING:
     from snibench.store import StoredRun

@@ -29,7 +29,7 @@ from snibench.protocols.panel import (
 from snibench.report.fits import floors
 from snibench.stats.power import Design
 from snibench.stats.scopes import Sample, Side, Tuning
-from snibench.stats.summary import Scores
+from snibench.stats.scores import Scores, with_lenders
 
 if TYPE_CHECKING:
     from snibench.base.types import FitSpec
@@ -66,6 +66,11 @@ class Questions:
     """Reads the scores of every question from the rows of a run; floors are left out, they take no part in tests."""
 
     results: StoredRun
+    everyone: StoredRun | None = None  # further fits, whose seed noise may be pooled with theirs
+
+    @cached_property
+    def _all(self) -> Questions | None:
+        return None if self.everyone is None else Questions(self.everyone)
 
     @cached_property
     def tunings(self) -> dict[str, Tuning]:
@@ -104,7 +109,7 @@ class Questions:
         names = shared.questions["task"]
         tasks = tuple(map(str, np.sort(names.unique())))
         methods = shared.methods if floors_too else self._methods(shared)
-        return Scores(
+        found = Scores(
             methods={
                 method: self._sample(method, _side(shared.values("score", method=method), names)) for method in methods
             },
@@ -112,6 +117,7 @@ class Questions:
             clusters=(self._clusters(tasks),),
             excluded=tuple(sorted(set(map(str, rows["task"].unique())) - set(tasks))),
         )
+        return with_lenders(found, self._all.split(question)) if self._all else found
 
     def gap(self) -> Scores | None:
         """Scores on seen tasks and on unseen ones, from the fits that answered both; None without both."""
@@ -123,7 +129,8 @@ class Questions:
             for method, sample in seen.methods.items()
             if method in unseen.methods and sample.seeds == unseen.methods[method].seeds
         }
-        return Scores(both, seen.tasks, (*seen.clusters, *unseen.clusters), (*seen.excluded, *unseen.excluded))
+        found = Scores(both, seen.tasks, (*seen.clusters, *unseen.clusters), (*seen.excluded, *unseen.excluded))
+        return with_lenders(found, self._all.gap()) if self._all else found
 
     # --------------------------------------------------------------------------------------- formats
 
@@ -147,7 +154,11 @@ class Questions:
             samples["mean"][method] = self._sample(method, _side(values.mean(axis=0), names))
             samples["worst"][method] = self._sample(method, Side(bottom))
             samples["spread"][method] = self._sample(method, Side(top - bottom))
-        return {measure: self._of_formats(shared, found) for measure, found in samples.items()}
+        others = self._all.formats() if self._all else {}
+        return {
+            measure: with_lenders(self._of_formats(shared, found), others.get(measure))
+            for measure, found in samples.items()
+        }
 
     def by_format(self) -> dict[str, Scores]:
         """Scores in each format that all fits answered."""
@@ -155,16 +166,16 @@ class Questions:
             return {}
         shared, formats = self._in_formats
         names = shared.questions["task"]
-        return {
-            format: self._of_formats(
-                shared,
-                {
-                    method: self._sample(method, _side(shared.values("score", method=method, format=format), names))
-                    for method in self._methods(shared)
-                },
-            )
-            for format in formats
-        }
+        others = self._all.by_format() if self._all else {}
+
+        def scores(format: str) -> Scores:
+            sides = {
+                method: _side(shared.values("score", method=method, format=format), names)
+                for method in self._methods(shared)
+            }
+            return self._of_formats(shared, {method: self._sample(method, side) for method, side in sides.items()})
+
+        return {format: with_lenders(scores(format), others.get(format)) for format in formats}
 
     def _of_formats(self, shared: Panel, methods: Mapping[str, Sample]) -> Scores:
         tasks = tuple(map(str, np.sort(shared.questions["task"].unique())))
@@ -199,18 +210,20 @@ class Questions:
         for method in self._methods(shared):
             values = above_chance(shared.values("score", method=method)[:, fair.index], chance)
             methods[method] = self._sample(method, Side(task_means(values, fair["task"])))
-        return Scores(methods, tasks, (self._clusters(tasks),))
+        found = Scores(methods, tasks, (self._clusters(tasks),))
+        return with_lenders(found, self._all.combos()) if self._all else found
 
     def by_combo(self) -> Iterator[tuple[dict[str, str], Scores]]:
         """Scores of every combo, schedule and history, in its metric."""
         if self._in_combos is None:
             return
         shared, asked = self._in_combos
+        others = {tuple(names.values()): scores for names, scores in self._all.by_combo()} if self._all else {}
         for combo, members in asked.groupby("combo"):
             metric, fair = comparable(members)
             for (schedule, history), part in fair.groupby(["schedule", "history"]):
                 names = {"combo": str(combo), "schedule": str(schedule), "history": str(history), "metric": metric}
-                yield names, self._streams(shared, part)
+                yield names, with_lenders(self._streams(shared, part), others.get(tuple(names.values())))
 
     def _streams(self, shared: Panel, asked: pd.DataFrame) -> Scores:
         """Scores whose unit is the source, or with too few of them the stream."""

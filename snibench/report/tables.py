@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from snibench.store import StoredRun
 
 
-def build(results: StoredRun, baseline: str | None = None) -> Report:
+def build(results: StoredRun, baseline: str | None = None, *, everyone: StoredRun | None = None) -> Report:
     """Every table of ``results``: summary, failures, comparison with the baseline, protocols, conflict, cost.
 
     Row 0 of every table whose rows are methods is the untuned model, where it was run. Methods are compared on the
@@ -51,6 +51,7 @@ def build(results: StoredRun, baseline: str | None = None) -> Report:
         results: What ``store.load_results`` reads.
         baseline: Label of the method that others are compared with. None: what the run asked for, else
             the default baseline, else the untuned model.
+        everyone: Further fits, whose seed noise may be pooled with that of ``results``; they are not shown.
 
     Raises:
         UsageError: If ``baseline`` has no finished fit.
@@ -59,7 +60,7 @@ def build(results: StoredRun, baseline: str | None = None) -> Report:
     order = _order(results, chosen)
     measures, faults = measured(results)
     failed = failed_fits(results)
-    questions = Questions(results)
+    questions = Questions(results, everyone)
     found = summaries(questions, chosen) if chosen else {}
     return Report(
         title=title(results),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from snibench.report.fits import on_most_tasks
-from snibench.store import read_frame
 
 if TYPE_CHECKING:
     from snibench.store import StoredRun
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 def training_traces(results: StoredRun) -> pd.DataFrame:
     """method, seed, and what the trainer wrote of every step (step, loss, ...); empty where nothing was tuned."""
     frames = [
-        read_frame(path).assign(method=spec.label, seed=spec.seed)
+        frame.assign(method=spec.label, seed=spec.seed)
         for record, spec in on_most_tasks(results)
-        if (path := results.folder / record.fit / "trace.parquet").exists()
+        for frame in results.frames(record.fit, "trace.parquet").values()
     ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["method", "seed", "step", "loss"])

@@ -9,7 +9,8 @@ from snibench.report.values import Asked, Verdict
 from snibench.stats.estimates import UNBOUNDED, Estimate
 from snibench.stats.outcomes import MARGIN, equivalence_bound
 from snibench.stats.power import minimum_detectable_effect
-from snibench.stats.summary import Scores, Summary, summarise
+from snibench.stats.scores import Scores
+from snibench.stats.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from snibench.report.questions import Questions

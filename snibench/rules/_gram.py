@@ -9,12 +9,12 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-import torch
-from torch import Tensor
-
+from snibench.base.lazy import torch
 from snibench.contracts import Needs, Rule
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from snibench.engine.gradients import TaskGradients
 
 

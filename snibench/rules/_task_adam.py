@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+from snibench.base.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class TaskAdam:

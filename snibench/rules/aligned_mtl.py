@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import TYPE_CHECKING, final
 
-import torch
-from torch import Tensor
-
+from snibench.base.lazy import torch
 from snibench.rules._gram import GramRule, Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @final

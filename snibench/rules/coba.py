@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-import torch
-from torch import Tensor
-
 from snibench.base.errors import UsageError
+from snibench.base.lazy import torch
 from snibench.contracts import Needs, Rule
 from snibench.rules._gram import finite_losses, positive, without_anchors
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from snibench.engine.gradients import TaskGradients
 
 

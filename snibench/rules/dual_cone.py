@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from snibench.base.lazy import torch
 from snibench.rules._gram import GramRule, Step
 from snibench.rules._solvers import into_dual_cone, unit_vectors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @final

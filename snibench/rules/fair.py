@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from snibench.base.errors import UsageError
+from snibench.base.lazy import torch
 from snibench.rules._gram import GramRule, Step
 from snibench.rules._solvers import power_balance
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RIDGE = 1e-10  # on the cosines: keeps the bargain finite where gradients are linearly dependent
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from torch import Tensor
-
 from snibench.contracts import Needs, Rule
 from snibench.rules._gram import finite_losses, positive, without_anchors
 from snibench.rules._task_adam import TaskAdam
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from snibench.engine.gradients import TaskGradients
 
 

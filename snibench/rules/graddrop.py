@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-import torch
-from torch import Tensor
-
 from snibench.base.errors import UsageError
+from snibench.base.lazy import torch
 from snibench.contracts import Needs, Rule
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from snibench.engine.gradients import TaskGradients
 
 

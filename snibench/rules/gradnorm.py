@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
-import torch
-from torch import Tensor
-
+from snibench.base.lazy import torch
 from snibench.contracts import Needs
 from snibench.rules._gram import GramRule, Step, positive
 from snibench.rules._task_adam import TaskAdam
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

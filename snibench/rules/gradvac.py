@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from snibench.base.errors import UsageError
+from snibench.base.lazy import torch
 from snibench.contracts import Needs
 from snibench.rules._gram import GramRule, Step, random_orders
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

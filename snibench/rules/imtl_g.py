@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import TYPE_CHECKING, final
 
-import torch
-from torch import Tensor
-
+from snibench.base.lazy import torch
 from snibench.rules._gram import GramRule, Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Of eigenvalues, and of what is left where no solution exists: rounding of gradients in float32 is far below it.
 _NONE, _SOLVED = 1e-10, 1e-6

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-import torch
-from torch import Tensor
-
 from snibench.base.errors import UsageError
+from snibench.base.lazy import torch
 from snibench.contracts import Needs, Rule
 from snibench.rules._gram import finite_losses, positive, without_anchors
 from snibench.rules._task_adam import TaskAdam
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from snibench.engine.gradients import TaskGradients
 
 

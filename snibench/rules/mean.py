@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-import torch
-from torch import Tensor
-
+from snibench.base.lazy import torch
 from snibench.contracts import Rule
 from snibench.rules._gram import without_anchors
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from snibench.engine.gradients import TaskGradients
 
 

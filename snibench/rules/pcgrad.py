@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
-
-from torch import Tensor
+from typing import TYPE_CHECKING, final
 
 from snibench.contracts import Needs
 from snibench.rules._gram import GramRule, Step, project_conflicting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @final

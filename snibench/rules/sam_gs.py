@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from snibench.base.errors import UsageError
+from snibench.base.lazy import torch
 from snibench.rules._gram import GramRule, Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class SAMGS(GramRule):
     as it is while its task is absent. The mean stands in place of the sum.
 
     Source:
-        Borsani et al., Gradient Similarity Surgery in Multi-Task Deep Learning (2025), and ThomBors/samgs.
+        Borsani et al., Gradient Similarity Surgery in Multi-Task Deep Learning (2025), and ThomBors/samgs, of whose two
+        versions this has the limit and the settings of ``experiments/mtrl_methods/samgs.py``.
     """
 
     Settings: ClassVar[type] = SAMGSSettings

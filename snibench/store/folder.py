@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from snibench.base.codec import from_json, to_json
-from snibench.base.errors import StoreError
+from snibench.base.errors import StoreError, first_line
 from snibench.base.types import Answer, FitRecord, FitSpec, Manifest, PromptKey, Reply
-from snibench.store.reading import read_json
+from snibench.store import leftovers, locks, seals
+from snibench.store.reading import read_json, read_parquet
 from snibench.store.writing import write_frame, write_json
 
+_REPEAT = "Repeat the run."
 ANSWER_COLUMNS = [field.name for field in fields(Answer)]
 
 
@@ -45,12 +46,15 @@ class Store:
         return self.root / fit
 
     @contextmanager
-    def locked(self, fit: str) -> Iterator[None]:
-        """Hold the fit's lock; a second process waits for the first one's work instead of repeating it."""
-        from filelock import FileLock
+    def locked(self, fit: str, waiting: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+        """Hold the fit's lock; a second process waits for the first one's work instead of repeating it.
 
-        self.folder(fit).mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder(fit) / ".lock"):
+        ``waiting`` is passed a sentence about the process that this one waits for. What killed processes left in the
+        folder is removed.
+        """
+        with locks.held(self.folder(fit), waiting):
+            for path in leftovers.abandoned(self.folder(fit)):
+                leftovers.remove(path)
             yield
 
     # ------------------------------------------------------------------------------ one fit
@@ -62,54 +66,115 @@ class Store:
             write_json(folder / "spec.json", to_json(spec))
         return folder
 
+    def begun(self, fit: str) -> bool:
+        """Whether anything of ``fit`` is stored."""
+        return any((self.folder(fit) / name).exists() for name in ("spec.json", "tuned.json", "record.json"))
+
     def spec(self, fit: str) -> FitSpec:
-        """The stored spec of ``fit``."""
+        """The stored spec of ``fit``.
+
+        Raises:
+            StoreError: If it is missing or damaged.
+        """
         path = self.folder(fit) / "spec.json"
-        return from_json(FitSpec, read_json(path), path, remedy="Delete the folder and repeat the run.")
+        return from_json(FitSpec, read_json(path), path, remedy=_REPEAT)
 
     def record(self, fit: str) -> FitRecord | None:
-        """The stored record of ``fit``, None if it was never sealed."""
+        """The stored record of ``fit``, None if it was never sealed.
+
+        Raises:
+            StoreError: If it is damaged, or was changed after it was sealed.
+        """
         return self._record(fit, "record.json")
 
     def tuned(self, fit: str) -> FitRecord | None:
-        """The record of ``fit`` as it stood after tuning, None if it was not tuned to the end."""
+        """The record of ``fit`` as it stood after tuning, None if it was not tuned to the end.
+
+        Raises:
+            StoreError: If it is damaged, or was changed since.
+        """
         return self._record(fit, "tuned.json")
 
     def _record(self, fit: str, name: str) -> FitRecord | None:
         path = self.folder(fit) / name
         if not path.exists():
             return None
-        return from_json(FitRecord, read_json(path), path, remedy="Delete the folder and repeat the run.")
+        raw = read_json(path)
+        if not seals.is_sealed(raw):
+            raise StoreError(f"{path} was changed after it was sealed. {_REPEAT}")
+        return from_json(FitRecord, raw, path, remedy=_REPEAT)
 
-    def seal(self, record: FitRecord) -> None:
-        """Write ``record.json``."""
-        write_json(self.folder(record.fit) / "record.json", to_json(record))
+    def unsealed(self, fit: str) -> bool:
+        """Whether the record of ``fit`` is of an older snibench, which took no digests."""
+        path = self.folder(fit) / "record.json"
+        return path.exists() and "files" not in read_json(path)
 
-    def keep_tuned(self, record: FitRecord) -> None:
-        """Write ``tuned.json``: adapter and trace are on the disk."""
-        write_json(self.folder(record.fit) / "tuned.json", asdict(record))
+    def seal(self, record: FitRecord) -> FitRecord:
+        """Write ``record.json``, and return the record with the digests of the files that it had none of."""
+        return self._write(record, "record.json")
+
+    def keep_tuned(self, record: FitRecord) -> FitRecord:
+        """Write ``tuned.json`` in the same way: adapter and trace are on the disk."""
+        return self._write(record, "tuned.json")
+
+    def _write(self, record: FitRecord, name: str) -> FitRecord:
+        folder = self.folder(record.fit)
+        record = replace(record, files=seals.sealed_files(folder, record.files))
+        value = seals.with_seal(to_json(record))
+        if not ((folder / name).exists() and read_json(folder / name) == value):
+            write_json(folder / name, value)
+        return record
 
     def unseal(self, fit: str) -> None:
         """Remove ``record.json``, so that the fit goes on from what is stored."""
-        (self.folder(fit) / "record.json").unlink()
+        leftovers.remove(self.folder(fit) / "record.json")
+
+    def faults(self, record: FitRecord, *, only: str = "", by_size: Sequence[str] = seals.LARGE) -> dict[str, str]:
+        """Differences of a fit's files from their seals, by name; to be read behind the name.
+
+        Args:
+            record: Of the fit.
+            only: What names begin with.
+            by_size: Beginnings of names of which no digest is taken; by default of what may be large.
+        """
+        found = {
+            name: seals.file_fault(self.folder(record.fit) / name, seal, whole=not name.startswith(tuple(by_size)))
+            for name, seal in record.files.items()
+            if name.startswith(only)
+        }
+        return {name: fault for name, fault in found.items() if fault}
+
+    def drop(self, record: FitRecord, names: Iterable[str]) -> FitRecord:
+        """Remove files of a fit that can be made again, and return its record without them."""
+        dropped = set(names)
+        for name in dropped:
+            leftovers.remove(self.folder(record.fit) / name)
+        return replace(record, files={name: seal for name, seal in record.files.items() if name not in dropped})
 
     def clear(self, fit: str) -> None:
         """Remove all that a fit left, but not its lock, which the caller holds."""
         for path in self.folder(fit).iterdir():
-            if path.name != ".lock":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if not path.name.startswith((locks.LOCK, locks.HOLDER)):
+                leftovers.remove(path)
+
+    def restart(self, fit: str, *, whole: bool) -> None:
+        """Remove what a fit without any record answered, which may be of other weights; if ``whole``, all of it."""
+        if whole:
+            self.clear(fit)
+        for name in ("predictions", "answers"):
+            leftovers.remove(self.folder(fit) / name)
 
     # --------------------------------------------------------------------------- predictions
 
-    def replies(self, fit: str) -> dict[PromptKey, Reply]:
-        """Replies of the fit so far."""
-        import pyarrow.parquet as pq
-
+    def replies(self, fit: str, damaged: Callable[[str], None] = lambda text: None) -> dict[PromptKey, Reply]:
+        """Replies of the fit so far; parts that cannot be read are removed, and each is a sentence for ``damaged``."""
         known: dict[PromptKey, Reply] = {}
         for path in sorted((self.folder(fit) / "predictions").glob("*.parquet")):
-            rows = pq.read_table(path).to_pylist()
-            replies = from_json(tuple[Reply, ...], rows, path, remedy="Delete the file and repeat the run.")
-            known |= {(row["task"], row["prompt_sha"]): reply for row, reply in zip(rows, replies, strict=True)}
+            try:
+                known |= _replies_in(path)
+            except StoreError as error:
+                leftovers.remove(path)
+                damaged(f"{first_line(error)} Its prompts are asked again.")
         return known
 
     def add_replies(self, fit: str, replies: Mapping[PromptKey, Reply]) -> None:
@@ -117,7 +182,7 @@ class Store:
         import pandas as pd
 
         folder = self.folder(fit) / "predictions"
-        part = len(list(folder.glob("*.parquet")))
+        part = 1 + max((int(path.stem) for path in folder.glob("*.parquet") if path.stem.isdigit()), default=-1)
         rows = [{"task": task, "prompt_sha": sha, **asdict(reply)} for (task, sha), reply in replies.items()]
         write_frame(folder / f"{part:05}.parquet", pd.DataFrame(rows))
 
@@ -126,9 +191,12 @@ class Store:
     def write_manifest(self, manifest: Manifest) -> None:
         """Write ``manifest.json``: what reports read. What earlier runs asked for stays listed."""
         path = self.root / "manifest.json"
-        if path.exists():
-            manifest = _after(self.manifest(), manifest)
-        write_json(path, to_json(manifest))
+        with locks.held(self.root):
+            for left in leftovers.abandoned(self.root, below=False):
+                leftovers.remove(left)
+            if path.exists():
+                manifest = _after(self.manifest(), manifest)
+            write_json(path, to_json(manifest))
 
     def manifest(self) -> Manifest:
         """Manifest of the last run in this folder.
@@ -149,6 +217,14 @@ class Store:
         """Where the answers of one fit to one question set lie."""
         return self.folder(fit) / "answers" / f"{protocol}-{question_set}.parquet"
 
+    def answered(self, record: FitRecord | None, protocol: str, question_set: str) -> bool:
+        """Whether the answers of a fit to one question set are there, under its seal where it has one."""
+        if record is None:
+            return False
+        path = self.answers_path(record.fit, protocol, question_set)
+        sealed = not record.files or path.relative_to(self.folder(record.fit)).as_posix() in record.files
+        return sealed and path.exists()
+
     def write_answers(
         self,
         fit: str,
@@ -165,6 +241,15 @@ class Store:
         frame["targets"] = frame["targets"].map(list)
         frame = frame.assign(**(further or {}))
         write_frame(self.answers_path(fit, protocol, question_set), frame)
+
+
+def _replies_in(path: Path) -> dict[PromptKey, Reply]:
+    rows = read_parquet(path).to_pylist()
+    replies = from_json(tuple[Reply, ...], rows, path, remedy="")
+    try:
+        return {(row["task"], row["prompt_sha"]): reply for row, reply in zip(rows, replies, strict=True)}
+    except KeyError as error:
+        raise StoreError(f"{path} is damaged (no column {error}).") from error
 
 
 def _after(before: Manifest, now: Manifest) -> Manifest:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snibench.base.errors import StoreError
+from snibench.base import reading
+from snibench.base.errors import StoreError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+_LARGEST_JSON = 256 * 2**20  # bytes of a spec, record or manifest
 
 
 def read_frame(path: Path) -> pd.DataFrame:
@@ -18,13 +21,23 @@ def read_frame(path: Path) -> pd.DataFrame:
     Raises:
         StoreError: If it cannot be read; names it.
     """
-    import pandas as pd
+    frame: pd.DataFrame = read_parquet(path).to_pandas()
+    return frame
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """The Parquet file ``path``, its pages held against their checksums, as a table of Arrow.
+
+    Raises:
+        StoreError: If it cannot be read; names it.
+    """
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
-        return pd.read_parquet(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StoreError(f"{path} cannot be read ({error}). Delete it and repeat the run.") from error
+        return pq.read_table(path, page_checksum_verification=True)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read ({first_line(error)}). Delete it and repeat the run.") from error
 
 
 def read_json(path: Path) -> Any:
@@ -34,8 +47,6 @@ def read_json(path: Path) -> Any:
         StoreError: If the file is missing or not JSON; names it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise StoreError(f"{path} is not JSON ({error}). Delete it and repeat the run.") from error
+        return reading.read_json(path, _LARGEST_JSON, finite=True)
+    except reading.Unreadable as error:
+        raise StoreError(f"{path} {error}. Delete it and repeat the run.") from error

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from snibench.base.errors import StoreError
+from snibench.base.errors import StoreError, first_line
 from snibench.base.types import FitRecord, FitSpec, Manifest
 from snibench.store.folder import Store
 from snibench.store.reading import read_frame
@@ -29,7 +30,7 @@ class StoredRun:
     ``answers``: columns of ``types.Answer`` plus ``method`` (label), ``seed``, ``train_format`` and ``floor``; of
     a run with ``--rank-labels`` also ``ranked`` and ``ranked_exact_match``, missing where there is nothing to rank.
     ``tasks``: one row per task. ``specs[i]`` belongs to ``records[i]``; fits that are not done have a record but no
-    answers.
+    answers. ``damaged``: files that are not what was sealed, by their path in ``folder``; numbers never come from them.
     """
 
     folder: Path
@@ -38,15 +39,33 @@ class StoredRun:
     records: tuple[FitRecord, ...]
     specs: tuple[FitSpec, ...]
     manifest: Manifest
+    damaged: frozenset[str] = frozenset()
+
+    def frames(self, fit: str, pattern: str) -> dict[str, pd.DataFrame]:
+        """Tables that lie beside the answers of ``fit``, such as its trace, by file stem; none that is damaged."""
+        paths = sorted((self.folder / fit).glob(pattern))
+        kept = [path for path in paths if path.relative_to(self.folder).as_posix() not in self.damaged]
+        return {path.stem: read_frame(path) for path in kept}
 
 
-def load_results(folder: Path, *, earlier: bool = False) -> StoredRun:
+def load_results(
+    folder: Path,
+    *,
+    earlier: bool = False,
+    manifest: Manifest | None = None,
+    outcomes: Iterable[FitRecord] = (),
+) -> StoredRun:
     """Fits and answers of the last run in ``folder``, as frames.
+
+    Fits that were interrupted, and files that are not what was sealed, are named in records and notes; the others are
+    read.
 
     Args:
         folder: Of the results.
         earlier: Also the finished fits of earlier runs that share suite, model, precision and recipe with the last one;
             of one method on the same tasks with the same seed the latest alone.
+        manifest: Of another run than the last one.
+        outcomes: Records of fits that are not done, which say more than what is stored.
 
     Raises:
         StoreError: If the folder holds no run, or something in it is unreadable; names the file.
@@ -55,55 +74,120 @@ def load_results(folder: Path, *, earlier: bool = False) -> StoredRun:
     import pandas as pd
 
     store = Store(folder)
-    manifest = store.manifest()
+    manifest = manifest or store.manifest()
     if earlier:
         manifest = _with_earlier(store, manifest)
-    answers, tasks, records, specs = [], [], [], []
-    for fit in manifest.fits:
-        if not (store.folder(fit) / "spec.json").exists():
-            raise StoreError(f"Run {fit} is listed in {folder / 'manifest.json'} but missing. Repeat the run.")
-        spec, record = _labelled(store, fit, manifest), store.record(fit)
-        if record is None:
-            record = FitRecord(
-                fit, spec.label, spec.method, spec.rule, spec.seed, "interrupted", "no record.json: repeat the run"
-            )
-        specs.append(spec)
-        records.append(record)
-        if record.status != "done":
-            continue
-        for protocol, question_set in manifest.question_sets[fit].items():
-            path = store.answers_path(fit, protocol, question_set)
-            if path.exists():
-                frame = read_frame(path)
-                about = frame.assign(method=spec.label, seed=spec.seed, train_format=spec.train_format)
-                answers.append(about.assign(floor=spec.floor))
-        tasks.append(read_frame(store.folder(fit) / "tasks.parquet"))
-    if not answers:
-        raise NothingDone(f"No fit in '{folder}' is done. {_causes(records)}")
+    known = {record.fit: record for record in outcomes if record.status != "done"}
+    fits = [_read(store, fit, manifest, known.get(fit)) for fit in manifest.fits]
+    there = [fit for fit in fits if fit.spec is not None]
+    done = [fit for fit in there if fit.answers]
+    notes = [note for fit in fits for note in fit.notes]
+    if unsealed := sum(fit.unsealed for fit in done):
+        notes.append(
+            f"{unsealed} of {len(fits)} fits were stored without digests, so that a change in them would not be found. "
+            "The same run again seals them."
+        )
+    records = tuple(fit.record for fit in there if fit.record is not None)
+    if not done:
+        raise NothingDone(" ".join([f"No fit in '{folder}' is done.", *notes, _causes(records)]))
     return StoredRun(
         folder=folder,
-        answers=pd.concat(answers, ignore_index=True),
+        answers=pd.concat([frame for fit in done for frame in fit.answers], ignore_index=True),
         # Later fits first: an older snibench may have stored less of a task.
-        tasks=pd.concat(tasks[::-1]).drop_duplicates("task", ignore_index=True),
-        records=tuple(records),
-        specs=tuple(specs),
-        manifest=manifest,
+        tasks=pd.concat([fit.tasks for fit in done[::-1]]).drop_duplicates("task", ignore_index=True),
+        records=records,
+        specs=tuple(fit.spec for fit in there if fit.spec is not None),
+        manifest=replace(manifest, notes=(*manifest.notes, *notes)),
+        damaged=frozenset(f"{fit.fit}/{name}" for fit in fits for name in fit.faults),
     )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One fit of a run, as far as it can be read; ``answers`` and ``tasks`` only of one that is done."""
+
+    fit: str
+    spec: FitSpec | None = None
+    record: FitRecord | None = None
+    answers: tuple[pd.DataFrame, ...] = ()
+    tasks: pd.DataFrame | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unsealed(self) -> bool:
+        return self.record is not None and not self.record.files
+
+
+def _read(store: Store, fit: str, manifest: Manifest, known: FitRecord | None) -> _Read:
+    label = manifest.labels.get(fit, fit)
+    if not store.begun(fit):
+        return _Read(fit, notes=(f"{label} is listed, but nothing of fit {fit} is stored. Repeat the run.",))
+    try:
+        spec = _labelled(store, fit, manifest)
+    except StoreError as error:
+        return _Read(fit, notes=(f"{label} is left out: {first_line(error)}",))
+    record = known or _record(store, spec)
+    if record.status != "done":
+        return _Read(fit, spec, record)
+    faults = store.faults(record)
+    asked = manifest.question_sets.get(fit, {})
+    paths = {protocol: store.answers_path(fit, protocol, digest) for protocol, digest in asked.items()}
+    names = {path.relative_to(store.folder(fit)).as_posix() for path in paths.values()}
+    if wrong := [f"{name} {fault}" for name, fault in faults.items() if name in {*names, "spec.json", "tasks.parquet"}]:
+        cause = f"{'; '.join(wrong)}: repeat the run, which makes it again"
+        return _Read(fit, spec, replace(record, status="damaged", cause=cause), faults=faults)
+    return _sealed(store, spec, record, asked, faults)
+
+
+def _sealed(
+    store: Store, spec: FitSpec, record: FitRecord, asked: Mapping[str, str], faults: Mapping[str, str]
+) -> _Read:
+    """A fit that is done, with its answers to the question sets that were ``asked``."""
+    who = f"{spec.label}, seed {spec.seed}"
+    notes = [f"{who}: {name} {fault}, and is not read." for name, fault in faults.items()]
+    answers = []
+    for protocol, digest in asked.items():
+        if not store.answered(record, protocol, digest):
+            notes.append(f"{who}: no answers to {protocol} yet. Repeat the run.")
+            continue
+        frame = read_frame(store.answers_path(record.fit, protocol, digest))
+        about = frame.assign(method=spec.label, seed=spec.seed, train_format=spec.train_format)
+        answers.append(about.assign(floor=spec.floor))
+    tasks = read_frame(store.folder(record.fit) / "tasks.parquet")
+    return _Read(record.fit, spec, record, tuple(answers), tasks, faults, tuple(notes))
+
+
+def _record(store: Store, spec: FitSpec) -> FitRecord:
+    """The stored record of a fit, or one that says why there is none."""
+
+    def lacking(status: Literal["damaged", "interrupted"], cause: str) -> FitRecord:
+        return FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, status, cause)
+
+    try:
+        return store.record(spec.id) or lacking("interrupted", "not finished: repeat the run to go on")
+    except StoreError as error:
+        return lacking("damaged", first_line(error))
 
 
 def _with_earlier(store: Store, manifest: Manifest) -> Manifest:
     """``manifest`` as if its run had also asked for the finished fits of earlier runs that compare with its own."""
-    asked = [_labelled(store, fit, manifest) for fit in manifest.fits if (store.folder(fit) / "spec.json").exists()]
+    asked = []
+    for fit in manifest.fits:
+        with suppress(StoreError):  # named where the fits are read
+            asked.append(_labelled(store, fit, manifest))
     taken = {_place(spec): None for spec in asked}
     fits, sets = list(manifest.fits), dict(manifest.question_sets)
     for fit, further in list(manifest.earlier.items())[::-1]:
         if fit in manifest.fits:
             sets[fit] = {**further, **sets.get(fit, {})}
             continue
-        record = store.record(fit)
+        try:
+            record, spec = store.record(fit), _labelled(store, fit, manifest)
+        except StoreError:  # none of this run's
+            continue
         if record is None or record.status != "done":
             continue
-        spec = _labelled(store, fit, manifest)
         if _place(spec) not in taken and any(_comparable(spec, one) for one in asked):
             taken[_place(spec)] = None
             fits.append(fit)
@@ -143,10 +227,16 @@ def _causes(records: Sequence[FitRecord]) -> str:
     """Why none of the fits is done, each cause once, and what to do."""
     whose: dict[str, list[str]] = {}
     for record in records:
-        if record.status != "interrupted":
+        if record.status not in ("done", "interrupted"):
             stage = f" (stage: {record.stage})" if record.stage else ""
             whose.setdefault(f"{record.cause.removesuffix('.')}{stage}.", []).append(record.label)
-    if not whose:
-        return "Repeat the run to go on."
     causes = [f"{', '.join(dict.fromkeys(labels))}: {cause}" for cause, labels in whose.items()]
-    return " ".join([*causes, "To try again: --overwrite failed."])
+    return " ".join([*causes, what_to_do(record.status for record in records)])
+
+
+def what_to_do(statuses: Iterable[str]) -> str:
+    """How fits of these statuses are gone on with, or tried again."""
+    rest = set(statuses) - {"done"}
+    on = "Repeat the run to go on." if not rest or rest & {"interrupted", "damaged"} else ""
+    again = "To try again: --overwrite failed." if rest - {"interrupted", "damaged"} else ""
+    return " ".join(filter(None, (on, again)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -14,9 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from snibench.base.errors import StoreError
 from snibench.base.hashing import canonical_json
+from snibench.store.leftovers import temporary_folder
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# An error of the system in the words of a library that is not Python's, such as safetensors.
+_NATIVE = re.compile(r"\(os error (\d+)\)")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -27,8 +32,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_frame(path: Path, frame: pd.DataFrame) -> None:
-    """Write ``frame`` as Parquet, all or nothing."""
-    write_whole(path, lambda temporary: frame.to_parquet(temporary, index=False))
+    """Write ``frame`` as Parquet with checksums of its pages, all or nothing."""
+    write_whole(path, lambda temporary: frame.to_parquet(temporary, index=False, write_page_checksum=True))
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
@@ -46,8 +51,8 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             return
         target = path.resolve() if path.is_symlink() else path
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}."[:64], dir=target.parent) as holder:
-            new = Path(holder) / target.name
+        with temporary_folder(target.parent) as holder:
+            new = holder / target.name
             write(new)
             for file in [new, *new.rglob("*")]:
                 if file.is_file():
@@ -57,9 +62,15 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             new.replace(target)
             _flush(target.parent)
     except OSError as error:
-        raise StoreError(
-            f"'{path}' cannot be written ({error.strerror or error}). Free space or name another."
-        ) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
+    except Exception as error:
+        if (number := _NATIVE.search(str(error))) is None:
+            raise
+        raise _unwritable(path, os.strerror(int(number[1]))) from error
+
+
+def _unwritable(path: Path, cause: str) -> StoreError:
+    return StoreError(f"'{path}' cannot be written ({cause}). Free space, or make it writable, and repeat the command.")
 
 
 def require_file_place(path: Path) -> None:

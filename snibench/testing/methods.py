@@ -387,9 +387,9 @@ def _check_answers(trainer: Trainer, name: str) -> list[str]:
     """Greedy answers to a seen task, an unseen one, and a prompt without instruction; the same alone as together."""
     from snibench.base.registry import FORMATS
     from snibench.engine.backbone import virtual_tokens
-    from snibench.engine.decoding import Decoder, Prompted
+    from snibench.engine.decoding import Prompted, choose
 
-    decoder = Decoder(trainer.backbone, trainer.model, trainer.method, trainer.encoder)
+    decoder, _ = choose(trainer.backbone, trainer.model, trainer.method, trainer.encoder)
     rng = random.Random(0)
     asked = [
         Prompted(card, FORMATS.get(format)().render(card, text, rng), f"{card.name} {format}")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from snibench.base.errors import PluginError, UsageError, unknown
+from snibench.base import registry
+from snibench.base.errors import PluginError, SnibenchError, UsageError, unknown
 from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SUITES, Registry
 
 Install = Callable[..., Path]
@@ -34,14 +36,22 @@ def test_case_does_not_keep_a_name_from_being_suggested() -> None:
     assert "Did you mean 'Textual Entailment'?" in str(unknown("category", "TEXTUAL ENTAILMENT", known))
 
 
-def test_a_file_without_its_class_gets_the_classes_in_it(tmp_path: Path) -> None:
+def test_a_file_stands_for_its_single_class_and_else_is_asked_for_one(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text("import x_that_is_not_there\nclass Mine: ...\nclass Other: ...\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"Name the class: \S*mine\.py:Mine or \S*mine\.py:Other"):
+    file.write_text(
+        "import x_that_is_not_there\nclass Mine: ...\nclass Other: ...\nclass _Part: ...\n", encoding="utf-8"
+    )
+    with pytest.raises(UsageError, match=r"2 classes. Name the method: \S*mine\.py:Mine or \S*mine\.py:Other"):
         METHODS.get(str(file))
-    file.write_text("class :", encoding="utf-8")
-    with pytest.raises(UsageError, match="not a Python file"):
-        METHODS.get(str(file))
+    settings = "@dataclass(frozen=True)\nclass S: ...\n"
+    floor = "from snibench.contracts import Floor\nclass Mine(Floor):\n    answer = None\n"
+    file.write_text(f"from dataclasses import dataclass\n{settings}{floor}", encoding="utf-8")
+    assert METHODS.full_name(str(file)) == f"{file}:Mine"
+    assert METHODS.get(str(file)).__name__ == "Mine"
+    for text, words in (("class :", "not a Python file"), ("x = 1", "defines no class")):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(UsageError, match=words):
+            METHODS.get(str(file))
     with pytest.raises(UsageError, match=r"no file .nowhere\.py"):
         METHODS.get("nowhere.py")
 
@@ -142,3 +152,47 @@ def test_every_built_in_that_trains_loads(registry: Registry) -> None:
     pytest.importorskip("torch")
     for entry in registry.entries():
         assert isinstance(entry.load(), type), entry.name
+
+
+# ------------------------------------------------------------------- plugins that are none
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("thing = 3", "a value of type int, not a class derived from Method or Floor"),
+        ("def thing(): ...", "a value of type function"),
+        ("class thing: ...", "the class thing does not derive from Method or Floor"),
+        ("from snibench.contracts import Floor\nclass thing(Floor): ...", "the class thing lacks answer"),
+        ("import sys\nsys.exit(3)", "cannot be loaded: SystemExit: 3"),
+        ("raise BaseException", "cannot be loaded: BaseException"),
+    ],
+)
+def test_what_is_no_method_is_refused_by_its_name(install, tmp_path, source: str, words: str) -> None:
+    module = f"odd_{abs(hash(source))}"
+    install("odd-plugin", {"snibench.methods": {"odd": f"{module}:thing"}}, {f"{module}.py": source})
+    with pytest.raises(PluginError, match=re.escape(words)) as refused:
+        registry.METHODS.get("odd")
+    assert "odd-plugin 1.0" in str(refused.value)
+    (tmp_path / "odd.py").write_text(source, encoding="utf-8")
+    with pytest.raises(SnibenchError, match=re.escape(words)):
+        registry.METHODS.get(f"{tmp_path}/odd.py:thing")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"[snibench.methods]\nno equals sign\n", b"\xff\xfe", b"[a\n= b\n", b"[snibench.methods]\nx = not a place!\n"],
+)
+def test_a_malformed_distribution_of_anybody_hides_no_other(install, text: bytes) -> None:
+    site = install("good-plugin", {"snibench.methods": {"good": "good_plugin:Good"}})
+    (site / "bad_plugin-1.0.dist-info").mkdir()
+    (site / "bad_plugin-1.0.dist-info" / "METADATA").write_text("Name: bad-plugin\nVersion: 1.0\n", encoding="utf-8")
+    (site / "bad_plugin-1.0.dist-info" / "entry_points.txt").write_bytes(text)
+    (site / "empty-1.0.dist-info").mkdir()
+    assert "good" in registry.METHODS.names()
+    if "x" in registry.METHODS.names():
+        with pytest.raises(PluginError):
+            registry.METHODS.get("x")
+    else:
+        damaged = [one.distribution for one in registry.installed_points("snibench.methods")[1]]
+        assert damaged == ["bad-plugin"] or text == b"[a\n= b\n"

@@ -101,7 +101,10 @@ def test_two_distributions_with_one_name_are_two_rows_that_name_both(install: In
 
 
 def test_a_class_made_at_run_time_is_listed_without_a_complaint(install: Install) -> None:
-    source = 'def __getattr__(name):\n    return type(name, (), {"__doc__": f"Made: {name}."})\n'
+    source = (
+        "from snibench.contracts import Floor\ndef __getattr__(name):\n"
+        '    return type(name, (Floor,), {"__doc__": f"Made: {name}.", "answer": lambda *_: ""})\n'
+    )
     install("factory", {METHODS: {"made": "factory_module:Made"}}, {"factory_module.py": source})
     assert listed("methods")["made"]["problem"] == ""
     assert "Made: Made." in run("show", "made").output
@@ -176,6 +179,14 @@ def test_show_gives_docstring_settings_with_defaults_and_source() -> None:
     assert "plain LoRA" in output
     assert any(line.split()[:3] == ["modulation", "0.5", "float"] for line in output.splitlines())
     assert "ours.py:" in output
+
+
+def test_show_lists_the_tables_of_a_protocol_with_what_their_columns_mean() -> None:
+    output = run("show", "gap").output
+    assert "Table gap (Generalization gap" in output
+    assert "Table gap_crossfit_tasks" in output
+    rows = [" ".join(line.split()) for line in output.splitlines()]
+    assert "relative_gap Gap / seen gap as a share of the score on seen tasks" in rows
 
 
 def test_settings_are_inherited_and_extended_as_dataclasses_do(install: Install) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -74,14 +75,13 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder = store.begin(spec)
             lost = method == "ours" and seed == 1
             status, cause = ("diverged", "the loss is NaN in step 3") if lost else ("done", "")
-            store.seal(FitRecord(spec.id, method, method, "", seed, status, cause))  # type: ignore[arg-type]
             fits[spec.id] = {"gap": "q1"}
-            if lost:
-                continue
-            rng = np.random.default_rng([seed, len(method)])
-            asked = [(task, instance) for task in range(12) for instance in range(8)]
-            store.write_answers(spec.id, "gap", "q1", [answer(spec.id, *q, rng.random() < level) for q in asked])
-            write_frame(folder / "tasks.parquet", tasks)
+            if not lost:
+                rng = np.random.default_rng([seed, len(method)])
+                asked = [(task, instance) for task in range(12) for instance in range(8)]
+                store.write_answers(spec.id, "gap", "q1", [answer(spec.id, *q, rng.random() < level) for q in asked])
+                write_frame(folder / "tasks.parquet", tasks)
+            store.seal(FitRecord(spec.id, method, method, "", seed, status, cause))  # type: ignore[arg-type]
     store.write_manifest(
         Manifest(tuple(fits), question_sets=fits, protocol_versions={"gap": 2}, baseline="unified-prompt")
     )
@@ -101,6 +101,35 @@ def test_report_prints_the_tables_of_a_stored_run(run_folder: Path, capsys: pyte
     assert all(title in out for title in tables)
     assert "the loss is NaN in step 3" in out
     assert "\x1b" not in out
+
+
+@pytest.fixture
+def interrupted(run_folder: Path, tmp_path: Path) -> Path:
+    """The same run, stopped before the baseline's second seed was finished and before `untuned` was begun."""
+    folder = Path(shutil.copytree(run_folder, tmp_path / "runs"))
+    store = Store(folder)
+    for fit in store.manifest().fits:
+        spec = store.spec(fit)
+        if spec.label == "untuned":
+            shutil.rmtree(store.folder(fit))
+        elif (spec.label, spec.seed) == ("unified-prompt", 1):
+            (store.folder(fit) / "record.json").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("command", [["report"], ["report", "--all"], ["compare", "ours", "unified-prompt"]])
+def test_of_an_interrupted_run_the_finished_fits_are_shown_and_the_others_named(
+    interrupted: Path, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert snibench(*command, interrupted) == 0
+    assert snibench(*command, interrupted, "--as", "html", "-o", tmp_path / "page.html") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    page = " ".join((tmp_path / "page.html").read_text("utf-8").split())
+    for text in (shown, page):
+        assert "ours" in text
+        assert "unified-prompt" in text
+        assert "not finished: repeat the run to go on" in text
+    assert "is listed, but nothing of fit" in page
 
 
 def test_report_shows_one_screen_unless_everything_is_asked_for(

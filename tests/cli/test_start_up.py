@@ -67,6 +67,41 @@ def started(*arguments: str) -> tuple[int, str, list[str]]:
     return code, done.stdout + "\n".join(said), heavy
 
 
+DEEP = {"torch", "transformers", "peft", "datasets"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-m", "ours"], ["-m", "soft-prompt", "-m", "mixlora", "--rule", "cagrad"], ["-m", "lora", "--device", "cuda"]],
+)
+def test_a_plan_needs_no_torch(arguments: list[str], tmp_path: Path) -> None:
+    code, said, heavy = started("run", *arguments, "--dry-run", "-o", str(tmp_path))
+    assert code == 0, said
+    assert "Suite mini" in said
+    assert not DEEP.intersection(heavy)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-m", "ours", "--set", "joint=false"], "needs joint=true"),
+        (["-m", "ours", "--set", "projecton=false"], "'projection'"),
+        (["-m", "lora", "--rule", "gradvac", "--set", "beta=two"], "must be a number"),
+        (["-m", "ours", "--set", "gap.modes=all"], "crossfit"),
+        (["-m", "ours", "--formats", "definition,templat"], "'template'"),
+        (["-m", "ours", "--categories", "sentiment"], "'Sentiment Analysis'"),
+        (["-m", "ours", "--data", "nowhere"], "nowhere"),
+        (["-m", "ours", "--model", "tny"], "'tiny'"),
+    ],
+)
+def test_a_wrong_setting_is_told_without_torch(arguments: list[str], words: str, tmp_path: Path) -> None:
+    code, said, heavy = started("run", *arguments, "-o", str(tmp_path))
+    assert code == 2
+    assert words in said
+    assert not DEEP.intersection(heavy)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -349,3 +349,30 @@ def test_a_mirror_without_the_columns_is_refused(tmp_path: Path) -> None:
     (home / "train.jsonl").write_text('{"prompt": "a", "response": "b"}\n')
     with pytest.raises(DataError, match="has no column 'task_name'"):
         fetch(Order(f"hub:{home}"), tmp_path / "data")
+
+
+@pytest.mark.parametrize("place", ["checksum", "middle", "end"])
+def test_an_archive_that_was_damaged_and_then_mended_on_the_server_is_fetched_anew(server, tmp_path, place) -> None:
+    url, handler = server
+    whole = handler.body
+    cuts = {
+        "checksum": whole[:-8] + bytes(4) + whole[-4:],
+        "middle": whole[: len(whole) // 2] + bytes(64) + whole[len(whole) // 2 + 64 :],
+        "end": whole[: len(whole) // 2],
+    }
+    handler.body = cuts[place]
+    with pytest.raises(DataError, match="fetches it anew"):
+        fetch(Order(url), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    handler.body = whole
+    receipt = fetch(Order(url), tmp_path / "out")
+    assert "tasks/task900_test.json" in receipt.files
+
+
+def test_a_receipt_that_names_a_file_elsewhere_is_refused(tmp_path) -> None:
+    for name in ("../secret", "/etc/passwd", "n" * 5000):
+        (tmp_path / RECEIPT).write_text(json.dumps({"files": {name: "0"}}), encoding="utf-8")
+        assert len(changed_files(tmp_path)) == 1
+    for text in ('{"files": []}', "[" * 100_000, "{"):
+        (tmp_path / RECEIPT).write_text(text, encoding="utf-8")
+        assert "is not the receipt" in changed_files(tmp_path)[0][1]

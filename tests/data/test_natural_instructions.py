@@ -62,6 +62,9 @@ def test_the_first_of_two_definitions_counts(write_task: WriteTask) -> None:
         (b'{"Definition": ["caf\xe9"]}', "not UTF-8 (byte 20)"),
         (b"[1]", "holds a list, not an object"),
         (b'{"Definition": ["\\ud800"]}', "half a character"),
+        (b'{"Definition": ["\\udc00"]}', "half a character"),
+        (b'{"Definition": ["\\udfff\\ud800"]}', "half a character"),
+        (b'{"Definition": ' + b"9" * 5000 + b"}", "more than 4,300 digits"),
         (b"[" * 100_000, "nested too deeply"),
     ],
 )

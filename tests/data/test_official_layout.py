@@ -89,3 +89,23 @@ def test_an_overview_of_a_suite_has_its_sides(suite: SuiteData) -> None:
         ("b", "unseen", "Unknown"),
     ]
     assert overview.licences() == [("Unknown", 2)]
+
+
+def test_an_export_that_is_killed_leaves_no_folder_and_the_next_one_is_whole(suite, tmp_path, monkeypatch) -> None:
+    written = Path.write_text
+    left = [2]
+
+    def stop(self, *arguments, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return written(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", stop)
+    with pytest.raises(KeyboardInterrupt):
+        export_suite(suite, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.undo()
+    export_suite(suite, tmp_path / "out")
+    assert load_folder(tmp_path / "out") == suite.tasks
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

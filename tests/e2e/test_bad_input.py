@@ -34,7 +34,7 @@ def refused(outcome, *words: str) -> None:
         (["-m", "ours", "--set", "projection"], ["KEY=VALUE"]),
         (["-m", "ours", "--categories", "sentiment"], ["Did you mean 'Sentiment Analysis'?"]),
         (["-m", "nowhere.py"], ["no file 'nowhere.py'"]),
-        (["-m", __file__], ["Name the class", f"{__file__}:Class"]),
+        (["-m", __file__], [f"'{__file__}' defines no class"]),
         (["-m", "nowhere.py:Mine"], ["no file 'nowhere.py'"]),
         (["-m", "ours", "--batch-size", "none"], ["--batch-size"]),
         (["-m", "ours", "--data", "nowhere"], ["nowhere"]),

@@ -206,7 +206,7 @@ def test_where_no_method_has_a_place_the_reason_is_what_is_printed(snibench, tmp
     file.write_text(f"from snibench.methods.lora import Lora\n{source}", encoding="utf-8")
     ended = snibench("run", "-m", f"{file}:Mine", *OPTIONS, "--tasks", "2", "-o", tmp_path / "runs")
     assert ended.code == 1
-    assert "is done. Mine: There is no layer for it. To try again" in ended.err
+    assert f"is done. {file}:Mine: There is no layer for it. To try again" in ended.err
     assert ended.err.count("\n") == 1
 
 

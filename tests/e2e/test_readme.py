@@ -19,7 +19,9 @@ def test_the_method_of_the_readme_runs_from_its_file(snibench, small, tmp_path) 
     options = ["--seeds", "0", "--no-baseline", "--protocol", "gap", *small, "-o", tmp_path / "runs"]
     ended = snibench("run", "-m", f"{tmp_path / 'mine.py'}:Mine", *options)
     assert ended.code == 0, ended
-    assert {(record.label, record.status) for record in load_results(tmp_path / "runs").records} == {("Mine", "done")}
+    assert {(record.label, record.status) for record in load_results(tmp_path / "runs").records} == {
+        (f"{tmp_path / 'mine.py'}:Mine", "done")
+    }
 
 
 def test_every_page_that_the_readme_names_is_there() -> None:

@@ -158,7 +158,7 @@ def test_a_further_protocol_asks_the_fits_that_are_there(finished, snibench, sma
     again = snibench("run", "-m", "ours", "--seeds", "0,1", *small, *formats, "-o", finished)
     assert again.code == 0
     after = files(finished)
-    kept = {path for path in before if "adapter" in path or "trace" in path or "record" in path}
+    kept = {path for path in before if "adapter" in path or "trace" in path or "tuned.json" in path}
     assert all(after[path] == before[path] for path in kept)
     new = {Path(path).parent.name for path in after.keys() - before.keys()}
     assert new == {"predictions", "answers"}

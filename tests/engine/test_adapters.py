@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from snibench.base.errors import StoreError
 from snibench.engine.adapters import adapted_layers, described, load_trained, save_trained
 from snibench.engine.backbone import base_of
 from snibench.engine.packing import make_batch
@@ -162,6 +164,38 @@ def test_what_is_stored_is_read_back(kind, family, folder_of, make_trainer, shak
     load_trained(fresh.model, tmp_path / "adapter")
     for name, parameter in trainer.named.items():
         torch.testing.assert_close(fresh.named[name], parameter, rtol=0, atol=0)
+
+
+def _fewer(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors[min(tensors)]
+
+
+def _more(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["stray"] = torch.zeros(1)
+
+
+def _shorter(tensors: dict[str, torch.Tensor]) -> None:
+    tensors[min(tensors)] = tensors[min(tensors)][:1].clone()
+
+
+@pytest.mark.parametrize("kind", [Lora, MtlLora])
+@pytest.mark.parametrize(
+    ("harm", "said"), [(_fewer, "lacks "), (_more, "has the unknown tensor stray"), (_shorter, "has another shape of ")]
+)
+def test_an_adapter_that_is_not_the_methods_own_is_refused(kind, harm, said, folder_of, make_trainer, tmp_path) -> None:
+    trainer = make_trainer(kind, folder=folder_of("gpt2"))
+    save_trained(trainer.model, tmp_path / "adapter")
+    (file,) = (tmp_path / "adapter").glob("*.safetensors")
+    tensors = load_file(file)
+    harm(tensors)
+    save_file(tensors, file)
+    before = {name: parameter.detach().clone() for name, parameter in trainer.named.items()}
+    with pytest.raises(StoreError, match=said):
+        load_trained(trainer.model, tmp_path / "adapter")
+    assert all(torch.equal(before[name], parameter) for name, parameter in trainer.named.items())
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(StoreError, match="cannot be read"):
+        load_trained(trainer.model, tmp_path / "adapter")
 
 
 def test_only_the_part_that_reads_text_is_adapted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from snibench.base.types import (
 )
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method, check_model
-from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding import Prompted, choose
+from snibench.engine.decoding.decoder import Tokens
+from snibench.engine.decoding.generate import GenerateDecoder
 from snibench.engine.decoding.reference import ReferenceDecoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.losses import target_logits, target_nll
@@ -63,7 +66,7 @@ def assert_right(folder: Path, tasks) -> Paths:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     asked = [Prompted(tasks[name].card, one.prompt, name) for name, some in groups for one in some]
     encoder = Encoder(backbone, 2048, 4)
-    for one, said in zip(asked, Decoder(backbone, backbone.model, Untuned(), encoder).tokens(asked), strict=True):
+    for one, said in zip(asked, choose(backbone, backbone.model, Untuned(), encoder)[0].token_ids(asked), strict=True):
         ids = torch.tensor(encoder.prompt_ids([one.prompt.text]))
         output = true.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=4, do_sample=False)
         expected_ids = output[0, 1 if backbone.encoder_decoder else ids.shape[1] :].tolist()
@@ -180,16 +183,23 @@ def test_rows_that_end_early_leave_a_hybrids_batch_as_it_is(tmp_path) -> None:
     encoder = Encoder(backbone, 2048, 6)
     texts = ["Say red.", "Name a colour of the sky.", "Which?", "Where do they all come from, I ask you?"]
     prompts = [Prompt((Segment("input", text),)) for text in texts]
-    some = encoder.prompts(prompts)
-    reference, cards = (
-        ReferenceDecoder(backbone, backbone.model, Untuned(), 6),
-        [TaskCard("t", "", (), (), "", (), (), None, "exact_match")] * 4,
-    )
-    with torch.no_grad():
-        whole = reference.generate(cards, some)
-        last = {row[1] for row in whole[:2]}  # ends the first answers at their second token or before
-        expected = [row[: next((i for i, t in enumerate(row) if t in last), 5) + 1] for row in whole]
-        assert reference.batched(cards, some, lambda _, ids: ids[-1] in last) == expected
+    card = TaskCard("t", "", (), (), "", (), (), None, "exact_match")
+    some = [
+        Tokens(Prompted(card, prompt, "g", stop=""), encoded)
+        for prompt, encoded in zip(prompts, encoder.prompts(prompts), strict=True)
+    ]
+
+    def said(engine, ends) -> list[tuple[int, ...]]:
+        unpadded = replace(backbone, ends=frozenset(ends), paths=replace(backbone.paths, decoding="generate"))
+        decoder = engine(unpadded, backbone.model, Untuned(), encoder)
+        with torch.no_grad():
+            completions = dict(decoder.complete(some))
+        return [completions[index].ids for index in range(4)]
+
+    whole = said(GenerateDecoder, ())
+    last = {row[1] for row in whole[:2]}  # ends the first answers at their second token or before
+    expected = [row[: next((i for i, t in enumerate(row) if t in last), 5) + 1] for row in whole]
+    assert said(ReferenceDecoder, last) == expected
     assert len({len(row) for row in expected}) > 1
 
 

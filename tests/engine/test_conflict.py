@@ -17,8 +17,10 @@ from snibench.engine.conflict import (
     measure_conflict,
     probe_tasks,
 )
+from snibench.engine.losses import target_nll
 from snibench.methods.full import Full
 from snibench.methods.lora import Lora
+from snibench.methods.orpo import Orpo
 from snibench.methods.ours import Ours
 
 
@@ -43,6 +45,47 @@ def test_measuring_changes_nothing(make_trainer, shake, probe, tmp_path) -> None
     assert trainer.progress.tokens == tokens
     assert all(torch.equal(one, other) for one, other in zip(before, trainer.named.values(), strict=True))
     assert all(parameter.grad is None and parameter.requires_grad for parameter in trainer.named.values())
+
+
+class Focal(Lora):
+    """A plugin's own loss."""
+
+    def losses(self, model, batch):
+        nll = super().losses(model, batch)
+        return nll * (1 - (-nll).exp()) ** 4
+
+
+class Handmade(Lora):
+    """A forward pass of its own."""
+
+    def losses(self, model, batch):
+        logits = model(input_ids=batch.input_ids, position_ids=batch.positions, attention_mask=batch.mask).logits
+        return target_nll(logits[batch.target_index[:, 0], batch.target_index[:, 1]].float(), batch)
+
+
+@pytest.mark.parametrize("method_type", [Focal, Orpo])
+def test_methods_with_losses_of_their_own_are_measured_on_the_plain_one(
+    method_type, make_trainer, shake, probe
+) -> None:
+    plain, own = (measured(shake(make_trainer(one)), probe) for one in (Lora, method_type))
+    assert own.summary == pytest.approx(plain.summary, rel=1e-3, abs=1e-5)
+    assert own.pairs["cosine"].tolist() == pytest.approx(plain.pairs["cosine"].tolist(), abs=1e-4)
+
+
+def test_a_method_whose_forward_pass_is_its_own_is_measured_on_its_losses_and_the_record_says_so(
+    make_trainer, shake, probe
+) -> None:
+    trainer = shake(make_trainer(Handmade))
+    found = measured(trainer, probe)
+    assert found.summary == pytest.approx(measured(shake(make_trainer(Lora)), probe).summary, rel=1e-3, abs=1e-5)
+    assert any("method's own losses" in note for note in trainer.progress.notes)
+
+
+def test_measuring_does_not_choose_how_the_training_collects_gradients(make_trainer, shake, probe) -> None:
+    trainer = shake(make_trainer(Lora))
+    measured(trainer, probe)
+    assert trainer.task_losses.collector.backend is None
+    assert trainer.task_losses.as_plain.collector.backend == "hooks"
 
 
 def test_the_pairs_hold_the_whole_matrix_with_its_errors(make_trainer, shake, probe) -> None:

@@ -11,15 +11,16 @@ from snibench.base.errors import ModelError
 from snibench.base.types import ModelInfo
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import base_of, virtual_tokens
-from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding import Prompted, choose
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import make_batch
-from snibench.engine.soft_prompts import insert_prefix, insert_prompt, no_place_for_prefix
+from snibench.engine.soft_prompts import insert_prefix, insert_prompt
 from snibench.engine.tokens import Encoder
 from snibench.methods.base import BaseMethod
 from snibench.methods.full import Full
 from snibench.methods.lora import Lora
 from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
+from snibench.models.anatomy import no_place_for_prefix
 
 COUNT = 5
 
@@ -80,7 +81,7 @@ def test_virtual_tokens_stand_before_every_prompt_and_are_not_counted(kind, make
         assert one.prompt_tokens == len(ids)
     exact = Encoder(trainer.backbone, len(plain[0]), 8).prompts([asked[0].prompt])[0]
     assert not exact.too_long  # the limit is on the tokens of the text
-    reply = Decoder(trainer.backbone, trainer.model, trainer.method, trainer.encoder).answer(asked)[0]
+    reply = choose(trainer.backbone, trainer.model, trainer.method, trainer.encoder)[0].answer(asked)[0]
     assert reply.prompt_tokens == len(plain[0])
 
 
@@ -133,7 +134,7 @@ def test_company_and_batch_size_change_no_answer(kind, make_trainer, shake) -> N
     asked = questions(trainer)
 
     def answers(batch_size):
-        made = Decoder(trainer.backbone, trainer.model, trainer.method, encoder, batch_size=batch_size)
+        made, _ = choose(trainer.backbone, trainer.model, trainer.method, encoder, batch_size=batch_size)
         return made.answer(asked)
 
     together = answers(None)
@@ -154,7 +155,7 @@ def test_peft_reads_the_stored_prompt_and_gives_the_same_answers(
     loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(llama_folder), tmp_path / "adapter").eval()
     encoder = Encoder(trainer.backbone, 512, 6)
     asked = questions(trainer, each=1)
-    replies = Decoder(trainer.backbone, trainer.model, trainer.method, encoder).answer(asked)
+    replies = choose(trainer.backbone, trainer.model, trainer.method, encoder)[0].answer(asked)
     assert len({reply.prediction for reply in replies}) > 3
     for one, reply in zip(asked, replies, strict=True):
         ids = torch.tensor(encoder.prompt_ids([one.prompt.text]))
@@ -209,7 +210,7 @@ def test_an_encoder_decoder_takes_soft_prompts(kind, make_trainer, t5_folder, tm
     trainer.run(tmp_path / "c.safetensors")
     assert all(not torch.equal(a, b) for a, b in zip(start, trainer.named.values(), strict=True))
     asked = questions(trainer, each=2)
-    decoder = Decoder(trainer.backbone, trainer.model, trainer.method, Encoder(trainer.backbone, 512, 6))
+    decoder, _ = choose(trainer.backbone, trainer.model, trainer.method, Encoder(trainer.backbone, 512, 6))
     together = decoder.answer(asked)
     assert together == [decoder.answer([one])[0] for one in asked]
 

@@ -10,7 +10,8 @@ pytest.importorskip("torch")
 
 from snibench.base.errors import Diverged, ModelError, StoreError
 from snibench.engine.tuning import Interrupted
-from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.context import FitProgress
+from snibench.fits.guard import StageFailed, Unheard, guarded, heard
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,19 @@ def test_the_users_wish_and_the_machines_faults_go_up(error: BaseException) -> N
     with pytest.raises(type(error)) as caught, guarded("tune"):
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(SystemExit(1), "it is closed"), (OSError(errno.ENOSPC, "No space left on device"), "No space left on device")],
+    ids=repr,
+)
+def test_what_cannot_be_shown_of_a_run_is_no_failure_of_the_method_at_work(error: BaseException, said: str) -> None:
+    def broken(stage: str) -> None:
+        raise error
+
+    with pytest.raises(Unheard, match=said), guarded("tune"):
+        heard(FitProgress(on_stage=broken)).on_stage("tuning")
 
 
 @pytest.mark.parametrize(

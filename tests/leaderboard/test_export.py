@@ -146,3 +146,10 @@ def test_a_board_marks_rates_that_were_not_searched_for(
     shown = board_report(json.loads(path.read_text("utf-8")), path).table("measured").frame.set_index("label")
     assert shown.loc["ours", "learning_rate"] == rate
     assert missing(shown.loc["untuned", "learning_rate"])
+
+
+@pytest.mark.parametrize("author", ["x" * 20_000, "\x1b[31mred", "\udc80"])
+def test_what_validate_would_refuse_is_not_written(author: str, results: StoredRun, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no valid board"):
+        export(results, tmp_path / "new" / "board.json", [author])
+    assert list(tmp_path.rglob("*")) == []

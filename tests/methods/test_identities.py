@@ -21,6 +21,7 @@ from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
 from snibench.methods.lora_plus import LoraPlus
 from snibench.methods.loramoe import LoraMoe
+from snibench.methods.merged_experts import MergedExperts
 from snibench.methods.mixlora import MixLora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.orpo import Orpo
@@ -73,6 +74,7 @@ def cards(count: int) -> list[TaskCard]:
         (FlyLora, {}, 30 * OUT * 32 + LAYERS * 32),
         (HydraLora, {}, 30 * (IN * 8 + OUT * 3 * 8 + IN * 3)),
         (MtlLora, {}, 30 * (IN * 8 + OUT * 3 * 8) + LAYERS * 5 * (8 * 8 + 3)),  # five tasks
+        (MergedExperts, {}, 5 * LORA),
         (MtlLora, {"diagonal": True}, 30 * (IN * 8 + OUT * 3 * 8) + LAYERS * 5 * (8 + 3)),
         (SoftPrompt, {}, 20 * 576),
         (GatedPrompt, {}, 20 * 576 + 576 * 576 + 1),

@@ -7,7 +7,7 @@ import pytest
 from snibench.base.registry import METHODS
 from snibench.base.types import ModelInfo
 from snibench.plan import learning_rates as rates
-from snibench.plan.learning_rates import SearchedRate, searched_rate, usual_rate
+from snibench.plan.learning_rates import SearchedRate, searched_rate, start_rate, usual_rate
 
 SIZES = [1e6, 135e6, 7e9]
 
@@ -56,6 +56,41 @@ def test_a_searched_rate_is_that_of_method_and_size(table, method, parameters, r
 )
 def test_a_rate_of_another_schedule_serves_and_is_said_to_be_one(table, method, optimizer, schedule, found) -> None:
     assert searched_rate(method, int(1e6), optimizer, schedule) == found
+
+
+def test_what_was_not_searched_for_starts_as_far_from_its_rate_as_the_baseline_s_search_went(monkeypatch) -> None:
+    searched = {
+        "adamw linear": {"lora": 9e-3},
+        "adamw constant": {"lora": 4e-3, "dora": 1e-3},
+        "sgd linear": {"dora": 1},
+    }
+    row = {"below": None, "adapters": 5e-3, "everything": 1e-3, "methods": searched}
+    monkeypatch.setattr(rates, "_table", lambda: [row])
+    assert start_rate(5e-3, 100, "adamw", "linear") == 9e-3  # an adapter's: where the baseline is
+    assert start_rate(1e-3, 100, "adamw", "linear") == 1.8e-3
+    assert start_rate(5e-3, 100, "adamw", "cosine") == 5e-3  # the baseline was not searched for
+    assert start_rate(0.5, 100, "sgd", "linear") == 0.5
+    assert searched_rate("dora", 100, "adamw", "linear") == SearchedRate(2.25e-3, exact=False)  # 9 / 4 times
+    assert searched_rate("dora", 100, "adamw", "cosine") == SearchedRate(1e-3, exact=False)
+    assert searched_rate("dora", 100, "sgd", "constant") == SearchedRate(1, exact=False)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "averaged", "cosine"])
+def test_an_adapter_of_one_s_own_starts_at_the_baseline_s_rate_on_tiny(schedule, tmp_path) -> None:
+    pytest.importorskip("torch")
+    from snibench.base.types import Recipe, SuiteRequest
+    from snibench.plan.plan import plan
+    from snibench.plan.request import RunRequest
+
+    path = tmp_path / "mine.py"
+    path.write_text("from snibench.api import BaseMethod\n\n\nclass Mine(BaseMethod):\n    pass\n")
+    made = plan(RunRequest((f"{path}:Mine",), SuiteRequest("mini"), "tiny", protocols=("gap",), seeds=(0,), limit=1,
+                           recipe=Recipe(steps=1, schedule=schedule)))  # fmt: skip
+    found = {fit.spec.label: fit.spec for fit in made.fits if fit.spec.recipe.steps}
+    own, baseline = found.pop("Mine", None), found["unified-prompt"]
+    own = own or next(spec for label, spec in found.items() if label != "unified-prompt")
+    assert own.recipe.learning_rate == baseline.recipe.learning_rate
+    assert not own.searched
 
 
 def info(parameters: float) -> ModelInfo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,13 @@ def chosen(*methods: str, **changes: Any) -> Choices:
         ("./mine.py:Mine+pcgrad", MethodName("./mine.py:Mine", rule="pcgrad")),
         ("peft(target-modules=q,k,r=2)", MethodName("peft", {"target_modules": "q,k", "r": "2"})),
         ("ours()", MethodName("ours")),
+        ("lora@pike", MethodName("lora", sampler="pike")),
+        (
+            "lora+cagrad(c=0.5)@temperature(t=2)",
+            MethodName("lora", {}, "cagrad", {"c": "0.5"}, "temperature", {"t": "2"}),
+        ),
+        ("lora+./r.py:R@./s.py:S", MethodName("lora", rule="./r.py:R", sampler="./s.py:S")),
+        ("./a+b/c@d/mine.py:Mine(r=2)+pcgrad", MethodName("./a+b/c@d/mine.py:Mine", {"r": "2"}, "pcgrad")),
     ],
 )
 def test_a_name_is_taken_apart(text: str, expected: MethodName) -> None:
@@ -49,6 +57,8 @@ def test_another_form_is_refused_in_words(text: str) -> None:
         "ours(r=4,kappa=similarity)",
         "lora(dropout=0.1)+gradvac(per_layer=true)",
         "lora+pcgrad",
+        "lora@temperature(temperature=3.0)",
+        "lora+pcgrad@proportional",
     ],
 )
 def test_a_label_is_a_name_of_the_same_method(text: str) -> None:
@@ -58,13 +68,31 @@ def test_a_label_is_a_name_of_the_same_method(text: str) -> None:
     assert first.label == text
 
 
-words = st.text(st.characters(exclude_characters="()+=,/", categories=("L", "N")), min_size=1)
+words = st.text(st.characters(exclude_characters="()+=,/@", categories=("L", "N")), min_size=1)
 
 
 @given(words, st.dictionaries(words, words, max_size=3), words)
 def test_any_name_that_is_put_together_is_taken_apart_again(name: str, settings: dict[str, str], rule: str) -> None:
     pairs = ",".join(f"{key}={value}" for key, value in settings.items())
     assert parse_method(f"{name}({pairs})+{rule}") == MethodName(name, settings, rule)
+
+
+def test_a_label_of_classes_of_files_is_a_name_of_the_same_method(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dataclasses import dataclass\n"
+        "from snibench.api import LoraSettings, BaseMethod\n\n"
+        "@dataclass(frozen=True)\nclass MineSettings(LoraSettings):\n    power: float = 1.0\n\n"
+        "class Mine(BaseMethod):\n    Settings = MineSettings\n",
+        "utf-8",
+    )
+    rule = tmp_path / "rule.py"
+    rule.write_text("from snibench.api import Rule\n\nclass Flat(Rule):\n    weights = None\n", "utf-8")
+    (first,) = chosen(f"{file}(power=2.0)+{rule}", baseline=None).methods
+    assert first.label == f"{file}:Mine(power=2.0)+{rule}:Flat"
+    (again,) = chosen(first.label, baseline=None).methods
+    assert again == first
+    check_names(RunRequest((first.label,), SuiteRequest("mini"), "tiny"))
 
 
 def test_several_variants_stand_side_by_side_in_one_run() -> None:

@@ -55,3 +55,10 @@ def test_every_frame_is_described_by_columns_that_it_has(
         assert described <= set(frames[name].columns), name
         assert set(layout.summary) <= {column.field for column in layout.columns}
         assert not layout.headline or layout.headline in layout.summary
+
+
+@pytest.mark.parametrize("protocol", [Gap, Formats, Combos])
+def test_every_column_says_what_its_number_is(protocol: type[Protocol]) -> None:
+    for name, frame in protocol.frames.items():
+        for column in (*frame.keys, *frame.columns):
+            assert column.description, f"{name}.{column.field}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -35,6 +36,17 @@ def test_the_default_report_fits_one_screen_and_begins_with_the_verdict(make_res
     assert len(shown) <= LINES
     assert max(map(len, shown)) <= COLUMNS
     assert shown[1].startswith("ours against unified-prompt, unseen tasks: +")
+
+
+def test_a_rate_that_was_not_searched_for_is_marked_in_the_short_summary(make_results: Make) -> None:
+    run = of_two(make_results)
+    some = replace(run, specs=tuple(replace(spec, searched=spec.label == "ours") for spec in run.specs))
+    summary = brief(build(some)).table("summary")
+    assert summary.frame["method"].tolist() == ["untuned", "copy-input", "majority", "unified-prompt †", "ours"]
+    assert summary.notes[0].startswith("†: its learning rate was not searched for")
+    assert "unified-prompt †" not in build(some).table("summary").frame["method"].tolist()  # of exports: the name
+    every = replace(run, specs=tuple(replace(spec, searched=True) for spec in run.specs))
+    assert not brief(build(every)).table("summary").notes
 
 
 def test_a_comparison_fits_one_screen(make_results: Make) -> None:

@@ -94,3 +94,8 @@ def test_metrics_are_named_in_words() -> None:
     column = Column("metric", "Metric")
     shown = [cell({"metric": name}, column) for name in ("exact_match", "rouge_l", "above_chance", "bleu")]
     assert shown == ["exact match", "ROUGE-L", "above chance", "bleu"]
+
+
+def test_formats_are_written_without_underscores_and_other_names_as_they_are() -> None:
+    row = {"format": "tk_def_pos2", "task": "task12_a_b"}
+    assert [cell(row, Column(name, name)) for name in row] == ["tk def pos2", "task12_a_b"]

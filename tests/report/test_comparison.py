@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from snibench.base.errors import UsageError
 from snibench.report import build, compare
+from snibench.report.fits import only
+from snibench.report.values import QUESTIONS
 from snibench.store import StoredRun
+
+Make = Callable[..., StoredRun]
 
 
 def test_swapping_the_methods_mirrors_difference_and_interval(results: StoredRun) -> None:
@@ -26,6 +33,48 @@ def test_two_methods_compare_as_they_do_in_the_report(results: StoredRun) -> Non
     among = build(results, "unified-prompt").table("comparison_unseen").frame.set_index("method").loc["ours"]
     for field in ("delta", "delta_low", "delta_high", "p", "p_seed"):  # adjusted p depend on the others
         assert alone[field] == pytest.approx(among[field])
+
+
+def test_with_a_pool_of_seeds_two_methods_compare_as_they_do_in_the_report(make_results: Make) -> None:
+    five = make_results({"unified-prompt": 0.55, "mtl-lora": 0.58, "ours": 0.6, "lora": 0.5, "r-lora": 0.52})
+    report = build(five, "unified-prompt")
+    pair = compare(five, "ours", "unified-prompt")
+    numbers = ["delta", "delta_low", "delta_high", "mde", "suite_delta", "suite_low", "suite_high", "se_seed"]
+    alone = pair.table("comparison").frame.set_index("on")
+    for name, question in (
+        ("comparison_unseen", "unseen"),
+        ("comparison_held_out", "seen"),
+        ("comparison_gap", "gap"),
+        ("comparison_formats", "formats"),
+        ("comparison_combos", "combos"),
+    ):
+        among = report.table(name).frame.set_index("method").loc["ours"]
+        assert alone.loc[QUESTIONS[question], numbers].tolist() == pytest.approx(among[numbers].tolist(), nan_ok=True)
+        assert alone.loc[QUESTIONS[question], "pooling"] == among["pooling"] == "methods"
+    for name, key in (("format_differences", "format"), ("combo_mean_differences", "combo")):
+        there = report.table(name).frame.query("method == 'ours'").set_index([key])
+        here = pair.table(name).frame.set_index([key])
+        assert here["delta_low"].tolist() == pytest.approx(there["delta_low"].tolist())
+    among = build(only(five, ["ours", "unified-prompt"]), "unified-prompt", everyone=five)
+    assert among.table("comparison_unseen").frame.set_index("method").loc["ours", "delta_low"] == pytest.approx(
+        report.table("comparison_unseen").frame.set_index("method").loc["ours", "delta_low"]
+    )
+    assert set(among.table("comparison_unseen").frame["method"]) == {"ours", "unified-prompt"}
+
+
+def test_seeds_are_not_lent_by_methods_that_answered_other_questions(make_results: Make) -> None:
+    five = make_results({"unified-prompt": 0.55, "mtl-lora": 0.58, "ours": 0.6, "lora": 0.5})
+    rows = five.answers
+    fewer = replace(five, answers=rows[~((rows["method"] == "lora") & (rows["task"] == "task13")).to_numpy()])
+    row = compare(fewer, "ours", "unified-prompt").table("comparison").frame.set_index("on").loc["unseen tasks"]
+    assert (row["pooling"], row["n_tasks"]) == ("pair", 12)  # all tasks that these two answered
+
+
+def test_an_arrow_of_the_gap_points_to_the_smaller_one(results: StoredRun) -> None:
+    columns = {column.field: column for column in build(results).table("comparison_gap").columns}
+    assert {columns[name].better for name in ("delta", "suite_delta")} == {"lower"}
+    columns = {column.field: column for column in build(results).table("comparison_unseen").columns}
+    assert {columns[name].better for name in ("delta", "suite_delta")} == {"higher"}
 
 
 def test_every_task_and_category_of_both_sides_is_listed_once(results: StoredRun) -> None:

@@ -9,7 +9,7 @@ import pytest
 from controls import aa_pairs, of_seeds, verdict, with_loss
 
 from snibench.stats.scopes import Sample, Side
-from snibench.stats.summary import Scores
+from snibench.stats.scores import Scores
 
 
 def scores(level: float, seeds: int, rng: np.random.Generator) -> Scores:

@@ -13,10 +13,12 @@ from snibench.stats.arrays import Floats
 from snibench.stats.intervals import difference_interval, mean_interval
 from snibench.stats.outcomes import equivalence_bound
 from snibench.stats.paired import holm, rank_biserial, sign_flip_p
+from snibench.stats.parts import category_deltas, family
 from snibench.stats.power import minimum_detectable_effect
 from snibench.stats.ranks import friedman, ranks
 from snibench.stats.scopes import Sample, Side, Tuning
-from snibench.stats.summary import COLUMNS, Scores, Summary, category_deltas, family, summarise
+from snibench.stats.scores import Scores
+from snibench.stats.summary import COLUMNS, Summary, summarise
 
 
 def scored(fixed: tuple[str, ...] = (), sources: dict[str, str] | None = None, **methods: Floats) -> Scores:

@@ -7,28 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from stored_specs import LORA, OURS
 
-from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe, SuiteRequest
+from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe
 from snibench.report.fits import labels
 from snibench.report.tables import selected
 from snibench.store import Store, StoredRun, load_results, write_frame
-
-LORA = FitSpec(
-    method="lora",
-    rule="",
-    settings={},
-    source={},
-    model=ModelRef("tiny", "0", "0"),
-    suite=SuiteRequest("mini"),
-    suite_digest="0",
-    mixture=Mixture(("a",)),
-    train_format="definition",
-    recipe=Recipe(steps=9, learning_rate=1e-3),
-    seed=0,
-    precision="float32",
-    label="lora",
-)
-OURS = replace(LORA, method="ours", label="ours")
 
 
 @pytest.fixture

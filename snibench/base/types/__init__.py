@@ -3,6 +3,7 @@
 from snibench.base.types.data import Combo, Example, Instance, SuiteData, SuiteRequest, Task, TaskCard
 from snibench.base.types.fits import (
     Checked,
+    FileSeal,
     FitRecord,
     FitSpec,
     Json,
@@ -28,6 +29,7 @@ __all__ = [
     "Column",
     "Combo",
     "Example",
+    "FileSeal",
     "FitRecord",
     "FitSpec",
     "Frame",

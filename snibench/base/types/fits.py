@@ -109,8 +109,17 @@ class FitSpec:
 
 
 # unfit: the method has no place in this model (``Method.unfit``), so nothing was tuned
-Status = Literal["done", "failed", "diverged", "interrupted", "unfit"]
+# interrupted, damaged: never stored; there is no record yet, or files are not what it sealed
+Status = Literal["done", "failed", "diverged", "interrupted", "unfit", "damaged"]
 Stage = Literal["attach", "tune", "measure", "answer"]  # measure: the gradient conflict
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeal:
+    """A file as it was when its fit was sealed."""
+
+    sha256: str
+    size: int  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +142,4 @@ class FitRecord:
     notes: tuple[str, ...] = ()  # fall-backs, back-offs
     conflict: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # "0.0" -> score, raw, ...
     versions: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, FileSeal] = field(default_factory=dict)  # by path in the fit's folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Unit = Literal["text", "percent", "share", "difference", "points", "number", "count", "p", "seconds", "bytes"]
@@ -40,7 +40,7 @@ class Column:
         return tuple(name for name in (self.field, self.low, self.high, self.n, self.mark, *self.also) if name)
 
 
-METHOD = Column("method", "Method")
+METHOD = Column("method", "Method", description="the method, as -m takes it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +62,20 @@ class Frame:
     summary: Mapping[str, str] = field(default_factory=dict)
     headline: str = ""
     summary_note: str = ""
+
+
+def described(frames: Mapping[str, Frame], meanings: Mapping[str, str]) -> dict[str, Frame]:
+    """``frames`` whose columns have a description: that of ``FRAME.FIELD`` in ``meanings``, or of ``FIELD``."""
+
+    def column(frame: str, one: Column) -> Column:
+        known = meanings.get(f"{frame}.{one.field}", meanings.get(one.field, one.description))
+        return replace(one, description=known)
+
+    return {
+        name: replace(
+            frame,
+            keys=tuple(column(name, one) for one in frame.keys),
+            columns=tuple(column(name, one) for one in frame.columns),
+        )
+        for name, frame in frames.items()
+    }

@@ -13,11 +13,12 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from snibench.base import reading
 from snibench.base.errors import DataError, UsageError
 from snibench.base.hashing import file_digest
 from snibench.data.fetching import archive, mirror, repository
 from snibench.data.fetching.order import Order, Progress, Receipt
-from snibench.data.natural_instructions import task_files
+from snibench.data.natural_instructions import LARGEST_FILE, task_files
 
 RECEIPT = "fetched.json"
 
@@ -67,14 +68,16 @@ def changed_files(folder: Path) -> list[tuple[str, str]]:
     if not path.is_file():
         return []
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))["files"]
+        kept = reading.read_json(path, LARGEST_FILE)["files"]
         expected = {str(name): str(value) for name, value in kept.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (reading.Unreadable, KeyError, TypeError, AttributeError):
         return [(RECEIPT, "is not the receipt of a fetch. Delete it, or fetch the folder again.")]
     found = []
     for name, value in sorted(expected.items()):
         file = folder / name
-        if not file.is_file():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            found.append((RECEIPT, f"names {reading.quoted(name)}, which is not in the folder. Fetch it again."))
+        elif not reading.is_file(file):
             found.append((name, "was fetched and is missing. Fetch the folder again."))
         elif file_digest(file) != value:
             found.append((name, "differs from what was fetched. Fetch the folder again, or delete fetched.json."))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import shutil
 import tarfile
 import time
 import urllib.error
 import urllib.request
+import zlib
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from snibench.base.errors import DataError
@@ -23,6 +28,11 @@ _ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _ATTEMPTS = 4  # connections in one call; each goes on where the last broke off
 _PATIENCE = 60.0  # seconds without a byte
 _BLOCK = 1 << 18
+_COMPRESSED: Mapping[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
 
 
 def is_archive(source: str) -> bool:
@@ -49,8 +59,34 @@ def fetch(order: Order, working: Path, tree: Path, progress: Progress) -> Receip
             )
         (working / "complete").write_text(found)
     shutil.rmtree(tree, ignore_errors=True)  # half unpacked
-    _unpack(order, packed, tree, progress)
+    try:
+        _check_whole(order.source, packed)
+        _unpack(order, packed, tree, progress)
+    except DataError:
+        # What the server sends may be mended: the same command asks for all of it again.
+        for name in ("complete", "archive", "validator"):
+            (working / name).unlink(missing_ok=True)
+        raise
     return Receipt(order.source, f"sha256:{(working / 'complete').read_text()}", order.track, {})
+
+
+def _check_whole(source: str, packed: Path) -> None:
+    """Raises DataError if the archive's compressed stream is cut off or damaged: tar alone does not read to its end."""
+    with packed.open("rb") as file:
+        start = file.read(6)
+    opened = next((reader for mark, reader in _COMPRESSED.items() if start.startswith(mark)), None)
+    if opened is None:
+        return
+    try:
+        with opened(packed, "rb") as stream:
+            while stream.read(_BLOCK):
+                pass
+    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk; a checksum has no number
+        raise DataError(
+            f"{source} is cut off or damaged ({error}). It was dropped: the same command fetches it anew."
+        ) from error
 
 
 def _download(url: str, path: Path, progress: Progress) -> None:
@@ -132,8 +168,11 @@ def _unpack(order: Order, packed: Path, tree: Path, progress: Progress) -> None:
                 archive.extract(member, tree, filter="data")
                 done += 1
                 progress("files", done, 0)
-    except (tarfile.TarError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{order.source} is not an archive of the data set: {error}.") from error
+    except (tarfile.TarError, EOFError, UnicodeDecodeError, ValueError) as error:
+        raise DataError(
+            f"{order.source} is not an archive of the data set: {error}. It was dropped: the same command fetches it "
+            "anew."
+        ) from error
 
 
 def _inside(member: tarfile.TarInfo) -> str:

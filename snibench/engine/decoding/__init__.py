@@ -1,5 +1,9 @@
-"""Answers of a tuned model to many prompts: by the fast path (``reading``, ``fast``) or by ``reference``."""
+"""Greedy answers of a tuned model to many prompts: one contract (``decoder``) and three engines behind it.
 
-from snibench.engine.decoding.decoder import Decoder, Prompted
+``fast_decoder``, ``reference`` and ``generate``; ``choice`` decides which.
+"""
 
-__all__ = ["Decoder", "Prompted"]
+from snibench.engine.decoding.choice import choose
+from snibench.engine.decoding.decoder import Completion, Decoder, Prompted
+
+__all__ = ["Completion", "Decoder", "Prompted", "choose"]

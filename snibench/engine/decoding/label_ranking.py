@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from snibench.base.errors import Diverged
 from snibench.base.types import Prompt, TaskCard
+from snibench.engine.backbone import Backbone, base_of
+from snibench.engine.batching import padded, sent
+from snibench.engine.losses import logits_at
 from snibench.engine.tokens import Encoder
 
 # Logits that are looked at together.
@@ -40,18 +42,6 @@ class Labels:
     def best(self, scores: Sequence[float]) -> str:
         """The label of the highest score, the first of equal ones."""
         return self.texts[max(range(len(scores)), key=lambda index: scores[index])]
-
-
-def likeliest(logits: Tensor) -> Tensor:
-    """``[B]`` the likeliest token of every row of ``[B, V]``.
-
-    Raises:
-        Diverged: If a row has no finite maximum: what it would say is no answer.
-    """
-    highest, tokens = logits.max(-1)  # a NaN anywhere in a row is its maximum
-    if not torch.isfinite(highest).all():
-        raise Diverged("the model's logits are not finite: its weights hold NaN or infinite values, or it overflows")
-    return tokens
 
 
 def labels_after(prompt: Prompt, card: TaskCard, encoder: Encoder) -> Labels | None:
@@ -104,15 +94,38 @@ def _laid_out(labels: Sequence[Labels | None], width: int, like: Tensor) -> tupl
     causal = torch.ones(width, width, dtype=torch.bool).tril()
     visible = causal & (parts[:, :, None] == parts[:, None, :])
     mask = torch.zeros(visible.shape, dtype=like.dtype).masked_fill_(~visible, -math.inf)[:, None]
-    return ids.to(like.device), depths.to(like.device), mask.to(like.device)
+    return sent(ids, like.device), sent(depths, like.device), sent(mask, like.device)
 
 
 def _scores(labels: Labels | None, first: Tensor, later: Tensor) -> list[float]:
     """Mean log-likelihoods of one row's labels, from those of all tokens ``[V]`` and ``[S, V]``."""
-    scores, column = [], 0
-    for label in labels.ids if labels is not None else ():
+    if labels is None or not labels.ids:
+        return []
+    column, sums = 0, []
+    for label in labels.ids:
         size = len(label) - 1
-        rest = later[column : column + size].gather(1, torch.tensor(label[1:], device=later.device)[:, None])
-        scores.append((float(first[label[0]]) + float(rest.sum())) / len(label))
+        rest = later[column : column + size].gather(1, sent(torch.tensor(label[1:]), later.device)[:, None])
+        sums += [first[label[0]], rest.sum()]
         column += size
-    return scores
+    found = torch.stack(sums).tolist()  # one transfer for all labels
+    return [(found[2 * j] + found[2 * j + 1]) / len(label) for j, label in enumerate(labels.ids)]
+
+
+def scores_alone(backbone: Backbone, model: nn.Module, prompt_ids: Sequence[int], labels: Labels) -> list[float]:
+    """The score of every label after one prompt, each read in a row of its own by the model's own forward pass."""
+    base, device = base_of(model), backbone.device
+    if backbone.encoder_decoder:
+        first = 0
+        spoken = [[base.config.decoder_start_token_id, *label[:-1]] for label in labels.ids]
+        ids = padded([prompt_ids] * len(labels.ids), device)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "decoder_input_ids": padded(spoken, device)}
+    else:
+        first = len(prompt_ids) - 1
+        ids = padded([[*prompt_ids, *label[:-1]] for label in labels.ids], device, value=-1)
+        inputs = {"input_ids": ids.clamp(min=0), "attention_mask": (ids >= 0).long()}
+    places = [(row, first + column) for row, label in enumerate(labels.ids) for column in range(len(label))]
+    logits = logits_at(base, sent(torch.tensor(places), device), **inputs)
+    targets = sent(torch.tensor([token for label in labels.ids for token in label]), device)
+    each = -nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+    means: list[float] = torch.stack([some.mean() for some in each.split([len(one) for one in labels.ids])]).tolist()
+    return means

@@ -241,6 +241,10 @@ class GradientCollector:
             else:
                 row.zero_()
 
+    def release(self) -> None:
+        """Give back the memory that is kept from step to step."""
+        self._buffer = None
+
     def parts(self, rows: int) -> list[GradientCollector]:
         """Collectors of parts of the parameters, each small enough that ``rows`` gradients fit in the budget at once.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from snibench.base.types import METHOD, Column, Frame
+from snibench.base.types.frames import described
 
-FRAMES: Mapping[str, Frame] = {
+_FRAMES: Mapping[str, Frame] = {
     "combo_means": Frame(
         "Task combinations: all combos, above chance",
         keys=(METHOD,),
@@ -158,3 +159,49 @@ FRAMES: Mapping[str, Frame] = {
         detail=True,
     ),
 }
+# Field, or FRAME.field where a frame has another meaning for it -> what the number is.
+_MEANINGS: Mapping[str, str] = {
+    "above_chance": "mean over the tasks of all combos of (score - chance) / (1 - chance)",
+    "median": "median of the streams' accuracies, mean over boxes",
+    "iqr": "interquartile range of the streams' accuracies, mean over boxes",
+    "p5": "5th percentile of the streams' accuracies, mean over boxes",
+    "min": "lowest accuracy of a stream",
+    "noise_sd": "what streams of this length vary by if each answer is right with its task's accuracy, mean over boxes",
+    "excess_sd": "what streams vary by beyond that noise, mean over boxes",
+    "n_tasks": "tasks",
+    "n_boxes": "boxes of streams: combos x schedules x histories",
+    "combo": "pair of task families, A and B",
+    "metric": "metric of the tasks; two are never averaged as they are",
+    "schedule": "how the sides of a stream follow each other",
+    "history": "solved instances before each question: none, of the same task, of the other side's",
+    "mean": "mean over questions",
+    "side": "side of the question's task",
+    "cost": "score after solved instances of the same task minus after those of the other side's",
+    "stream": "number of the stream",
+    "seed": "training seed",
+    "accuracy": "mean score",
+    "versus": "the method that it is compared with",
+    "iqr_difference": "difference of the interquartile ranges, streams resampled in pairs",
+    "excess_sd_difference": "difference of the excess standard deviations, streams resampled in pairs",
+    "n_seeds": "training seeds, mixtures of the sides, tasks",
+    "mixture": "shares of the steps for A and B",
+    "difference": "joint - alone, mean over tasks",
+    "single": "mean over tasks after tuning on their own side alone",
+    "joint": "mean over tasks after tuning on both sides",
+    "delta_m": "mean over tasks of (joint - alone) / alone",
+    "interference": "mean over tasks of max(0, I), I = (alone - joint) / alone",
+    "worst": "largest I of a task",
+    "worst_task": "task with the largest I",
+    "task": "task",
+    "combos.median": "median of the streams' accuracies",
+    "combo_training.median": "median over seeds, mixtures and tasks",
+    "combos.iqr": "interquartile range of the streams' accuracies",
+    "combo_training.iqr": "interquartile range over seeds, mixtures and tasks",
+    "combo_training.p5": "5th percentile over seeds, mixtures and tasks",
+    "combo_training.min": "lowest accuracy of a task",
+    "combo_training.noise_sd": "what accuracies vary by if each answer is right with its task's accuracy",
+    "combos.excess_sd": "what streams vary by beyond that noise",
+    "combo_training.excess_sd": "what accuracies vary by beyond that noise",
+    "combo_training.mean": "mean over tasks",
+}
+FRAMES: Mapping[str, Frame] = described(_FRAMES, _MEANINGS)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from snibench.base.types import METHOD, Column, Frame
+from snibench.base.types.frames import described
 
-FRAMES: Mapping[str, Frame] = {
+_FRAMES: Mapping[str, Frame] = {
     "format_spread": Frame(
         "Format perturbation: the same instances in several formats",
         keys=(METHOD,),
@@ -86,3 +87,33 @@ FRAMES: Mapping[str, Frame] = {
         notes=("1: every format ranks the methods alike. Intervals by resampling tasks.",),
     ),
 }
+# Field, or FRAME.field where a frame has another meaning for it -> what the number is.
+_MEANINGS: Mapping[str, str] = {
+    "mean": "mean over formats and tasks",
+    "worst": "mean over tasks of each task's worst format",
+    "spread_mean": "best minus worst format of a task, mean over tasks",
+    "spread_null": "the mean spread if the format did not matter, by permuting formats within instances",
+    "spread_independent": "the mean spread if every answer were an independent coin: an upper bound of the noise",
+    "spread_median": "best minus worst format of a task, median over tasks",
+    "sd": "standard deviation over formats, mean over tasks",
+    "avgp": "mean over formats, mean over tasks",
+    "maxp": "mean over tasks of each task's best format",
+    "sat": "saturation of Mizrahi et al. (2024): 1 - (MaxP - AvgP)",
+    "cps": "combined score of Mizrahi et al. (2024): Sat x MaxP",
+    "disagreement": "share of pairs of formats in which an instance is scored differently",
+    "always_right": "share of instances that are right in every format",
+    "always_wrong": "share of instances that are right in no format",
+    "unstable": "share of instances that are right in some formats",
+    "group": "I keeps the information of the definition, II changes it, control is a floor",
+    "format": "format of the prompts",
+    "seen_in_training": "the method was tuned in this format",
+    "score": "mean over tasks",
+    "formats": "which formats: of a group, or those that the method was tuned in or not",
+    "n_formats": "formats",
+    "rank": "1 is the highest score",
+    "kendall_w": "agreement of the formats' rankings of the methods, from 0 to 1",
+    "tau_b": "Kendall's tau-b of two formats' rankings, mean over pairs",
+    "top1": "share of pairs of formats that have the same best method",
+    "n_methods": "methods",
+}
+FRAMES: Mapping[str, Frame] = described(_FRAMES, _MEANINGS)

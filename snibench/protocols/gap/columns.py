@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from snibench.base.types import METHOD, Column, Frame
+from snibench.base.types.frames import described
 
 _FEW_SOURCES = "No interval for a category with fewer than 5 source datasets."
 
-FRAMES: Mapping[str, Frame] = {
+_FRAMES: Mapping[str, Frame] = {
     "gap": Frame(
         "Generalization gap: held-out instances of seen tasks against unseen tasks",
         keys=(METHOD,),
@@ -108,3 +109,36 @@ FRAMES: Mapping[str, Frame] = {
         detail=True,
     ),
 }
+# Field, or FRAME.field where a frame has another meaning for it -> what the number is.
+_MEANINGS: Mapping[str, str] = {
+    "seen": "mean over seen tasks of the score on their held-out instances",
+    "unseen": "mean over unseen tasks of the score",
+    "gap": "score after the fit that saw the task minus that after the other, mean over tasks",
+    "relative_gap": "gap as a share of the score on seen tasks",
+    "seen_normalised": "mean of (score - chance) / (1 - chance) over seen tasks",
+    "unseen_normalised": "the same over unseen tasks",
+    "gap_normalised": "the gap of the scores above chance",
+    "unseen_clean": "mean over the unseen tasks that are no other name of a seen one's data",
+    "seen_closed": "mean over seen tasks with a closed set of answers",
+    "seen_ranked": "the same tasks, the likeliest label taken for the answer",
+    "unseen_closed": "mean over unseen tasks with a closed set of answers",
+    "unseen_ranked": "the same tasks, the likeliest label taken for the answer",
+    "seen_pooled": "mean over instances, not tasks, of seen tasks",
+    "unseen_pooled": "mean over instances, not tasks, of unseen tasks",
+    "n_seen": "seen tasks",
+    "n_seeds": "training seeds",
+    "category": "category of the tasks",
+    "metric": "metric of the tasks; two are never averaged as they are",
+    "n_unseen": "unseen tasks",
+    "n_tasks": "tasks",
+    "versus": "the method that it is compared with",
+    "difference": "difference of the two methods' gaps, paired by task",
+    "task": "task",
+    "seed": "training seed",
+    "gap_crossfit.seen": "mean over tasks after the fit that saw the task",
+    "gap_crossfit_tasks.seen": "mean over tasks after the fit that saw the task",
+    "gap_crossfit.unseen": "mean over tasks after the fit that did not see the task",
+    "gap_crossfit_tasks.unseen": "mean over tasks after the fit that did not see the task",
+    "gap.gap": "seen - unseen",
+}
+FRAMES: Mapping[str, Frame] = described(_FRAMES, _MEANINGS)

@@ -15,7 +15,6 @@ from snibench.report.fits import on_most_tasks
 from snibench.stats.arrays import Floats
 from snibench.stats.conflict import ONE_SIDED, UNRESOLVED
 from snibench.stats.intervals import mean_interval
-from snibench.store import read_frame
 
 if TYPE_CHECKING:
     from snibench.store import StoredRun
@@ -56,9 +55,9 @@ def conflict_pairs(results: StoredRun) -> pd.DataFrame:
     ``conflict/0.5.parquet`` was measured after half of the training.
     """
     frames = [
-        read_frame(path).assign(method=spec.label, seed=spec.seed, share=float(path.stem))
+        frame.assign(method=spec.label, seed=spec.seed, share=float(share))
         for record, spec in on_most_tasks(results)
-        for path in sorted((results.folder / record.fit / "conflict").glob("*.parquet"))
+        for share, frame in results.frames(record.fit, "conflict/*.parquet").items()
     ]
     columns = ["method", "seed", "share", "first", "second", "cosine"]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from snibench.base.types import Example, Prompt, Reply, Segment, TaskCard
-from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding import Prompted, choose
 from snibench.engine.tokens import Encoder
 from snibench.formats.catalogue import Abstract, Definition
 from snibench.methods.lora import Lora
@@ -35,7 +35,7 @@ def test_batch_size_and_shared_prefixes_change_no_answer(kind, make_trainer, sha
     asked = questions(tasks)
 
     def answers(order: list[Prompted], batch_size: int | None) -> list[Reply]:
-        decoder = Decoder(trainer.backbone, trainer.model, trainer.method, encoder, batch_size=batch_size)
+        decoder, _ = choose(trainer.backbone, trainer.model, trainer.method, encoder, batch_size=batch_size)
         return decoder.answer(order)
 
     together = answers(asked, None)
@@ -49,7 +49,7 @@ def test_batch_size_and_shared_prefixes_change_no_answer(kind, make_trainer, sha
 def test_a_decoder_answers_as_generate_does(backbone, tasks) -> None:
     encoder = Encoder(backbone, 512, 10)
     asked = questions(tasks, each=3)
-    replies = Decoder(backbone, backbone.model, Untuned(), encoder).answer(asked)
+    replies = choose(backbone, backbone.model, Untuned(), encoder)[0].answer(asked)
     for one, reply in zip(asked, replies, strict=True):
         ids = torch.tensor(encoder.prompt_ids([one.prompt.text]))
         output = backbone.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=10, do_sample=False)
@@ -60,7 +60,7 @@ def test_a_decoder_answers_as_generate_does(backbone, tasks) -> None:
 def test_an_encoder_decoder_answers_as_its_own_generate_does(t5, tasks) -> None:
     encoder = Encoder(t5, 512, 6)
     asked = questions(tasks, each=2)
-    replies = Decoder(t5, t5.model, Untuned(), encoder).answer(asked)
+    replies = choose(t5, t5.model, Untuned(), encoder)[0].answer(asked)
     for one, reply in zip(asked, replies, strict=True):
         ids = torch.tensor(encoder.prompt_ids([one.prompt.text]))
         output = t5.model.generate(ids, max_new_tokens=6, do_sample=False)
@@ -101,7 +101,7 @@ def card(*outputs: str) -> TaskCard:
 )
 def test_an_answer_ends_at_a_newline_unless_an_example_holds_one(backbone, said, example, prediction) -> None:
     prompt = Prompt((Segment("input", "x"),))
-    decoder = Decoder(backbone, _Parrot(backbone, said), Untuned(), Encoder(backbone, 64, 32))
+    decoder, _ = choose(backbone, _Parrot(backbone, said), Untuned(), Encoder(backbone, 64, 32))
     assert decoder.answer([Prompted(card(example), prompt, "g")])[0].prediction == prediction
 
 
@@ -109,12 +109,12 @@ def test_an_answer_ends_at_a_newline_unless_an_example_holds_one(backbone, said,
 def test_a_stop_of_the_formats_own_ends_an_answer_by_every_path(backbone, make_trainer, shake, tasks, decoding) -> None:
     trainer = shake(make_trainer(Lora))
     read_by = replace(trainer.backbone, paths=replace(trainer.backbone.paths, decoding=decoding))
-    decoder = Decoder(read_by, trainer.model, trainer.method, Encoder(read_by, 512, 12))
+    decoder, _ = choose(read_by, trainer.model, trainer.method, Encoder(read_by, 512, 12))
     whole = [replace(one, stop="") for one in questions(tasks, each=2)]
     texts = [reply.prediction for reply in decoder.answer(whole)]
     counts = Counter(letter for text in texts for letter in set(text[1:]))
     stop = next(letter for letter, _ in counts.most_common() if letter.isascii() and letter.isprintable())
-    lengths = [len(ids) for ids in decoder.tokens([replace(one, stop=stop) for one in whole])]
+    lengths = [len(ids) for ids in decoder.token_ids([replace(one, stop=stop) for one in whole])]
     cut = [reply.prediction for reply in decoder.answer([replace(one, stop=stop) for one in whole])]
     assert cut == [text.split(stop)[0].strip() for text in texts]
     assert cut != texts
@@ -128,19 +128,19 @@ def test_a_stop_of_the_formats_own_ends_an_answer_by_every_path(backbone, make_t
 def test_a_stop_of_the_formats_own_holds_whatever_the_examples(backbone, said, stop, prediction) -> None:
     for example in ("no", "one\ntwo"):
         prompt = Prompt((Segment("input", "x"),))
-        decoder = Decoder(backbone, _Parrot(backbone, said), Untuned(), Encoder(backbone, 64, 32))
+        decoder, _ = choose(backbone, _Parrot(backbone, said), Untuned(), Encoder(backbone, 64, 32))
         assert decoder.answer([Prompted(card(example), prompt, "g", stop)])[0].prediction == prediction
 
 
 def test_an_answer_has_at_most_so_many_tokens(backbone) -> None:
     prompt = Prompt((Segment("input", "x"),))
-    decoder = Decoder(backbone, _Parrot(backbone, "abcdefgh"), Untuned(), Encoder(backbone, 64, 3))
+    decoder, _ = choose(backbone, _Parrot(backbone, "abcdefgh"), Untuned(), Encoder(backbone, 64, 3))
     assert decoder.answer([Prompted(card("y"), prompt, "g")])[0].prediction == "abc"
 
 
 def test_a_prompt_that_does_not_fit_is_marked_and_not_answered(backbone) -> None:
     long, short = (Prompt((Segment("input", "x" * length),)) for length in (100, 5))
-    decoder = Decoder(backbone, backbone.model, Untuned(), Encoder(backbone, 50, 5))
+    decoder, _ = choose(backbone, backbone.model, Untuned(), Encoder(backbone, 50, 5))
     first, second = decoder.answer([Prompted(card("y"), prompt, "g") for prompt in (long, short)])
     assert first.too_long
     assert first.prediction == ""

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding import Prompted, choose
 from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder
 from snibench.formats.catalogue import Definition
@@ -38,7 +38,7 @@ def with_generation(folder: Path, copy: Path, **values: object) -> Path:
 
 def answers(folder: Path, tasks, method=None):
     backbone = load_backbone(find_model(str(folder)))
-    replies = Decoder(backbone, backbone.model, method or Untuned(), Encoder(backbone, 512, LENGTH)).answer(
+    replies = choose(backbone, backbone.model, method or Untuned(), Encoder(backbone, 512, LENGTH))[0].answer(
         asked_of(tasks)
     )
     return [reply.prediction for reply in replies]

@@ -27,10 +27,10 @@ from transformers import (
 
 from snibench.base.types import Prompt, Segment
 from snibench.engine.backbone import Backbone
-from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding import Prompted, choose
 from snibench.engine.decoding.fast import FastModel, why_not_fast
 from snibench.engine.decoding.merged_attention import _attend_plainly, attend, merged
-from snibench.engine.decoding.reading import Reading, Row, pieces
+from snibench.engine.decoding.reading import Reading, Row
 from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder
 from snibench.methods.lora import Lora
@@ -113,9 +113,9 @@ def test_models_that_it_serves_answer_as_generate_does(name, tasks, tmp_path) ->
     backbone = saved(tmp_path, kind, config, **options)
     encoder = Encoder(backbone, 512, 6)
     asked = questions(tasks, each=2)
-    decoder = Decoder(backbone, backbone.model, Untuned(), encoder)
+    decoder, note = choose(backbone, backbone.model, Untuned(), encoder)
     replies = decoder.answer(asked)
-    assert decoder.notes == []
+    assert note == ""
     assert [reply.prediction for reply in replies] == said_by_generate(backbone, encoder, asked)
 
 
@@ -125,11 +125,10 @@ def test_other_models_answer_as_generate_does_and_say_why_they_are_slower(name, 
     backbone = saved(tmp_path, kind, config, **options)
     encoder = Encoder(backbone, 512, 4)
     asked = questions(tasks, each=2)
-    decoder = Decoder(backbone, backbone.model, Untuned(), encoder)
+    decoder, note = choose(backbone, backbone.model, Untuned(), encoder)
     replies = decoder.answer(asked)
     assert [reply.prediction for reply in replies] == said_by_generate(backbone, encoder, asked)
-    assert len(decoder.notes) == 1
-    assert reason in decoder.notes[0]
+    assert reason in note
 
 
 def test_a_layer_that_is_not_what_it_seems_is_left_to_the_stock_way(backbone, tasks) -> None:
@@ -137,19 +136,19 @@ def test_a_layer_that_is_not_what_it_seems_is_left_to_the_stock_way(backbone, ta
     asked = questions(tasks, each=1)
     block = backbone.model.model.layers[0].mlp
     block.register_forward_hook(lambda module, inputs, output: -output)
-    decoder = Decoder(backbone, backbone.model, Untuned(), encoder)
+    decoder, note = choose(backbone, backbone.model, Untuned(), encoder)
     replies = decoder.answer(asked)
     assert [reply.prediction for reply in replies] == said_by_generate(backbone, encoder, asked)
-    assert "mlp" in decoder.notes[0]
+    assert "mlp" in note
 
 
 def test_a_pass_that_differs_from_the_stock_one_is_not_used(backbone, tasks, monkeypatch) -> None:
     monkeypatch.setattr(FastModel, "logits", lambda self, states: self._head(states).roll(1, -1))
     encoder = Encoder(backbone, 512, 4)
     asked = questions(tasks, each=1)
-    decoder = Decoder(backbone, backbone.model, Untuned(), encoder)
+    decoder, note = choose(backbone, backbone.model, Untuned(), encoder)
     replies = decoder.answer(asked)
-    assert "differs" in decoder.notes[0]
+    assert "differs" in note
     assert [reply.prediction for reply in replies] == said_by_generate(backbone, encoder, asked)
 
 
@@ -158,14 +157,14 @@ def test_with_adapters_it_answers_as_the_stock_way(kind, make_trainer, shake, ta
     trainer = shake(make_trainer(kind))
     asked = questions(tasks, each=3)
 
-    def answers() -> tuple[list[str], list[str]]:
-        decoder = Decoder(trainer.backbone, trainer.model, trainer.method, Encoder(trainer.backbone, 512, 6))
-        return [reply.prediction for reply in decoder.answer(asked)], decoder.notes
+    def answers() -> tuple[list[str], str]:
+        decoder, note = choose(trainer.backbone, trainer.model, trainer.method, Encoder(trainer.backbone, 512, 6))
+        return [reply.prediction for reply in decoder.answer(asked)], note
 
     fast, notes = answers()
-    assert notes == []
-    monkeypatch.setattr("snibench.engine.decoding.decoder.why_not_fast", lambda model: "this test says so")
-    assert answers() == (fast, ["answers by the reference path: this test says so"])
+    assert notes == ""
+    monkeypatch.setattr("snibench.engine.decoding.choice.why_not_fast", lambda model: "this test says so")
+    assert answers() == (fast, "answers by the reference path: this test says so")
     assert len(set(fast)) > 3
 
 
@@ -190,8 +189,9 @@ def test_neither_batch_nor_company_nor_what_ends_early_changes_what_a_row_says(l
     )
     stops = data.draw(st.lists(st.integers(1, 9), min_size=len(rows), max_size=len(rows)))
 
-    def said(numbers: list[int], *, until: bool) -> list[list[int]]:
-        reading = Reading(model, [rows[number] for number in numbers], backbone.device, lambda rows: nullcontext())
+    def said(numbers: list[int], *, until: bool, look: int = 1) -> list[list[int]]:
+        some = [rows[number] for number in numbers]
+        reading = Reading(model, some, backbone.device, lambda rows: nullcontext(), look=look)
 
         def ends(place: int, ids: Sequence[int]) -> bool:
             return until and len(ids) == stops[numbers[place]]
@@ -202,6 +202,8 @@ def test_neither_batch_nor_company_nor_what_ends_early_changes_what_a_row_says(l
     with torch.no_grad():
         alone = [said([number], until=False)[0] for number in range(len(rows))]
         together = said(list(range(len(rows))), until=True)
+        # As on an accelerator, where the host looks every few tokens only.
+        assert together == said(list(range(len(rows))), until=True, look=4)
     assert [len(one) for one in together] == stops
     assert together == [one[:stop] for one, stop in zip(alone, stops, strict=True)]
 
@@ -260,35 +262,35 @@ def test_plain_attention_and_the_processors_kernel_agree(dtype) -> None:
             )
 
 
-@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=60), most=st.integers(300, 2000))
-def test_pieces_hold_every_row_once_and_little_padding(lengths, most) -> None:
-    found = pieces(lengths, most)
-    assert sorted(number for piece in found for number in piece) == list(range(len(lengths)))
-    for piece in found:
-        longest = max(lengths[number] for number in piece)
-        assert longest * len(piece) <= most
-        assert longest * len(piece) <= 1.2 * sum(lengths[number] for number in piece)
-
-
-def test_several_tasks_share_a_round_and_a_limit_on_rows_splits_it(backbone, tasks) -> None:
+def test_several_tasks_share_a_round_and_a_limit_on_rows_splits_it(backbone, tasks, monkeypatch) -> None:
     asked = questions(tasks, each=4)
     encoder = Encoder(backbone, 512, 4)
-    sizes: list[int] = []
+    answers = []
+    start, sizes = Reading.__init__, list[int]()
+
+    def counted(self, model, rows, *rest, **more) -> None:
+        sizes.append(len(rows))
+        start(self, model, rows, *rest, **more)
+
     for batch_size in (None, 5):
-        decoder = Decoder(backbone, backbone.model, Untuned(), encoder, batch_size=batch_size)
-        decoder.answer(asked, on_batch=lambda replies: sizes.append(len(replies)))
-    assert sizes == [24, 5, 5, 5, 5, 4]
+        decoder, _ = choose(backbone, backbone.model, Untuned(), encoder, batch_size=batch_size)
+        sizes.clear()
+        monkeypatch.setattr(Reading, "__init__", counted)
+        answers.append(decoder.answer(asked))
+        monkeypatch.undo()
+        assert sizes == ([24] if batch_size is None else [5, 5, 5, 5, 4])
+    assert answers[0] == answers[1]
 
 
 def test_nothing_asked_is_nothing_answered(backbone) -> None:
-    assert Decoder(backbone, backbone.model, Untuned(), Encoder(backbone, 64, 4)).answer([]) == []
+    assert choose(backbone, backbone.model, Untuned(), Encoder(backbone, 64, 4))[0].answer([]) == []
 
 
 def test_bfloat16_is_served_too(llama_folder, tasks) -> None:
     backbone = load_backbone(find_model(str(llama_folder)), precision="bfloat16")
-    decoder = Decoder(backbone, backbone.model, Untuned(), Encoder(backbone, 512, 4))
+    decoder, note = choose(backbone, backbone.model, Untuned(), Encoder(backbone, 512, 4))
     replies = decoder.answer(questions(tasks, each=2))
-    assert decoder.notes == []
-    assert replies == Decoder(backbone, backbone.model, Untuned(), Encoder(backbone, 512, 4)).answer(
+    assert note == ""
+    assert replies == choose(backbone, backbone.model, Untuned(), Encoder(backbone, 512, 4))[0].answer(
         [replace(one) for one in questions(tasks, each=2)]
     )

@@ -9,7 +9,7 @@ import torch
 
 from snibench.base.types import Prompt, Segment
 from snibench.engine.backbone import base_of
-from snibench.engine.decoding import Decoder, Prompted
+from snibench.engine.decoding import Prompted, choose
 from snibench.engine.decoding.label_ranking import Labels, label_scores, labels_after
 from snibench.engine.decoding.reading import Reading, Row
 from snibench.engine.tokens import Encoder
@@ -92,10 +92,10 @@ def test_the_likeliest_label_stands_beside_the_same_greedy_answer(way, make_trai
     trainer = shake(make_trainer(Lora))
     encoder = Encoder(trainer.backbone, 512, 20)
     if way == "reference":
-        monkeypatch.setattr("snibench.engine.decoding.decoder.why_not_fast", lambda model: "so it is")
+        monkeypatch.setattr("snibench.engine.decoding.choice.why_not_fast", lambda model: "so it is")
 
     def replies(*, rank: bool):
-        return Decoder(trainer.backbone, trainer.model, trainer.method, encoder, rank_labels=rank).answer(asked)
+        return choose(trainer.backbone, trainer.model, trainer.method, encoder)[0].answer(asked, rank_labels=rank)
 
     plain, ranked = replies(rank=False), replies(rank=True)
     assert [one.prediction for one in plain] == [one.prediction for one in ranked]
@@ -107,7 +107,7 @@ def test_the_likeliest_label_stands_beside_the_same_greedy_answer(way, make_trai
 
 def test_an_encoder_decoder_ranks_labels_too(t5, asked) -> None:
     encoder = Encoder(t5, 512, 8)
-    replies = Decoder(t5, t5.model, Untuned(), encoder, rank_labels=True).answer(asked[:5])
+    replies = choose(t5, t5.model, Untuned(), encoder)[0].answer(asked[:5], rank_labels=True)
     for one, reply in zip(asked, replies, strict=False):
         ids = torch.tensor(encoder.prompt_ids([one.prompt.text]))
         losses = {}

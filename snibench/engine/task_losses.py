@@ -6,8 +6,7 @@ gets a loss or a gradient for each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -17,14 +16,33 @@ from torch import Tensor, nn
 from snibench.base.errors import PluginError
 from snibench.contracts import Losses, Method
 from snibench.engine.backbone import Backbone
+from snibench.engine.batching import by_length, tokens_of_pass
 from snibench.engine.gradients import Collected, GradientCollector, NotSeparable
-from snibench.engine.packing import Batch, Groups, make_batch, micro_batches
+from snibench.engine.losses import recorded_logits, target_nll
+from snibench.engine.packing import Batch, Groups, make_batch, tokens_of
 from snibench.engine.progress import Tuning
 
-# Padded tokens of one forward pass: enough to keep the processor busy, few enough to keep activations small. Not a
-# share of the memory that happens to be free, so that a run gives the same bits again.
-_TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 32768, "mps": 8192}
 _SHORT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+
+
+class _Losses:
+    """The losses of some groups, micro-batch by micro-batch; the host waits for all of them once."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pieces: list[int] = []
+        self._values: list[Tensor] = []
+
+    def put(self, piece: Sequence[int], values: Tensor) -> None:
+        """Take in the losses of the groups numbered ``piece``."""
+        self._pieces += piece
+        self._values.append(values.detach())
+
+    def whole(self) -> Tensor:
+        """``[count]`` float64 losses in the order of the groups, on the CPU."""
+        losses = torch.zeros(self._count, dtype=torch.float64)
+        losses[self._pieces] = torch.cat(self._values).double().cpu()
+        return losses
 
 
 class TaskLosses:
@@ -32,7 +50,8 @@ class TaskLosses:
 
     ``named``: the trainable parameters. ``task_parameters``: those of them that belong to single tasks.
     ``tokens_at_once``: padded tokens of one forward pass. Once memory has set a limit, ``rows`` is the number of tasks
-    of one forward pass, and ``cuts`` the number of passes that one task's instances are cut into.
+    of one forward pass, and ``cuts`` the number of passes that one task's instances are cut into. ``plain``: whether
+    the losses are the mean target NLL of the method's forward pass, in place of the method's own.
     """
 
     def __init__(
@@ -43,15 +62,17 @@ class TaskLosses:
         progress: Tuning | None = None,
         *,
         tokens_at_once: int | None = None,
+        plain: bool = False,
     ) -> None:
         self.backbone, self.model, self.method = backbone, model, method
         self.progress = progress or Tuning()
+        self.plain = plain
         own = {id(parameter) for parameter in method.task_parameters(model)}
         self.named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self.task_parameters = [p for p in self.named.values() if id(p) in own]
         self.collector = GradientCollector(model, {n: p for n, p in self.named.items() if id(p) not in own})
         self.pack = backbone.packs and method.shares_prefixes
-        self.tokens_at_once = tokens_at_once or _TOKENS_AT_ONCE.get(backbone.device.type, 4096)
+        self.tokens_at_once = tokens_at_once or tokens_of_pass("training", backbone.device)
         self.rows: int | None = None
         self.cuts = 1
         self.halves = False  # whether a task's parts must add up to two halves
@@ -60,7 +81,8 @@ class TaskLosses:
     # ------------------------------------------------------------------------ micro-batches
 
     def _pieces(self, groups: Groups, *, by_task: bool = False) -> Iterator[list[int]]:
-        return micro_batches(groups, self.tokens_at_once, rows=1 if by_task else self.rows, pack=self.pack)
+        sizes = [tokens_of(instances, pack=self.pack) for _, instances in groups]
+        return by_length(sizes, self.tokens_at_once, rows=1 if by_task else self.rows)
 
     def batches(self, groups: Groups, *, by_task: bool = False) -> Iterator[tuple[list[int], Batch]]:
         """``groups`` in micro-batches: which of them, and their batch. ``by_task``: a single task in each."""
@@ -89,10 +111,10 @@ class TaskLosses:
         """``[K]`` float64 losses of the groups, all of which have equally many instances."""
         parts = self.parts(groups)
         cuts = len(parts) // len(groups)
-        losses = torch.zeros(len(parts), dtype=torch.float64)
+        losses = _Losses(len(parts))
         for piece, batch in self.batches(parts):
-            losses[piece] = self.losses_of(batch, cuts).tasks.double().cpu()
-        return losses.view(len(groups), cuts).sum(1)
+            losses.put(piece, self.losses_of(batch, cuts).tasks)
+        return losses.whole().view(len(groups), cuts).sum(1)
 
     def add_gradients(self, groups: Groups, weights: Tensor) -> Tensor:
         """``[K]`` float64 losses; the gradient of their sum by ``weights [K]`` is added to the parameters' ``grad``.
@@ -101,15 +123,15 @@ class TaskLosses:
         """
         parts = self.parts(groups)
         share = weights.repeat_interleave(self.cuts)
-        losses = torch.zeros(len(parts), dtype=torch.float64)
+        losses = _Losses(len(parts))
         for piece, batch in self.batches(parts):
             found = self.losses_of(batch, self.cuts)
             total = (found.tasks * share[piece].to(found.tasks)).sum()
             if found.auxiliary is not None:
                 total = total + found.auxiliary * (len(piece) / len(parts))
             total.backward()
-            losses[piece] = found.tasks.detach().double().cpu()
-        return losses.view(len(groups), self.cuts).sum(1)
+            losses.put(piece, found.tasks)
+        return losses.whole().view(len(groups), self.cuts).sum(1)
 
     def task_gradients(
         self,
@@ -133,19 +155,19 @@ class TaskLosses:
             batch = self.batch([groups[index] for index in first])
             collector.select_backend(batch, each, anchors=anchors, auxiliary=auxiliary)
         collected = collector.start(len(groups))
-        losses = torch.zeros(len(groups), dtype=torch.float64)
+        losses = _Losses(len(groups))
         try:
             for piece, batch in self.batches(groups, by_task=collector.by_task):
                 share = len(piece) / len(groups)
                 found = collector.collect(
                     collected, piece, batch, each, anchors=anchors, auxiliary=auxiliary, share=share
                 )
-                losses[piece] = found.double().cpu()
+                losses.put(piece, found)
         except NotSeparable:  # these tasks, unlike the first ones
             self.clear()
             collector.backend = "loop"
             return self.task_gradients(groups, anchors=anchors, auxiliary=auxiliary, collector=collector, cuts=cuts)
-        return collected, losses
+        return collected, losses.whole()
 
     def pseudo_gradients(self, groups: Groups) -> tuple[Collected, Tensor]:
         """``[K, P]`` rows that the method gives in place of gradients, and the ``[K]`` float64 losses before them.
@@ -155,10 +177,10 @@ class TaskLosses:
         """
         collector = self._given
         collected = collector.start(len(groups))
-        losses = torch.zeros(len(groups), dtype=torch.float64)
+        losses = _Losses(len(groups))
         for piece, batch in self.batches(groups):
             with torch.no_grad():
-                losses[piece] = self.losses_of(batch).tasks.double().cpu()
+                losses.put(piece, self.losses_of(batch).tasks)
             given = self.method.gradients(self.model, batch)
             if given is None:
                 raise PluginError(f"{self._name}.gradients must return a mapping for every batch, or None for all.")
@@ -170,7 +192,7 @@ class TaskLosses:
                     parameter = self.named[name]
                     before = 0 if parameter.grad is None else parameter.grad
                     parameter.grad = rows.sum(0).to(parameter) + before
-        return collected, losses
+        return collected, losses.whole()
 
     @cached_property
     def _given(self) -> GradientCollector:
@@ -192,7 +214,8 @@ class TaskLosses:
         Raises:
             PluginError: If they are not one loss for each task.
         """
-        found = self.method.losses(self.model, batch)
+        with recorded_logits() as calls:
+            found = self.method.losses(self.model, batch)
         losses = found if isinstance(found, Losses) else Losses(found)
         shape = tuple(getattr(losses.tasks, "shape", ())) if isinstance(losses.tasks, Tensor) else None
         if shape != (len(batch.tasks),):
@@ -206,7 +229,29 @@ class TaskLosses:
                 f"{self._name}.losses must give a scalar as auxiliary loss, but gave shape "
                 f"{tuple(losses.auxiliary.shape)}."
             )
+        if self.plain:
+            losses = self._plain_losses(losses, batch, calls)
         return replace(losses, tasks=losses.tasks / cuts) if cuts > 1 else losses
+
+    def _plain_losses(self, losses: Losses, batch: Batch, calls: Sequence[tuple[Batch, Tensor]]) -> Losses:
+        """``[K]`` mean target NLL by the forward pass that ``losses`` are of, so routed as the method is trained.
+
+        ``losses`` without what stands beside the tasks', where the method does not use ``target_logits``.
+        """
+        logits = [each for used, each in calls if used.target_ids.shape == batch.target_ids.shape]
+        if logits:
+            return Losses(target_nll(logits[0], batch))
+        note = "gradient conflict of the method's own losses, since its forward pass is not that of target_logits"
+        if note not in self.progress.notes:
+            self.progress.notes.append(note)
+        return Losses(losses.tasks)
+
+    @cached_property
+    def as_plain(self) -> TaskLosses:
+        """The same with the plain target NLL as losses, metered apart; backends are chosen for it anew."""
+        plain = TaskLosses(self.backbone, self.model, self.method, tokens_at_once=self.tokens_at_once, plain=True)
+        plain.collector.budget = self.collector.budget
+        return plain
 
     def _check_rows(self, given: Mapping[str, Tensor], tasks: int) -> None:
         for name, rows in given.items():
@@ -235,16 +280,6 @@ class TaskLosses:
         """Forget every gradient."""
         for parameter in self.named.values():
             parameter.grad = None
-
-    @contextmanager
-    def unmetered(self) -> Iterator[None]:
-        """Inside, tokens are not counted as the tuning's; gradients that are left are dropped at the end."""
-        tokens = self.progress.tokens
-        try:
-            yield
-        finally:
-            self.progress.tokens = tokens
-            self.clear()
 
     # --------------------------------------------------------------------------------- memory
 
