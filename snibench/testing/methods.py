@@ -320,7 +320,7 @@ def _check_gradients(trainer: Trainer, name: str) -> None:
 def _check_training(make: Callable[[], Trainer], name: str, folder: Path) -> None:
     import torch
 
-    from snibench.engine.adapters import load_trained, save_trained
+    from snibench.engine.trained_parameters import load_trained, save_trained
 
     trainer, repeated = make(), make()
     before = {key: parameter.detach().clone() for key, parameter in trainer.named.items()}
