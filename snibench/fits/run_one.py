@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
+from snibench.base.errors import StoreError, first_line
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
 from snibench.base.types import FitRecord, FitSpec, Instance, SuiteData
@@ -126,7 +127,7 @@ def _worked(work: _Work) -> FitRecord:
     known = store.replies(spec.id, progress.on_note) if tuned else {}
     prompts = unanswered(work.asked, known, suite)
     if tuned and prompts and spec.recipe.steps and (fault := adapter_fault(tuned, store)):
-        return _beyond_repair(work, fault, len(prompts))
+        return _beyond_repair(work, f"{fault}, and only tuning makes it again: --overwrite failed", len(prompts))
     record = tuned or _record(spec)
     notes: Sequence[str] = ()
     try:
@@ -139,7 +140,11 @@ def _worked(work: _Work) -> FitRecord:
             with guarded("attach"):
                 context = attach(spec, suite, backbone, folder, work.runtime, progress)
                 if tuned and spec.recipe.steps:
-                    load_trained(context.model, folder / "adapter")
+                    try:
+                        load_trained(context.model, folder / "adapter")
+                    except StoreError as error:  # of an older snibench or peft
+                        remedy = f"Delete {folder} to tune it again."
+                        return _beyond_repair(work, f"{first_line(error)} {remedy}", len(prompts))
             if not tuned:
                 record = _sized(record, context.model)
                 with guarded("tune"):
@@ -161,11 +166,11 @@ def _worked(work: _Work) -> FitRecord:
 
 
 def _beyond_repair(work: _Work, fault: str, prompts: int) -> FitRecord:
-    """A fit whose stored parameters are not what was sealed: what it has answered stands, and no more is asked."""
+    """A fit whose stored parameters cannot be used: what it has answered stands, and no more is asked."""
     spec = work.fit.spec
-    cause = f"{fault}, and {prompts:,} prompts are left to be answered; only tuning makes it again: --overwrite failed"
+    cause = f"{prompts:,} prompts are left to be answered, but {fault}"
     if work.sealed and not work.missing:
-        work.progress.on_note(f"{cause}. The answers that are stored stand.")
+        work.progress.on_note(f"{cause.removesuffix('.')}. The answers that are stored stand.")
         return work.sealed
     return FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "damaged", cause)
 
