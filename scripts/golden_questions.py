@@ -18,10 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from snibench.data.export import export_suite
-
 from snibench.base.types import SuiteRequest
 from snibench.data.mini import Mini
+from snibench.data.official_layout import export_suite
 from snibench.plan.options import RequestOptions, request_from
 from snibench.plan.plan import plan
 

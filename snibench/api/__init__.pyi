@@ -139,6 +139,9 @@ from snibench.contracts import (
     Protocol as Protocol,
 )
 from snibench.contracts import (
+    Recorded as Recorded,
+)
+from snibench.contracts import (
     Rule as Rule,
 )
 from snibench.contracts import (

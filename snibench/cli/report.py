@@ -174,10 +174,13 @@ def show_results(
     ``stored``: all fits of the folder, where ``results`` are some of them.
     """
     from snibench.report.brief import picked
-    from snibench.report.tables import build
+    from snibench.report.tables import build, build_brief
 
-    made = picked(build(results, baseline, everyone=stored), tables, columns)
     whole = everything or bool(tables or columns)
+    if whole or kind != "table" or output or json_path or figures:
+        made = picked(build(results, baseline, everyone=stored), tables, columns)
+    else:
+        made, whole = build_brief(results, baseline, everyone=stored), True
     _with_figures(results, made, kind, output, json_path, figures, name="report", everything=whole)
     if kind == "table" and output is None:
         click.echo(f"\nAnswers, adapters, traces and records: {results.folder}")

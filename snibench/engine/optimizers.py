@@ -13,6 +13,8 @@ from snibench.base.types import Recipe
 
 Groups = Sequence[Mapping[str, Any]]  # as torch's: "params", and what else holds for them
 State = dict[str, Any]
+# Devices with one kernel for a whole step of AdamW, in every torch that is served.
+_FUSED = {"cpu", "cuda", "mps"}
 
 
 class Together:
@@ -98,7 +100,10 @@ def make_optimizer(recipe: Recipe, model: nn.Module, groups: Groups) -> torch.op
 
 
 def _adamw(recipe: Recipe, groups: Groups) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(_copied(groups), lr=recipe.learning_rate, betas=(0.9, 0.999), weight_decay=0.0, fused=True)
+    devices = {one.device.type for group in groups for one in group["params"]}
+    return torch.optim.AdamW(
+        _copied(groups), lr=recipe.learning_rate, betas=(0.9, 0.999), weight_decay=0.0, fused=devices <= _FUSED
+    )
 
 
 def _those(groups: Groups, wanted: Any) -> list[dict[str, Any]]:

@@ -25,6 +25,26 @@ from snibench.engine.progress import Tuning
 _SHORT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 
 
+class _Losses:
+    """The losses of some groups, micro-batch by micro-batch; the host waits for all of them once."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pieces: list[int] = []
+        self._values: list[Tensor] = []
+
+    def put(self, piece: Sequence[int], values: Tensor) -> None:
+        """Take in the losses of the groups numbered ``piece``."""
+        self._pieces += piece
+        self._values.append(values.detach())
+
+    def whole(self) -> Tensor:
+        """``[count]`` float64 losses in the order of the groups, on the CPU."""
+        losses = torch.zeros(self._count, dtype=torch.float64)
+        losses[self._pieces] = torch.cat(self._values).double().cpu()
+        return losses
+
+
 class TaskLosses:
     """The task losses of a model under its method, and their gradients.
 
@@ -91,10 +111,10 @@ class TaskLosses:
         """``[K]`` float64 losses of the groups, all of which have equally many instances."""
         parts = self.parts(groups)
         cuts = len(parts) // len(groups)
-        losses = torch.zeros(len(parts), dtype=torch.float64)
+        losses = _Losses(len(parts))
         for piece, batch in self.batches(parts):
-            losses[piece] = self.losses_of(batch, cuts).tasks.double().cpu()
-        return losses.view(len(groups), cuts).sum(1)
+            losses.put(piece, self.losses_of(batch, cuts).tasks)
+        return losses.whole().view(len(groups), cuts).sum(1)
 
     def add_gradients(self, groups: Groups, weights: Tensor) -> Tensor:
         """``[K]`` float64 losses; the gradient of their sum by ``weights [K]`` is added to the parameters' ``grad``.
@@ -103,15 +123,15 @@ class TaskLosses:
         """
         parts = self.parts(groups)
         share = weights.repeat_interleave(self.cuts)
-        losses = torch.zeros(len(parts), dtype=torch.float64)
+        losses = _Losses(len(parts))
         for piece, batch in self.batches(parts):
             found = self.losses_of(batch, self.cuts)
             total = (found.tasks * share[piece].to(found.tasks)).sum()
             if found.auxiliary is not None:
                 total = total + found.auxiliary * (len(piece) / len(parts))
             total.backward()
-            losses[piece] = found.tasks.detach().double().cpu()
-        return losses.view(len(groups), self.cuts).sum(1)
+            losses.put(piece, found.tasks)
+        return losses.whole().view(len(groups), self.cuts).sum(1)
 
     def task_gradients(
         self,
@@ -135,19 +155,19 @@ class TaskLosses:
             batch = self.batch([groups[index] for index in first])
             collector.select_backend(batch, each, anchors=anchors, auxiliary=auxiliary)
         collected = collector.start(len(groups))
-        losses = torch.zeros(len(groups), dtype=torch.float64)
+        losses = _Losses(len(groups))
         try:
             for piece, batch in self.batches(groups, by_task=collector.by_task):
                 share = len(piece) / len(groups)
                 found = collector.collect(
                     collected, piece, batch, each, anchors=anchors, auxiliary=auxiliary, share=share
                 )
-                losses[piece] = found.double().cpu()
+                losses.put(piece, found)
         except NotSeparable:  # these tasks, unlike the first ones
             self.clear()
             collector.backend = "loop"
             return self.task_gradients(groups, anchors=anchors, auxiliary=auxiliary, collector=collector, cuts=cuts)
-        return collected, losses
+        return collected, losses.whole()
 
     def pseudo_gradients(self, groups: Groups) -> tuple[Collected, Tensor]:
         """``[K, P]`` rows that the method gives in place of gradients, and the ``[K]`` float64 losses before them.
@@ -157,10 +177,10 @@ class TaskLosses:
         """
         collector = self._given
         collected = collector.start(len(groups))
-        losses = torch.zeros(len(groups), dtype=torch.float64)
+        losses = _Losses(len(groups))
         for piece, batch in self.batches(groups):
             with torch.no_grad():
-                losses[piece] = self.losses_of(batch).tasks.double().cpu()
+                losses.put(piece, self.losses_of(batch).tasks)
             given = self.method.gradients(self.model, batch)
             if given is None:
                 raise PluginError(f"{self._name}.gradients must return a mapping for every batch, or None for all.")
@@ -172,7 +192,7 @@ class TaskLosses:
                     parameter = self.named[name]
                     before = 0 if parameter.grad is None else parameter.grad
                     parameter.grad = rows.sum(0).to(parameter) + before
-        return collected, losses
+        return collected, losses.whole()
 
     @cached_property
     def _given(self) -> GradientCollector:

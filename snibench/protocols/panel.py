@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import nan
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from snibench.base.hashing import derive_seed
 from snibench.data.leakage import origins
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+K = TypeVar("K")
 
 FEWEST_SOURCES = 5  # with fewer, no interval over tasks for a category or a combo
 TRIVIAL_MAJORITY = 0.9  # from here on a task says nothing beyond chance
@@ -35,6 +35,10 @@ class Panel:
     answers: pd.DataFrame
     positions: npt.NDArray[np.intp]  # [F, Q] row numbers of ``answers``
 
+    @cached_property
+    def _names(self) -> dict[str, npt.NDArray[np.object_]]:
+        return {str(name): self.fits[name].to_numpy(dtype=object) for name in self.fits}
+
     @property
     def methods(self) -> list[str]:
         """Labels of the methods, sorted."""
@@ -44,7 +48,7 @@ class Panel:
         """``[S, Q]`` values of a column for the fits that match, e.g. ``method="ours"``; one row per seed."""
         chosen = np.ones(len(self.fits), dtype=bool)
         for name, value in fit.items():
-            chosen &= (self.fits[name] == value).to_numpy()
+            chosen &= self._names[name] == value
         return self.answers[column].to_numpy(dtype=np.float64)[self.positions[chosen]]
 
 
@@ -97,13 +101,24 @@ def by_task(values: Floats, tasks: pd.Series[str]) -> list[Floats]:
 
 
 def group_means(values: Floats, groups: pd.Series[Any]) -> Floats:
-    """``[S, G]`` means of ``values`` [S, Q] over the questions of each group, groups sorted."""
-    return pd.DataFrame(values.T).groupby(groups.to_numpy()).mean().to_numpy().T
+    """``[..., G]`` means of ``values`` [..., Q] over the questions of each group, groups sorted."""
+    rows = values.reshape(-1, values.shape[-1])
+    means = pd.DataFrame(rows.T).groupby(groups.to_numpy()).mean().to_numpy().T
+    return means.reshape(*values.shape[:-1], means.shape[-1])
 
 
 def task_means(values: Floats, tasks: pd.Series[str]) -> Floats:
-    """``[S, T]`` means of ``values`` [S, Q] over the questions of each task, tasks sorted by name."""
+    """``[..., T]`` means of ``values`` [..., Q] over the questions of each task, tasks sorted by name."""
     return group_means(values, tasks)
+
+
+def task_means_of(values: Mapping[K, Floats], tasks: pd.Series[str]) -> dict[K, Floats]:
+    """``task_means`` of every entry, at the cost of one."""
+    if not values:
+        return {}
+    means = task_means(np.concatenate(list(values.values())), tasks)
+    ends = np.cumsum([len(own) for own in values.values()])[:-1]
+    return dict(zip(values, np.split(means, ends), strict=True))
 
 
 def source_clusters(tasks: pd.DataFrame) -> pd.Series[str]:
@@ -116,13 +131,25 @@ def source_clusters(tasks: pd.DataFrame) -> pd.Series[str]:
         origins(list(sources)) or {f"task {name}"}
         for name, sources in zip(tasks["task"], tasks["sources"], strict=True)
     ]
-    rows = np.repeat(np.arange(len(known)), [len(names) for names in known])
-    columns = pd.factorize(np.array([name for names in known for name in sorted(names)], dtype=object))[0]
-    size = len(known) + columns.max(initial=-1) + 1
-    edges = coo_array((np.ones(len(rows)), (rows, len(known) + columns)), shape=(size, size))
-    component = connected_components(edges, directed=False)[1][: len(known)]
+    component = _components(known)
     first = tasks["task"].groupby(component).transform("min")  # a name that no order of the rows can change
     return pd.Series(first.to_numpy(), index=pd.Index(tasks["task"], name="task"))
+
+
+def _components(known: Sequence[Collection[str]]) -> list[int]:
+    """The number of the connected component of each set of names; two that share a name are connected."""
+    parent = list(range(len(known)))
+
+    def root(member: int) -> int:
+        while parent[member] != member:
+            parent[member] = member = parent[parent[member]]
+        return member
+
+    owner: dict[str, int] = {}
+    for member, names in enumerate(known):
+        for name in names:
+            parent[root(member)] = root(owner.setdefault(name, member))
+    return [root(member) for member in range(len(known))]
 
 
 def above_chance(values: Floats, chance: Floats) -> Floats:

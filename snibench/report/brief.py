@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from snibench.base.errors import unknown
 from snibench.report.fits import NOT_SEARCHED
-from snibench.report.values import Report, Table, Verdict
+from snibench.report.values import Asked, Report, Table, Verdict
 from snibench.store import what_to_do
 
 FULL_VERDICTS = 2  # methods; with more of them each has its verdict on the first question alone
-_SUMMARY = ("seen", "unseen", "gap", "formats", "combos", "conflict")
+SUMMARY = ("seen", "unseen", "gap", "formats", "combos", "conflict")
+COMPARED: Asked = "unseen"  # the question whose comparison is shown
 _COMPARISON = {
     "comparison_unseen": ("delta", "outcome", "mde", "wins", "group"),
     "comparison": ("first", "second", "delta", "outcome", "mde"),
@@ -27,7 +28,7 @@ _MORE = "Every table, footer and note: --all. What the words mean: --explain. A 
 def brief(report: Report) -> Report:
     """The part of ``report`` to read first; what is left out is counted in its last note."""
     tables = [
-        *(_shortened(table, _SUMMARY) for table in report.tables if table.name == "summary"),
+        *(_shortened(table, SUMMARY) for table in report.tables if table.name == "summary"),
         *(_shortened(table, _COMPARISON[table.name]) for table in report.tables if table.name in _COMPARISON),
     ]
     return replace(report, tables=tuple(tables), verdicts=_first(report.verdicts), notes=_notes(report))

@@ -77,18 +77,30 @@ def comparison_tables(
     """Every method against ``baseline`` on every question; on unseen tasks by category too, and in each part."""
     if not found:
         return []
-    first = [*controls(questions.results), baseline]
+    first = {*controls(questions.results), baseline}
     last = sorted(order, key=lambda label: label in first)  # methods are columns: those under test come first
     tables = []
     for question, summary in found.items():
-        title = f"Compared with {baseline}: {QUESTIONS[question]}"
-        tables.append(_comparison(summary, _levels(questions, question), question, title, first))
+        tables.append(comparison_table(questions, summary, question, baseline))
         scores = questions.split("unseen") if question == "unseen" else None
         if scores is not None and len(deltas := _category_deltas(questions, scores, baseline)):
             tables.append(
                 _by_category(deltas, "unseen", f"Difference from {baseline} on unseen tasks, by category", last)
             )
     return [*tables, *(ordered(table, order) for table in _part_tables(questions, baseline))]
+
+
+def comparison_table(
+    questions: Questions, summary: Summary, question: Asked, baseline: str, *, whole: bool = True
+) -> Table:
+    """Every method against ``baseline`` on one question, below the controls; floors with their mean alone.
+
+    Not ``whole``: without floors and footers.
+    """
+    first = [*controls(questions.results), baseline]
+    title = f"Compared with {baseline}: {QUESTIONS[question]}"
+    floors = _levels(questions, question) if whole else pd.DataFrame()
+    return _comparison(summary, floors, question, title, first, footed=whole)
 
 
 def _levels(questions: Questions, question: Asked) -> pd.DataFrame:
@@ -100,7 +112,9 @@ def _levels(questions: Questions, question: Asked) -> pd.DataFrame:
     return table[["method", "mean", "ci_low", "ci_high", "n_tasks", "n_sources", "n_seeds"]]
 
 
-def _comparison(summary: Summary, floors: pd.DataFrame, question: Asked, title: str, first: Sequence[str]) -> Table:
+def _comparison(
+    summary: Summary, floors: pd.DataFrame, question: Asked, title: str, first: Sequence[str], *, footed: bool = True
+) -> Table:
     paired = summary.table["rank"].notna().any()
     lower, suite = question == "gap", summary.table["suite_delta"].notna().any()
     columns = (
@@ -116,7 +130,7 @@ def _comparison(summary: Summary, floors: pd.DataFrame, question: Asked, title: 
         _SIZES,
     )
     by_mean = [*first, *(label for label in summary.table["method"] if label not in first)]
-    notes = (*footers(summary), *_SCOPE_NOTES)
+    notes = (*footers(summary), *_SCOPE_NOTES) if footed else ()
     if len(floors):
         notes += (f"No part of tests, ranks and groups: {', '.join(sorted(floors['method']))}.",)
     frame = pd.concat([summary.table, floors], ignore_index=True) if len(floors) else summary.table

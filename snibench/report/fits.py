@@ -132,7 +132,7 @@ def costs(results: StoredRun) -> pd.DataFrame:
     rates: dict[str, dict[str, None]] = {}
     for record, spec in zip(results.records, results.specs, strict=True):
         fits.setdefault(spec.label, []).append(record)
-        if spec.recipe.learning_rate:
+        if spec.recipe.steps and spec.recipe.learning_rate:
             mark = "" if spec.searched else f" ({NOT_SEARCHED})"
             rates.setdefault(spec.label, {})[f"{spec.recipe.learning_rate:g}{mark}"] = None
     rows = [_cost(label, records) for label, records in fits.items()]
@@ -214,6 +214,7 @@ def run_notes(results: StoredRun) -> tuple[str, ...]:
         *_question_notes(results.answers),
         *(budgets if len(set(trained)) > 1 else ()),
         *_rate_notes(results),
+        *_elsewhere_notes(results),
         *_version_notes(results),
         *_record_notes(results),
     )
@@ -228,6 +229,12 @@ def _rate_notes(results: StoredRun) -> list[str]:
     return [f"Learning rate not searched for, unlike the others': {', '.join(lacking)}. Give all one --tune-budget N."]
 
 
+def _elsewhere_notes(results: StoredRun) -> list[str]:
+    """What stands beside methods that were tuned and answered here, although it was not."""
+    known = dict.fromkeys((spec.label, spec.elsewhere) for spec in results.specs if spec.elsewhere)
+    return [f"{label} was {what}: every difference to it is one of that, too." for label, what in known]
+
+
 # Fewer questions are easily answered alike by chance.
 _FEWEST_ALIKE = 20
 _QUESTION = ("seed", "protocol", "format", "task", "instance", "variant", "stream", "position")
@@ -237,11 +244,30 @@ def equal_answers(results: StoredRun, baseline: str | None) -> tuple[str, ...]:
     """A sentence for each method that answers every question as the baseline does, by another fit."""
     skipped = {baseline, *controls(results)}
     notes = []
-    for label in finished(results) if baseline else ():
+    for label in _about_alike(results, baseline) if baseline else ():
         alike = 0 if label in skipped else _answered_alike(results.answers, label, str(baseline))
         if alike >= _FEWEST_ALIKE:
             notes.append(f"{label}'s answers are the baseline's on all {alike:,} questions: is it wired in?")
     return tuple(notes)
+
+
+def _about_alike(results: StoredRun, baseline: str) -> list[str]:
+    """Methods with as many answers as the baseline under the same seeds, and about the same mean score.
+
+    Rows are many and equal answers rare: the means, which are cheap, decide nearly always.
+    """
+    answers = results.answers
+    sums = answers.groupby(["method", "seed"], sort=False, observed=True)["score"].agg(["sum", "size"])
+    by_method = {str(name): own.droplevel("method") for name, own in sums.groupby(level="method", observed=True)}
+    if baseline not in by_method:
+        return []
+    theirs, found = by_method[baseline], []
+    for label in finished(results):
+        shared = by_method[label].index.intersection(theirs.index)
+        apart = (by_method[label].loc[shared].sum() - theirs.loc[shared].sum()).abs()
+        if len(shared) and apart["size"] == 0 and apart["sum"] < 1e-6:
+            found.append(label)
+    return found
 
 
 def _answered_alike(answers: pd.DataFrame, first: str, second: str) -> int:
@@ -249,8 +275,7 @@ def _answered_alike(answers: pd.DataFrame, first: str, second: str) -> int:
     mine, theirs = (answers[answers["method"] == label] for label in (first, second))
     shared = set(mine["seed"]) & set(theirs["seed"])
     mine, theirs = (some[some["seed"].isin(shared)] for some in (mine, theirs))
-    # Rows are many and equal answers rare: the means, which are cheap, decide nearly always.
-    if len(mine) != len(theirs) or mine["score"].mean() != theirs["score"].mean():
+    if len(mine) != len(theirs):
         return 0
     columns = [*_QUESTION, "prediction", "score"]
     first_rows, second_rows = (some[columns].sort_values(list(_QUESTION)) for some in (mine, theirs))

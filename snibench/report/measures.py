@@ -41,9 +41,7 @@ def measured(results: StoredRun) -> tuple[tuple[Measured, ...], tuple[str, ...]]
         except SnibenchError as error:
             faults.append(f"Answers to protocol '{name}' are not shown. {error}")
             continue
-        asked = (names == name).to_numpy()
-        rows = results.answers if asked.all() else results.answers[asked].reset_index(drop=True)
-        frames = protocol.measure(rows, results.tasks)
+        frames = protocol.measure(results.asked_by(name), results.tasks)
         found.append(Measured(name, protocol.title or f"Protocol {name}", frames, protocol.frames))
     return tuple(found), tuple(faults)
 

@@ -24,6 +24,7 @@ from snibench.protocols.panel import (
     panel,
     source_clusters,
     task_means,
+    task_means_of,
     with_facts,
 )
 from snibench.report.fits import floors
@@ -54,6 +55,8 @@ def tunings(results: StoredRun) -> dict[str, Tuning]:
 
 
 def _tuning(spec: FitSpec, adapter: str) -> Tuning:
+    if spec.elsewhere:  # of a recipe that nobody knows: its seeds are its own
+        return Tuning(recipe=f"{spec.elsewhere} {spec.label}")
     if spec.floor or not spec.recipe.steps:
         return Tuning(deterministic=True)
     recipe = replace(spec.recipe, learning_rate=0.0)
@@ -88,8 +91,7 @@ class Questions:
         return frozenset(floors(self.results))
 
     def _rows(self, protocol: str) -> pd.DataFrame:
-        answers = self.results.answers
-        return answers[(answers["protocol"] == protocol).to_numpy()]
+        return self.results.asked_by(protocol)
 
     def _sample(self, method: str, *sides: Side) -> Sample:
         return Sample(sides, self.tunings[method])
@@ -101,6 +103,18 @@ class Questions:
 
     def split(self, question: str, *, floors_too: bool = False) -> Scores | None:
         """Scores on unseen tasks, or on held-out instances of seen ones ("seen"); None without answers."""
+        if question not in self._splits:
+            self._splits[question] = self._split(question)
+        scores = self._splits[question]
+        if scores is None or floors_too:
+            return scores
+        return replace(scores, methods={name: one for name, one in scores.methods.items() if name not in self.floors})
+
+    @cached_property
+    def _splits(self) -> dict[str, Scores | None]:
+        return {}
+
+    def _split(self, question: str) -> Scores | None:
         rows = self._rows("gap")
         rows = rows[of_split(rows) & (rows["split"] == SPLITS[question]).to_numpy()]
         shared = panel(rows, questions=("task", "instance", "format"))
@@ -108,10 +122,12 @@ class Questions:
             return None
         names = shared.questions["task"]
         tasks = tuple(map(str, np.sort(names.unique())))
-        methods = shared.methods if floors_too else self._methods(shared)
         found = Scores(
             methods={
-                method: self._sample(method, _side(shared.values("score", method=method), names)) for method in methods
+                method: self._sample(method, side)
+                for method, side in _sides(
+                    {method: shared.values("score", method=method) for method in shared.methods}, names
+                ).items()
             },
             tasks=tasks,
             clusters=(self._clusters(tasks),),
@@ -148,12 +164,14 @@ class Questions:
         shared, formats = self._in_formats
         names = shared.questions["task"]
         samples: dict[str, dict[str, Sample]] = {"mean": {}, "worst": {}, "spread": {}}
+        means: dict[str, Floats] = {}
         for method in self._methods(shared):
             values = np.stack([shared.values("score", method=method, format=name) for name in formats])  # [F, S, Q]
-            top, bottom = extremes(np.stack([task_means(one, names) for one in values]))
-            samples["mean"][method] = self._sample(method, _side(values.mean(axis=0), names))
+            means[method] = values.mean(axis=0)
+            top, bottom = extremes(task_means(values, names))
             samples["worst"][method] = self._sample(method, Side(bottom))
             samples["spread"][method] = self._sample(method, Side(top - bottom))
+        samples["mean"] = {method: self._sample(method, side) for method, side in _sides(means, names).items()}
         others = self._all.formats() if self._all else {}
         return {
             measure: with_lenders(self._of_formats(shared, found), others.get(measure))
@@ -169,10 +187,8 @@ class Questions:
         others = self._all.by_format() if self._all else {}
 
         def scores(format: str) -> Scores:
-            sides = {
-                method: _side(shared.values("score", method=method, format=format), names)
-                for method in self._methods(shared)
-            }
+            values = {method: shared.values("score", method=method, format=format) for method in self._methods(shared)}
+            sides = _sides(values, names)
             return self._of_formats(shared, {method: self._sample(method, side) for method, side in sides.items()})
 
         return {format: with_lenders(scores(format), others.get(format)) for format in formats}
@@ -257,6 +273,7 @@ def design_of(made: Plan, seeds: int) -> Design:
     return Design(tasks, max(1, round(len(unseen) / max(1, tasks))), seeds)
 
 
-def _side(values: Floats, tasks: pd.Series[str]) -> Side:
-    """``values`` [S, Q] of questions that are sorted by task."""
-    return Side(task_means(values, tasks), tuple(by_task(values, tasks)))
+def _sides(values: Mapping[str, Floats], tasks: pd.Series[str]) -> dict[str, Side]:
+    """By method, from ``values`` [S, Q] of questions that are sorted by task."""
+    means = task_means_of(values, tasks)
+    return {method: Side(means[method], tuple(by_task(own, tasks))) for method, own in values.items()}

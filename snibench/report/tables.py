@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from snibench.base.errors import unknown
 from snibench.plan import defaults
-from snibench.report.comparison import comparison_tables
+from snibench.report import brief
+from snibench.report.comparison import comparison_table, comparison_tables
 from snibench.report.conflict import conflict_points, conflict_tables
 from snibench.report.fits import (
     controls,
@@ -33,10 +34,11 @@ from snibench.report.measures import Measured, against, measured, protocol_table
 from snibench.report.parts import part_tables
 from snibench.report.questions import Questions
 from snibench.report.rates import rate_tables
-from snibench.report.values import Column, Frame, Report, Table, rows_digest
-from snibench.report.verdicts import summaries, verdicts
+from snibench.report.values import SCOPES, Asked, Column, Frame, Report, Scope, Table, rows_digest
+from snibench.report.verdicts import each_summary, summaries, verdicts
 
 if TYPE_CHECKING:
+    from snibench.stats.summary import Summary
     from snibench.store import StoredRun
 
 
@@ -56,7 +58,7 @@ def build(results: StoredRun, baseline: str | None = None, *, everyone: StoredRu
     Raises:
         UsageError: If ``baseline`` has no finished fit.
     """
-    chosen, notes = _baseline(results, baseline)
+    chosen, notes = baseline_of(results, baseline)
     order = _order(results, chosen)
     measures, faults = measured(results)
     failed = failed_fits(results)
@@ -79,9 +81,58 @@ def build(results: StoredRun, baseline: str | None = None, *, everyone: StoredRu
         failed=failed,
         baseline=chosen,
         rows_digest=rows_digest(results.answers),
-        verdicts=verdicts(found, chosen, [label for label in order if not questions.tunings[label].deterministic]),
+        verdicts=verdicts(found, chosen, _judged(questions, order)),
         facts=facts(results),
     )
+
+
+def build_brief(results: StoredRun, baseline: str | None = None, *, everyone: StoredRun | None = None) -> Report:
+    """What ``brief`` shows of ``build``, and nothing else is computed; an export of it would lack tables.
+
+    Raises:
+        UsageError: If ``baseline`` has no finished fit.
+    """
+    chosen, notes = baseline_of(results, baseline)
+    order = _order(results, chosen)
+    measures, faults = measured(results)
+    questions = Questions(results, everyone)
+    judged = _judged(questions, order)
+    found, scopes = _few_summaries(questions, chosen, judged) if chosen else ({}, SCOPES)
+    tables = [
+        _summary(results, measures, order, (*brief.SUMMARY, "learning_rate")),
+        *(
+            comparison_table(questions, summary, question, chosen, whole=False)
+            for question, summary in found.items()
+            if question == brief.COMPARED
+        ),
+    ]
+    return brief.brief(
+        Report(
+            title=title(results),
+            tables=tuple(tables),
+            notes=(*notes, *faults, *run_notes(results), *equal_answers(results, chosen)),
+            failed=failed_fits(results),
+            baseline=chosen,
+            rows_digest="",
+            verdicts=verdicts(found, chosen, judged, scopes=scopes),
+        )
+    )
+
+
+def _judged(questions: Questions, order: Sequence[str]) -> list[str]:
+    """The methods that get a verdict: those that were tuned."""
+    return [label for label in order if not questions.tunings[label].deterministic]
+
+
+def _few_summaries(
+    questions: Questions, baseline: str, judged: Sequence[str]
+) -> tuple[dict[Asked, Summary], Sequence[Scope]]:
+    """The comparisons and scopes whose verdicts are shown: with many methods the first question's alone."""
+    if len(judged) > brief.FULL_VERDICTS:
+        question, summary = next(each_summary(questions, baseline, suite_power=False), (None, None))
+        if question and summary and sum(label in summary.comparisons for label in judged) > brief.FULL_VERDICTS:
+            return {question: summary}, SCOPES[:1]
+    return summaries(questions, baseline), SCOPES
 
 
 # ------------------------------------------------------------------------------- who, in which order
@@ -100,10 +151,10 @@ def selected(results: StoredRun, methods: Sequence[str], baseline: str | None = 
     for label in wanted:
         if label not in there:
             raise unknown("method", label, there)
-    return only(results, [*controls(results), _baseline(results, baseline)[0], *wanted])
+    return only(results, [*controls(results), baseline_of(results, baseline)[0], *wanted])
 
 
-def _baseline(results: StoredRun, asked: str | None) -> tuple[str, tuple[str, ...]]:
+def baseline_of(results: StoredRun, asked: str | None = None) -> tuple[str, tuple[str, ...]]:
     """The baseline's label, empty if there is none, and a note if it is not the one that the run asked for."""
     there = [label for label in finished(results) if label not in floors(results)]
     if asked is not None:
@@ -159,28 +210,39 @@ _OF_CONFLICT = {
 }
 
 
-def _summary(results: StoredRun, measures: Sequence[Measured], order: Sequence[str]) -> Table:
-    """One row per method, also where none of its fits is done."""
+def _summary(
+    results: StoredRun, measures: Sequence[Measured], order: Sequence[str], wanted: Collection[str] | None = None
+) -> Table:
+    """One row per method, also where none of its fits is done; ``wanted``: only these fields, by default all."""
+    described = [column for _, _, layout in _in_summary(measures) for column in summary_columns(layout).values()]
+    columns = [column for column in (*described, *OF_RECORDS) if wanted is None or column.field in wanted]
+    shown = {column.field for column in columns}
     parts = [
-        *(_summarised(own.frames[name], layout) for own, name, layout in _in_summary(measures)),
-        conflict_points(results).query("share == 1").rename(columns=_OF_CONFLICT),
-        forgetting(results),
+        *(
+            _summarised(own.frames[name], layout)
+            for own, name, layout in _in_summary(measures)
+            if shown & {column.field for column in summary_columns(layout).values()}
+        ),
+        *([_last_conflict(results)] if shown & {"conflict", "conflict_raw"} else []),
+        *([forgetting(results)] if COLUMN.field in shown else []),
         costs(results),
     ]
-    described = [column for _, _, layout in _in_summary(measures) for column in summary_columns(layout).values()]
     frame = pd.DataFrame({"method": list(order)})
     for part in parts:
-        fields = [
-            name for column in (*described, *OF_RECORDS) for name in column.fields if name in part and name not in frame
-        ]
+        fields = [name for column in columns for name in column.fields if name in part and name not in frame]
         frame = frame.merge(part[["method", *dict.fromkeys(fields)]], on="method", how="left")
-    columns = present((*described, *OF_RECORDS), frame)
-    shown = {column.field for column in columns}
+    there = present(columns, frame)
+    shown = {column.field for column in there}
     notes = (
         *(layout.summary_note for _, _, layout in _in_summary(measures) if layout.summary_note),
         *(note for field, note in _NOTES.items() if field in shown),
     )
-    return Table("summary", "Summary", frame, (METHOD,), columns, notes)
+    return Table("summary", "Summary", frame, (METHOD,), there, notes)
+
+
+def _last_conflict(results: StoredRun) -> pd.DataFrame:
+    """The gradient conflict at the end of tuning, with the names of its columns in the summary."""
+    return conflict_points(results).query("share == 1").rename(columns=_OF_CONFLICT)
 
 
 def _in_summary(measures: Sequence[Measured]) -> list[tuple[Measured, str, Frame]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METHOD",
     "QUESTIONS",
+    "SCOPES",
     "Asked",
     "Column",
     "Frame",
@@ -54,6 +55,7 @@ class Table:
 
 Asked = Literal["unseen", "seen", "gap", "formats", "combos"]
 Scope = Literal["tasks like these", "this suite"]
+SCOPES: tuple[Scope, Scope] = ("tasks like these", "this suite")
 
 QUESTIONS: Mapping[Asked, str] = {
     "unseen": "unseen tasks",

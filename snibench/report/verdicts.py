@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from snibench.report.values import Asked, Verdict
+from snibench.report.values import SCOPES, Asked, Scope, Verdict
 from snibench.stats.estimates import UNBOUNDED, Estimate
 from snibench.stats.outcomes import MARGIN, equivalence_bound
 from snibench.stats.power import minimum_detectable_effect
@@ -18,54 +19,64 @@ if TYPE_CHECKING:
 
 def summaries(questions: Questions, baseline: str, *, margin: float = MARGIN) -> dict[Asked, Summary]:
     """The comparison of all methods with ``baseline`` on every question that was asked of two methods or more."""
-    asked: dict[Asked, Scores | None] = {
-        "unseen": questions.split("unseen"),
-        "seen": questions.split("seen"),
-        "gap": questions.gap(),
-        "formats": questions.formats().get("mean"),
-        "combos": questions.combos(),
-    }
-    return {
-        question: _summary(question, scores, baseline, margin)
-        for question, scores in asked.items()
-        if scores is not None and baseline in scores.methods and len(scores.methods) > 1
-    }
+    return dict(each_summary(questions, baseline, margin=margin))
 
 
-def _summary(question: Asked, scores: Scores, baseline: str, margin: float) -> Summary:
+def each_summary(
+    questions: Questions, baseline: str, *, margin: float = MARGIN, suite_power: bool = True
+) -> Iterator[tuple[Asked, Summary]]:
+    """``summaries``, one after the other; ``suite_power``: as for ``summarise``."""
+    asked: dict[Asked, Callable[[], Scores | None]] = {
+        "unseen": lambda: questions.split("unseen"),
+        "seen": lambda: questions.split("seen"),
+        "gap": questions.gap,
+        "formats": lambda: questions.formats().get("mean"),
+        "combos": questions.combos,
+    }
+    for question, scores_of in asked.items():
+        scores = scores_of()
+        if scores is not None and baseline in scores.methods and len(scores.methods) > 1:
+            yield question, _summary(question, scores, baseline, margin, suite_power)
+
+
+def _summary(question: Asked, scores: Scores, baseline: str, margin: float, suite_power: bool) -> Summary:
+    summarised = partial(summarise, scores, baseline=baseline, margin=margin, suite_power=suite_power)
     if question == "gap":
         wide = (-1.0, 1.0), (-2.0, 2.0)
-        return summarise(
-            scores, baseline=baseline, margin=margin, higher_is_better=False, mean_bounds=wide[0], bounds=wide[1]
-        )
+        return summarised(higher_is_better=False, mean_bounds=wide[0], bounds=wide[1])
     if question == "combos":  # above chance, where 0 is not the bottom
-        return summarise(scores, baseline=baseline, margin=margin, mean_bounds=UNBOUNDED, bounds=UNBOUNDED)
-    return summarise(scores, baseline=baseline, margin=margin)
+        return summarised(mean_bounds=UNBOUNDED, bounds=UNBOUNDED)
+    return summarised()
 
 
 def verdicts(
-    found: Mapping[Asked, Summary], baseline: str, methods: Sequence[str], *, margin: float = MARGIN
+    found: Mapping[Asked, Summary],
+    baseline: str,
+    methods: Sequence[str],
+    *,
+    margin: float = MARGIN,
+    scopes: Sequence[Scope] = SCOPES,
 ) -> tuple[Verdict, ...]:
     """A verdict per method, question and scope, in this order."""
     made = []
+    rows = {question: summary.table.set_index("method") for question, summary in found.items()}
     for method in methods:
         for question, summary in found.items():
             if method not in summary.comparisons:
                 continue
             comparison = summary.comparisons[method]
-            row = summary.table.set_index("method").loc[method]
-            seeds = [int(n) for n in summary.table.set_index("method").loc[[method, baseline], "n_seeds"]]
-            for scope, estimate, prefix in (
-                ("tasks like these", comparison.like_these, ""),
-                ("this suite", comparison.suite, "suite_"),
+            row = rows[question].loc[method]
+            seeds = [int(n) for n in rows[question].loc[[method, baseline], "n_seeds"]]
+            for scope, estimate, prefix in zip(
+                SCOPES, (comparison.like_these, comparison.suite), ("", "suite_"), strict=True
             ):
-                if estimate is not None:
+                if estimate is not None and scope in scopes:
                     made.append(
                         Verdict(
                             method=method,
                             baseline=baseline,
                             question=question,
-                            scope=scope,  # type: ignore[arg-type]  # one of the two
+                            scope=scope,
                             estimate=estimate.value,
                             low=estimate.low,
                             high=estimate.high,

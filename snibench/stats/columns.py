@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def comparison_columns(comparison: Comparison | None, level: float) -> dict[str, object]:
-    """The columns of one difference from the baseline."""
+def comparison_columns(comparison: Comparison | None, level: float, suite_power: bool = True) -> dict[str, object]:
+    """The columns of one difference from the baseline; ``suite_power``: ``suite_mde``, too."""
     numbers = (
         *("delta", "delta_low", "delta_high", "df", "se_task", "se_seed", "se_cell", "p_seed", "mde", "equivalence"),
         *(
@@ -60,7 +60,7 @@ def comparison_columns(comparison: Comparison | None, level: float) -> dict[str,
             "suite_high": suite.high,
             "suite_df": suite.df,
             "suite_p": suite.p,
-            "suite_mde": minimum_detectable_effect(suite, level=level),
+            "suite_mde": minimum_detectable_effect(suite, level=level) if suite_power else nan,
             "suite_equivalence": equivalence_bound(suite, level=level),
         }
     return row

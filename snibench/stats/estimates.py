@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import inf, isnan, nan, sqrt
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from snibench.stats.arrays import Codes, Floats, check_level
 
@@ -51,7 +51,7 @@ class Estimate:
             return nan
         if self.se == 0.0:
             return 1.0 if self.value == 0.0 else 0.0
-        return float(2.0 * stats.t.sf(abs(self.value) / self.se, self.df))
+        return float(2.0 * special.stdtr(self.df, -abs(self.value) / self.se))
 
     def half_width(self, level: float) -> float:
         """Half the width of the interval at another level, not clipped; NaN without an interval."""
@@ -93,7 +93,7 @@ def satterthwaite(value: float, parts: Iterable[Variance]) -> float:
 
 def t_quantile(df: float, level: float) -> float:
     """The two-sided quantile of t that an interval of this level needs; NaN without degrees of freedom."""
-    return float(stats.t.ppf(0.5 + level / 2.0, df))
+    return float(special.stdtrit(df, 0.5 + level / 2.0))
 
 
 def score_table(scores: Floats, name: str) -> Floats:

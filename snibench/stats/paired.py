@@ -10,9 +10,8 @@ from math import nan
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
-from snibench.stats.arrays import Floats, rounded, unit_codes
+from snibench.stats.arrays import Floats, average_ranks, rounded, unit_codes
 
 EXACT_UNITS = 16  # up to here all 2^16 sign patterns are counted
 
@@ -84,7 +83,7 @@ def rank_biserial(differences: Floats) -> float:
     values = rounded(differences)
     if not values.any():
         return 0.0
-    weights = stats.rankdata(np.abs(values))
+    weights = average_ranks(np.abs(values))
     return float((np.sign(values) * weights).sum() / weights.sum())
 
 

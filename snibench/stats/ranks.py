@@ -13,9 +13,9 @@ from string import ascii_letters
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
-from snibench.stats.arrays import Floats, check_level, rounded
+from snibench.stats.arrays import Floats, average_ranks, check_level, rounded
 from snibench.stats.estimates import Interval
 
 Booleans = npt.NDArray[np.bool_]
@@ -34,7 +34,7 @@ class Friedman:
 
 def ranks(scores: Floats) -> Floats:
     """Ranks along the last axis, 1 = highest, ties averaged, after rounding to 12 decimals."""
-    return np.asarray(stats.rankdata(-rounded(scores), axis=-1), dtype=np.float64)
+    return average_ranks(-rounded(scores))
 
 
 def friedman(scores: Floats, *, correct_ties: bool = True, level: float = 0.95) -> Friedman:
@@ -66,9 +66,9 @@ def friedman(scores: Floats, *, correct_ties: bool = True, level: float = 0.95) 
     f = (n - 1) * chi2 / rest if rest > 1e-9 else inf
     return Friedman(
         chi2=chi2,
-        p=float(stats.chi2.sf(chi2, k - 1)),
+        p=float(special.chdtrc(k - 1, chi2)),
         iman_davenport=f,
-        iman_davenport_p=float(stats.f.sf(f, k - 1, (k - 1) * (n - 1))),
+        iman_davenport_p=float(special.fdtrc(k - 1, (k - 1) * (n - 1), f)),
         nemenyi_cd=nemenyi_cd(k, n, level=level),
     )
 
@@ -89,6 +89,8 @@ def nemenyi_cd(methods: int, tasks: int, *, level: float = 0.95) -> float:
     Source:
         Demsar (2006), section 3.2.2; the Studentized range with infinite degrees of freedom over sqrt(2).
     """
+    from scipy import stats  # a second to import, and here alone it is needed
+
     check_level(level)
     q = float(stats.studentized_range.ppf(level, methods, inf)) / sqrt(2.0)
     return q * sqrt(methods * (methods + 1) / (6.0 * tasks))

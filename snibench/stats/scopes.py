@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isnan, nan, sqrt
 from typing import Literal
 
@@ -78,7 +79,7 @@ class Sample:
         """S."""
         return len(self.sides[0].table)
 
-    @property
+    @cached_property
     def by_seed(self) -> Floats:
         """``[S]`` means over tasks; the first side's minus the second's."""
         means = [side.table.mean(axis=1) for side in self.sides]
@@ -88,6 +89,13 @@ class Sample:
     def mean(self) -> float:
         """The mean over seeds and tasks."""
         return float(self.by_seed.mean())
+
+    @cached_property
+    def over_seeds(self) -> Variance:
+        """The variance of the mean over seeds; nothing for a deterministic method or with one seed."""
+        if self.deterministic or self.seeds < 2:
+            return NOTHING
+        return Variance(float(self.by_seed.var(ddof=1)) / self.seeds, self.seeds - 1)
 
 
 Clusters = Sequence[Sequence[str] | None]  # the source of each task, for each side
@@ -296,9 +304,7 @@ def _task_residual(task: Floats, tasks: int) -> Variance:
 
 def seed_variance(sample: Sample) -> Variance:
     """The variance over seeds of one method's mean; nothing for a deterministic one or with one seed."""
-    if sample.deterministic or sample.seeds < 2:
-        return NOTHING
-    return Variance(float(sample.by_seed.var(ddof=1)) / sample.seeds, sample.seeds - 1)
+    return sample.over_seeds
 
 
 def seed_noise(ours: Sample, theirs: Sample) -> SeedNoise:
@@ -323,8 +329,10 @@ def pooled_noise(samples: Mapping[str, Sample], ours: str, theirs: str) -> SeedN
     Methods are alike that were tuned by one recipe, with as many seeds and the same kind of adapter.
     """
     own = seed_noise(samples[ours], samples[theirs])
+    if own.pooling != "pair" or not _alike(samples[theirs], samples[ours]):
+        return own
     kin = [name for name, sample in samples.items() if _alike(sample, samples[ours])]
-    if own.pooling != "pair" or theirs not in kin or len(kin) < FEWEST_POOLED:
+    if len(kin) < FEWEST_POOLED:
         return own
     variance = 2.0 * float(np.mean([seed_variance(samples[name]).value for name in kin]))
     return SeedNoise(

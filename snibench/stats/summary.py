@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import nan
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from snibench.base.errors import unknown
 from snibench.base.hashing import derive_seed
-from snibench.stats.arrays import check_level, rounded
+from snibench.stats.arrays import Floats, check_level, rounded
 from snibench.stats.columns import add_outcomes, add_ranks, comparison_columns, flip_p, separated_pairs
 from snibench.stats.estimates import DIFFERENCE, SHARE
 from snibench.stats.footer import footer
@@ -69,9 +70,20 @@ class Summary:
     """
 
     table: pd.DataFrame
-    friedman: Friedman | None
     comparisons: Mapping[str, Comparison]
     notes: tuple[str, ...]
+    means: Floats | None = None  # [methods, T] that ranks are made of; None where tasks are not paired
+    level: float = 0.95
+
+    @cached_property
+    def friedman(self) -> Friedman | None:
+        """The test over all methods."""
+        means = self.means
+        return (
+            None
+            if means is None or min(means.shape[0] - 1, means.shape[1]) < 2
+            else friedman(means.T, level=self.level)
+        )
 
 
 def summarise(
@@ -86,6 +98,7 @@ def summarise(
     level: float = 0.95,
     draws: int = 9_999,
     seed: int = 0,
+    suite_power: bool = True,
 ) -> Summary:
     """The default report on the scores of all methods.
 
@@ -103,6 +116,7 @@ def summarise(
         level: Of intervals; 1 - level is the alpha of tests.
         draws: Sign patterns of the Monte Carlo permutation test.
         seed: Of those sign patterns; nothing else is random.
+        suite_power: Whether ``suite_mde`` is computed, which takes as long as all other columns together.
 
     Raises:
         UsageError: If the baseline is not among the methods.
@@ -123,7 +137,7 @@ def summarise(
         if baseline is not None and method != baseline
     }
     rows = [_row(scores, method, baseline, rope, mean_bounds, level) for method in methods]
-    rows = [row | comparison_columns(comparisons.get(str(row["method"])), level) for row in rows]
+    rows = [row | comparison_columns(comparisons.get(str(row["method"])), level, suite_power) for row in rows]
     table = pd.DataFrame(rows)
     flips = flip_p(scores, np.random.default_rng(derive_seed("sign flips", seed)), draws) if scores.paired else None
     table["p"] = [
@@ -145,11 +159,10 @@ def summarise(
     means = np.stack([sample.sides[0].table.mean(axis=0) for sample in scores.methods.values()])  # [methods, T]
     return Summary(
         table=table,
-        friedman=friedman(means.T, level=level)
-        if scores.paired and means.shape[0] > 2 and means.shape[1] > 1
-        else None,
         comparisons=comparisons,
         notes=footer(scores, baseline, comparisons, rope, level, draws),
+        means=means if scores.paired else None,
+        level=level,
     )
 
 

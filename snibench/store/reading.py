@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +36,25 @@ def read_parquet(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path, page_checksum_verification=True)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:  # a third of the time of read_table
+            return file.read(use_threads=False)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read ({first_line(error)}). Delete it and repeat the run.") from error
+
+
+def distinct_files(paths: Iterable[Path]) -> list[Path]:
+    """``paths`` without those whose bytes an earlier one has, too.
+
+    Raises:
+        StoreError: If one cannot be read; names it.
+    """
+    first: dict[bytes, Path] = {}
+    for path in paths:
+        try:
+            first.setdefault(path.read_bytes(), path)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read ({first_line(error)}). Repeat the run.") from error
+    return list(first.values())
 
 
 def read_json(path: Path) -> Any:

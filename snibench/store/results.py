@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from snibench.base.errors import StoreError, first_line
 from snibench.base.types import FitRecord, FitSpec, Manifest
 from snibench.store.folder import Store
-from snibench.store.reading import read_frame
+from snibench.store.reading import distinct_files, read_frame, read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 class NothingDone(StoreError):
@@ -40,6 +42,18 @@ class StoredRun:
     specs: tuple[FitSpec, ...]
     manifest: Manifest
     damaged: frozenset[str] = frozenset()
+
+    def asked_by(self, protocol: str) -> pd.DataFrame:
+        """The answers to one protocol, numbered from 0."""
+        if protocol not in self._asked_by:
+            chosen = (self.answers["protocol"] == protocol).to_numpy()
+            rows = self.answers if chosen.all() else self.answers[chosen].reset_index(drop=True)
+            self._asked_by[protocol] = rows
+        return self._asked_by[protocol]
+
+    @cached_property
+    def _asked_by(self) -> dict[str, pd.DataFrame]:
+        return {}
 
     def frames(self, fit: str, pattern: str) -> dict[str, pd.DataFrame]:
         """Tables that lie beside the answers of ``fit``, such as its trace, by file stem; none that is damaged."""
@@ -90,11 +104,12 @@ def load_results(
     records = tuple(fit.record for fit in there if fit.record is not None)
     if not done:
         raise NothingDone(" ".join([f"No fit in '{folder}' is done.", *notes, _causes(records)]))
+    # Later fits first: an older snibench may have stored less of a task.
+    tasks = [read_frame(path) for path in distinct_files(store.folder(fit.fit) / "tasks.parquet" for fit in done[::-1])]
     return StoredRun(
         folder=folder,
-        answers=pd.concat([frame for fit in done for frame in fit.answers], ignore_index=True),
-        # Later fits first: an older snibench may have stored less of a task.
-        tasks=pd.concat([fit.tasks for fit in done[::-1]]).drop_duplicates("task", ignore_index=True),
+        answers=_joined([table for fit in done for table in fit.answers]),
+        tasks=pd.concat(tasks).drop_duplicates("task", ignore_index=True),
         records=records,
         specs=tuple(fit.spec for fit in there if fit.spec is not None),
         manifest=replace(manifest, notes=(*manifest.notes, *notes)),
@@ -104,13 +119,12 @@ def load_results(
 
 @dataclass(frozen=True)
 class _Read:
-    """One fit of a run, as far as it can be read; ``answers`` and ``tasks`` only of one that is done."""
+    """One fit of a run, as far as it can be read; ``answers`` only of one that is done."""
 
     fit: str
     spec: FitSpec | None = None
     record: FitRecord | None = None
-    answers: tuple[pd.DataFrame, ...] = ()
-    tasks: pd.DataFrame | None = None
+    answers: tuple[pa.Table, ...] = ()
     faults: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -151,11 +165,26 @@ def _sealed(
         if not store.answered(record, protocol, digest):
             notes.append(f"{who}: no answers to {protocol} yet. Repeat the run.")
             continue
-        frame = read_frame(store.answers_path(record.fit, protocol, digest))
-        about = frame.assign(method=spec.label, seed=spec.seed, train_format=spec.train_format)
-        answers.append(about.assign(floor=spec.floor))
-    tasks = read_frame(store.folder(record.fit) / "tasks.parquet")
-    return _Read(record.fit, spec, record, tuple(answers), tasks, faults, tuple(notes))
+        answers.append(_about(read_parquet(store.answers_path(record.fit, protocol, digest)), spec))
+    return _Read(record.fit, spec, record, tuple(answers), faults, tuple(notes))
+
+
+def _about(answers: pa.Table, spec: FitSpec) -> pa.Table:
+    """``answers`` with the columns that are the same in all rows of a fit."""
+    import pyarrow as pa
+
+    same = {"method": spec.label, "seed": spec.seed, "train_format": spec.train_format, "floor": spec.floor}
+    for name, value in same.items():
+        answers = answers.append_column(name, pa.repeat(pa.scalar(value), len(answers)))
+    return answers
+
+
+def _joined(answers: Sequence[pa.Table]) -> pd.DataFrame:
+    """All answers as one frame, made once: columns are put end to end before they become a frame's."""
+    import pyarrow as pa
+
+    joined: pd.DataFrame = pa.concat_tables(answers, promote_options="permissive").combine_chunks().to_pandas()
+    return joined
 
 
 def _record(store: Store, spec: FitSpec) -> FitRecord:

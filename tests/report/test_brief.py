@@ -8,11 +8,13 @@ import pytest
 from rich.console import Console
 
 from snibench.base.errors import UsageError
+from snibench.protocols.frames import Frames
 from snibench.report import Report, build, compare
 from snibench.report.brief import brief, picked
 from snibench.report.console import render
 from snibench.report.files import latex_text
 from snibench.report.glossary import GLOSSARY, glossary_text
+from snibench.report.tables import build_brief
 from snibench.store import StoredRun
 
 Make = Callable[..., StoredRun]
@@ -66,6 +68,32 @@ def test_with_many_methods_each_has_one_verdict(make_results: Make) -> None:
     levels = {"unified-prompt": 0.55, "mtl-lora": 0.58, "ours": 0.6, "lora": 0.5}
     shown = brief(build(make_results(levels)))
     assert [(v.method, v.question) for v in shown.verdicts] == [(m, "unseen") for m in ("mtl-lora", "ours", "lora")]
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        {"untuned": 0.2, "majority": 0.3, "unified-prompt": 0.55, "ours": 0.6},
+        {"untuned": 0.2, "unified-prompt": 0.55, "mtl-lora": 0.58, "ours": 0.6},
+        {"untuned": 0.2, "unified-prompt": 0.55, "mtl-lora": 0.58, "ours": 0.6, "lora": 0.5},
+        {"untuned": 0.2, "ours": 0.6},
+    ],
+)
+def test_the_short_report_is_built_alone_and_is_that_of_the_whole_one(
+    make_results: Make, levels: dict[str, float]
+) -> None:
+    run = make_results(levels)
+    assert lines(build_brief(run)) == lines(brief(build(run)))
+
+
+def test_the_short_report_measures_no_frame_that_it_does_not_show(
+    make_results: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    kept = Frames.__getitem__
+    monkeypatch.setattr(Frames, "__getitem__", lambda self, name: (made.append(name), kept(self, name))[1])
+    build_brief(of_two(make_results))
+    assert set(made) == {"gap", "format_spread", "combo_means"}
 
 
 def test_fits_that_failed_are_counted(make_results: Make) -> None:

@@ -15,6 +15,7 @@ from snibench.protocols.combos import mixtures, streams
 from snibench.protocols.combos.columns import FRAMES
 from snibench.protocols.combos.pairs import combos_of
 from snibench.protocols.combos.settings import HISTORIES, MODES, PAPER, QUICK, SCHEDULES, Settings
+from snibench.protocols.frames import Frames
 
 __all__ = ["HISTORIES", "MODES", "PAPER", "QUICK", "SCHEDULES", "Combos", "Settings", "missing_combos"]
 
@@ -65,11 +66,11 @@ class Combos(Protocol):
         parts = pd.DataFrame([json.loads(text) for text in variants], index=pd.Index(variants))
         rows = answers.join(parts, on="variant")
         trained = rows["mixture"].notna() if "mixture" in rows else pd.Series(False, index=rows.index)
-        frames: dict[str, pd.DataFrame] = {}
+        frames = Frames({})
         if not trained.all():
-            frames |= streams.stream_frames(rows[~trained], tasks)
+            frames = frames | streams.stream_frames(rows[~trained], tasks)
         if trained.any():
-            frames |= mixtures.training_frames(rows[trained], tasks)
+            frames = frames | mixtures.training_frames(rows[trained], tasks)
         return frames
 
 

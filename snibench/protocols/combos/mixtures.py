@@ -15,6 +15,7 @@ from snibench.base.hashing import canonical_json
 from snibench.base.types import Ask, Combo, Mixture, Question, SuiteData
 from snibench.protocols.choice import held_out_questions
 from snibench.protocols.combos.settings import Settings, ratio
+from snibench.protocols.frames import Frames
 from snibench.protocols.panel import (
     FEWEST_SOURCES,
     Floats,
@@ -97,7 +98,7 @@ def _trainable(suite: SuiteData, combos: Sequence[Combo]) -> list[Combo]:
 # ------------------------------------------------------------------------------------ measures
 
 
-def training_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def training_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> Frames:
     """``combo_training``, ``combo_interference``, ``combo_training_tasks`` of answers with their variant taken apart.
 
     The datum is the accuracy of one task after one fit.
@@ -110,13 +111,15 @@ def training_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.
         for name, combo in asked.groupby("combo")
         for method in shared.methods
     ]
-    return {
-        "combo_training": pd.DataFrame(row for one in combos for row in one.box_row()),
-        "combo_interference": pd.DataFrame(
-            row for one in combos for side, cells in one.by_side() for row in cells.interference_rows(side)
-        ),
-        "combo_training_tasks": pd.DataFrame(row for one in combos for row in one.rows(seeds[one.method])),
-    }
+    return Frames(
+        {
+            "combo_training": lambda: pd.DataFrame(row for one in combos for row in one.box_row()),
+            "combo_interference": lambda: pd.DataFrame(
+                row for one in combos for side, cells in one.by_side() for row in cells.interference_rows(side)
+            ),
+            "combo_training_tasks": lambda: pd.DataFrame(row for one in combos for row in one.rows(seeds[one.method])),
+        }
+    )
 
 
 @dataclass(frozen=True)

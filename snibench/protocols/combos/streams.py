@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import groupby, permutations
 from math import nan
 from random import Random
@@ -18,6 +18,7 @@ from snibench.base.hashing import canonical_json
 from snibench.base.types import Combo, Instance, Question, SuiteData, Turn
 from snibench.data.leakage import input_key
 from snibench.protocols.combos.settings import HISTORIES, Settings
+from snibench.protocols.frames import Frames
 from snibench.protocols.panel import (
     ABOVE_CHANCE,
     FEWEST_SOURCES,
@@ -29,7 +30,7 @@ from snibench.protocols.panel import (
     mean,
     panel,
     resampling,
-    task_means,
+    task_means_of,
     with_facts,
 )
 from snibench.stats.estimates import Estimate
@@ -187,27 +188,32 @@ def _turns(task: str, asked: Instance, contexts: Contexts, count: int, rng: Rand
 _DRAWS = 2_000  # resamples of streams
 
 
-def stream_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def stream_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> Frames:
     """``combos``, ``combo_means``, ``combo_streams``, ``combo_differences`` and ``switch_cost``."""
     shared = panel(answers, questions=("combo", "schedule", "history", "stream", "position"), facts=("task", "side"))
     asked = with_facts(shared.questions, tasks)
     scores = {method: shared.values("score", method=method) for method in shared.methods}
     seeds = shared.fits.groupby("method")["seed"].agg(list)
-    boxes = [
-        _Box(method, tuple(map(str, key)), metric, _values(scores[method], part), part)
-        for _, combo in asked.groupby("combo")
-        for metric, fair in [comparable(combo)]
-        for key, part in fair.groupby(["combo", "schedule", "history"])
-        for method in scores
-    ]
-    combos = pd.DataFrame(box.row for box in boxes)
-    return {
-        "combos": combos,
-        "combo_means": _means(asked, scores),
-        "combo_streams": pd.DataFrame(row for box in boxes for row in box.data(seeds[box.method])),
-        "combo_differences": pd.DataFrame(_differences(boxes)),
-        "switch_cost": pd.DataFrame(_switch_costs(asked, scores)),
-    }
+
+    @cache
+    def boxes() -> list[_Box]:
+        return [
+            one
+            for _, combo in asked.groupby("combo")
+            for metric, fair in [comparable(combo)]
+            for key, part in fair.groupby(["combo", "schedule", "history"])
+            for one in _boxes(tuple(map(str, key)), metric, scores, part)
+        ]
+
+    return Frames(
+        {
+            "combos": lambda: pd.DataFrame(box.row for box in boxes()),
+            "combo_means": lambda: _means(asked, scores),
+            "combo_streams": lambda: pd.DataFrame(row for box in boxes() for row in box.data(seeds[box.method])),
+            "combo_differences": lambda: pd.DataFrame(_differences(boxes())),
+            "switch_cost": lambda: pd.DataFrame(_switch_costs(asked, scores)),
+        }
+    )
 
 
 def _means(asked: pd.DataFrame, scores: Mapping[str, Floats]) -> pd.DataFrame:
@@ -218,22 +224,27 @@ def _means(asked: pd.DataFrame, scores: Mapping[str, Floats]) -> pd.DataFrame:
     """
     fair = asked[asked["informative"]]
     fair = fair.assign(zero=fair["chance"])
-    return pd.DataFrame(_mean_row(method, values, fair) for method, values in scores.items() if len(fair))
-
-
-def _mean_row(method: str, scores: Floats, fair: pd.DataFrame) -> dict[str, Any]:
+    if not len(fair):
+        return pd.DataFrame()
     parts = [part for _, part in fair.groupby(["combo", "schedule", "history"])]
-    boxes = [_Box(method, ("", "", ""), ABOVE_CHANCE, _values(scores, part), part).row for part in parts]
-    sources = fair.drop_duplicates("task").set_index("task")["source"].sort_index()
-    level = mean_interval(task_means(_values(scores, fair), fair["task"]), clusters=sources.astype(str).tolist())
+    by_part = [_boxes(("", "", ""), ABOVE_CHANCE, scores, part) for part in parts]
+    means = task_means_of({method: _values(own, fair) for method, own in scores.items()}, fair["task"])
+    sources = fair.drop_duplicates("task").set_index("task")["source"].sort_index().astype(str).tolist()
+    return pd.DataFrame(_mean_row(boxes, means[boxes[0].method], sources) for boxes in zip(*by_part, strict=True))
+
+
+def _mean_row(boxes: Sequence[_Box], means: Floats, sources: Sequence[str]) -> dict[str, Any]:
+    """Of one method: its boxes, and its means [S, T] over tasks with these sources."""
+    level = mean_interval(means, clusters=sources)
+    spreads = [one.spread for one in boxes]
     return {
-        "method": method,
+        "method": boxes[0].method,
         "metric": ABOVE_CHANCE,
         "above_chance": level.value,
         "above_chance_low": level.low,
         "above_chance_high": level.high,
-        **{name: float(np.mean([box[name] for box in boxes])) for name in _OF_BOXES},
-        "min": min(box["min"] for box in boxes),
+        **{name: float(np.mean([spread[name] for spread in spreads])) for name in _OF_BOXES},
+        "min": min(spread["min"] for spread in spreads),
         "n_boxes": len(boxes),
         "n_tasks": len(sources),
     }
@@ -256,6 +267,29 @@ def _level(values: Floats, asked: pd.DataFrame) -> tuple[Estimate, str]:
     return mean_interval(values, clusters=asked[unit].astype(str).tolist()), unit
 
 
+def _boxes(variant: tuple[str, ...], metric: str, scores: Mapping[str, Floats], asked: pd.DataFrame) -> list[_Box]:
+    """The box of every method over the streams of ``asked``; means over groups are taken for all methods at once.
+
+    Noise: for right and wrong, sum p(1 - p) / L^2, p the accuracy of each question's task over all streams and
+    seeds; other scores vary less than that, and their own variance within the task stands in its place.
+    """
+    task, streams = asked["task"], asked["stream"]
+    values = {method: _values(own, asked) for method, own in scores.items()}
+    every = np.concatenate(list(values.values()))  # [methods S, Q]
+    ends = np.cumsum([len(own) for own in values.values()])[:-1]
+    accuracy, level, square = (
+        np.split(group_means(table, groups), ends)
+        for table, groups in ((every, streams), (every, task), (every**2, task))
+    )
+    within = [np.maximum(0.0, two.mean(axis=0) - one.mean(axis=0) ** 2) for one, two in zip(level, square, strict=True)]
+    length = streams.groupby(streams).transform("size").to_numpy()  # [Q]
+    noise = group_means(np.stack(within)[:, pd.factorize(task, sort=True)[0]] / length, streams)  # [methods, n]
+    return [
+        _Box(method, variant, metric, values[method], asked, accuracy[place], noise[place])
+        for place, method in enumerate(values)
+    ]
+
+
 @dataclass(frozen=True)
 class _Box:
     """The streams of one method under one combo, schedule and history."""
@@ -265,6 +299,8 @@ class _Box:
     metric: str
     values: Floats  # [S, Q]
     asked: pd.DataFrame  # [Q]
+    accuracy: Floats  # [S, n] mean of each stream: the data of the box
+    noise: Floats  # [n] variance of each stream's mean if answers varied only within their tasks
 
     @property
     def names(self) -> dict[str, str]:
@@ -273,41 +309,31 @@ class _Box:
         return {"method": self.method, "combo": combo, "schedule": schedule, "history": history, "metric": self.metric}
 
     @cached_property
-    def accuracy(self) -> Floats:
-        """``[S, n]`` mean of each stream: the data of the box."""
-        return group_means(self.values, self.asked["stream"])
-
-    @cached_property
-    def noise(self) -> Floats:
-        """``[n]`` variance of each stream's mean if answers varied only within their tasks.
-
-        For right and wrong that is sum p(1 - p) / L^2, p the accuracy of each question's task over all streams and
-        seeds; other scores vary less than that, and their own variance within the task stands in its place.
-        """
-        task = self.asked["task"]
-        level, square = (group_means(values, task).mean(axis=0) for values in (self.values, self.values**2))
-        within = np.maximum(0.0, square - level**2)[pd.factorize(task, sort=True)[0]]  # [Q]
-        streams = self.asked["stream"]
-        length = streams.groupby(streams).transform("size").to_numpy()  # [Q]
-        noise: Floats = group_means((within / length)[None], streams)[0]
-        return noise
+    def spread(self) -> dict[str, float]:
+        """The streams' accuracies: five numbers, and how far noise alone would spread them."""
+        data = self.accuracy.reshape(-1)
+        return {
+            **box(data),
+            "noise_sd": np.sqrt(self.noise.mean()),
+            "excess_sd": float(excess_sd(data, self.noise)) if len(data) > 1 else nan,
+        }
 
     @cached_property
     def row(self) -> dict[str, Any]:
         """The statistics of the box, quartiles of type 7."""
-        data = self.accuracy.reshape(-1)
         level, unit = _level(self.values, self.asked)
+        spread = dict(self.spread)
+        noise = {name: spread.pop(name) for name in ("noise_sd", "excess_sd")}
         return {
             **self.names,
-            **box(data),
+            **spread,
             "mean": level.value,
             "low": level.low,
             "high": level.high,
-            "noise_sd": np.sqrt(self.noise.mean()),
-            "excess_sd": float(excess_sd(data, self.noise)) if len(data) > 1 else nan,
+            **noise,
             "unit": unit,
             "n_streams": self.accuracy.shape[1],
-            "n": len(data),
+            "n": self.accuracy.size,
         }
 
     def data(self, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -13,7 +13,18 @@ import pandas as pd
 from snibench.base.errors import PluginError
 from snibench.base.registry import FORMATS
 from snibench.contracts import FormatFlags
-from snibench.protocols.panel import Floats, Panel, by_task, mean, panel, resampling, source_clusters, task_means
+from snibench.protocols.frames import Frames
+from snibench.protocols.panel import (
+    Floats,
+    Panel,
+    by_task,
+    mean,
+    panel,
+    resampling,
+    source_clusters,
+    task_means,
+    task_means_of,
+)
 from snibench.stats.arrays import rounded
 from snibench.stats.estimates import SHARE
 from snibench.stats.intervals import mean_interval
@@ -21,7 +32,7 @@ from snibench.stats.ranks import agreement_intervals, ranks
 from snibench.stats.spread import independent_spread, spread_null
 
 
-def format_frames(answers: pd.DataFrame, tasks: pd.DataFrame, reference: str) -> dict[str, pd.DataFrame]:
+def format_frames(answers: pd.DataFrame, tasks: pd.DataFrame, reference: str) -> Frames:
     """``formats``, ``format_spread``, ``format_groups``, ``format_ranks`` and ``format_agreement``."""
     shared = panel(answers, fits=("method", "format", "seed"), questions=("task", "instance"), facts=("seen",))
     sources = source_clusters(tasks)[sorted(shared.questions["task"].unique())].tolist()
@@ -29,21 +40,22 @@ def format_frames(answers: pd.DataFrame, tasks: pd.DataFrame, reference: str) ->
     scores = {method: _scores(shared, method, compared) for method in shared.methods} if compared else {}
     floors = set(answers.loc[answers["floor"], "method"]) if "floor" in answers else set()
     ranked = {method: one for method, one in scores.items() if method not in floors}
-    return {
-        "formats": pd.DataFrame(_format_rows(shared, sources, reference)),
-        "format_spread": pd.DataFrame(
+    makers: dict[str, Callable[[], pd.DataFrame]] = {
+        "formats": lambda: pd.DataFrame(_format_rows(shared, sources, reference)),
+        "format_spread": lambda: pd.DataFrame(
             {"method": method, **_spread_row(one, sources), **_stability(shared, method, compared)}
             for method, one in scores.items()
         ),
-        "format_groups": pd.DataFrame(
+        "format_groups": lambda: pd.DataFrame(
             {"method": method, "formats": name, **_spread_row(one.of(members), sources)}
             for method, one in scores.items()
             for name, members in _groups(shared, method, compared).items()
             if members
         ),
-        "format_ranks": pd.DataFrame(_rank_rows(ranked, compared), columns=["method", "format", "rank"]),
-        "format_agreement": pd.DataFrame([_agreement_row(ranked, compared)]),
+        "format_ranks": lambda: pd.DataFrame(_rank_rows(ranked, compared), columns=["method", "format", "rank"]),
+        "format_agreement": lambda: pd.DataFrame([_agreement_row(ranked, compared)]),
     }
+    return Frames(makers)
 
 
 @dataclass(frozen=True)
@@ -97,7 +109,7 @@ def _in_formats(shared: Panel, column: str, method: str, formats: Sequence[str])
 
 def _scores(shared: Panel, method: str, formats: Sequence[str]) -> _Scores:
     values, tasks = _in_formats(shared, "score", method, formats), shared.questions["task"]
-    return _Scores(np.stack([task_means(one, tasks) for one in values]), tuple(by_task(values.mean(axis=1), tasks)))
+    return _Scores(task_means(values, tasks), tuple(by_task(values.mean(axis=1), tasks)))
 
 
 def _format_rows(shared: Panel, sources: Sequence[str], reference: str) -> Iterator[dict[str, Any]]:
@@ -105,10 +117,13 @@ def _format_rows(shared: Panel, sources: Sequence[str], reference: str) -> Itera
     names = shared.questions["task"]
     seen = shared.questions.groupby("task")["seen"].first().to_numpy(dtype=bool)
     trained = _train_formats(shared.answers)
-    for method, format in sorted(set(zip(shared.fits["method"], shared.fits["format"], strict=True))):
-        scores = task_means(shared.values("score", method=method, format=format), names)  # [S, T]
-        referred = shared.values("score", method=method, format=reference)
-        base = mean(task_means(referred, names)) if len(referred) else nan
+    pairs = sorted(set(zip(shared.fits["method"], shared.fits["format"], strict=True)))
+    means = task_means_of(
+        {pair: shared.values("score", method=pair[0], format=pair[1]) for pair in pairs}, names
+    )  # [S, T] each
+    for method, format in pairs:
+        scores = means[method, format]
+        base = mean(means[method, reference]) if (method, reference) in means else nan
         length = mean(shared.values("prompt_tokens", method=method, format=format))
         level = mean_interval(scores, clusters=sources, bounds=SHARE)
         yield {
@@ -216,7 +231,8 @@ def _stability(shared: Panel, method: str, formats: Sequence[str]) -> dict[str, 
         "always_wrong": ~right.any(axis=0),
         "unstable": right.any(axis=0) & ~right.all(axis=0),
     }
-    return {name: mean(task_means(values.astype(float), shared.questions["task"])) for name, values in shares.items()}
+    means = task_means_of({name: values.astype(float) for name, values in shares.items()}, shared.questions["task"])
+    return {name: mean(own) for name, own in means.items()}
 
 
 def _rank_rows(scores: Mapping[str, _Scores], formats: Sequence[str]) -> Iterator[tuple[str, str, float]]:

@@ -10,6 +10,7 @@ import pandas as pd
 from snibench.base.types import Ask, Frame, SuiteData
 from snibench.contracts import Protocol
 from snibench.protocols.choice import check_formats
+from snibench.protocols.frames import Frames
 from snibench.protocols.gap.columns import FRAMES
 from snibench.protocols.gap.crossfit import crossfit_asks, crossfit_frames, of_split
 from snibench.protocols.gap.settings import MODES, PAPER, QUICK, Settings
@@ -60,9 +61,9 @@ class Gap(Protocol):
         flagged "alias-leak". A category with fewer than five sources on a side has no interval there.
         """
         split = of_split(answers)
-        frames: dict[str, pd.DataFrame] = {}
+        frames = Frames({})
         if split.any():
-            frames |= split_frames(answers[split], tasks)
+            frames = frames | split_frames(answers[split], tasks)
         if not split.all():
-            frames |= crossfit_frames(answers[~split], tasks)
+            frames = frames | crossfit_frames(answers[~split], tasks)
         return frames

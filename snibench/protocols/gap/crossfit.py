@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from math import nan
@@ -17,6 +17,7 @@ from snibench.base.errors import UsageError
 from snibench.base.hashing import canonical_json
 from snibench.base.types import Ask, Mixture, Question, SuiteData
 from snibench.protocols.choice import chosen_seen, held_out_questions
+from snibench.protocols.frames import Frames
 from snibench.protocols.gap.settings import Settings
 from snibench.protocols.panel import (
     FEWEST_SOURCES,
@@ -91,7 +92,7 @@ def of_split(answers: pd.DataFrame) -> Bools:
     return ~answers["variant"].str.contains('"fold"', regex=False).to_numpy(dtype=bool)
 
 
-def crossfit_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def crossfit_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> Frames:
     """``gap_crossfit``, its ``_categories``, ``_differences`` and ``_tasks``, over the questions of both halves."""
     shared = panel(answers, questions=("task", "instance", "format", "seen"))
     twins = shared.questions.groupby(["task", "instance", "format"])["seen"].transform("size").to_numpy() == 2
@@ -106,20 +107,23 @@ def crossfit_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.
     every = np.ones(len(about), dtype=bool)
     kinds = about[["category", "metric"]].drop_duplicates().sort_values(["category", "metric"]).to_dict("records")
     groups = [(kind, (about[list(kind)] == kind).all(axis=1).to_numpy()) for kind in kinds]
-    return {
-        "gap_crossfit": pd.DataFrame({"method": name, **one.row(about, every, 2)} for name, one in methods.items()),
-        "gap_crossfit_categories": pd.DataFrame(
+    makers: dict[str, Callable[[], pd.DataFrame]] = {
+        "gap_crossfit": lambda: pd.DataFrame(
+            {"method": name, **one.row(about, every, 2)} for name, one in methods.items()
+        ),
+        "gap_crossfit_categories": lambda: pd.DataFrame(
             {"method": name, **kind, **one.row(about, chosen, FEWEST_SOURCES)}
             for kind, chosen in groups
             for name, one in methods.items()
         ),
-        "gap_crossfit_differences": pd.DataFrame(
+        "gap_crossfit_differences": lambda: pd.DataFrame(
             _differences(methods, about["source"].tolist()), columns=["method", "versus", "difference", "low", "high"]
         ),
-        "gap_crossfit_tasks": pd.DataFrame(
+        "gap_crossfit_tasks": lambda: pd.DataFrame(
             row for name, one in methods.items() for row in one.task_rows(name, about, seeds[name])
         ),
     }
+    return Frames(makers)
 
 
 @dataclass(frozen=True)

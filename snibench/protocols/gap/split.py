@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import nan
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from snibench.base.types import Ask, Mixture, SuiteData
 from snibench.protocols.choice import chosen_tasks, held_out_questions
+from snibench.protocols.frames import Frames
 from snibench.protocols.gap.settings import Settings
 from snibench.protocols.panel import (
     FEWEST_SOURCES,
@@ -22,7 +24,7 @@ from snibench.protocols.panel import (
     mean,
     panel,
     source_clusters,
-    task_means,
+    task_means_of,
 )
 from snibench.stats.estimates import SHARE
 from snibench.stats.intervals import gap_interval, mean_interval
@@ -43,28 +45,43 @@ def split_ask(suite: SuiteData, settings: Settings, limit: int | None) -> Ask:
 # ------------------------------------------------------------------------------------ measures
 
 
-def split_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def split_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> Frames:
     """``gap``, ``gap_categories_unseen`` and ``gap_categories_seen``, over the questions of both sides."""
     shared = panel(answers, questions=("task", "instance", "format"), facts=("seen",))
     about = _about(shared.questions, tasks)
+    values = {method: shared.values("score", method=method) for method in shared.methods}
+    means = task_means_of(values, shared.questions["task"])
     scores = {
-        method: _Scores.of(shared.values("score", method=method), shared.questions["task"]) for method in shared.methods
+        method: _Scores(tuple(by_task(own, shared.questions["task"])), means[method]) for method, own in values.items()
     }
+
+    def rows() -> pd.DataFrame:
+        by_method = dict(iter(answers.groupby("method"))) if "ranked_exact_match" in answers else {}
+        return pd.DataFrame(
+            {"method": method, **_gap_row(one, about), **_ranked(by_method.get(method, answers))}
+            for method, one in scores.items()
+        )
+
     groups = about.assign(member=np.arange(len(about))).groupby(["category", "metric"])["member"]
-    rows = [
-        {"method": method, **_gap_row(one, about), **_ranked(answers[answers["method"] == method])}
-        for method, one in scores.items()
-    ]
-    categories = pd.DataFrame(
-        {"method": method, **_category_row(one, about, members.to_numpy())}
-        for _, members in groups
-        for method, one in scores.items()
+
+    @cache
+    def categories() -> pd.DataFrame:
+        return pd.DataFrame(
+            {"method": method, **_category_row(one, about, members.to_numpy())}
+            for _, members in groups
+            for method, one in scores.items()
+        )
+
+    def of_side(side: str) -> pd.DataFrame:
+        return categories()[categories()[f"n_{side}"] > 0].reset_index(drop=True)
+
+    return Frames(
+        {
+            "gap": rows,
+            "gap_categories_unseen": lambda: of_side("unseen"),
+            "gap_categories_seen": lambda: of_side("seen"),
+        }
     )
-    return {
-        "gap": pd.DataFrame(rows),
-        "gap_categories_unseen": categories[categories["n_unseen"] > 0].reset_index(drop=True),
-        "gap_categories_seen": categories[categories["n_seen"] > 0].reset_index(drop=True),
-    }
 
 
 @dataclass(frozen=True)
@@ -73,11 +90,6 @@ class _Scores:
 
     instances: tuple[Floats, ...]  # per task [S, n]
     means: Floats  # [S, T]
-
-    @classmethod
-    def of(cls, values: Floats, tasks: pd.Series[str]) -> _Scores:
-        """``values`` [S, Q] of questions that are sorted by task."""
-        return cls(tuple(by_task(values, tasks)), task_means(values, tasks))
 
     def side(self, members: Members) -> list[Floats]:
         """Arrays ``[S, n]`` of some tasks."""
