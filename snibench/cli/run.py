@@ -36,9 +36,9 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     request = _request(options)
     check_names(request)
     check_runtime(options)  # type: ignore[arg-type]
+    made = plan(request)
     if not options["dry_run"]:
         _require_train()
-    made = plan(request)
     if options["save_config"] is not None:
         save_config(ctx, options["save_config"])
     if options["dry_run"]:
