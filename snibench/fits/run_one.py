@@ -27,6 +27,7 @@ from snibench.engine.passage_loss import CARD, passage_losses
 from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.fits.answering import answer_by_floor, answer_by_record, ask, unanswered, write_rows
 from snibench.fits.context import ATTACHING, FitContext, FitProgress, Runtime
+from snibench.fits.forecasts import compared
 from snibench.fits.guard import StageFailed, guarded, start_clock
 from snibench.fits.isolation import contained, seed_generators
 from snibench.fits.provenance import device_name, software_versions
@@ -77,7 +78,7 @@ def run_one(
         elif issubclass(METHODS.get(spec.method), Method):
             asked = list(fit.questions) if found.incomplete else missing
             work = _Work(fit, sealed or found.tuned, sealed, missing, asked, suite, source, store, runtime, progress)
-            record = _worked(work)
+            record = compared(_worked(work), store)
         else:
             record = _answered_without_model(spec, sealed, missing, suite, store, progress)
         return record if record.status == "damaged" else _sealed(record, store, progress)
