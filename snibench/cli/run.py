@@ -121,7 +121,7 @@ def _run_progress(request: RunRequest, store: Store) -> RunProgress:
 
 def _adapted(made: Plan, request: RunRequest) -> str:
     """The layers that adapters go into; empty where nothing is tuned."""
-    from snibench.engine.adapters import adapted_layers, described
+    from snibench.engine.adapted_layers import adapted_layers, described
     from snibench.engine.backbone import skeleton
 
     if not any(fit.spec.recipe.steps for fit in made.fits):

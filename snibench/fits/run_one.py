@@ -16,7 +16,6 @@ from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
 from snibench.base.types import FitRecord, FitSpec, Instance, SuiteData
 from snibench.contracts import Floor, Method, Recorded, Rule
 from snibench.data.general import passages
-from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method
 from snibench.engine.checkpoint_files import remove_checkpoints
@@ -24,6 +23,7 @@ from snibench.engine.conflict import measure_conflict, probe_tasks
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.passage_loss import CARD, passage_losses
+from snibench.engine.trained_parameters import load_trained, save_trained
 from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.fits.answering import answer_by_floor, answer_by_record, ask, unanswered, write_rows
 from snibench.fits.context import ATTACHING, FitContext, FitProgress, Runtime
