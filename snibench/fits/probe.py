@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from snibench.engine.adapters import save_trained
+from snibench.engine.trained_parameters import save_trained
 from snibench.engine.tuning import device_memory
 from snibench.fits.answering import ask, unanswered
 from snibench.fits.context import FitProgress, Runtime
