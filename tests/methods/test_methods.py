@@ -20,9 +20,10 @@ from snibench.methods.full import Full
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
-from snibench.methods.ours import Coordinated, Ours, OursSettings
+from snibench.methods.ours import Ours
 from snibench.methods.prompt_aligned import Aligned, PromptAligned, PromptAlignedSettings
 from snibench.models.find import find_model
+from snibench.rules.coordinated import Coordinated, CoordinatedSettings
 from snibench.rules.mean import Mean
 from snibench.rules.pcgrad import PCGrad
 
@@ -328,7 +329,7 @@ def test_no_rank_is_lost_or_flipped(make_trainer, shake) -> None:
 
 
 def test_dynamic_weights_by_hand() -> None:
-    rule = Coordinated(OursSettings(projection=False), {}, torch.eye(2))
+    rule = Coordinated(CoordinatedSettings(projection=False))
 
     def visit(*norms: float) -> list[float]:
         weights = rule.weights(gradients(torch.diag(torch.tensor(norms)), len(norms)))
