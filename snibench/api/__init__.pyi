@@ -139,6 +139,9 @@ from snibench.contracts import (
     Protocol as Protocol,
 )
 from snibench.contracts import (
+    Recorded as Recorded,
+)
+from snibench.contracts import (
     Rule as Rule,
 )
 from snibench.contracts import (
@@ -196,6 +199,15 @@ from snibench.engine.soft_prompts import (
 )
 from snibench.engine.soft_prompts import (
     insert_prompt as insert_prompt,
+)
+from snibench.engine.tallies import (
+    Tally as Tally,
+)
+from snibench.engine.tallies import (
+    text_means as text_means,
+)
+from snibench.engine.tallies import (
+    token_mean as token_mean,
 )
 from snibench.engine.trained_parameters import save_trained as save_trained
 from snibench.formats.base import (

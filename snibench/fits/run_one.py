@@ -14,7 +14,7 @@ from snibench.base.errors import StoreError, first_line
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
 from snibench.base.types import FitRecord, FitSpec, Instance, SuiteData
-from snibench.contracts import Floor, Method, Rule
+from snibench.contracts import Floor, Method, Recorded, Rule
 from snibench.data.general import passages
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method
@@ -25,15 +25,17 @@ from snibench.engine.loading import load_backbone
 from snibench.engine.passage_loss import CARD, passage_losses
 from snibench.engine.trained_parameters import load_trained, save_trained
 from snibench.engine.tuning import Trainer, TrainingSet
-from snibench.fits.answering import answer_by_floor, ask, unanswered, write_rows
+from snibench.fits.answering import answer_by_floor, answer_by_record, ask, unanswered, write_rows
 from snibench.fits.context import ATTACHING, FitContext, FitProgress, Runtime
+from snibench.fits.forecasts import compared
 from snibench.fits.guard import StageFailed, guarded, start_clock
 from snibench.fits.isolation import contained, seed_generators
-from snibench.fits.provenance import device_name, software_versions, task_frame
+from snibench.fits.provenance import device_name, software_versions
 from snibench.fits.standing import adapter_fault, standing
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan
 from snibench.plan.questions import QuestionSet
+from snibench.plan.task_table import task_frame
 from snibench.store import Store, read_json, write_frame, write_json, write_whole
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -71,14 +73,14 @@ def run_one(
         if not (folder / "tasks.parquet").exists():
             write_frame(folder / "tasks.parquet", task_frame(suite))
         missing = [one for one in fit.questions if not store.answered(sealed, one.protocol, one.digest)]
-        if spec.floor and (missing or not sealed):
-            record = _answered_floor(spec, sealed, missing, suite, store, progress)
-        elif missing or not sealed or found.incomplete:
+        if sealed and not missing and not found.incomplete:
+            record = sealed
+        elif issubclass(METHODS.get(spec.method), Method):
             asked = list(fit.questions) if found.incomplete else missing
             work = _Work(fit, sealed or found.tuned, sealed, missing, asked, suite, source, store, runtime, progress)
-            record = _worked(work)
+            record = compared(_worked(work), store)
         else:
-            record = sealed
+            record = _answered_without_model(spec, sealed, missing, suite, store, progress)
         return record if record.status == "damaged" else _sealed(record, store, progress)
 
 
@@ -223,7 +225,7 @@ def attach(
     return FitContext(spec, suite, backbone, method, model, folder, runtime, progress)
 
 
-def _answered_floor(
+def _answered_without_model(
     spec: FitSpec,
     record: FitRecord | None,
     sets: Sequence[QuestionSet],
@@ -231,15 +233,18 @@ def _answered_floor(
     store: Store,
     progress: FitProgress,
 ) -> FitRecord:
-    """The record of a floor, the stored one or a new one, after its answers are written."""
+    """The record of a floor or of answers given elsewhere, the stored one or a new one, after they are written."""
     progress.on_stage("answering")
     record = record or _record(spec)
     try:
         with guarded("attach"):
             method_type = METHODS.get(spec.method)
-            floor: Floor = method_type(method_type.Settings(**spec.settings))
+            method: Floor | Recorded = method_type(method_type.Settings(**spec.settings))
         with guarded("answer"):
-            answer_by_floor(spec, floor, sets, suite, store)
+            if isinstance(method, Floor):
+                answer_by_floor(spec, method, sets, suite, store)
+            else:
+                answer_by_record(spec, method, sets, suite, store)
         return record
     except StageFailed as failure:
         return _failed(failure, record, store.folder(spec.id))
