@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from snibench.base.registry import RULES
 from snibench.base.types import TaskCard
 from snibench.engine.adapters import ModulatedLayer, TaskRoutedLayer
 from snibench.engine.gradients import TaskGradients
@@ -25,7 +26,7 @@ from snibench.methods.merged_experts import MergedExperts
 from snibench.methods.mixlora import MixLora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.orpo import Orpo
-from snibench.methods.ours import Ours, SimilarityCoordinated
+from snibench.methods.ours import Ours, OursSettings, SimilarityCoordinated
 from snibench.methods.prompt_aligned import PromptAligned
 from snibench.methods.r_lora import RLora
 from snibench.methods.reptile import Reptile

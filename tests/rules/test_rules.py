@@ -14,7 +14,8 @@ from snibench.base.registry import RULES
 from snibench.contracts import Needs, Rule
 
 NAMES = [
-    "aligned-mtl", "cagrad", "coba", "conicgrad", "coordinated", "db-mtl", "dualproj", "dwa", "fairgrad", "famo", "geometric-mean",
+    "aligned-mtl", "cagrad", "coba", "conicgrad", "coordinated", "db-mtl", "dualproj", "dwa", "fairgrad", "famo",
+    "geometric-mean",
     "gradnorm", "gradvac", "imtl-g", "mean", "mgda", "nash-mtl", "pcgrad", "rlw", "sam-gs", "sum", "uncertainty",
     "upgrad",
 ]  # fmt: skip
