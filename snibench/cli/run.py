@@ -38,9 +38,9 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     check_runtime(options)  # type: ignore[arg-type]
     if options["probe"] and not options["dry_run"]:
         raise UsageError("--probe looks ahead: name it with --dry-run.")
+    made = plan(request)
     if options["probe"] or not options["dry_run"]:
         _require_train()
-    made = plan(request)
     if options["save_config"] is not None:
         save_config(ctx, options["save_config"])
     if options["dry_run"]:
