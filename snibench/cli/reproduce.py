@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from snibench.cli.places import AnyPath
 
 if TYPE_CHECKING:
     from snibench.fits.context import FitProgress, Runtime
-    from snibench.plan.plan import FitPlan
+    from snibench.plan.plan import FitPlan, Plan
     from snibench.report.reproduction import Item
     from snibench.store import Store
 
@@ -184,8 +184,8 @@ def _entry_again(
 
     entry, board, stored = read_entry(path, label)
     request = entry_request(entry, board, stored, seed=seed, **where)
-    store, results = _run_request(request, output, label, device, entry["conflict"] or {}, board)
     answers = stored.answers[stored.answers["seed"].isin(request.seeds)]
+    store, results = _run_request(request, answers, output, label, device, entry["conflict"] or {}, board)
     items: list[Item] = []
     for protocol, rows in answers.groupby("protocol"):
         again = results.answers[results.answers["protocol"] == protocol]
@@ -202,8 +202,11 @@ def _entry_again(
     return items, apart, store.root
 
 
-def _run_request(request: Any, output: Path, label: str, device: str, conflict: Any, board: Any) -> tuple[Store, Any]:
+def _run_request(
+    request: Any, answers: Any, output: Path, label: str, device: str, conflict: Any, board: Any
+) -> tuple[Store, Any]:
     from snibench.base.hashing import digest
+    from snibench.fits.again import possible_limits
     from snibench.fits.inline import run_all
     from snibench.fits.run import manifest_of, placed
     from snibench.leaderboard.again import check_same
@@ -211,10 +214,17 @@ def _run_request(request: Any, output: Path, label: str, device: str, conflict: 
     from snibench.store import Store, load_results
 
     runtime = _runtime(device, conflict)
-    made = placed(plan(request), request, runtime.device)
+    rows = {str(name): frame for name, frame in answers.groupby("protocol")}
+    asked = [replace(request, limit=limit) for limit in possible_limits(rows)]
+    plans = [placed(plan(one), one, runtime.device) for one in asked]
+    made = min(plans, key=lambda one: len(_prompts(one) ^ set(answers["prompt_sha"])))
     check_same(made.suite.digest, made.model.ref, board)
     store = Store(_fresh(output, digest(label)[:8]))
     store.prepare()
     store.write_manifest(manifest_of(made, ()))
     outcomes = run_all(made, store, runtime, lambda _, fit: _watch(fit))
     return store, load_results(store.root, outcomes=outcomes)
+
+
+def _prompts(made: Plan) -> set[str]:
+    return {one.prompt_sha for fit in made.fits for part in fit.questions for one in part.rendered}

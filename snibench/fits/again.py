@@ -68,7 +68,7 @@ def _planned(
     """The plan of now that has the fit, asked as many questions as it answered; of several the nearest."""
     wanted = {protocol: set(frame["prompt_sha"]) for protocol, frame in rows.items()}
     best: tuple[int, Plan, FitPlan] | None = None
-    for limit in _limits(rows):
+    for limit in possible_limits(rows):
         request = _request(spec, manifest, rows, limit)
         made = placed(plan(request), request, runtime.device)
         fit = next((one for one in made.fits if one.spec.mixture == spec.mixture), made.fits[0])
@@ -82,7 +82,7 @@ def _planned(
     return best[1:]
 
 
-def _limits(rows: Mapping[str, pd.DataFrame]) -> Iterator[int | None]:
+def possible_limits(rows: Mapping[str, pd.DataFrame]) -> Iterator[int | None]:
     """Values that ``--limit`` may have had: it is not stored, but bounds how often a task was asked."""
     counts = {
         int(frame.groupby(["task", "format", "variant", "stream"], dropna=False).size().max())
