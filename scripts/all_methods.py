@@ -18,7 +18,7 @@ from pathlib import Path
 from snibench.base.registry import METHODS, RULES
 
 # What shows how a plugin is written, and what is another method by default.
-LEFT_OUT = {"template-lora", "peft"}
+LEFT_OUT = {"template-lora", "peft", "adapter", "answers"}
 
 
 def methods(*, torchjd: bool) -> list[str]:

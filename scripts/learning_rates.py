@@ -35,7 +35,7 @@ from snibench.plan.request import QUICK
 from snibench.store import Store, write_whole
 
 # A template, and what is another method by default; the baseline is "lora" in the table.
-LEFT_OUT = {"template-lora", "peft", "unified-prompt"}
+LEFT_OUT = {"template-lora", "peft", "unified-prompt", "adapter", "answers"}
 START, END = "<!-- learning rates: start -->", "<!-- learning rates: end -->"
 COLUMNS = ("method", "rate", "loss", "tried", "loss at the rate before", "note")
 

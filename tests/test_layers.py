@@ -7,7 +7,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,45 @@ def test_the_light_rooms_import_no_torch() -> None:
     command = [sys.executable, "-c", PROBE, json.dumps(modules)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def run_time_imports(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports of a source, those inside functions too, but for types alone."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
+
+
+def imported(node: ast.Import | ast.ImportFrom, modules: Container[str]) -> set[str]:
+    """The modules among ``modules`` that an import names, ``from PACKAGE import MODULE`` as the module."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names if alias.name in modules}
+    inside = {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name if name in modules else str(node.module) for name in inside}
+
+
+def test_the_import_graph_of_the_sources_has_no_circle_at_run_time() -> None:
+    files = {
+        ".".join(file.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in ROOT.rglob("*.py")
+    }
+    graph = {
+        name: {
+            other
+            for node in run_time_imports(ast.parse(file.read_text(encoding="utf-8")))
+            for other in imported(node, files)
+            if other in files and other != name
+        }
+        for name, file in files.items()
+    }
+    assert "snibench.plan.plan" in graph["snibench.cli.run"]
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_no_room_names_a_method_that_it_should_find_through_the_registry() -> None:

@@ -151,6 +151,9 @@ from snibench.contracts import (
     Protocol as Protocol,
 )
 from snibench.contracts import (
+    Recorded as Recorded,
+)
+from snibench.contracts import (
     Rule as Rule,
 )
 from snibench.contracts import (
@@ -230,6 +233,15 @@ from snibench.engine.soft_prompts import (
 )
 from snibench.engine.soft_prompts import (
     insert_prompt as insert_prompt,
+)
+from snibench.engine.tallies import (
+    Tally as Tally,
+)
+from snibench.engine.tallies import (
+    text_means as text_means,
+)
+from snibench.engine.tallies import (
+    token_mean as token_mean,
 )
 from snibench.formats.base import (
     cue as cue,

@@ -223,7 +223,7 @@ def _single_class(noun: str, path: Path) -> str:
     raise UsageError(f"'{path}' defines {len(likely or classes)} classes. Name the {noun}: {named}")
 
 
-METHODS = Registry("method", "snibench.methods", "Method", "Floor")
+METHODS = Registry("method", "snibench.methods", "Method", "Floor", "Recorded")
 RULES = Registry("rule", "snibench.rules", "Rule")
 SAMPLERS = Registry("sampler", "snibench.samplers", "Sampler")
 FORMATS = Registry("format", "snibench.formats", "Format")

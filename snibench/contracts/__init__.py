@@ -6,13 +6,13 @@ A plugin registers a class under one of the groups ``snibench.methods``, ``.rule
 """
 
 from snibench.contracts.executors import Board, Executor, Job, Work
-from snibench.contracts.formats import Format, FormatFlags, usual_stop
-from snibench.contracts.methods import Encode, Floor, Group, Losses, Method
+from snibench.contracts.formats import Format, FormatFlags, until, usual_stop
+from snibench.contracts.methods import Encode, Floor, Group, Losses, Method, Recorded
 from snibench.contracts.metrics import Metric
 from snibench.contracts.protocols import Protocol
 from snibench.contracts.rules import Needs, Rule
 from snibench.contracts.samplers import Draw, Sampler
-from snibench.contracts.settings import NoSettings
+from snibench.contracts.settings import NoSettings, settings_of_seed
 from snibench.contracts.suites import Suite
 
 __all__ = [
@@ -31,9 +31,12 @@ __all__ = [
     "Needs",
     "NoSettings",
     "Protocol",
+    "Recorded",
     "Rule",
     "Sampler",
     "Suite",
     "Work",
+    "settings_of_seed",
+    "until",
     "usual_stop",
 ]

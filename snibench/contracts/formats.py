@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
@@ -43,6 +43,13 @@ class Format(ABC):
         """
         return text
 
+    def messages(self, prompt: Prompt) -> Sequence[Mapping[str, str]]:
+        """A ``prompt`` of this format as a chat's messages with ``role`` and ``content``; none where it is no chat.
+
+        For servers that apply their own chat template.
+        """
+        return ()
+
     def bind(self, tokenizer: Any) -> Format:
         """The format for one tokenizer; only chat templates differ by it."""
         return self
@@ -55,6 +62,14 @@ class Format(ABC):
 def usual_stop(task: TaskCard) -> str:
     """A newline, or no text where one of the task's positive examples has an output of several lines."""
     return "" if any("\n" in example.output for example in task.positive) else "\n"
+
+
+def until(stop: str, text: str) -> str:
+    """What is said in ``text`` before ``stop``, stripped; all of it where there is no stop.
+
+    A blank before the first word belongs to the format; a stop there is an answer's end all the same.
+    """
+    return text.lstrip(" ").split(stop)[0].strip() if stop else text.strip()
 
 
 @dataclass(frozen=True, slots=True)

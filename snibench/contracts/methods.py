@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from random import Random
@@ -61,6 +61,7 @@ class Method(ABC):
     shares_prefixes: ClassVar[bool] = True  # False: one row per instance, where packing would change the result
 
     shots: int = 0  # positive examples put into every prompt that is answered (`formats.base.with_shots`)
+    elsewhere: str = ""  # what was done outside of snibench, such as "tuned elsewhere"; then ``trains`` is False
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = validated(self.Settings() if settings is None else settings)
@@ -146,6 +147,35 @@ class Method(ABC):
         self, model: nn.Module, cards: Sequence[TaskCard], instructions: Sequence[str]
     ) -> AbstractContextManager[None]:
         """Active while rows are answered: per row its task, seen or not, and its instruction as rendered."""
+
+
+class Recorded(ABC):
+    """Answers given outside of snibench, by another engine or a service: scored and tested like a method's.
+
+    Registered under ``snibench.methods``. No model is loaded.
+    """
+
+    Settings: ClassVar[type] = NoSettings
+    trains: ClassVar[bool] = False
+    control: ClassVar[bool] = False
+
+    def __init__(self, settings: Any = None) -> None:
+        self.settings = validated(self.Settings() if settings is None else settings)
+
+    @property
+    @abstractmethod
+    def elsewhere(self) -> str:
+        """Who answered, for tables and notes, such as "answered elsewhere by vllm 0.11"."""
+
+    @abstractmethod
+    def answers(self, asked: Collection[str]) -> Mapping[str, str]:
+        """What was said to each prompt that is ``asked``, by its digest, stop and all.
+
+        Called while a run is planned, and again when its fit is scored.
+
+        Raises:
+            DataError: If a prompt has no answer.
+        """
 
 
 class Floor(ABC):

@@ -1,10 +1,28 @@
-"""Settings of what has none."""
+"""What a class of settings may say beside its fields, and the settings of what has none.
+
+Settings are frozen dataclasses. Each of these is optional:
+
+- ``validate()``: called while a run is planned; raises ``UsageError`` for values that cannot be used.
+- ``of_seed(seed)``: the settings of one seed's fit, with whatever names a file resolved and the file's digest beside
+  it, so that other contents are another fit. What it returns is stored, and part of the fit's id.
+- ``by_seed``: True if a method that does not train has one fit for each seed all the same.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class NoSettings:
     """Settings of something that has none."""
+
+
+def settings_of_seed(settings: Any, seed: int) -> Any:
+    """``settings`` as one seed's fit has them.
+
+    Raises:
+        UsageError: If what they name is not there.
+    """
+    return settings.of_seed(seed) if hasattr(settings, "of_seed") else settings

@@ -11,21 +11,17 @@ Source:
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from snibench.base import reading
 from snibench.base.errors import DataError, UsageError
 from snibench.base.reading import quoted
-from snibench.data.natural_instructions import LONGEST_TEXT, load_task, read_head, task_files
+from snibench.data.json_lines import Line, read_lines
+from snibench.data.natural_instructions import load_task, read_head, task_files
 from snibench.data.sni import HELD_OUT, read_list
 
-LARGEST_FILE = 1 << 30  # bytes, also of what a gzip file holds
 Track = Literal["default", "xlingual"]  # the English one, and the one of other languages
 # As Tk-Instruct's src/compute_metrics.py renames a task of earlier prediction files.
 _RENAMED = {"task121_atomic_question_rewriting": "task121_zest_question_rewriting"}
@@ -39,46 +35,6 @@ class Answered:
     category: str
     references: tuple[str, ...]
     prediction: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One object of a JSON-lines file, with the place to name in errors."""
-
-    where: str
-    values: Mapping[str, Any]
-
-    def text(self, *path: str, optional: bool = False) -> str:
-        value = self._value(path)
-        if optional and value is None:
-            return ""
-        if not isinstance(value, str):
-            raise self._error(path, value, "a text")
-        return self._short(path, value)
-
-    def texts(self, *path: str) -> tuple[str, ...]:
-        value = self._value(path)
-        if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
-            raise self._error(path, value, "a list of at least one text")
-        return tuple(self._short(path, text) for text in value)
-
-    def _short(self, path: tuple[str, ...], text: str) -> str:
-        if len(text) > LONGEST_TEXT:
-            raise DataError(
-                f"{self.where}: '{'.'.join(path)}' has {len(text):,} characters, and at most {LONGEST_TEXT:,} are read."
-                " Shorten it."
-            )
-        return text
-
-    def _value(self, path: tuple[str, ...]) -> Any:
-        value: Any = self.values
-        for part in path:
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return value
-
-    def _error(self, path: tuple[str, ...], value: Any, wanted: str) -> DataError:
-        found = "is missing" if value is None else "is something else"
-        return DataError(f"{self.where}: '{'.'.join(path)}' must be {wanted}, but {found}. Correct that line.")
 
 
 def match_predictions(
@@ -100,7 +56,7 @@ def match_predictions(
         DataError: If a file or line is malformed; names file, line and field.
         UsageError: If plain predictions come without references.
     """
-    lines = list(_lines(predictions))
+    lines = list(read_lines(predictions))
     if not lines:
         raise DataError(f"{predictions} holds no prediction. Write one JSON object a line.")
     self_contained = all("Instance" in line.values and "Task" in line.values for line in lines)
@@ -136,7 +92,7 @@ def match_predictions(
 _Questions = dict[str, tuple[str, str, tuple[str, ...]]]  # id -> task, category, references
 
 
-def _own_references(lines: list[_Line], data: Path | None) -> tuple[list[Answered], list[str]]:
+def _own_references(lines: list[Line], data: Path | None) -> tuple[list[Answered], list[str]]:
     files = {} if data is None else task_files(data)
     categories: dict[str, str] = {}
     rows = []
@@ -161,7 +117,7 @@ def _own_references(lines: list[_Line], data: Path | None) -> tuple[list[Answere
 def _read_references(path: Path, track: Track) -> tuple[_Questions, list[str]]:
     questions: _Questions = {}
     elsewhere = 0
-    for line in _lines(path):
+    for line in read_lines(path):
         if line.values.get("track", "default") != track:
             elsewhere += 1
             continue
@@ -190,9 +146,9 @@ def _questions_of(folder: Path, track: Track) -> tuple[_Questions, list[str]]:
     return questions, [f"{missing} of {len(names)} test tasks have no file and do not count."] if missing else []
 
 
-def _identity(line: _Line) -> str:
+def _identity(line: Line) -> str:
     if "id" not in line.values and not isinstance(line.values.get("Instance"), Mapping):
-        keys = ", ".join(map(reading.quoted, list(line.values)[:5])) or "nothing"
+        keys = ", ".join(map(quoted, list(line.values)[:5])) or "nothing"
         raise DataError(
             f"{line.where} does not say which instance it answers: it has {keys}. Every line needs "
             'both: {"id": ..., "prediction": ...}.'
@@ -200,46 +156,5 @@ def _identity(line: _Line) -> str:
     return line.text("id") if "id" in line.values else line.text("Instance", "id")
 
 
-def _prediction(line: _Line) -> str:
+def _prediction(line: Line) -> str:
     return line.text("Prediction" if "Prediction" in line.values else "prediction")
-
-
-# The first bytes of compressed files that are not read.
-_PACKED = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-
-
-def _unpacked(path: Path) -> bytes:
-    """The bytes of ``path``, of a gzip file those inside."""
-    content = reading.read_bytes(path, LARGEST_FILE)
-    for start, name in _PACKED.items():
-        if content.startswith(start):
-            raise DataError(f"{path} is compressed ({name}). Unpack it first; of compressed files only .gz is read.")
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        with gzip.open(BytesIO(content)) as file:
-            unpacked = file.read(LARGEST_FILE + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise DataError(f"{path} is a gzip file that is cut off or damaged. Fetch or write it again.") from None
-    if len(unpacked) > LARGEST_FILE:
-        raise reading.Unreadable(f"unpacks to more than {LARGEST_FILE // 2**20:,} MiB")
-    return unpacked
-
-
-def _lines(path: Path) -> Iterator[_Line]:
-    try:
-        content = reading.decoded(_unpacked(path))
-    except reading.Unreadable as error:
-        raise DataError(f"{path} {error}. Check the path, or write the file again in UTF-8.") from None
-    for number, text in enumerate(content.split("\n"), start=1):  # splitlines() would also cut at U+2028
-        if not text.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            values = reading.json_value(text)
-        except reading.NotJson as error:
-            fault = f"is not JSON: column {error.column}: {error}" if error.line else error
-            raise DataError(f"{where} {fault}. Write one flat object a line.") from None
-        if not isinstance(values, dict):
-            raise DataError(f"{where} is not a JSON object. Write one object a line.")
-        yield _Line(where, values)

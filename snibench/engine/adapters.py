@@ -444,17 +444,16 @@ def _stored(file: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    remedy = "Tune it again: --overwrite failed."
     try:
         stored = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"{file} cannot be read ({first_line(error)}). {remedy}") from error
+        raise StoreError(f"{file} cannot be read ({first_line(error)}).") from error
     lacking, further = sorted(wanted.keys() - stored.keys()), sorted(stored.keys() - wanted.keys())
     other = sorted(name for name in wanted.keys() & stored.keys() if wanted[name].shape != stored[name].shape)
     for fault, names in (("lacks", lacking), ("has the unknown tensor", further), ("has another shape of", other)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise StoreError(f"{file} {fault} {names[0]}{more}. {remedy}")
+            raise StoreError(f"{file} {fault} {names[0]}{more}.")
     return dict(stored)
 
 

@@ -10,7 +10,7 @@ from snibench import metrics
 from snibench.base.errors import PluginError
 from snibench.base.registry import FORMATS
 from snibench.base.types import Answer, FitSpec, PromptKey, Reply, SuiteData
-from snibench.contracts import Floor, Format
+from snibench.contracts import Floor, Format, Recorded, until
 from snibench.engine.decoding import Prompted, choose
 from snibench.engine.tokens import Encoder
 from snibench.fits.context import FitContext
@@ -120,6 +120,21 @@ def answer_by_floor(spec: FitSpec, floor: Floor, sets: Sequence[QuestionSet], su
             prediction = floor.answer(card, inputs[question.task, question.instance], pool)
             reply = Reply(prediction, prompt_tokens=0, truncated=False, too_long=False)
             answers.append(_scored(spec.id, rendered, reply, suite))
+        store.write_answers(spec.id, questions.protocol, questions.digest, answers)
+
+
+def answer_by_record(
+    spec: FitSpec, method: Recorded, sets: Sequence[QuestionSet], suite: SuiteData, store: Store
+) -> None:
+    """Write answers that were given outside of snibench, read and scored like its own."""
+    said = method.answers({one.prompt_sha: one for questions in sets for one in questions.rendered})
+    reader = _Reader()
+    for questions in sets:
+        answers = []
+        for one in questions.rendered:
+            stop = one.ends_at(suite.tasks[one.question.task].card)
+            reply = Reply(until(stop, said[one.prompt_sha]), prompt_tokens=0, truncated=False, too_long=False)
+            answers.append(_scored(spec.id, one, reader.read(one.question.format, reply), suite))
         store.write_answers(spec.id, questions.protocol, questions.digest, answers)
 
 

@@ -1,4 +1,4 @@
-"""Provenance of a fit: versions, commit, device, and the tasks of its suite."""
+"""Provenance of a fit: versions, commit, device."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-import pandas as pd
 import torch
-
-from snibench import metrics
-from snibench.base.types import SuiteData
 
 _PACKAGES = ("snibench", "torch", "transformers", "peft", "tokenizers", "numpy", "pandas", "scipy")
 
@@ -48,26 +44,3 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def task_frame(suite: SuiteData) -> pd.DataFrame:
-    """One row per task of the suite: the columns by which reports group, normalise and distinguish tasks."""
-    rows = []
-    for name, task in suite.tasks.items():
-        card = task.card
-        rows.append(
-            {
-                "task": name,
-                "definition": card.definition,
-                "category": card.category,
-                "domains": list(card.domains),
-                "sources": list(card.sources),
-                "labels": None if card.labels is None else list(card.labels),
-                "metric": card.metric,
-                "chance": metrics.chance(card, suite.evaluation.get(name, ())),
-                "majority": metrics.majority(suite.evaluation.get(name, ())),
-                "seen": name in suite.training,
-                "flags": list(suite.flags.get(name, ())),
-            }
-        )
-    return pd.DataFrame(rows)

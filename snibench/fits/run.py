@@ -170,6 +170,7 @@ def manifest_of(made: Plan, searches: Sequence[Search]) -> Manifest:
         question_sets={fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
         protocol_versions={part.protocol: part.version for fit in made.fits for part in fit.questions},
         protocol_settings=made.protocol_settings,
+        limit=made.limit,
         suite=SuiteRef(made.suite.name, made.suite.digest, made.suite.notes),
         baseline=made.baseline,
         searches=tuple(search for search in searches if search.trials),

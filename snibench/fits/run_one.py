@@ -10,10 +10,11 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
+from snibench.base.errors import StoreError, first_line
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
 from snibench.base.types import FitRecord, FitSpec, Instance, SuiteData
-from snibench.contracts import Floor, Method, Rule
+from snibench.contracts import Floor, Method, Recorded, Rule
 from snibench.data.general import passages
 from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
@@ -24,15 +25,16 @@ from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.passage_loss import CARD, passage_losses
 from snibench.engine.tuning import Trainer, TrainingSet
-from snibench.fits.answering import answer_by_floor, ask, unanswered, write_rows
+from snibench.fits.answering import answer_by_floor, answer_by_record, ask, unanswered, write_rows
 from snibench.fits.context import ATTACHING, FitContext, FitProgress, Runtime
 from snibench.fits.guard import StageFailed, guarded, start_clock
 from snibench.fits.isolation import contained, seed_generators
-from snibench.fits.provenance import device_name, software_versions, task_frame
+from snibench.fits.provenance import device_name, software_versions
 from snibench.fits.standing import adapter_fault, standing
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan
 from snibench.plan.questions import QuestionSet
+from snibench.plan.task_table import task_frame
 from snibench.store import Store, read_json, write_frame, write_json, write_whole
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -70,14 +72,14 @@ def run_one(
         if not (folder / "tasks.parquet").exists():
             write_frame(folder / "tasks.parquet", task_frame(suite))
         missing = [one for one in fit.questions if not store.answered(sealed, one.protocol, one.digest)]
-        if spec.floor and (missing or not sealed):
-            record = _answered_floor(spec, sealed, missing, suite, store, progress)
-        elif missing or not sealed or found.incomplete:
+        if sealed and not missing and not found.incomplete:
+            record = sealed
+        elif issubclass(METHODS.get(spec.method), Method):
             asked = list(fit.questions) if found.incomplete else missing
             work = _Work(fit, sealed or found.tuned, sealed, missing, asked, suite, source, store, runtime, progress)
             record = _worked(work)
         else:
-            record = sealed
+            record = _answered_without_model(spec, sealed, missing, suite, store, progress)
         return record if record.status == "damaged" else _sealed(record, store, progress)
 
 
@@ -126,7 +128,7 @@ def _worked(work: _Work) -> FitRecord:
     known = store.replies(spec.id, progress.on_note) if tuned else {}
     prompts = unanswered(work.asked, known, suite)
     if tuned and prompts and spec.recipe.steps and (fault := adapter_fault(tuned, store)):
-        return _beyond_repair(work, fault, len(prompts))
+        return _beyond_repair(work, f"{fault}, and only tuning makes it again: --overwrite failed", len(prompts))
     record = tuned or _record(spec)
     notes: Sequence[str] = ()
     try:
@@ -139,7 +141,11 @@ def _worked(work: _Work) -> FitRecord:
             with guarded("attach"):
                 context = attach(spec, suite, backbone, folder, work.runtime, progress)
                 if tuned and spec.recipe.steps:
-                    load_trained(context.model, folder / "adapter")
+                    try:
+                        load_trained(context.model, folder / "adapter")
+                    except StoreError as error:  # of an older snibench or peft
+                        remedy = f"Delete {folder} to tune it again."
+                        return _beyond_repair(work, f"{first_line(error)} {remedy}", len(prompts))
             if not tuned:
                 record = _sized(record, context.model)
                 with guarded("tune"):
@@ -161,11 +167,11 @@ def _worked(work: _Work) -> FitRecord:
 
 
 def _beyond_repair(work: _Work, fault: str, prompts: int) -> FitRecord:
-    """A fit whose stored parameters are not what was sealed: what it has answered stands, and no more is asked."""
+    """A fit whose stored parameters cannot be used: what it has answered stands, and no more is asked."""
     spec = work.fit.spec
-    cause = f"{fault}, and {prompts:,} prompts are left to be answered; only tuning makes it again: --overwrite failed"
+    cause = f"{prompts:,} prompts are left to be answered, but {fault}"
     if work.sealed and not work.missing:
-        work.progress.on_note(f"{cause}. The answers that are stored stand.")
+        work.progress.on_note(f"{cause.removesuffix('.')}. The answers that are stored stand.")
         return work.sealed
     return FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "damaged", cause)
 
@@ -218,7 +224,7 @@ def attach(
     return FitContext(spec, suite, backbone, method, model, folder, runtime, progress)
 
 
-def _answered_floor(
+def _answered_without_model(
     spec: FitSpec,
     record: FitRecord | None,
     sets: Sequence[QuestionSet],
@@ -226,15 +232,18 @@ def _answered_floor(
     store: Store,
     progress: FitProgress,
 ) -> FitRecord:
-    """The record of a floor, the stored one or a new one, after its answers are written."""
+    """The record of a floor or of answers given elsewhere, the stored one or a new one, after they are written."""
     progress.on_stage("answering")
     record = record or _record(spec)
     try:
         with guarded("attach"):
             method_type = METHODS.get(spec.method)
-            floor: Floor = method_type(method_type.Settings(**spec.settings))
+            method: Floor | Recorded = method_type(method_type.Settings(**spec.settings))
         with guarded("answer"):
-            answer_by_floor(spec, floor, sets, suite, store)
+            if isinstance(method, Floor):
+                answer_by_floor(spec, method, sets, suite, store)
+            else:
+                answer_by_record(spec, method, sets, suite, store)
         return record
     except StageFailed as failure:
         return _failed(failure, record, store.folder(spec.id))

@@ -27,6 +27,7 @@ from snibench.formats.base import (
 from snibench.formats.rewrites import declarative_form, imperative_sentences
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from random import Random
 
     from snibench.base.types import Example, Prompt, Segment, TaskCard
@@ -132,6 +133,11 @@ class Chat(Format):
         """``System: D``, ``User: x``, ``Assistant:`` until bound to a tokenizer that has a chat template."""
         before, between, after = self._frame
         return prompt_of(cue(before), instruction(definition(task)), cue(between), query(input), cue(after))
+
+    def messages(self, prompt: Prompt) -> Sequence[Mapping[str, str]]:
+        """The definition as the system's message, and demonstrations, history and input as the user's."""
+        said = "".join(segment.text for segment in prompt.segments if segment.role in ("history", "example", "input"))
+        return [{"role": "system", "content": prompt.instruction}, {"role": "user", "content": said}]
 
     def bind(self, tokenizer: Any) -> Format:
         """The format in the chat template of ``tokenizer``, or this one if it has none.

@@ -11,6 +11,7 @@ from snibench.base.version import __version__
 from snibench.report.cells import missing
 from snibench.report.conflict import conflict_points
 from snibench.report.fits import costs, done
+from snibench.report.forgetting import forgetting
 from snibench.report.measures import measured, protocol_tables
 
 if TYPE_CHECKING:
@@ -38,15 +39,20 @@ def entry(label: str, results: StoredRun, rows: dict[str, Any], authors: Sequenc
         "status": "measured",
         "config": {
             "settings": dict(spec.settings),
+            "rule_settings": dict(spec.rule_settings),
+            "sampler": spec.sampler,
+            "sampler_settings": dict(spec.sampler_settings),
             "train_format": spec.train_format,
             "precision": spec.precision,
             "rate_searched": all(one.searched for _, one in fits) if recipes[0]["steps"] else None,
             "code": dict(spec.source),
         },
-        "seeds": sorted(one.seed for _, one in fits),
+        "seeds": sorted({one.seed for _, one in fits}),
+        "fits": {"done": len(fits), "planned": len(results.specs)},
         "budget": {name: _common([recipe[name] for recipe in recipes]) for name in recipes[0]},
         "metrics": metrics(results),
         "conflict": _conflict(results),
+        "forgetting": _forgetting(results),
         "cost": _cost(results),
         "provenance": {
             "snibench": record.versions.get("snibench", __version__),
@@ -110,6 +116,17 @@ def _number(value: Any) -> float | None:
 def _conflict(results: StoredRun) -> dict[str, dict[str, float | None]]:
     points = conflict_points(results).drop(columns="method").to_dict("records")
     return {f"{row.pop('share'):g}": {str(name): _number(value) for name, value in row.items()} for row in points}
+
+
+def _forgetting(results: StoredRun) -> dict[str, float | None] | None:
+    found = forgetting(results).to_dict("records")
+    if not found or (mean := _number(found[0]["forgetting"])) is None:
+        return None
+    return {
+        "mean": mean,
+        "ci_low": _number(found[0].get("forgetting_low")),
+        "ci_high": _number(found[0].get("forgetting_high")),
+    }
 
 
 def _cost(results: StoredRun) -> dict[str, Any]:

@@ -4,79 +4,143 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snibench.base.errors import UsageError
+from snibench.base.codec import to_json
+from snibench.base.errors import DataError, UsageError
 from snibench.base.hashing import digest, file_digest
 from snibench.leaderboard.entries import entry
-from snibench.leaderboard.rows import questions_digest, write_rows
+from snibench.leaderboard.pool import Board, chosen_baseline, comparisons
+from snibench.leaderboard.rows import References, questions_by_protocol, questions_digest, write_rows
+from snibench.leaderboard.sealed import check_sealed
 from snibench.leaderboard.validate import LARGEST, board_faults, read_board
 from snibench.report.files import write_text
 from snibench.report.fits import finished, floors, only, public_name
 
 if TYPE_CHECKING:
+    from snibench.base.types import SuiteRequest
     from snibench.store import StoredRun
 
+VERSION = 2
+EMBEDDED = "mini"  # its references are ours to give away; those of other suites have licences of their own
 
-def export(results: StoredRun, place: Path, authors: Sequence[str] = ()) -> Path:
-    """Write the board of ``results`` to ``place`` and return its path.
 
-    ``place`` is a file that ends in .json, or a folder, where the board is named for its suite and model. Methods
-    without a finished fit are left out, and so are floors.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A board that was written, and one sentence for each thing that is not on it."""
+
+    path: Path
+    notes: tuple[str, ...] = ()
+
+
+def export(
+    results: StoredRun,
+    place: Path,
+    authors: Sequence[str] = (),
+    *,
+    suite_name: str | None = None,
+    references: References | None = None,
+) -> Exported:
+    """Write the board of ``results`` to ``place``.
+
+    Methods without a finished fit are left out, and so are floors, and answers to other questions than most methods
+    answered; the notes say so.
+
+    Args:
+        results: What ``store.load_results`` reads.
+        place: A file that ends in .json, or a folder, where the board is named for its suite and model.
+        authors: Who stands behind the entries.
+        suite_name: What the board calls the suite, in place of its own name.
+        references: Text or digests in the rows. None: digests, but for the embedded suite.
 
     Raises:
-        UsageError: If the run mixes suites, models or questions, if it is damaged, or if the board
-            holds entries that would be lost.
+        UsageError: If the run mixes suites or models, is damaged, or the file holds entries that would be lost.
+        DataError: If answers were changed after their fits were sealed.
     """
     _check_whole(results)
-    suite, model = _identity(results)
+    suite, model = _identity(results, suite_name)
     name = f"{_slug(suite['name'])}-{suite['digest'][:8]}-{_slug(model['name'])}-{model['digest'][:8]}.json"
     path = place if place.suffix == ".json" else place / name
-    measured = [label for label in finished(results) if label not in floors(results)]
-    _check_questions(results, measured)
-    _check_overwrite(path, measured)
-    entries = [_entry(label, only(results, (label,)), path, authors) for label in measured]
+    labels = [label for label in finished(results) if label not in floors(results)]
+    check_sealed(only(results, labels))
+    questions = _questions(results, labels)
+    kept, notes = _comparable(results, labels, questions)
+    _check_overwrite(path, list(kept))
+    if references is None:
+        references = "text" if suite["request"]["name"] == EMBEDDED else "digests"
+    versions = protocol_versions(results)
+    settings = to_json(results.manifest.protocol_settings)
+    entries = [entry(label, own, rows_entry(label, own, path, references), authors) for label, own in kept.items()]
     shown = {protocol for one in entries for protocol in one["metrics"]}
-    board = {
-        "schema_version": 1,
+    for one in entries:
+        one["rows"]["questions"] = {name: sha for name, sha in one["rows"]["questions"].items() if name in shown}
+    board: Board = {
+        "schema_version": VERSION,
         "suite": suite,
         "model": model,
-        "protocols": {name: version for name, version in protocol_versions(results).items() if name in shown},
+        "protocols": {
+            protocol: {"version": versions[protocol], "settings": settings.get(protocol, {}), "questions": sha}
+            for protocol, sha in questions.items()
+            if protocol in shown
+        },
+        "limit": results.manifest.limit,
+        "baseline": results.manifest.baseline,
         "entries": entries,
+        "comparisons": {},
     }
-    _check_board(board, path)
+    board = ranked(board, kept)
+    check_board(board, path)
     for one in entries:
-        file = path.parent / one["rows"]["path"]
-        write_rows(file, only(results, (one["label"],)))
-        one["rows"]["digest"] = file_digest(file)
+        one["rows"]["digest"] = _written(path.parent / one["rows"]["path"], kept[one["label"]], references)
+    write_board(path, board)
+    return Exported(path, notes)
+
+
+def _written(file: Path, results: StoredRun, references: References) -> str:
+    """The digest of the rows, written to ``file``."""
+    write_rows(file, results, references)
+    return file_digest(file)
+
+
+def ranked(board: Board, rows: Mapping[str, StoredRun]) -> Board:
+    """``board`` with its baseline chosen, and ranks and tests computed for all of its complete entries."""
+    board = {**board, "baseline": chosen_baseline(board, rows)}
+    return {**board, "comparisons": comparisons(board, rows)}
+
+
+def check_board(board: Board, path: Path) -> None:
+    """Raises UsageError, before anything is written, for what `leaderboard validate` would refuse."""
+    if found := board_faults(board, path):
+        raise UsageError(f"This makes no valid board: {found[0].pointer}: {found[0].reason}")
+    if len(_text(board).encode()) > LARGEST:
+        raise UsageError(f"The board would be larger than {LARGEST // 2**20} MiB. Export fewer methods.")
+
+
+def write_board(path: Path, board: Board) -> None:
+    """Write ``board``, all or nothing."""
     write_text(path, _text(board))
-    return path
 
 
-def _text(board: Any) -> str:
+def _text(board: Board) -> str:
     return json.dumps(board, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _entry(label: str, results: StoredRun, board: Path, authors: Sequence[str]) -> dict[str, Any]:
-    """An entry without the digest of its rows, which are not written yet."""
-    folder = f"{board.stem}-rows"
-    rows = {
-        "path": f"{folder}/{_slug(label)}-{digest(label)[:8]}.parquet",  # two labels can have one slug
-        "digest": "0" * 64,
+def rows_entry(
+    label: str, results: StoredRun, board: Path, references: References, *, sha256: str = "0" * 64
+) -> dict[str, Any]:
+    """What an entry says of its rows; ``sha256`` is known once they are written."""
+    return {
+        # Two labels can have one slug.
+        "path": f"{board.stem}-rows/{_slug(label)}-{digest(label)[:8]}.parquet",
+        "digest": sha256,
         "count": len(results.answers),
-        "questions": questions_digest(results.answers),
+        "references": references,
+        "questions": questions_by_protocol(results.answers),
     }
-    return entry(label, results, rows, authors)
-
-
-def _check_board(board: Any, path: Path) -> None:
-    """Raises UsageError, before anything is written, for what `leaderboard validate` would refuse."""
-    if found := board_faults(board, path):
-        raise UsageError(f"This run makes no valid board: {found[0].pointer}: {found[0].reason}")
-    if len(_text(board).encode()) > LARGEST:
-        raise UsageError(f"The board would be larger than {LARGEST // 2**20} MiB. Export fewer methods.")
 
 
 def protocol_versions(results: StoredRun) -> dict[str, int]:
@@ -88,18 +152,95 @@ def protocol_versions(results: StoredRun) -> dict[str, int]:
     return {name: int(noted[name]) if name in noted else int(PROTOCOLS.get(name).version) for name in asked}
 
 
-def _identity(results: StoredRun) -> tuple[dict[str, str], dict[str, str]]:
-    suites = {spec.suite_digest: public_name(spec.suite.name) for spec in results.specs}
+# ------------------------------------------------------------------------------------- identity
+
+
+def _identity(results: StoredRun, suite_name: str | None) -> tuple[dict[str, Any], dict[str, str]]:
+    suites = {spec.suite_digest: spec.suite for spec in results.specs}
     models = {spec.model.digest: spec.model for spec in results.specs}
     if len(suites) > 1 or len(models) > 1:
         raise UsageError(
             f"The run has {len(suites)} suites and {len(models)} models, but a leaderboard is about one of each. "
             "Run each into a folder of its own (-o DIR)."
         )
-    ((suite_digest, name),) = suites.items()
+    ((suite_digest, request),) = suites.items()
     (model,) = models.values()
     about = {"name": public_name(model.spec), "digest": model.digest, "tokenizer_digest": model.tokenizer_digest}
-    return {"name": name, "digest": suite_digest}, about
+    name = suite_name or _suite_name(results, request)
+    return {"name": name, "digest": suite_digest, "request": _request(request)}, about
+
+
+def _request(request: SuiteRequest) -> dict[str, Any]:
+    """The options of the suite without the folder, which is this machine's."""
+    values = asdict(request)
+    del values["data"]
+    split = values["split"]
+    named = public_name(values["name"])
+    return {
+        **values,
+        "name": named,
+        "split": public_name(split) if split else split,
+        "categories": list(values["categories"]),
+    }
+
+
+def _suite_name(results: StoredRun, request: SuiteRequest) -> str:
+    """The suite's own name; of tasks that are not the official ones their folder's name."""
+    named = results.manifest.suite
+    name = named.name if named is not None else request.name
+    if request.data is not None:
+        tasks = results.tasks["task"]
+        family, slash, split = name.partition("/")
+        own = not tasks.str.match(r"task\d+_").all()
+        name = (Path(request.data).resolve().name if own else family) + slash + (split and public_name(split))
+    return public_name(name)
+
+
+# ------------------------------------------------------------------------------------ questions
+
+
+def _by_fit(results: StoredRun, label: str) -> dict[str, list[str]]:
+    """Protocol -> the digest of its questions for each seed that answered any."""
+    answers = results.answers
+    own = answers[(answers["method"] == label).to_numpy()]
+    found: dict[str, list[str]] = {}
+    for (protocol, _), rows in own.groupby(["protocol", "seed"], sort=False):
+        found.setdefault(str(protocol), []).append(questions_digest(rows))
+    return found
+
+
+def _questions(results: StoredRun, labels: Sequence[str]) -> dict[str, str]:
+    """By protocol the questions of the board: those that most methods answered with every seed."""
+    votes: dict[str, Counter[str]] = {name: Counter() for name in protocol_versions(results)}
+    for label in labels:
+        for protocol, digests in _by_fit(results, label).items():
+            votes[protocol].update(set(digests))
+    return {name: counted.most_common(1)[0][0] for name, counted in votes.items() if counted}
+
+
+def _comparable(
+    results: StoredRun, labels: Sequence[str], questions: dict[str, str]
+) -> tuple[dict[str, StoredRun], tuple[str, ...]]:
+    """Each method with its answers to the board's questions, and what was left out."""
+    from dataclasses import replace
+
+    kept: dict[str, StoredRun] = {}
+    notes = []
+    for label in labels:
+        own = only(results, (label,))
+        asked = _by_fit(results, label)
+        other = [protocol for protocol, digests in asked.items() if set(digests) != {questions[protocol]}]
+        if other:
+            answers = own.answers[~own.answers["protocol"].isin(other).to_numpy()].reset_index(drop=True)
+            own = replace(own, answers=answers)
+            notes.append(
+                f"{label}: left out on {', '.join(other)}, where it answered other questions than most. Repeat its run."
+            )
+        if len(own.answers):
+            kept[label] = own
+    if not kept:
+        raise DataError("No method has answers that could be compared. Repeat the run.")
+    return kept, tuple(notes)
 
 
 def _check_whole(results: StoredRun) -> None:
@@ -108,23 +249,14 @@ def _check_whole(results: StoredRun) -> None:
             raise UsageError(f"{spec.label}, seed {spec.seed} is damaged: {record.cause}.")
 
 
-def _check_questions(results: StoredRun, measured: Sequence[str]) -> None:
-    asked = {label: questions_digest(only(results, (label,)).answers) for label in measured}
-    others = [label for label in measured if asked[label] != asked[measured[0]]]
-    if others:
-        raise UsageError(
-            f"{', '.join(others)} answered other questions than {measured[0]}, so one board cannot hold both. "
-            "Repeat the run to answer what is missing."
-        )
-
-
 def _check_overwrite(path: Path, measured: Sequence[str]) -> None:
     if not path.is_file():
         return
     lost = [one["label"] for one in read_board(path)["entries"] if one["label"] not in measured]
     if lost:
         raise UsageError(
-            f"{path} holds entries that this run has not: {', '.join(lost)}. Name another file: -o OTHER.json"
+            f"{path} holds entries that this run has not: {', '.join(lost)}. Name another file (-o OTHER.json), and "
+            "join the two: snibench leaderboard merge"
         )
 
 

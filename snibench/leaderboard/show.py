@@ -1,77 +1,89 @@
-"""A board as tables: measured entries, and apart from them what papers reported."""
+"""A board as tables: ranked entries, incomplete ones, and apart from them what papers reported."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from snibench.base.errors import SnibenchError
-from snibench.base.registry import PROTOCOLS
-from snibench.report.layouts import METHOD, present, summary_columns
+from snibench.leaderboard.columns import Measures, board_measures
+from snibench.leaderboard.validate import incomplete
+from snibench.report.layouts import METHOD, present
 from snibench.report.tables import OF_RECORDS
-from snibench.report.values import Column, Report, Table
+from snibench.report.values import QUESTIONS, Column, Report, Table
 
+if TYPE_CHECKING:
+    from snibench.leaderboard.pool import Board
+
+TITLES = {
+    "ranked": "Measured",
+    "incomplete": "Incomplete, so without rank and test",
+    "reported": "Reported elsewhere, not measured here",
+}
+AGAINST = (
+    Column("rank", "Rank", "number", "lower"),
+    Column("group", "Group"),
+    Column("delta", "Δ baseline", "difference", "higher", "delta_low", "delta_high", mark="significant"),
+    Column("outcome", "Outcome"),
+)
+_LACKS = (Column("lacks", "Lacks"),)
 _DETAILS = (Column("seeds", "Seeds", "count"), Column("version", "Version"), Column("source", "Source"))
-_NOTE = "Sorted by {}; where intervals overlap, the order may be chance."
+_SORTED = "Sorted by {}; where intervals overlap, the order may be chance."
+_COMPARED = (
+    "Δ, outcome, rank and group are those on {}, against {}, among all complete entries. Entries that share a letter "
+    "are not separated; a star: both tests find a difference."
+)
 
 
-@dataclass(frozen=True, slots=True)
-class _Measures:
-    """The measures of a board that stand in its tables: (protocol, field) -> column; ``headline``: to sort by."""
-
-    columns: dict[tuple[str, str], Column]
-    headline: Column | None
-
-
-def board_report(board: dict[str, Any], path: Path) -> Report:
+def board_report(board: Board, path: Path) -> Report:
     """The valid board read from ``path`` as a report."""
-    titles = {"measured": "Measured", "reported": "Reported elsewhere, not measured here"}
-    measures = _summary_measures(board["protocols"])
-    tables = tuple(
-        _table(status, title, measures, [entry for entry in board["entries"] if entry["status"] == status])
-        for status, title in titles.items()
-        if any(entry["status"] == status for entry in board["entries"])
+    measures = board_measures(board)
+    places = {kind: [one for one in board["entries"] if place_of(board, one) == kind] for kind in TITLES}
+    tables = tuple(_table(kind, title, measures, board, places[kind]) for kind, title in TITLES.items() if places[kind])
+    versions = ", ".join(
+        name + (f" {one['version']}" if one["version"] else "") for name, one in board["protocols"].items()
     )
-    versions = ", ".join(f"{name} {version}" for name, version in board["protocols"].items())
     return Report(
         title=f"{path.name}: suite {board['suite']['name']}, model {board['model']['name']}, protocols {versions}",
         tables=tables,
         notes=() if tables else ("The board has no entries.",),
         failed=pd.DataFrame(),
-        baseline="",
+        baseline=board["baseline"] or "",
         rows_digest="",
-        facts={name: board[name] for name in ("suite", "model", "protocols")},
+        facts={name: board[name] for name in ("suite", "model", "protocols", "limit")},
     )
 
 
-def _summary_measures(protocols: Iterable[str]) -> _Measures:
-    """Summary columns of those ``protocols`` that are installed."""
-    columns: dict[tuple[str, str], Column] = {}
-    headlines = []
-    for protocol in protocols:
-        try:
-            frames = PROTOCOLS.get(protocol).frames.values()
-        except SnibenchError:
-            continue
-        for frame in frames:
-            columns |= {(protocol, field): column for field, column in summary_columns(frame).items()}
-            headlines += [columns[protocol, frame.headline]] if frame.headline in frame.summary else []
-    return _Measures(columns, headlines[0] if headlines else None)
+def place_of(board: Board, entry: dict[str, Any]) -> str:
+    """The table that ``entry`` stands in: ranked, incomplete, or reported."""
+    if entry["status"] == "reported":
+        return "reported"
+    return "incomplete" if incomplete(board, entry) else "ranked"
 
 
-def _table(name: str, title: str, measures: _Measures, entries: list[dict[str, Any]]) -> Table:
-    frame = pd.DataFrame([_row(entry, measures) for entry in entries])
+def headline_question(board: Board) -> str | None:
+    """The question that boards rank by: the first that was compared."""
+    return next((name for name in QUESTIONS if name in board["comparisons"]), None)
+
+
+def _table(kind: str, title: str, measures: Measures, board: Board, entries: list[dict[str, Any]]) -> Table:
+    question = headline_question(board) if kind == "ranked" else None
+    compared = {row["label"]: row for row in board["comparisons"].get(question or "", ())}
+    frame = pd.DataFrame([row_of(entry, measures, compared.get(entry["label"], {})) for entry in entries])
+    frame["lacks"] = ["; ".join(incomplete(board, one)) if kind == "incomplete" else None for one in entries]
     notes: tuple[str, ...] = ()
-    if (headline := measures.headline) is not None:
+    if measures.headline is not None:
+        headline = measures.summary[measures.headline]
         down = headline.better != "lower"
         frame = frame.sort_values(headline.field, ascending=not down, na_position="last", ignore_index=True)
-        notes = (_NOTE.format(headline.title),)
-    columns = (*measures.columns.values(), *(column for column in OF_RECORDS if column.field != "fits"), *_DETAILS)
-    return Table(name, title, frame, (replace(METHOD, field="label"),), present(columns, frame), notes)
+        notes = (_SORTED.format(headline.title),)
+    if question:
+        notes += (_COMPARED.format(QUESTIONS[question], board["baseline"]),)  # type: ignore[index]  # one of them
+    records = tuple(column for column in OF_RECORDS if column.field != "fits")
+    columns = (*measures.summary.values(), *AGAINST, *_LACKS, *records, *_DETAILS)
+    return Table(kind, title, frame, (replace(METHOD, field="label"),), present(columns, frame), notes)
 
 
 def _rate(budget: dict[str, Any], config: dict[str, Any]) -> str | None:
@@ -86,25 +98,35 @@ def _rate(budget: dict[str, Any], config: dict[str, Any]) -> str | None:
     return ", ".join(rates) + mark if rates else None
 
 
-def _row(entry: dict[str, Any], measures: _Measures) -> dict[str, Any]:
+def row_of(entry: dict[str, Any], measures: Measures, compared: dict[str, Any]) -> dict[str, Any]:
+    """What tables show of ``entry``; ``compared``: its row of the comparison, empty if it has none."""
     row: dict[str, Any] = {"label": entry["label"]}
-    for (protocol, measure), column in measures.columns.items():
+    for (protocol, measure), column in measures.summary.items():
         found = entry["metrics"].get(protocol, {}).get("overall", {}).get(measure, {})
         for field, key in ((column.field, "mean"), (column.low, "ci_low"), (column.high, "ci_high")):
             value = found.get(key)
             row[field] = float("nan") if value is None else float(value)
     end = (entry["conflict"] or {}).get("1", {})
     cost = entry["cost"] or {}
-    return row | {
-        "conflict": end.get("score"),
-        "conflict_low": end.get("score_low"),
-        "conflict_high": end.get("score_high"),
-        "conflict_raw": end.get("score_raw"),
-        "trainable_parameters": cost.get("trainable_parameters"),
-        "learning_rate": _rate(entry["budget"] or {}, entry["config"] or {}),
-        "seconds": cost.get("seconds"),
-        "peak_memory": cost.get("peak_memory_bytes"),
-        "seeds": len(entry["seeds"]) or None,
-        "version": entry["version"],
-        "source": entry["source"],
-    }
+    lost = entry["forgetting"] or {}
+    return (
+        row
+        | {name: compared.get(name) for name in ("delta", "delta_low", "delta_high", "outcome", "rank", "group")}
+        | {
+            "significant": bool(compared.get("significant")),
+            "conflict": end.get("score"),
+            "conflict_low": end.get("score_low"),
+            "conflict_high": end.get("score_high"),
+            "conflict_raw": end.get("score_raw"),
+            "forgetting": lost.get("mean"),
+            "forgetting_low": lost.get("ci_low"),
+            "forgetting_high": lost.get("ci_high"),
+            "trainable_parameters": cost.get("trainable_parameters"),
+            "learning_rate": _rate(entry["budget"] or {}, entry["config"] or {}),
+            "seconds": cost.get("seconds"),
+            "peak_memory": cost.get("peak_memory_bytes"),
+            "seeds": len(entry["seeds"]) or None,
+            "version": entry["version"],
+            "source": entry["source"],
+        }
+    )

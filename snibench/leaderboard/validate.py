@@ -210,6 +210,8 @@ def _reason(error: ValidationError) -> str:
             return f"must be {kinds}, but is {_quoted(given)}."
         case "enum":
             return f"must be one of {', '.join(map(repr, wanted))}, but is {_quoted(given)}."
+        case "const" if wanted == 2 and given == 1:
+            return "is the first version of this format, which had no suite to check against. Export the run again."
         case "const":
             return f"must be {wanted!r}, but is {_quoted(given)}."
         case "minimum":
@@ -236,7 +238,6 @@ def _reason(error: ValidationError) -> str:
 def _gaps(board: Any) -> Found:
     """Gaps and contradictions in a board that follows the schema."""
     labels: dict[tuple[str, str], int] = {}
-    questions: tuple[int, str] | None = None
     for i, entry in enumerate(board["entries"]):
         at = f"/entries/{i}"
         key = (entry["status"], entry["label"])
@@ -248,16 +249,58 @@ def _gaps(board: Any) -> Found:
             yield f"{at}/seeds", "names a seed twice."
         if entry["status"] == "measured":
             yield from _path_faults(entry["rows"]["path"], f"{at}/rows/path")
-            questions = questions or (i, entry["rows"]["questions"])
-            if entry["rows"]["questions"] != questions[1]:
-                yield (
-                    f"{at}/rows/questions",
-                    f"differs from /entries/{questions[0]}: the two answered other questions and cannot be compared.",
-                )
-    measured = any(entry["status"] == "measured" for entry in board["entries"])
-    for at, digest in (("/suite/digest", board["suite"]["digest"]), ("/model/digest", board["model"]["digest"])):
-        if measured and digest is None:
-            yield at, "must be known on a board with measured entries."
+            yield from _question_faults(board, entry, at)
+            if entry["fits"]["done"] > entry["fits"]["planned"]:
+                yield f"{at}/fits", "has more fits done than planned."
+    yield from _comparison_gaps(board)
+    if any(entry["status"] == "measured" for entry in board["entries"]):
+        needed = {
+            "/suite/digest": board["suite"]["digest"],
+            "/suite/request": board["suite"]["request"],
+            "/model/digest": board["model"]["digest"],
+            **{inside("/protocols", name) + "/version": one["version"] for name, one in board["protocols"].items()},
+            **{inside("/protocols", name) + "/questions": one["questions"] for name, one in board["protocols"].items()},
+        }
+        yield from (
+            (at, "must be known on a board with measured entries.") for at, one in needed.items() if one is None
+        )
+
+
+def _question_faults(board: Any, entry: Any, at: str) -> Found:
+    for protocol, digest in entry["rows"]["questions"].items():
+        pointer = inside(f"{at}/rows/questions", protocol)
+        if protocol not in board["protocols"]:
+            yield pointer, "is of a protocol that /protocols does not name."
+        elif digest != board["protocols"][protocol]["questions"]:
+            yield pointer, "differs from /protocols: the entry answered other questions and cannot be compared."
+
+
+def _comparison_gaps(board: Any) -> Found:
+    """Comparisons of entries that may not be ranked, or none of those that must be."""
+    ranked = {entry["label"] for entry in board["entries"] if entry["status"] == "measured"}
+    ranked -= {
+        entry["label"] for entry in board["entries"] if entry["status"] == "measured" and incomplete(board, entry)
+    }
+    if board["baseline"] is not None and board["baseline"] not in ranked:
+        yield "/baseline", f"{_quoted(board['baseline'])} is no complete measured entry."
+    for question, rows in board["comparisons"].items():
+        at = inside("/comparisons", question)
+        labels = [row["label"] for row in rows]
+        if len(set(labels)) < len(labels):
+            yield at, "names an entry twice."
+        for place, label in enumerate(labels):
+            if label not in ranked:
+                yield f"{at}/{place}/label", f"{_quoted(label)} is no complete measured entry, so it has no rank."
+
+
+def incomplete(board: Any, entry: Any) -> tuple[str, ...]:
+    """Why a measured ``entry`` is incomplete and takes no part in ranks and tests; empty if it is complete."""
+    asked = entry["rows"]["questions"]
+    done, planned = entry["fits"]["done"], entry["fits"]["planned"]
+    return (
+        *(f"protocol {name} was not asked" for name in board["protocols"] if name not in asked),
+        *([f"{done} of {planned} fits are done"] if done < planned else []),
+    )
 
 
 def _metric_gaps(board: Any, entry: Any, at: str) -> Found:
@@ -265,7 +308,7 @@ def _metric_gaps(board: Any, entry: Any, at: str) -> Found:
         if protocol not in board["protocols"]:
             yield inside(f"{at}/metrics", protocol), "is of a protocol that /protocols does not name."
     if entry["status"] == "measured":
-        for protocol in board["protocols"]:
+        for protocol in entry["rows"]["questions"]:
             if protocol not in entry["metrics"]:
                 yield f"{at}/metrics", f"lacks the protocol {_quoted(protocol)}."
             elif not any(entry["metrics"][protocol].values()):

@@ -1,120 +1,206 @@
-"""Whether the numbers of a board are what its rows say."""
+"""Whether the numbers of a board are what its rows say, and its rows what its suite asks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from snibench.base.errors import SnibenchError
 from snibench.base.registry import PROTOCOLS
 from snibench.leaderboard.entries import metrics
-from snibench.leaderboard.rows import RowsError, questions_digest, read_rows
-from snibench.leaderboard.validate import Fault, Found, faults, inside, measures, read_board
-from snibench.metrics import exact_match, metric, rouge_l
+from snibench.leaderboard.pool import comparisons
+from snibench.leaderboard.rows import TARGETS_DIGEST, RowsError, questions_by_protocol, read_rows
+from snibench.leaderboard.sealed import TOLERANCE, wrong_scores
+from snibench.leaderboard.suite_check import Expected, NoSuite, expected, restored, suite_faults
+from snibench.leaderboard.validate import Fault, Found, faults, incomplete, inside, measures, read_board
 from snibench.report.cells import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from snibench.leaderboard.pool import Board
     from snibench.store import StoredRun
 
-TOLERANCE = 1e-9  # sums may be taken in another order on another machine
+NEVER = (
+    "cost, conflict, forgetting and config, which are not in the rows; and that the answers are this model's: "
+    "`snibench reproduce` tunes a fit again and compares"
+)
 
 
-def disagreements(path: Path) -> list[Fault]:
-    """Faults of the board at ``path``, and numbers that its rows do not give; empty if all agrees.
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a check found; ``unchecked``: what it could not look at, one phrase each."""
 
-    Every answer is scored again from its text and references, and every measure is recomputed. Conflict and cost
-    are not in the rows and are not checked.
+    faults: tuple[Fault, ...]
+    unchecked: tuple[str, ...] = ()
+    against_suite: bool = False
+    measured: bool = True  # there are rows
+
+    @property
+    def summary(self) -> str:
+        """What was shown, where there is no fault."""
+        if not self.measured:
+            return "valid; no entry is measured, so there is nothing to verify"
+        return "verified: its rows give its numbers" + (", and the suite its questions" if self.against_suite else "")
+
+
+def verify(path: Path, data: Path | None = None, model: str | None = None) -> Verification:
+    """Whether the board at ``path`` says what its rows give, and its rows are about its suite.
+
+    Every question, reference, label and prompt is made again from the suite, every answer is scored again from its
+    text, every measure is recomputed, and so are ranks and tests of all complete entries.
+
+    Args:
+        path: Of the board; it may come from anybody.
+        data: Folder of tasks in the official layout, for suites that are read from one.
+        model: The base model, for formats that ask for its tokenizer; the embedded one is found by itself.
+
+    Raises:
+        SnibenchError: If the data or the model cannot be read.
     """
     if found := faults(path):
-        return found
+        return Verification(tuple(found))
     board = read_board(path)
+    if not any(entry["status"] == "measured" for entry in board["entries"]):
+        return Verification((), ("reported entries, which have no rows",), measured=False)
     if found := [Fault(path, pointer, reason) for pointer, reason in _version_faults(board)]:
-        return found
-    return [
+        return Verification(tuple(found))
+    unchecked = []
+    suite: Expected | None = None
+    try:
+        suite = expected(board, data, model)
+    except NoSuite as reason:
+        unchecked.append(f"not checked against the suite ({reason})")
+    if suite is not None:
+        if suite.suite.digest != board["suite"]["digest"]:
+            return Verification((Fault(path, "/suite/digest", _other_suite(board, suite, data)),))
+        if lacking := suite.unrendered(_formats(suite)):
+            unchecked.append(f"prompts of {', '.join(lacking)}, which need the model's tokenizer: --model SPEC")
+    results: dict[str, StoredRun] = {}
+    wrong = [
         Fault(path, pointer, reason)
         for i, entry in enumerate(board["entries"])
         if entry["status"] == "measured"
-        for pointer, reason in _entry_faults(entry, path.parent, f"/entries/{i}")
+        for pointer, reason in _entry_faults(board, entry, path.parent, f"/entries/{i}", suite, results)
     ]
+    if not wrong:
+        wrong = [Fault(path, pointer, reason) for pointer, reason in _comparison_faults(board, results)]
+    if suite is None and any(TARGETS_DIGEST in one.answers for one in results.values()):
+        unchecked.append("scores, as the rows have digests of their references: --data FOLDER")
+    if any(entry["status"] == "reported" for entry in board["entries"]):
+        unchecked.append("reported entries, which have no rows")
+    return Verification(tuple(wrong), (*unchecked, NEVER), suite is not None)
 
 
-def _version_faults(board: Any) -> Found:
-    for name, version in board["protocols"].items():
+def _version_faults(board: Board) -> Found:
+    for name, about in board["protocols"].items():
         try:
-            installed = PROTOCOLS.get(name).version
+            installed = PROTOCOLS.entry(name).load().version
         except SnibenchError as error:
             yield inside("/protocols", name), f"cannot be recomputed. {error}"
             continue
-        if installed != version:
-            yield inside("/protocols", name), f"is version {version}, but version {installed} is installed."
+        if installed != about["version"]:
+            at = inside("/protocols", name)
+            yield f"{at}/version", f"is {about['version']}, but version {installed} is installed."
 
 
-def _entry_faults(entry: Any, folder: Path, at: str) -> Found:
+def _other_suite(board: Board, suite: Expected, data: Path | None) -> str:
+    of = f" in {data}" if data else ""
+    return (
+        f"is {board['suite']['digest'][:12]}…, but {printable(suite.suite.name)}{of} under /suite/request has "
+        f"{suite.suite.digest[:12]}…: other tasks, or another state of them."
+    )
+
+
+def _formats(suite: Expected) -> set[str]:
+    return {one.format for questions in suite.questions.values() for one in questions.values()}
+
+
+def _entry_faults(
+    board: Board, entry: Any, folder: Path, at: str, suite: Expected | None, kept: dict[str, StoredRun]
+) -> Found:
+    """Faults of one entry; its rows are added to ``kept``."""
     rows_at = f"{at}/rows"
     try:
         results = read_rows(folder / entry["rows"]["path"])
+        if suite is not None:
+            shots = entry["config"]["settings"].get("shots", 0)
+            if found := [*suite_faults(results, suite, shots if isinstance(shots, int) else 0)]:
+                yield from ((rows_at, reason if reason[0].isdigit() else f"the rows {reason}") for reason in found)
+                return
+            results = restored(results, suite)
         again = metrics(results)
-        scored = list(_score_faults(results, rows_at))
+        scored = wrong_scores(results.answers, results.tasks) if "targets" in results.answers else []
     except RowsError as error:
         yield rows_at, f"the rows {error}"
+        return
+    except SnibenchError as error:
+        yield rows_at, f"the rows cannot be measured: {printable(error, 500)}"
         return
     except Exception as error:  # rows may be anything; a check must not end in a traceback
         yield rows_at, f"the rows cannot be measured: {type(error).__name__}: {printable(error)}"
         return
-    yield from scored
+    if not incomplete(board, entry):
+        kept[entry["label"]] = results
+    yield from ((rows_at, reason) for reason in scored)
     yield from _identity_faults(entry, results.answers, at)
-    given, expected = dict(measures(entry, at)), dict(measures({"metrics": again}, at))
-    for pointer in given.keys() - expected.keys():
+    for protocol, settings in results.manifest.protocol_settings.items():
+        if protocol in board["protocols"] and settings != board["protocols"][protocol]["settings"]:
+            yield rows_at, f"the rows have other settings of protocol {printable(protocol)} than the board."
+    yield from _differences(dict(measures(entry, at)), dict(measures({"metrics": again}, at)))
+
+
+def _differences(given: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Mapping[str, Any]]) -> Found:
+    """What ``given`` says otherwise than ``wanted``, by pointer and field."""
+    for pointer in given.keys() - wanted.keys():
         yield pointer, "is not in what the rows give."
-    for pointer in expected.keys() - given.keys():
+    for pointer in wanted.keys() - given.keys():
         yield pointer, "is missing, though the rows give it."
-    for pointer in sorted(given.keys() & expected.keys()):
-        yield from _measure_faults(given[pointer], expected[pointer], pointer)
+    for pointer in sorted(given.keys() & wanted.keys()):
+        for field, value in wanted[pointer].items():
+            if not _equal(given[pointer][field], value):
+                yield f"{pointer}/{field}", f"is {printable(given[pointer][field])}, but the rows give {value}."
 
 
-def _measure_faults(given: Any, expected: Any, pointer: str) -> Found:
-    for field, value in expected.items():
-        same = given[field] == value or (
-            given[field] is not None and value is not None and abs(given[field] - value) <= TOLERANCE
-        )
-        if not same:
-            yield f"{pointer}/{field}", f"is {given[field]}, but the rows give {value}."
+def _equal(one: Any, other: Any) -> bool:
+    numbers = (int, float)
+    if isinstance(one, numbers) and isinstance(other, numbers):
+        return abs(one - other) <= TOLERANCE * max(1.0, abs(other))
+    return bool(one == other)
+
+
+def _comparison_faults(board: Board, results: Mapping[str, StoredRun]) -> Found:
+    """Ranks and tests that the rows of all complete entries do not give."""
+    try:
+        again = comparisons(board, results)
+    except Exception as error:  # as above
+        yield "/comparisons", f"cannot be computed again: {type(error).__name__}: {printable(error)}"
+        return
+    yield from _differences(_by_label(board["comparisons"]), _by_label(again))
+
+
+def _by_label(compared: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        inside(inside("/comparisons", question), row["label"]): row
+        for question, rows in compared.items()
+        for row in rows
+    }
 
 
 def _identity_faults(entry: Any, answers: pd.DataFrame, at: str) -> Found:
-    expected = {
+    asked = questions_by_protocol(answers)
+    wanted = {
         f"{at}/rows/count": (entry["rows"]["count"], len(answers)),
-        f"{at}/rows/questions": (entry["rows"]["questions"], questions_digest(answers)),
+        f"{at}/rows/references": (entry["rows"]["references"], "digests" if TARGETS_DIGEST in answers else "text"),
+        f"{at}/rows/questions": (
+            entry["rows"]["questions"],
+            {name: asked.get(name) for name in entry["rows"]["questions"]},
+        ),
         f"{at}/seeds": (sorted(entry["seeds"]), sorted(int(seed) for seed in answers["seed"].unique())),
         f"{at}/label": ([entry["label"]], [str(label) for label in answers["method"].unique()]),
     }
-    for pointer, (given, found) in expected.items():
+    for pointer, (given, found) in wanted.items():
         if given != found:
             yield pointer, f"is {printable(given)}, but the rows have {printable(found)}."
-
-
-def _score_faults(results: StoredRun, at: str) -> Found:
-    """Answers whose stored scores are not those of their text."""
-    answers = results.answers
-    texts = list(zip(answers["prediction"], map(tuple, answers["targets"]), strict=True))
-    again = {text: (exact_match(*text), rouge_l(*text)) for text in dict.fromkeys(texts)}
-    by_task = results.tasks.set_index("task")["metric"]
-    exact = np.array([again[text][0] for text in texts])
-    rouge = np.array([again[text][1] for text in texts])
-    named = answers["task"].map(by_task)
-    score = np.array([metric(name).score(*text) for name, text in zip(named, texts, strict=True)])
-    for name, values in {"exact_match": exact, "rouge_l": rouge, "score": score}.items():
-        wrong = ~np.isclose(answers[name].to_numpy(np.float64), values, rtol=0.0, atol=TOLERANCE)
-        if wrong.any():
-            first = answers.iloc[int(np.argmax(wrong))]
-            yield (
-                at,
-                (
-                    f"{int(wrong.sum())} of {len(answers)} answers have another {name} than their text, "
-                    f"the first is {printable(first['instance'])} of {printable(first['task'])}."
-                ),
-            )

@@ -15,7 +15,7 @@ from snibench.base.hashing import file_digest
 from snibench.base.registry import METHODS, RULES, SAMPLERS, Registry
 from snibench.base.settings import changed_settings, make_settings
 from snibench.base.types import ModelInfo
-from snibench.contracts import Floor, Method, NoSettings, Rule, Sampler
+from snibench.contracts import Floor, Method, NoSettings, Rule, Sampler, settings_of_seed
 from snibench.contracts.hooks import check_hooks, further_names
 from snibench.plan import defaults
 from snibench.plan.names import MethodName, parse_method
@@ -40,6 +40,23 @@ class Choice:
     shots: int
     label: str
     source: Mapping[str, str]
+    with_model: bool = True  # False: answers come from a heuristic or a file, and no model is loaded
+    by_seed: bool = False  # one fit for each seed although it does not train
+    elsewhere: str = ""  # what was done outside of snibench
+
+    @property
+    def seeded(self) -> bool:
+        """Whether it has one fit for each seed."""
+        return self.trains or self.by_seed
+
+    def settings_of(self, seed: int) -> Mapping[str, Any]:
+        """The settings of one seed's fit, what they name in files resolved.
+
+        Raises:
+            UsageError: If a file is missing or cannot be used.
+        """
+        settings = METHODS.get(self.name).Settings(**self.settings)
+        return dataclasses.asdict(settings_of_seed(settings, seed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +112,7 @@ def _further_names(methods: Iterable[str]) -> list[str]:
     notes = []
     for name in methods:
         method = METHODS.get(name)
-        if not issubclass(method, Floor) and (names := further_names(method, Method)):
+        if issubclass(method, Method) and (names := further_names(method, Method)):
             notes.append(
                 f"{name} has public names that are no hooks, so nothing in snibench reads them: "
                 f"{', '.join(names)}. Helpers begin with an underscore."
@@ -150,8 +167,8 @@ def base_rate(choice: Choice, info: ModelInfo, optimizer: str) -> float:
 
 
 def why_unfit(choice: Choice, info: ModelInfo) -> str:
-    """The method's own sentence why it has no place in the model; empty where it has, and for floors."""
-    if choice.floor:
+    """The method's own sentence why it has no place in the model; empty where it has, or needs none."""
+    if not choice.with_model:
         return ""
     method_type = METHODS.get(choice.name)
     with _asked(choice.name):
@@ -193,7 +210,8 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
     name = named.name
     method = METHODS.get(name)
     fields = {one.name for one in dataclasses.fields(method.Settings)}
-    if not issubclass(method, Floor):
+    with_model = issubclass(method, Method)
+    if with_model:
         check_hooks(method, Method)
     own = {key: value for key, value in given.items() if key in fields}
     settings = make_settings(method.Settings, name, {**own, **named.settings})
@@ -226,7 +244,8 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
     label += f"+{rule}{_changed(rule_settings)}" if rule else ""
     label += f"@{sampler}{_changed(sampler_settings)}" if sampler else ""
     with _asked(name):
-        shots = 0 if floor else method(settings).shots
+        shots = method(settings).shots if with_model else 0
+        elsewhere = "" if floor else method(settings).elsewhere
     return Choice(
         name=name,
         settings=dataclasses.asdict(settings),
@@ -241,6 +260,9 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
         own_order=own_order,
         label=label,
         source=source,
+        with_model=with_model,
+        by_seed=getattr(settings, "by_seed", False),
+        elsewhere=elsewhere,
     )
 
 

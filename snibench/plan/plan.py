@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from snibench.base.errors import UsageError
-from snibench.base.registry import FORMATS, METRICS, SUITES
+from snibench.base.registry import FORMATS, METHODS, METRICS, SUITES
 from snibench.base.types import Checked, FitSpec, Json, Mixture, Question, Recipe, SuiteData
 from snibench.base.version import __version__
+from snibench.contracts import Recorded
 from snibench.models.find import ModelSource, find_model
 from snibench.plan.choices import Choice, base_rate, method_choices, why_unfit
 from snibench.plan.learning_rates import searched_rate, start_rate
 from snibench.plan.lengths import TokenCounter, check_positions, without_long_prompts
 from snibench.plan.protocols import protocols_of
-from snibench.plan.questions import QuestionRenderer, QuestionSet
+from snibench.plan.questions import QuestionRenderer, QuestionSet, Rendered
 from snibench.plan.request import RunRequest
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
@@ -34,6 +35,11 @@ class FitPlan:
     notes: tuple[str, ...] = ()  # for the record
     unfit: str = ""  # why the method has no place in the model: then nothing is tuned and nothing answered
 
+    @property
+    def prompts(self) -> dict[str, Rendered]:
+        """Every prompt that it must answer, once, by its digest."""
+        return {one.prompt_sha: one for part in self.questions for one in part.rendered}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -48,6 +54,7 @@ class Plan:
     aliases: tuple[str, ...] = ()  # one sentence for each further name of a method that is asked for
     # Of every protocol, resolved: what planned its questions also measures their answers.
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    limit: int | None = None  # questions per task, format and protocol
 
 
 def plan(request: RunRequest) -> Plan:
@@ -68,7 +75,7 @@ def plan(request: RunRequest) -> Plan:
         METRICS.entry(name)  # an answer that cannot be scored is refused before it is asked for
     render = QuestionRenderer(suite, source)
     train_formats = {name: render.format(name, format) for name, format in train_formats.items()}
-    if not all(choice.floor for choice in choices):
+    if any(choice.with_model for choice in choices):
         check_positions(source.info, request.recipe)
 
     asks: dict[Mixture, dict[str, list[Question]]] = {}
@@ -83,10 +90,15 @@ def plan(request: RunRequest) -> Plan:
     same: dict[str, str] = {}
     unfit: dict[str, str] = {}
     told: dict[str, dict[Mixture, None]] = {}  # fit -> the asks that it answers, each once
+    resolved = {
+        (choice.label, seed): choice.settings_of(seed)
+        for choice in choices
+        for seed in (request.seeds if choice.seeded else (0,))
+    }
     for mixture in asks:
         for choice in choices:
-            for seed in request.seeds if choice.trains else (0,):
-                spec = _spec(request, choice, mixture, suite, source, seed)
+            for seed in request.seeds if choice.seeded else (0,):
+                spec = _spec(request, choice, resolved[choice.label, seed], mixture, suite, source, seed)
                 first = specs.setdefault(spec.id, spec)
                 if first.label != choice.label:
                     same[choice.label] = first.label
@@ -117,6 +129,7 @@ def plan(request: RunRequest) -> Plan:
         )
         for fit, spec in specs.items()
     )
+    _check_recorded(fits)
     baseline = chosen.baseline
     baseline = same.get(baseline, baseline) if baseline else None
     controls = tuple(dict.fromkeys(same.get(one.label, one.label) for one in choices if one.control))
@@ -124,9 +137,10 @@ def plan(request: RunRequest) -> Plan:
     left_out = (note for protocol in protocols.values() for note in protocol.notes(suite))
     skipped = (f"{label} is skipped: {reason}" for label, reason in reasons.items() if reason)
     settings = {name: dataclasses.asdict(protocol.settings) for name, protocol in protocols.items()}
-    parts = (suite.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped)
+    foreign = (f"{one.label}: {one.elsewhere}." for one in choices if one.elsewhere)
+    parts = (suite.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped, foreign)
     notes = dict.fromkeys(note for part in parts for note in part)
-    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings)
+    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings, request.limit)
 
 
 def on_device(made: Plan, precision: str, checked: Checked) -> Plan:
@@ -140,6 +154,14 @@ def on_device(made: Plan, precision: str, checked: Checked) -> Plan:
 
     fits = tuple(map(settled, made.fits))
     return dataclasses.replace(made, fits=fits, notes=tuple(dict.fromkeys((*made.notes, *checked.notes))))
+
+
+def _check_recorded(fits: Iterable[FitPlan]) -> None:
+    """Raises DataError if a prompt lacks an answer that should have been given outside of snibench."""
+    for fit in fits:
+        method = METHODS.get(fit.spec.method)
+        if issubclass(method, Recorded):
+            method(method.Settings(**fit.spec.settings)).answers(fit.prompts)
 
 
 def _check_unseen_formats(asks: Mapping[Mixture, Mapping[str, Sequence[Question]]], trained: Collection[str]) -> None:
@@ -175,6 +197,7 @@ def _start(choice: Choice, source: ModelSource, recipe: Recipe) -> float:
 def _spec(
     request: RunRequest,
     choice: Choice,
+    settings: Mapping[str, Json],
     mixture: Mixture,
     suite: SuiteData,
     source: ModelSource,
@@ -196,7 +219,7 @@ def _spec(
         rule_settings=choice.rule_settings,
         sampler=choice.sampler,
         sampler_settings=choice.sampler_settings,
-        settings=choice.settings,
+        settings=settings,
         source={**choice.source, **engine},
         model=source.ref,
         suite=request.suite,
@@ -208,5 +231,6 @@ def _spec(
         precision=request.precision,
         label=choice.label,
         floor=choice.floor,
+        elsewhere=choice.elsewhere,
         searched=searched,
     )

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from snibench.base.errors import ModelError
 from snibench.base.hashing import derive_seed, digest, file_digest
 from snibench.base.registry import FORMATS
-from snibench.base.types import Instance, Prompt, Question, SuiteData
-from snibench.contracts import Format
+from snibench.base.types import Instance, Prompt, Question, SuiteData, TaskCard
+from snibench.contracts import Format, usual_stop
 from snibench.formats.base import with_history, with_shots
 from snibench.models.find import ModelSource
 
@@ -26,6 +27,10 @@ class Rendered:
     prompt_sha: str
     targets: tuple[str, ...]
     stop: str | None = None  # the text that ends an answer, where the format has one of its own
+
+    def ends_at(self, card: TaskCard) -> str:
+        """The text that ends an answer, the usual one of its task among them; empty for none."""
+        return usual_stop(card) if self.stop is None else self.stop
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,9 @@ class QuestionSet:
 
 
 class QuestionRenderer:
-    """Renders questions for one suite and tokenizer."""
+    """Renders questions for one suite and tokenizer; without a ``source`` no format that asks for a tokenizer."""
 
-    def __init__(self, suite: SuiteData, source: ModelSource) -> None:
+    def __init__(self, suite: SuiteData, source: ModelSource | None) -> None:
         self._suite = suite
         self._source = source
         self._formats: dict[str, Format] = {}
@@ -53,10 +58,16 @@ class QuestionRenderer:
         self._rendered: dict[tuple[Question, int], Rendered] = {}
 
     def format(self, name: str, format: Format | None = None) -> Format:
-        """The format called ``name``, bound to the model's tokenizer where it asks for one."""
+        """The format called ``name``, bound to the model's tokenizer where it asks for one.
+
+        Raises:
+            ModelError: If it asks for one and there is no model.
+        """
         if name not in self._formats:
             format = format or FORMATS.get(name)()
             if type(format).bind is not Format.bind:
+                if self._source is None:
+                    raise ModelError(f"The format '{name}' needs the tokenizer of a model.")
                 from transformers import AutoTokenizer
 
                 format = format.bind(AutoTokenizer.from_pretrained(self._source.folder))
@@ -79,7 +90,7 @@ class QuestionRenderer:
         self, protocol: str, version: int, questions: Sequence[Question], shots: int, *, ranked: bool
     ) -> QuestionSet:
         """``questions`` rendered, with the digest under which their answers are stored."""
-        rendered = tuple(self._render(question, shots) for question in questions)
+        rendered = tuple(self.rendered(question, shots) for question in questions)
         identity = [
             [one.question.task, one.question.instance, one.question.variant, one.question.stream,
              one.question.position, one.prompt_sha]
@@ -99,7 +110,8 @@ class QuestionRenderer:
                 found.append([name, owner.__qualname__, file_digest(Path(inspect.getfile(owner)))])
         return found
 
-    def _render(self, question: Question, shots: int) -> Rendered:
+    def rendered(self, question: Question, shots: int) -> Rendered:
+        """``question`` as it is asked, with the first ``shots`` positive examples of its task before the input."""
         if (question, shots) not in self._rendered:
             self._rendered[question, shots] = self._as_asked(question, shots)
         return self._rendered[question, shots]

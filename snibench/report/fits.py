@@ -214,6 +214,7 @@ def run_notes(results: StoredRun) -> tuple[str, ...]:
         *_question_notes(results.answers),
         *(budgets if len(set(trained)) > 1 else ()),
         *_rate_notes(results),
+        *_elsewhere_notes(results),
         *_version_notes(results),
         *_record_notes(results),
     )
@@ -226,6 +227,12 @@ def _rate_notes(results: StoredRun) -> list[str]:
     if not lacking or len(lacking) == len(searched):
         return []
     return [f"Learning rate not searched for, unlike the others': {', '.join(lacking)}. Give all one --tune-budget N."]
+
+
+def _elsewhere_notes(results: StoredRun) -> list[str]:
+    """What stands beside methods that were tuned and answered here, although it was not."""
+    known = dict.fromkeys((spec.label, spec.elsewhere) for spec in results.specs if spec.elsewhere)
+    return [f"{label} was {what}: every difference to it is one of that, too." for label, what in known]
 
 
 # Fewer questions are easily answered alike by chance.

@@ -133,11 +133,23 @@ def _ink(color: str) -> str:
     return f"var(--{_INKS[color]}, {color})" if color in _INKS else color
 
 
-def document(title: str, *body: str) -> str:
-    """A whole page. It carries its style and its script, and its policy lets it fetch nothing at all."""
-    style, script = _asset("page.css"), _asset("page.js")
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; img-src data:; "
+def data_block(name: str, text: str) -> Html:
+    """JSON ``text`` in the page under the id ``name``, for a script to read; nothing in it is markup."""
+    inert = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Html(f'<script type="application/json" id="{html.escape(name)}">{inert}</script>')
+
+
+def document(title: str, *body: str, style: str = "", script: str = "") -> str:
+    """A whole page. It carries its style and its script, and its policy lets it fetch nothing at all.
+
+    ``style`` and ``script``: further ones of this page, from a file of the package.
+    """
+    style = _asset("page.css") + style
+    scripts = [one for one in (_asset("page.js"), script) if one]
+    allowed = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in scripts
+    )
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src {allowed}; img-src data:; "
     head = [
         element("meta", charset="utf-8"),
         element("meta", http_equiv="Content-Security-Policy", content=policy + "base-uri 'none'; form-action 'none'"),
@@ -146,7 +158,8 @@ def document(title: str, *body: str) -> str:
         element("title", title),
         Html(f"<style>{style}</style>"),
     ]
-    page = element("html", element("head", head), element("body", *body, Html(f"<script>{script}</script>")), lang="en")
+    ends = [Html(f"<script>{one}</script>") for one in scripts]
+    page = element("html", element("head", head), element("body", *body, ends), lang="en")
     return f"<!doctype html>\n{page}\n"
 
 

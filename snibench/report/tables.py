@@ -58,7 +58,7 @@ def build(results: StoredRun, baseline: str | None = None, *, everyone: StoredRu
     Raises:
         UsageError: If ``baseline`` has no finished fit.
     """
-    chosen, notes = _baseline(results, baseline)
+    chosen, notes = baseline_of(results, baseline)
     order = _order(results, chosen)
     measures, faults = measured(results)
     failed = failed_fits(results)
@@ -92,7 +92,7 @@ def build_brief(results: StoredRun, baseline: str | None = None, *, everyone: St
     Raises:
         UsageError: If ``baseline`` has no finished fit.
     """
-    chosen, notes = _baseline(results, baseline)
+    chosen, notes = baseline_of(results, baseline)
     order = _order(results, chosen)
     measures, faults = measured(results)
     questions = Questions(results, everyone)
@@ -151,10 +151,10 @@ def selected(results: StoredRun, methods: Sequence[str], baseline: str | None = 
     for label in wanted:
         if label not in there:
             raise unknown("method", label, there)
-    return only(results, [*controls(results), _baseline(results, baseline)[0], *wanted])
+    return only(results, [*controls(results), baseline_of(results, baseline)[0], *wanted])
 
 
-def _baseline(results: StoredRun, asked: str | None) -> tuple[str, tuple[str, ...]]:
+def baseline_of(results: StoredRun, asked: str | None = None) -> tuple[str, tuple[str, ...]]:
     """The baseline's label, empty if there is none, and a note if it is not the one that the run asked for."""
     there = [label for label in finished(results) if label not in floors(results)]
     if asked is not None:

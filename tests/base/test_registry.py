@@ -160,9 +160,9 @@ def test_every_built_in_that_trains_loads(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("thing = 3", "a value of type int, not a class derived from Method or Floor"),
+        ("thing = 3", "a value of type int, not a class derived from Method or Floor or Recorded"),
         ("def thing(): ...", "a value of type function"),
-        ("class thing: ...", "the class thing does not derive from Method or Floor"),
+        ("class thing: ...", "the class thing does not derive from Method or Floor or Recorded"),
         ("from snibench.contracts import Floor\nclass thing(Floor): ...", "the class thing lacks answer"),
         ("import sys\nsys.exit(3)", "cannot be loaded: SystemExit: 3"),
         ("raise BaseException", "cannot be loaded: BaseException"),

@@ -302,11 +302,19 @@ def test_a_board_goes_from_export_to_verified_and_is_shown(
 ) -> None:
     assert snibench("leaderboard", "export", run_folder, "-o", tmp_path / "board.json", "--author", "A. Author") == 0
     assert snibench("leaderboard", "validate", tmp_path / "board.json") == 0
+    assert snibench("leaderboard", "verify", tmp_path / "board.json") == 1  # mini has other tasks
+    assert "/suite/digest: is aaaaaaaaaaaa…, but mini under /suite/request has" in capsys.readouterr().err
+    board = json.loads((tmp_path / "board.json").read_text("utf-8"))
+    board["suite"]["request"]["name"] = "own"
+    (tmp_path / "board.json").write_text(json.dumps(board), encoding="utf-8")
     assert snibench("leaderboard", "verify", tmp_path / "board.json") == 0
     assert snibench("leaderboard", "show", tmp_path / "board.json") == 0
     out = capsys.readouterr().out
-    assert "verified" in out
-    assert out.index("ours ") < out.index("unified-prompt ") < out.index("untuned ")  # by the mean on unseen tasks
+    assert "verified: its rows give its numbers\n" in out
+    assert "  not checked against the suite (the suite 'own' is not installed)\n" in out
+    assert "  not checked: cost, conflict" in out
+    # By the mean on unseen tasks; one fit of ours diverged.
+    assert out.index("unified-prompt ") < out.index("untuned ") < out.index("Incomplete") < out.index("ours ")
 
 
 def test_a_board_with_a_fault_is_named_and_the_exit_code_is_1(

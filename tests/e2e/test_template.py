@@ -12,7 +12,7 @@ import pytest
 
 from snibench.base.types import SuiteRequest
 from snibench.leaderboard.validate import read_board
-from snibench.leaderboard.verify import disagreements
+from snibench.leaderboard.verify import verify
 from snibench.store import load_results
 from snibench.testing import check_metric, check_protocol, check_suite
 
@@ -79,5 +79,7 @@ def test_they_go_from_the_plan_to_a_verified_board(snibench: Callable[..., Any],
     (entry,) = read_board(board)["entries"]
     assert set(entry["metrics"]["template-protocol"]["overall"]) == {"plain", "shown", "gain"}
     assert entry["metrics"]["template-protocol"]["overall"]["gain"]["n"] == 4
-    assert disagreements(board) == []
+    found = verify(board)
+    assert found.faults == ()
+    assert found.against_suite
     assert "Gain by solved" in snibench("leaderboard", "show", board).out

@@ -53,10 +53,12 @@ def test_the_schema_is_a_draft_2020_12_schema() -> None:
     [
         (drop("suite"), "(whole file)", "'suite'"),
         (put("extra", value=1), "(whole file)", "'extra'"),
-        (put("schema_version", value=2), "/schema_version", "must be 1"),
+        (put("schema_version", value=3), "/schema_version", "must be 2"),
+        (put("schema_version", value=1), "/schema_version", "Export the run again"),
         (put("suite", "digest", value="xyz"), "/suite/digest", "64 hexadecimal"),
         (put("protocols", value={}), "/protocols", "empty"),
-        (put("protocols", "gap", value="one"), "/protocols/gap", "integer"),
+        (put("protocols", "gap", value=1), "/protocols/gap", "object"),
+        (put("protocols", "gap", "version", value=None), "/protocols/gap/version", "must be known"),
         (drop("entries", 0, "authors"), "/entries/0", "'authors'"),
         (put("entries", 0, "status", value="guessed"), "/entries/0/status", "'measured'"),
         (put("entries", 0, "label", value=""), "/entries/0/label", "empty"),
@@ -70,14 +72,21 @@ def test_the_schema_is_a_draft_2020_12_schema() -> None:
         (put("entries", 1, "rows", "path", value="gone.parquet"), "/entries/1/rows/path", "no file"),
         (put("entries", 1, "rows", "path", value="../../x"), "/entries/1/rows/path", "below"),
         (put("entries", 1, "rows", "path", value="/etc/passwd"), "/entries/1/rows/path", "below"),
-        (put("entries", 1, "rows", "questions", value="0" * 64), "/entries/1/rows/questions", "other questions"),
+        (put("entries", 1, "rows", "questions", "gap", value="0" * 64), "/entries/1/rows/questions/gap", "other"),
+        (put("entries", 1, "rows", "questions", "new", value="0" * 64), "/entries/1/rows/questions/new", "/protocols"),
+        (put("entries", 1, "fits", value={"done": 3, "planned": 2}), "/entries/1/fits", "more fits done"),
+        (put("entries", 1, "fits", value={"done": 1, "planned": 2}), "/baseline", "no complete measured entry"),
+        (put("entries", 3, "fits", value={"done": 1, "planned": 2}), "/comparisons/unseen/0/label", "has no rank"),
+        (put("baseline", value="nobody"), "/baseline", "no complete measured entry"),
+        (put("suite", "request", value=None), "/suite/request", "must be known"),
         (put("entries", 1, "metrics", value={}), "/entries/1/metrics", "empty"),
         (put(*GAP, value={"overall": {}, "by": {}}), "/entries/1/metrics/gap", "empty"),
         (put(*UNSEEN, "mean", value=72.4), "/entries/1/metrics/gap/overall/unseen/mean", "fractions"),
         (put(*UNSEEN, "mean", value="high"), "/entries/1/metrics/gap/overall/unseen/mean", "number"),
-        (put(*UNSEEN, "ci_low", value=0.99), "/entries/1/metrics/gap/overall/unseen", "above"),
+        (put(*UNSEEN, "ci_low", value=1.5), "/entries/1/metrics/gap/overall/unseen", "above"),
         (put(*UNSEEN, "ci_low", value=None), "/entries/1/metrics/gap/overall/unseen", "both ends"),
         (put(*UNSEEN, "n", value=None), "/entries/1/metrics/gap/overall/unseen/n", "must be known"),
+        (put("comparisons", "unseen", 0, "outcome", value="best"), "/comparisons/unseen/0/outcome", "'better'"),
         (drop(*UNSEEN, "n"), "/entries/1/metrics/gap/overall/unseen", "'n'"),
         (put(*GAP[:-1], "a/b~c", value={"overall": {}, "by": {}}), "/entries/1/metrics/a~1b~0c", "/protocols"),
         (put("entries", 1, "label", value="a\x1b[2J"), "/entries/1/label", "control character"),
@@ -143,7 +152,9 @@ def test_rows_behind_a_link_out_of_the_folder_are_refused(board: Any, board_file
 
 def test_a_reported_entry_may_leave_out_what_nobody_knows(board: Any, board_file: Path) -> None:
     reported = copy.deepcopy(board)
-    unknown = dict.fromkeys(("version", "distribution", "config", "budget", "conflict", "cost", "provenance", "rows"))
+    unknown = dict.fromkeys(
+        ("version", "distribution", "config", "fits", "budget", "conflict", "forgetting", "cost", "provenance", "rows")
+    )
     means = {"unseen": {"mean": 0.763, "ci_low": None, "ci_high": None, "n": None}}
     reported["entries"].append(
         {**reported["entries"][0], **unknown, "label": "theirs", "status": "reported", "seeds": []}
@@ -177,13 +188,26 @@ def test_a_key_that_spans_lines_is_pointed_to_on_one(board: Any, board_file: Pat
     assert all(str(fault).isprintable() for fault in found)
 
 
+@pytest.fixture(scope="module")
+def slim(board: Any) -> Any:
+    """The board with one group of each key and one comparison: every field, and few of each."""
+    slim = copy.deepcopy(board)
+    slim["entries"] = slim["entries"][:2]
+    for entry in slim["entries"]:
+        for one in entry["metrics"].values():
+            one["by"] = {key: dict(list(groups.items())[:1]) for key, groups in list(one["by"].items())[:1]}
+    labels = [entry["label"] for entry in slim["entries"]]
+    slim["comparisons"] = {"unseen": [row for row in slim["comparisons"]["unseen"] if row["label"] in labels]}
+    return slim
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_board_with_any_value_replaced_is_valid_or_faulty_and_never_a_crash(
-    data: st.DataObject, board: Any, board_file: Path
+    data: st.DataObject, slim: Any, board_file: Path
 ) -> None:
-    spoiled = copy.deepcopy(board)
-    for place in data.draw(st.lists(st.sampled_from(places(board)[1:]), min_size=1, max_size=3)):
+    spoiled = copy.deepcopy(slim)
+    for place in data.draw(st.lists(st.sampled_from(places(slim)[1:]), min_size=1, max_size=3)):
         try:
             put(*place, value=data.draw(JSON))(spoiled)
         except (KeyError, IndexError, TypeError):
@@ -210,6 +234,9 @@ MARKUP = "[red]x[/red] <script>alert(1)</script> [/] [link=http://x]y[/link]"
 def test_markup_in_names_is_shown_as_it_is_written(board: Any, board_file: Path) -> None:
     marked = copy.deepcopy(board)
     marked["entries"][0]["label"] = MARKUP
+    for rows in marked["comparisons"].values():
+        for row in rows:
+            row["label"] = MARKUP if row["label"] == "untuned" else row["label"]
     board_file.write_text(json.dumps(marked), encoding="utf-8")
     assert faults(board_file) == []
     assert MARKUP in plain_text(board_report(read_board(board_file), board_file), width=300)

@@ -85,6 +85,7 @@ class FitSpec:
     sampler: str = ""  # "" = the method's own
     sampler_settings: Mapping[str, Json] = field(default_factory=dict)  # of a sampler that is named, resolved
     paths: Paths = Paths()  # decided once for the model, before any fit
+    elsewhere: str = ""  # what was done outside of snibench, such as "tuned elsewhere"
 
     @property
     def train_formats(self) -> tuple[str, ...]:
@@ -97,7 +98,7 @@ class FitSpec:
         from dataclasses import asdict
 
         fields = asdict(self)
-        for name in ("suite", "label", "searched", "floor"):
+        for name in ("suite", "label", "searched", "floor", "elsewhere"):
             fields.pop(name)
         if "object" in fields["source"]:  # two names of one class are one method
             fields.pop("method")

@@ -63,6 +63,7 @@ class Manifest:
     protocol_versions: Mapping[str, int] = field(default_factory=dict)
     # Of every protocol, resolved: what planned its questions also measures their answers.
     protocol_settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    limit: int | None = None  # questions per task, format and protocol; None = the protocols' own number
     suite: SuiteRef | None = None
     baseline: str | None = None  # label
     searches: tuple[Search, ...] = ()

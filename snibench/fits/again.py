@@ -1,0 +1,122 @@
+"""A stored fit, planned and run once more in another folder, from what its folder says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from snibench.base.errors import DataError, StoreError
+from snibench.base.types import FitRecord, FitSpec, Manifest
+from snibench.fits.context import FitProgress, Runtime
+from snibench.fits.run import placed
+from snibench.fits.run_one import run_one
+from snibench.plan.plan import FitPlan, Plan, plan
+from snibench.plan.request import PAPER, QUICK, RunRequest
+from snibench.store import Store, read_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def stored_rows(store: Store, fit: str, manifest: Manifest) -> dict[str, pd.DataFrame]:
+    """Answers of ``fit`` by protocol, of the question sets that the folder's manifest lists.
+
+    Raises:
+        StoreError: If there are none.
+    """
+    asked = {**manifest.earlier.get(fit, {}), **manifest.question_sets.get(fit, {})}
+    paths = {protocol: store.answers_path(fit, protocol, digest) for protocol, digest in asked.items()}
+    rows = {protocol: read_frame(path) for protocol, path in paths.items() if path.exists()}
+    if not rows:
+        raise StoreError(f"{store.folder(fit)} has no answers that its manifest lists. Repeat the run first.")
+    return rows
+
+
+def run_again(
+    spec: FitSpec,
+    manifest: Manifest,
+    rows: Mapping[str, pd.DataFrame],
+    store: Store,
+    runtime: Runtime,
+    watch: Callable[[FitPlan], FitProgress],
+) -> tuple[FitSpec, FitRecord]:
+    """Tune and ask the fit of ``spec`` again into ``store``: the spec of now, and its record.
+
+    Raises:
+        DataError: If the suite of now, or the model, is not the one of ``spec``: its numbers could not be the same.
+    """
+    made, fit = _planned(spec, manifest, rows, runtime)
+    if made.suite.digest != spec.suite_digest:
+        raise DataError(
+            f"Suite {spec.suite.name} here has the digest {made.suite.digest[:12]}, but the fit was made with "
+            f"{spec.suite_digest[:12]}: these are other tasks or instances. Bring back the data of the fit."
+        )
+    if made.model.ref.digest != spec.model.digest or made.model.ref.tokenizer_digest != spec.model.tokenizer_digest:
+        raise DataError(
+            f"The model '{spec.model.spec}' here has the digest {made.model.ref.digest[:12]}, but the fit was made "
+            f"with {spec.model.digest[:12]}. Bring back the model of the fit."
+        )
+    store.prepare()
+    record = run_one(fit, made.suite, made.model, store, runtime, watch(fit))
+    return fit.spec, record
+
+
+def _planned(
+    spec: FitSpec, manifest: Manifest, rows: Mapping[str, pd.DataFrame], runtime: Runtime
+) -> tuple[Plan, FitPlan]:
+    """The plan of now that has the fit, asked as many questions as it answered; of several the nearest."""
+    wanted = {protocol: set(frame["prompt_sha"]) for protocol, frame in rows.items()}
+    best: tuple[int, Plan, FitPlan] | None = None
+    for limit in _limits(rows):
+        request = _request(spec, manifest, rows, limit)
+        made = placed(plan(request), request, runtime.device)
+        fit = next((one for one in made.fits if one.spec.mixture == spec.mixture), made.fits[0])
+        asked = {part.protocol: {one.prompt_sha for one in part.rendered} for part in fit.questions}
+        apart = sum(len(shas ^ asked.get(protocol, set())) for protocol, shas in wanted.items())
+        if best is None or apart < best[0]:
+            best = apart, made, fit
+        if not apart:
+            break
+    assert best is not None  # there is always the plan without a limit
+    return best[1:]
+
+
+def _limits(rows: Mapping[str, pd.DataFrame]) -> Iterator[int | None]:
+    """Values that ``--limit`` may have had: it is not stored, but bounds how often a task was asked."""
+    counts = {
+        int(frame.groupby(["task", "format", "variant", "stream"], dropna=False).size().max())
+        for frame in rows.values()
+    }
+    yield from sorted(counts, reverse=True)
+    yield None
+
+
+def _request(spec: FitSpec, manifest: Manifest, rows: Mapping[str, pd.DataFrame], limit: int | None) -> RunRequest:
+    model, _, revision = spec.model.spec.partition("@")
+    settings = {
+        **spec.settings,
+        **{f"rule.{key}": value for key, value in spec.rule_settings.items()},
+        **{f"sampler.{key}": value for key, value in spec.sampler_settings.items()},
+    }
+    for protocol in rows:
+        prefix = protocol.rpartition(":")[2].replace("-", "_")
+        settings |= {f"{prefix}.{key}": value for key, value in manifest.protocol_settings.get(protocol, {}).items()}
+    return RunRequest(
+        methods=(spec.method,),
+        suite=spec.suite,
+        model=model,
+        revision=revision,
+        rule=spec.rule,
+        sampler=spec.sampler,
+        settings=settings,
+        baseline=None,
+        protocols=tuple(rows),
+        profile=QUICK if spec.suite.name == "mini" else PAPER,
+        train_format=spec.train_format or "definition",
+        seeds=(spec.seed,),
+        recipe=spec.recipe if spec.recipe.steps else replace(spec.recipe, steps=1),
+        limit=limit,
+        rank_labels=any("ranked" in frame for frame in rows.values()),
+        precision=spec.precision,
+    )
