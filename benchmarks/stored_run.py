@@ -20,7 +20,7 @@ import pandas as pd
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import METHODS, RULES
 from snibench.base.types import FitRecord, SuiteData
-from snibench.fits.provenance import task_frame
+from snibench.plan.task_table import task_frame
 from snibench.fits.run import manifest_of
 from snibench.plan.options import request_from
 from snibench.plan.plan import FitPlan, Plan, plan
