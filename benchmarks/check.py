@@ -17,6 +17,7 @@ import torch
 from snibench.base.registry import METHODS
 from snibench.base.types import FitSpec, Mixture, Recipe, SuiteRequest, TaskCard
 from snibench.engine import check
+from snibench.engine.check.method_check import forget_checks
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
 from snibench.models.find import ModelSource, find_model
@@ -47,7 +48,7 @@ def method_check(source: ModelSource, name: str) -> Callable[[], None]:
     model = method.attach(backbone.model, cards, InstructionEncoder(backbone, 1024), 0)
     recipe, suite = Recipe(1), SuiteRequest("mini")
     spec = FitSpec(name, "", {}, {}, source.ref, suite, "", Mixture(()), "", recipe, 0, "float32", name)
-    check._agreed.clear()
+    forget_checks()
     return lambda: check.check_method(backbone, method, model, cards, spec)
 
 

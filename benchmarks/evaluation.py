@@ -32,12 +32,12 @@ from snibench.base.registry import FORMATS
 from snibench.base.types import Instance, Mixture, Recipe, Task
 from snibench.contracts import Format
 from snibench.data.natural_instructions import load_task
-from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
 from snibench.engine.decoding import Prompted, choose
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder, common_prefix
+from snibench.engine.trained_parameters import load_trained, save_trained
 from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.methods.lora import Lora
 from snibench.methods.untuned import Untuned

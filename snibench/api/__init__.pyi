@@ -171,33 +171,14 @@ from snibench.data.natural_instructions import (
 from snibench.data.splits import (
     build_suite as build_suite,
 )
-from snibench.engine.adapters import (
-    LowRankLayer as LowRankLayer,
-)
-from snibench.engine.adapters import (
-    MixedLinear as MixedLinear,
-)
-from snibench.engine.adapters import (
-    Routing as Routing,
-)
-from snibench.engine.adapters import (
-    adapted_layers as adapted_layers,
-)
-from snibench.engine.adapters import (
-    adapters_off as adapters_off,
-)
-from snibench.engine.adapters import (
-    draw_down_projections as draw_down_projections,
-)
-from snibench.engine.adapters import (
-    insert as insert,
-)
-from snibench.engine.adapters import (
-    save_trained as save_trained,
-)
-from snibench.engine.adapters import (
-    targets_as_named as targets_as_named,
-)
+from snibench.engine.adapted_layers import adapted_layers as adapted_layers
+from snibench.engine.adapters import LowRankLayer as LowRankLayer
+from snibench.engine.adapters import MixedLinear as MixedLinear
+from snibench.engine.adapters import Routing as Routing
+from snibench.engine.adapters import adapters_off as adapters_off
+from snibench.engine.adapters import draw_down_projections as draw_down_projections
+from snibench.engine.adapters import insert as insert
+from snibench.engine.adapters import targets_as_named as targets_as_named
 from snibench.engine.backbone import (
     Backbone as Backbone,
 )
@@ -243,6 +224,7 @@ from snibench.engine.tallies import (
 from snibench.engine.tallies import (
     token_mean as token_mean,
 )
+from snibench.engine.trained_parameters import save_trained as save_trained
 from snibench.formats.base import (
     cue as cue,
 )

@@ -17,7 +17,7 @@ from snibench.cli.parameters import CommaList, PerStep
 
 # They say what to do with a run, not what it is.
 _LARGEST = 2**20  # bytes of a config file
-_OF_THE_CALL = {"config", "save-config", "dry-run", "json", "help"}
+_OF_THE_CALL = {"config", "save-config", "dry-run", "probe", "json", "help"}
 
 
 def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from snibench.base.wording import terminal_safe
+
 if TYPE_CHECKING:
+    from snibench.fits.forecasts import Forecast
     from snibench.plan.plan import Plan
     from snibench.plan.request import RunRequest
 
@@ -32,6 +36,31 @@ def show_plan(made: Plan, request: RunRequest, adapted: str = "") -> None:
     console = Console()
     for line in (*_lines(made, request), *([adapted] if adapted else []), *made.notes):
         console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def show_forecasts(made: Plan, forecasts: Mapping[str, Forecast], causes: Mapping[str, str]) -> None:
+    """Print what the fits of each method will take, one after the other, and why some could not be probed."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from snibench.cli.forecast import duration
+
+    table = Table(title="Foreseen, one fit after the other; conflict and scoring come on top", title_justify="left")
+    for heading in ("Method", "Fits", "Each", "Tuning", "Answering", "Memory", "Disk", "Checkpoint", "All"):
+        table.add_column(heading, justify="left" if heading == "Method" else "right")
+    by_label: dict[str, list[Forecast]] = {}
+    for fit in made.fits:
+        if fit.spec.id in forecasts:
+            by_label.setdefault(fit.spec.label, []).append(forecasts[fit.spec.id])
+    for label, fits in by_label.items():
+        most = max(fits, key=lambda one: one.seconds)
+        times = (duration(most.seconds), duration(most.tuning), duration(most.answering))
+        sizes = (f"{size / 2**20:,.1f} MiB" for size in (most.memory, most.disk, most.checkpoint))
+        table.add_row(escape(label), str(len(fits)), *times, *sizes, duration(sum(one.seconds for one in fits)))
+    Console().print(table)
+    for label, cause in causes.items():
+        click.echo(f"{terminal_safe(label)} cannot be probed: {terminal_safe(cause)}")
 
 
 def _lines(made: Plan, request: RunRequest) -> list[str]:

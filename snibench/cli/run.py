@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snibench.base.errors import MissingExtra
+from snibench.base.errors import MissingExtra, UsageError
 from snibench.cli.config import save_config
 from snibench.cli.headings import Grouped
 from snibench.cli.planned import show_dry_run, show_plan
@@ -36,14 +36,16 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     request = _request(options)
     check_names(request)
     check_runtime(options)  # type: ignore[arg-type]
-    if not options["dry_run"]:
-        _require_train()
+    if options["probe"] and not options["dry_run"]:
+        raise UsageError("--probe looks ahead: name it with --dry-run.")
     made = plan(request)
+    if options["probe"] or not options["dry_run"]:
+        _require_train()
     if options["save_config"] is not None:
         save_config(ctx, options["save_config"])
     if options["dry_run"]:
         show_dry_run(made, request, options["output_dir"])
-        return 0
+        return _probed(made, request, options) if options["probe"] else 0
 
     from snibench.fits.run import run as run_all
     from snibench.fits.run import runtime_from
@@ -54,6 +56,25 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     results = run_all(request, store, runtime, _run_progress(request, store), made=made)
     show_results(results, results.manifest.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in results.records) else 1
+
+
+def _probed(made: Plan, request: RunRequest, options: dict[str, Any]) -> int:
+    """Show what each method's fits will take, and keep it for their records; exit code 1 if one cannot be probed."""
+    from snibench.cli.planned import show_forecasts
+    from snibench.fits.context import FitProgress
+    from snibench.fits.forecasts import keep
+    from snibench.fits.probe import probe
+    from snibench.fits.run import placed, runtime_from
+    from snibench.store import Store
+
+    runtime = runtime_from(options, request.profile, trust_remote_code=request.trust_remote_code)  # type: ignore[arg-type]
+    store = Store(options["output_dir"])
+    store.prepare()
+    made = placed(made, request, runtime.device)
+    forecasts, causes = probe(made, runtime, lambda fit: FitProgress())
+    keep(store, forecasts)
+    show_forecasts(made, forecasts, causes)
+    return 1 if causes else 0
 
 
 def _require_train() -> None:
@@ -100,7 +121,7 @@ def _run_progress(request: RunRequest, store: Store) -> RunProgress:
 
 def _adapted(made: Plan, request: RunRequest) -> str:
     """The layers that adapters go into; empty where nothing is tuned."""
-    from snibench.engine.adapters import adapted_layers, described
+    from snibench.engine.adapted_layers import adapted_layers, described
     from snibench.engine.backbone import skeleton
 
     if not any(fit.spec.recipe.steps for fit in made.fits):

@@ -229,6 +229,12 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
         ),
         Option(["--json", "json_file"], type=NewFile(), help="Also write every number here."),
         Option(["--dry-run"], is_flag=True, help="Show what would be done, and stop."),
+        Option(
+            ["--probe"],
+            is_flag=True,
+            help="With --dry-run: time, memory and disk of each fit, from a real step and a real batch of answers. "
+            "Kept in the output folder, and compared in each record with what the fit took.",
+        ),
     ),
 }
 NOTES: Mapping[str, str] = {

@@ -8,18 +8,16 @@ One ``Routing``, shared by all layers of a model, says which row belongs to whic
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from snibench.base.errors import StoreError, first_line
 from snibench.base.hashing import derive_seed
+from snibench.engine.adapted_layers import adapted_layers, sizes_of
 from snibench.engine.backbone import base_of
 
 
@@ -216,98 +214,6 @@ class TokenRoutedLayer(LowRankLayer):
         return (share[..., None] * u[..., None, :]).flatten(-2)
 
 
-# Families that read these projections' weights past their modules, in fused kernels or everywhere, so that an adapter
-# would not be seen; left out whether or not a machine has the kernels.
-_MAMBA = frozenset({"x_proj", "dt_proj", "out_proj"})
-_MAMBA2 = frozenset({"out_proj"})
-_READ_PAST = {
-    **dict.fromkeys(("mamba", "falcon_mamba"), _MAMBA),
-    **dict.fromkeys(("mamba2", "bamba", "falcon_h1", "granitemoehybrid", "zamba2", "nemotron_h"), _MAMBA2),
-    "jamba": frozenset({"dt_proj"}),
-}
-# Parts of a mixture of experts: the experts themselves, whose tokens are gathered from all rows, and what chooses them.
-_EXPERTS = {"experts", "gate", "router", "shared_expert_gate"}
-
-
-def is_expert_part(name: str) -> bool:
-    """Whether a module of this name is an expert of a mixture of experts, or chooses them, or is inside of one."""
-    return bool(_EXPERTS & set(name.split(".")))
-
-
-def sizes_of(layer: nn.Module) -> tuple[int, int]:
-    """Inputs and outputs of a linear layer; transformers' ``Conv1D`` (GPT-2) has its weight the other way round."""
-    if isinstance(layer, nn.Linear):
-        return layer.in_features, layer.out_features
-    inputs, outputs = cast(Tensor, layer.weight).shape
-    return inputs, outputs
-
-
-def adapted_layers(model: nn.Module) -> list[str]:
-    """Names, in module order, of the layers that every LoRA-like method adapts, ours and peft's alike.
-
-    All linear layers (``Conv1D`` among them) of the part that reads and writes text, but the output embedding, and in a
-    mixture of experts neither the experts nor what chooses them: most are stacked parameters and no layers, and a token
-    that is sent to an expert no longer shows whose row it is of. Experts that see every token are adapted. Left out are
-    layers that are more or less than ``W x + b`` (a product in blocks) or whose weight the model reads of itself.
-    """
-    from transformers.pytorch_utils import Conv1D
-
-    base = base_of(model)
-    head, text = base.get_output_embeddings(), _text_part(base)
-    inside = {id(module) for module in text.modules()}
-    experts = _EXPERTS if _has_experts(base.config) else set()
-    read_past = _READ_PAST.get(base.config.get_text_config().model_type, frozenset())
-    return [
-        name
-        for name, module in base.named_modules()
-        if isinstance(module, nn.Linear | Conv1D)
-        and module is not head
-        and id(module) in inside
-        and name.rpartition(".")[2] not in read_past
-        and not experts & set(name.split("."))
-        and _multiplies(module)
-    ]
-
-
-def _multiplies(layer: nn.Module) -> bool:
-    """Whether a layer is ``x -> W x + b``; a subclass may be a router or a product in blocks, with the same weight."""
-    from transformers.pytorch_utils import Conv1D
-
-    if type(layer).forward in (nn.Linear.forward, Conv1D.forward):
-        return True
-    inputs, outputs = sizes_of(layer)
-    weight = cast(Tensor, layer.weight)
-    try:
-        with torch.no_grad():
-            product = layer(torch.zeros(1, 1, inputs, dtype=weight.dtype, device=weight.device))
-    except RuntimeError:
-        return False
-    return isinstance(product, Tensor) and product.shape == (1, 1, outputs)
-
-
-def _has_experts(config: Any) -> bool:
-    """Whether the model is a mixture of experts, by its config's number of them."""
-    numbers = config.get_text_config().to_dict()
-    return any(name.endswith("experts") and isinstance(value, int) and value > 1 for name, value in numbers.items())
-
-
-def _text_part(base: Any) -> nn.Module:
-    """The decoder of a model that also sees or hears; the whole model where it is all text."""
-    if base.config.is_encoder_decoder or not hasattr(base.config, "text_config"):
-        return cast(nn.Module, base)
-    return cast(nn.Module, base.get_decoder())
-
-
-def described(layers: Sequence[str]) -> str:
-    """How many layers, and their last names by how often they stand in the model."""
-    counts = Counter(name.rpartition(".")[2] for name in layers)
-    groups: dict[int, list[str]] = {}
-    for name, count in counts.items():
-        groups.setdefault(count, []).append(name)
-    parts = (f"{', '.join(names)} ({count}{' each' if len(names) > 1 else ''})" for count, names in groups.items())
-    return f"{len(layers)} linear layers: {'; '.join(parts)}"
-
-
 def insert(model: nn.Module, make: Callable[[nn.Module], AdapterLayer]) -> list[AdapterLayer]:
     """Replace every one of ``adapted_layers`` by ``make(layer)``; the new layers, in module order."""
     base = base_of(model)
@@ -397,68 +303,3 @@ def rows_of(items: Sequence[Any]) -> tuple[list[Any], list[int]]:
     index: dict[Any, int] = {}
     rows = [index.setdefault(item, len(index)) for item in items]
     return list(index), rows
-
-
-def save_trained(model: nn.Module, folder: Path) -> None:
-    """Write a model's trainable parameters into the new ``folder`` as safetensors.
-
-    In peft's layout where peft made the adapter, so that ``PeftModel.from_pretrained`` reads it. Of a soft prompt peft
-    keeps what its encoder gives, not the encoder: the parameters themselves stand beside it.
-    """
-    from safetensors.torch import save_file
-
-    folder.mkdir()
-    config = cast(Any, model).peft_config["default"] if hasattr(model, "peft_config") else None
-    if config is not None:
-        from peft import get_peft_model_state_dict
-
-        config.save_pretrained(folder)
-        save_file(_whole(get_peft_model_state_dict(model)), folder / "adapter_model.safetensors")
-    if config is None or config.is_prompt_learning:
-        trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-        save_file(_whole(trained), folder / "trainable.safetensors")
-
-
-def load_trained(model: nn.Module, folder: Path) -> None:
-    """Give ``model``, freshly attached, the parameters that ``save_trained`` wrote.
-
-    Raises:
-        StoreError: If the file cannot be read, or does not hold the parameters of ``model``, all and no other.
-    """
-    file = folder / "trainable.safetensors"
-    if not file.exists():
-        from peft import get_peft_model_state_dict, set_peft_model_state_dict
-
-        stored = _stored(folder / "adapter_model.safetensors", get_peft_model_state_dict(model))
-        set_peft_model_state_dict(model, stored)
-        return
-    wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    stored = _stored(file, wanted)
-    with torch.no_grad():
-        for name, parameter in wanted.items():
-            parameter.copy_(stored[name])
-
-
-def _stored(file: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of ``file``, which must have the names and shapes of ``wanted``."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        stored = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise StoreError(f"{file} cannot be read ({first_line(error)}).") from error
-    lacking, further = sorted(wanted.keys() - stored.keys()), sorted(stored.keys() - wanted.keys())
-    other = sorted(name for name in wanted.keys() & stored.keys() if wanted[name].shape != stored[name].shape)
-    for fault, names in (("lacks", lacking), ("has the unknown tensor", further), ("has another shape of", other)):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise StoreError(f"{file} {fault} {names[0]}{more}.")
-    return dict(stored)
-
-
-def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as safetensors stores them: on the CPU, contiguous, none sharing memory with another."""
-    return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-    }

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from snibench.base.errors import UsageError
 from snibench.base.hashing import derive_seed
-from snibench.engine.adapters import MixedLinear, sizes_of
+from snibench.engine.adapted_layers import sizes_of
+from snibench.engine.adapters import MixedLinear
 from snibench.engine.backbone import base_of
 from snibench.engine.experts import feed_forward_parts
 from snibench.engine.tallies import Tally, token_mean

@@ -10,15 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from snibench.base.hashing import derive_seed
-from snibench.engine.adapters import (
-    LowRankLayer,
-    MixedLinear,
-    adapted_layers,
-    draw_down_projections,
-    insert,
-    is_expert_part,
-    sizes_of,
-)
+from snibench.engine.adapted_layers import adapted_layers, is_expert_part, sizes_of
+from snibench.engine.adapters import LowRankLayer, MixedLinear, draw_down_projections, insert
 from snibench.engine.backbone import base_of
 from snibench.engine.tallies import Tally, text_means, token_mean
 from snibench.models.anatomy import FEED_FORWARD

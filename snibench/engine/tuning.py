@@ -108,7 +108,7 @@ class Trainer:
                 started = time.perf_counter()
                 self.step(self.draws.draw(self.progress.step))
                 self.progress.seconds += time.perf_counter() - started
-                self.progress.peak_memory = max(self.progress.peak_memory, _memory(self.backbone.device))
+                self.progress.peak_memory = max(self.progress.peak_memory, device_memory(self.backbone.device))
                 on_step(self.progress, self.recipe.steps)
                 if stopped.is_set() or time.monotonic() - saved > every:
                     self.save(checkpoint)
@@ -178,7 +178,7 @@ class Trainer:
         load_checkpoint(path, self.named, self.mean, optimizer, self.rule, self.draws, self.progress, device)
 
 
-def _memory(device: torch.device) -> int:
+def device_memory(device: torch.device) -> int:
     """Bytes in use now: the device's peak where it counts them, else the process's resident memory."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))

@@ -16,7 +16,6 @@ from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
 from snibench.base.types import FitRecord, FitSpec, Instance, SuiteData
 from snibench.contracts import Floor, Method, Recorded, Rule
 from snibench.data.general import passages
-from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import Backbone
 from snibench.engine.check import check_method
 from snibench.engine.checkpoint_files import remove_checkpoints
@@ -24,9 +23,11 @@ from snibench.engine.conflict import measure_conflict, probe_tasks
 from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.loading import load_backbone
 from snibench.engine.passage_loss import CARD, passage_losses
+from snibench.engine.trained_parameters import load_trained, save_trained
 from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.fits.answering import answer_by_floor, answer_by_record, ask, unanswered, write_rows
 from snibench.fits.context import ATTACHING, FitContext, FitProgress, Runtime
+from snibench.fits.forecasts import compared
 from snibench.fits.guard import StageFailed, guarded, start_clock
 from snibench.fits.isolation import contained, seed_generators
 from snibench.fits.provenance import device_name, software_versions
@@ -77,7 +78,7 @@ def run_one(
         elif issubclass(METHODS.get(spec.method), Method):
             asked = list(fit.questions) if found.incomplete else missing
             work = _Work(fit, sealed or found.tuned, sealed, missing, asked, suite, source, store, runtime, progress)
-            record = _worked(work)
+            record = compared(_worked(work), store)
         else:
             record = _answered_without_model(spec, sealed, missing, suite, store, progress)
         return record if record.status == "damaged" else _sealed(record, store, progress)

@@ -9,7 +9,6 @@ from snibench.base.errors import DataError, UsageError, unknown
 from snibench.base.types import ModelRef, Recipe, SuiteRequest
 from snibench.leaderboard.rows import RowsError, read_rows
 from snibench.leaderboard.validate import faults, read_board
-from snibench.plan.names import parse_method
 from snibench.plan.request import PAPER, QUICK, RunRequest
 
 if TYPE_CHECKING:
@@ -62,29 +61,29 @@ def entry_request(
             f"The fits of '{entry['label']}' differ in {', '.join(several)}: one run cannot make them all."
         )
     name, _, revision = (model or board["model"]["name"]).partition("@")
-    suite = board["suite"]["name"].partition("/")[0]
+    suite = board["suite"]["request"]
+    here = {"split": split, "tasks": tasks, "instances": instances}
+    chosen = {**suite, **{key: value for key, value in here.items() if value is not None}}
     settings = dict(config["settings"])
     for protocol, values in rows.manifest.protocol_settings.items():
         settings |= {f"{protocol.replace('-', '_')}.{key}": value for key, value in values.items()}
-    counts = rows.answers.groupby(["protocol", "seed", "task", "format", "variant", "stream"], dropna=False).size()
-    rule_settings = parse_method(entry["label"]).rule_settings if "+" in entry["label"] else {}
     recipe = Recipe(**budget)
     return RunRequest(
         methods=(entry["method"],),
         suite=SuiteRequest(
-            suite, data=None if data is None else str(data), split=split, tasks=tasks, instances=instances
+            **{**chosen, "categories": tuple(chosen["categories"])}, data=None if data is None else str(data)
         ),
         model=name,
         revision=revision,
         rule=entry["rule"],
-        settings={**settings, **{f"rule.{key}": value for key, value in rule_settings.items()}},
+        settings={**settings, **{f"rule.{key}": value for key, value in config["rule_settings"].items()}},
         baseline=None,
         protocols=tuple(board["protocols"]),
-        profile=QUICK if suite == "mini" else PAPER,
+        profile=QUICK if suite["name"] == "mini" else PAPER,
         train_format=config["train_format"] or "definition",
         seeds=seeds,
         recipe=recipe if recipe.steps else Recipe(steps=1, max_input=recipe.max_input, max_output=recipe.max_output),
-        limit=int(counts.max()),
+        limit=board["limit"],
         precision=config["precision"],
     )
 

@@ -84,12 +84,8 @@ def attach_lora(model: nn.Module, r: int, alpha: int, dropout: float, seed: int,
     """``model`` with peft's LoRA on ``adapted_layers``, ``A`` drawn from ``seed``."""
     from peft import LoraConfig, get_peft_model
 
-    from snibench.engine.adapters import (
-        adapted_layers,
-        draw_down_projections,
-        keep_products_in_input_dtype,
-        targets_as_named,
-    )
+    from snibench.engine.adapted_layers import adapted_layers
+    from snibench.engine.adapters import draw_down_projections, keep_products_in_input_dtype, targets_as_named
 
     task_type = "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
     config = LoraConfig(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ _TOKENIZER_FILES = (
     "chat_template.jinja",
 )
 _HUB_PATTERNS = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
+# Seconds after which nobody works on a conversion any more.
+_ABANDONED = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,9 @@ def _converted(gguf: Path) -> Path:
         plain.load_state_dict(loaded.state_dict())
     except Exception as error:  # the reader raises whatever the file provokes
         raise ModelError(f"'{gguf}' cannot be read as a GGUF model ({first_line(error)})") from error
+    for left in folder.parent.glob(f"{folder.name}.*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
     partial = folder.with_name(f"{folder.name}.{os.getpid()}")
     try:
         plain.to(torch.float32).save_pretrained(partial)

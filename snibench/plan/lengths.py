@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
-from snibench.base.errors import DataError, ModelError, first_line
+from snibench.base.errors import DataError, MissingExtra, ModelError, first_line
 from snibench.base.hashing import derive_seed
 from snibench.base.types import Instance, ModelInfo, Prompt, Recipe, SuiteData, TaskCard
 from snibench.contracts import Format
@@ -98,8 +98,10 @@ class TokenCounter:
         if not texts:
             return []
         if self._tokenizer is None:
-            from transformers import AutoTokenizer
-
+            try:
+                from transformers import AutoTokenizer
+            except ImportError as error:
+                raise MissingExtra("Counting the tokens of long prompts", "train") from error
             try:
                 self._tokenizer = AutoTokenizer.from_pretrained(self._source.folder, trust_remote_code=self._trust)
             except Exception as error:  # a tokenizer may be wrong in any way

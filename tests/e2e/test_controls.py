@@ -1,4 +1,4 @@
-"""A control of the verdict: a method against itself earns no star."""
+"""Controls of the verdict: a method against itself earns no star, and a known loss is found."""
 
 from __future__ import annotations
 
@@ -62,3 +62,12 @@ def test_a_method_against_itself_with_other_seeds_has_no_star(whole: StoredRun) 
         rows = against(first, second)
         assert not rows["significant"].any()
         assert (rows["delta_low"] < rows["delta_high"]).all()
+
+
+def test_a_third_of_the_steps_is_found_to_be_worse_on_seen_tasks(whole: StoredRun, tmp_path: Path) -> None:
+    seeds = {seed: seed for seed in range(4)}
+    fewer = tuned(tmp_path, "lora", 10, "0,1,2,3")
+    rows = against(part(fewer, "fewer", seeds), part(whole, "whole", seeds))
+    assert rows.loc["seen", "delta"] < 0
+    assert rows.loc["seen", "significant"]
+    assert rows.loc["seen", "outcome"] == "worse"

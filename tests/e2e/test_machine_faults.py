@@ -155,10 +155,13 @@ def test_an_output_that_is_closed_is_no_failure_of_a_method(undisturbed, tmp_pat
     command = [sys.executable, "-m", "snibench", "run", "-m", "lora", *TINY, "-o", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
+    assert process.stderr is not None
     for line in process.stdout:
         if "tuning" in line:
             break
     process.stdout.close()
+    with process.stderr as said:
+        said.read()
     process.wait()
     assert process.returncode != 0
     assert not list(tmp_path.glob("*/record.json"))

@@ -87,7 +87,7 @@ def test_workers_end_with_a_run_that_is_killed(tmp_path) -> None:
     psutil = pytest.importorskip("psutil")
     workers = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     deadline = time.monotonic() + 60
     while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in workers):
         assert time.monotonic() < deadline

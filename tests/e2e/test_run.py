@@ -219,6 +219,11 @@ def outcome(folder: Path) -> dict[str, object]:
     }
 
 
+def finish(process: subprocess.Popen[str]) -> None:
+    said = process.communicate()
+    assert process.returncode == 0, said
+
+
 def wait_for(condition, process: subprocess.Popen[str]) -> None:
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -227,16 +232,14 @@ def wait_for(condition, process: subprocess.Popen[str]) -> None:
 
 def test_a_killed_run_repeated_ends_in_the_same_tables(tmp_path, small) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    process = start(small, whole)
-    assert process.wait() == 0, process.communicate()
+    finish(start(small, whole))
     # In tuning of the first fit, among its answers, and in the second fit.
     for moment in ("*/conflict/0.0.json", "*/predictions/*.parquet", "*/answers/gap-*.parquet"):
         process = start(small, broken)
         wait_for(lambda moment=moment: list(broken.glob(moment)), process)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-    process = start(small, broken)
-    assert process.wait() == 0, process.communicate()
+        process.communicate()
+    finish(start(small, broken))
     assert outcome(broken) == outcome(whole)
 
 

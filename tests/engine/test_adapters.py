@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from snibench.base.errors import StoreError
-from snibench.engine.adapters import adapted_layers, described, load_trained, save_trained
+from snibench.engine.adapted_layers import adapted_layers, described
 from snibench.engine.backbone import base_of
 from snibench.engine.packing import make_batch
+from snibench.engine.trained_parameters import load_trained, save_trained
 from snibench.methods.fly_lora import FlyLora
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora

@@ -9,13 +9,13 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM, Qwen3Config, Qw
 
 from snibench.base.errors import ModelError
 from snibench.base.types import ModelInfo
-from snibench.engine.adapters import load_trained, save_trained
 from snibench.engine.backbone import base_of, virtual_tokens
 from snibench.engine.decoding import Prompted, choose
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import make_batch
 from snibench.engine.soft_prompts import insert_prefix, insert_prompt
 from snibench.engine.tokens import Encoder
+from snibench.engine.trained_parameters import load_trained, save_trained
 from snibench.methods.base import BaseMethod
 from snibench.methods.full import Full
 from snibench.methods.lora import Lora

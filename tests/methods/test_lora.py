@@ -9,7 +9,7 @@ import torch
 
 from snibench.base.errors import UsageError
 from snibench.base.types import ModelInfo
-from snibench.engine.adapters import load_trained, save_trained
+from snibench.engine.trained_parameters import load_trained, save_trained
 from snibench.methods.lora import Lora
 from snibench.methods.lora_plus import LoraPlus, LoraPlusSettings
 from snibench.testing import check_method

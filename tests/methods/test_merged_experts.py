@@ -8,7 +8,7 @@ from torch import nn
 
 from snibench.base.errors import UsageError
 from snibench.base.types import TaskCard
-from snibench.engine.adapters import adapted_layers
+from snibench.engine.adapted_layers import adapted_layers
 from snibench.engine.task_experts import TaskExpertsLayer, merge_experts
 from snibench.methods.lora import Lora
 from snibench.methods.merged_experts import MergedExperts, MergedExpertsSettings

@@ -10,10 +10,11 @@ import torch
 from snibench.base.errors import UsageError
 from snibench.base.registry import METHODS
 from snibench.contracts import Losses, Needs
-from snibench.engine.adapters import ModulatedLayer, TaskRoutedLayer, TokenRoutedLayer, load_trained, save_trained
+from snibench.engine.adapters import ModulatedLayer, TaskRoutedLayer, TokenRoutedLayer
 from snibench.engine.gradients import TaskGradients, tensor_of
 from snibench.engine.loading import load_backbone
 from snibench.engine.losses import target_logits
+from snibench.engine.trained_parameters import load_trained, save_trained
 from snibench.methods.full import Full
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora

@@ -31,4 +31,4 @@ class Settings:
 
 PAPER = Settings()
 # All tasks: between them lies more noise than between the questions of one.
-QUICK = Settings(instances=10)
+QUICK = Settings(instances=20)

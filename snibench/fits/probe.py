@@ -1,0 +1,114 @@
+"""Time, memory and disk of the fits of a plan, from one real step and one real batch of answers of each method."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from snibench.engine.trained_parameters import save_trained
+from snibench.engine.tuning import device_memory
+from snibench.fits.answering import ask, unanswered
+from snibench.fits.context import FitProgress, Runtime
+from snibench.fits.forecasts import Forecast
+from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.isolation import contained
+from snibench.fits.run_one import attach, load, trainer_of
+from snibench.plan.plan import FitPlan, Plan
+from snibench.store import Store
+
+_PROMPTS = 32  # in the batch that is answered
+
+
+def probe(
+    made: Plan, runtime: Runtime, begun: Callable[[FitPlan], FitProgress]
+) -> tuple[dict[str, Forecast], dict[str, str]]:
+    """What each fit will take, by its id; and why a method cannot be probed, by its label.
+
+    A method is probed once for all its seeds and mixtures; nothing of it is kept. Floors and methods that have no place
+    in the model are left out.
+    """
+    found: dict[str, Forecast] = {}
+    causes: dict[str, str] = {}
+    pace: dict[str, _Pace] = {}
+    for fit in made.fits:
+        label = fit.spec.label
+        if fit.spec.floor or fit.unfit or label in causes:
+            continue
+        if label not in pace:
+            try:
+                pace[label] = _probed(made, fit, runtime, begun(fit))
+            except StageFailed as failure:
+                causes[label] = failure.cause
+                continue
+        found[fit.spec.id] = pace[label].of(fit, made)
+    return found, causes
+
+
+class _Pace:
+    """What was measured of one method."""
+
+    def __init__(self) -> None:
+        self.loading = self.step = self.prompt = 0.0  # seconds
+        self.memory = self.adapter = self.checkpoint = 0  # bytes
+        self.reply = 0.0  # bytes of one stored reply
+
+    def of(self, fit: FitPlan, made: Plan) -> Forecast:
+        """What ``fit`` will take at this pace."""
+        prompts = len(unanswered(fit.questions, {}, made.suite))
+        rows = sum(len(part.rendered) for part in fit.questions)
+        return Forecast(
+            loading=self.loading,
+            tuning=self.step * fit.spec.recipe.steps,
+            answering=self.prompt * prompts,
+            memory=self.memory,
+            disk=self.adapter + round(self.reply * (prompts + rows)),
+            checkpoint=self.checkpoint,
+        )
+
+
+@contained
+def _probed(made: Plan, fit: FitPlan, runtime: Runtime, progress: FitProgress) -> _Pace:
+    """One method attached, a step taken twice (the first is slower), and some prompts answered.
+
+    Raises:
+        StageFailed: If the method fails.
+    """
+    spec, pace = fit.spec, _Pace()
+    with tempfile.TemporaryDirectory() as holder:
+        folder = Path(holder)
+        began = time.perf_counter()
+        backbone = load(spec, made.model, runtime, progress)
+        with guarded("attach"):
+            context = attach(spec, made.suite, backbone, folder, replace(runtime, fit_timeout=None), progress)
+        pace.loading = time.perf_counter() - began
+        if spec.recipe.steps:
+            with guarded("tune"):
+                trainer = trainer_of(context, {task: made.suite.training[task] for task in spec.mixture.tasks})
+                trainer.model.train()
+                for _ in range(2):
+                    began = time.perf_counter()
+                    trainer.step(trainer.draws.draw(trainer.progress.step))
+                    pace.step = time.perf_counter() - began
+                trainer.model.eval()
+                trainer.save(folder / "checkpoint")
+                save_trained(context.model, folder / "adapter")
+            pace.checkpoint = _bytes(folder / "checkpoint")
+            pace.adapter = _bytes(folder / "adapter")
+        prompts = list(unanswered(fit.questions, {}, made.suite).items())
+        some = dict(prompts[:: max(1, len(prompts) // _PROMPTS)][:_PROMPTS])
+        store = Store(folder / "store")
+        began = time.perf_counter()
+        with guarded("answer"):
+            ask(context, some, store, rank_labels=any(part.ranked for part in fit.questions))
+        if some:
+            pace.prompt = (time.perf_counter() - began) / len(some)
+            pace.reply = _bytes(folder / "store") / len(some)
+        pace.memory = device_memory(backbone.device)
+    return pace
+
+
+def _bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
