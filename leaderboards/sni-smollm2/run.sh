@@ -10,8 +10,9 @@
 # Size, by the plan's own words (--dry-run, a folder of 602 task files, split families): 160 seen and 24 unseen tasks; 48 of them, half and half,
 # asked 20 questions each by `gap`; 1,557 different prompts a fit in all three protocols; 18 fits are tuned, each on 96 steps of 4 tasks x 4
 # instances = 1,536 training instances; the plan finds differences on unseen tasks from about 8.0 points on with 80 % power (from stored runs of mini with tiny).
-# Time: with bfloat16 two idle cores train about 4 instances a second (docs/performance.md): two hours for the plain method and more for those with a
-# second pass; answering takes several times that. Begin it early, in the background.
+# Time: with bfloat16 two idle cores train about 4 instances a second (docs/performance.md), so that the 27,648 training instances take
+# about two hours at the speed of plain LoRA, and more with a second pass. Answering comes on top: add --dry-run --probe to `ask` for
+# an estimate on your machine. Begin it early, in the background.
 #
 # TRY=1 is the smallest run that takes the same way: one method, one seed, one step.
 set -euo pipefail

@@ -160,7 +160,7 @@ def make_batch(groups: Groups, backbone: Backbone, *, pack: bool) -> Batch:
         rows = [(index, _pack([one], share)) for index, (_, own) in enumerate(groups) for one in _choices(own)]
     device = backbone.device
     part = padded([row.part for _, row in rows], _HOST, value=-1)
-    mask = _block_mask(part) if pack else part >= 0
+    mask = block_mask(part) if pack else part >= 0
     return Batch(
         input_ids=padded([row.ids for _, row in rows], device),
         positions=padded([row.positions for _, row in rows], device),
@@ -221,7 +221,7 @@ def _bookkeeping(
     }
 
 
-def _block_mask(part: Tensor) -> Tensor:
+def block_mask(part: Tensor) -> Tensor:
     """Bool ``[B, 1, L, L]``: who attends to whom. Padding attends to itself, since softmax over nothing is NaN."""
     length = part.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool).tril()

@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from snibench.base.errors import UsageError
 from snibench.base.lazy import nn, torch
 from snibench.base.types import TaskCard
-from snibench.contracts import Encode, Needs, Rule
+from snibench.contracts import Encode, Rule
 from snibench.methods.base import BaseMethod
-from snibench.rules._gram import project_conflicting
+from snibench.rules.coordinated import Coordinated, CoordinatedSettings
 from snibench.rules.mean import Mean
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from snibench.engine.gradients import TaskGradients
     from snibench.engine.packing import Batch
 
 
@@ -133,7 +132,10 @@ class Ours(BaseMethod):
         """Gradient projection and dynamic weights, as far as they are switched on."""
         if not (self.settings.projection or self.settings.dynamic_weights):
             return Mean()
-        return Coordinated(self.settings, self._index, self._similar.double().cpu())
+        settings = CoordinatedSettings(self.settings.projection, self.settings.dynamic_weights)
+        if self.settings.kappa == "one":
+            return Coordinated(settings)
+        return SimilarityCoordinated(settings, self._index, self._similar.double().cpu())
 
     @contextmanager
     def for_prompts(self, model: nn.Module, cards: Sequence[TaskCard], instructions: Sequence[str]) -> Iterator[None]:
@@ -160,59 +162,13 @@ class Ours(BaseMethod):
         return z * scale
 
 
-class Coordinated(Rule):
-    """PCGrad's projection, and weights that fall with how much a task's gradient norm varies between its visits.
+class SimilarityCoordinated(Coordinated):
+    """``coordinated`` that leaves part of the conflict between similar tasks."""
 
-    ``v_t`` is an exponential mean (0.9) of ``|n - n'| / (n + n')`` in [0, 1], n the norm now and n' at the task's last
-    visit; ``w_t = 1 / (1 + v_t)``, scaled to mean 1 over the step, so that weights differ by a factor of 2 at most.
-    """
-
-    Settings: ClassVar[type] = OursSettings
-    needs = Needs.GRAM | Needs.GENERATOR
-    decay = 0.9
-
-    def __init__(self, settings: OursSettings, index: Mapping[str, int], similar: Tensor) -> None:
+    def __init__(self, settings: CoordinatedSettings, index: Mapping[str, int], similar: Tensor) -> None:
         super().__init__(settings)
-        self._index = index
-        self._similar = similar
-        self._norm: dict[str, float] = {}
-        self._variation: dict[str, float] = {}
-
-    def weights(self, gradients: TaskGradients) -> Tensor:
-        """``[K + R]``: ``(1/K) sum_t w_t g_t'``."""
-        count = len(gradients.tasks)
-        gram = gradients.gram[:count, :count]
-        rows = torch.eye(count, dtype=gram.dtype)
-        if self.settings.projection:
-            rows = project_conflicting(gram, gradients.generator, self._kappa(gradients.tasks))
-        if self.settings.dynamic_weights:
-            rows = self._visit(gradients.tasks, gram.diagonal().clamp(min=0).sqrt())[:, None] * rows
-        return nn.functional.pad(rows.mean(0), (0, gradients.anchors))
+        self._index, self._similar = index, similar
 
     def _kappa(self, tasks: Sequence[str]) -> Tensor | None:
-        if self.settings.kappa == "one":
-            return None
         index = torch.tensor([self._index[task] for task in tasks])
         return 1 - self._similar[index][:, index] / 2
-
-    def _visit(self, tasks: Sequence[str], norms: Tensor) -> Tensor:
-        """``[K]`` weights with mean 1, after this step's norms are taken in."""
-        for task, norm in zip(tasks, norms.tolist(), strict=True):
-            if task in self._norm:
-                total = norm + self._norm[task]
-                change = abs(norm - self._norm[task]) / total if total > 0 else 0.0
-                before = self._variation.get(task, change)
-                self._variation[task] = self.decay * before + (1 - self.decay) * change
-            self._norm[task] = norm
-        raw = {task: 1 / (1 + self._variation[task]) for task in tasks if task in self._variation}
-        usual = sum(raw.values()) / len(raw) if raw else 1.0
-        weights = torch.tensor([raw.get(task, usual) for task in tasks], dtype=torch.float64)
-        return weights / weights.mean()
-
-    def state(self) -> Mapping[str, Any]:
-        """Norms and variations by task."""
-        return {"norm": self._norm, "variation": self._variation}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
-        self._norm, self._variation = dict(state["norm"]), dict(state["variation"])

@@ -57,7 +57,7 @@ class Reptile(BaseMethod):
         def row(own: Batch, named: Mapping[str, nn.Parameter]) -> Mapping[str, Tensor]:
             count = len(own.groups[0][1])
             total: dict[str, Tensor] = {}
-            for part in _parts(count, steps):
+            for part in inner_parts(count, steps):
                 gradient = gradients_of(self.losses(model, own.select(instances=part))[0], named)
                 total = {name: one + total[name] if total else one for name, one in gradient.items()}
                 move(named, gradient, -rate)
@@ -66,7 +66,7 @@ class Reptile(BaseMethod):
         return rows_by_task(model, batch, row)
 
 
-def _parts(count: int, steps: int) -> list[list[int]]:
+def inner_parts(count: int, steps: int) -> list[list[int]]:
     """For each step, which of ``count`` instances it is taken on: equal parts, or one after another in turns."""
     each = max(1, count // steps)
     return [[(step * each + place) % count for place in range(each)] for step in range(steps)]

@@ -101,7 +101,8 @@ def _check_number(path: Path, name: str, key: str, value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if key in _COUNTS:
         # Some configs have a number for every layer.
-        right = (number and value >= 1 and value == int(value)) or (isinstance(value, list) and bool(value))
+        whole = number and math.isfinite(value) and value >= 1 and value == int(value)
+        right = whole or (isinstance(value, list) and bool(value))
         wanted = "a whole number from 1 on"
     else:
         right, wanted = not (key.endswith(_NUMERIC) and isinstance(value, str)), "a number"

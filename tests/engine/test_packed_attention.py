@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from snibench.engine.packed_attention import NAME, Layout, packed, shared_prefix_attention
-from snibench.engine.packing import _block_mask
+from snibench.engine.packing import block_mask
 
 
 class Module(nn.Module):
@@ -45,7 +45,7 @@ def test_the_two_parts_give_what_the_dense_mask_gives_gradients_too(sizes, heads
     found = []
     for layout in (None, Layout.of(part)):
         with packed(layout):
-            output, _ = shared_prefix_attention(Module(heads[0] // heads[1]), *inputs, _block_mask(part), scaling=0.7)
+            output, _ = shared_prefix_attention(Module(heads[0] // heads[1]), *inputs, block_mask(part), scaling=0.7)
         found.append([output * real, *torch.autograd.grad((output * weight).sum(), inputs)])
     for dense, parts in zip(*found, strict=True):
         torch.testing.assert_close(dense, parts, rtol=1e-9, atol=1e-12)
@@ -62,7 +62,7 @@ def test_what_it_does_not_know_is_left_to_transformers(options, monkeypatch) -> 
     part = rows_of([(3, [2, 2])])
     states = torch.randn(1, 2, 7, 4)
     with packed(Layout.of(part)):
-        shared_prefix_attention(Module(1), states, states, states, _block_mask(part), **options)
+        shared_prefix_attention(Module(1), states, states, states, block_mask(part), **options)
     assert options.items() <= asked[0].items()
 
 

@@ -13,7 +13,7 @@ from snibench.engine.backbone import base_of, virtual_tokens
 from snibench.engine.decoding import Prompted, choose
 from snibench.engine.losses import target_logits, target_nll
 from snibench.engine.packing import make_batch
-from snibench.engine.soft_prompts import insert_prefix, insert_prompt
+from snibench.engine.soft_prompts import VirtualEmbedding, insert_prefix, insert_prompt
 from snibench.engine.tokens import Encoder
 from snibench.engine.trained_parameters import load_trained, save_trained
 from snibench.methods.base import BaseMethod
@@ -218,9 +218,14 @@ def test_an_encoder_decoder_takes_soft_prompts(kind, make_trainer, t5_folder, tm
 # --------------------------------------------------------------------------- the gated prompt
 
 
+def vectors_of(trainer):
+    """The module that makes the vectors of the virtual tokens."""
+    return next(one for one in trainer.model.modules() if isinstance(one, VirtualEmbedding)).vectors
+
+
 def test_the_gates_by_hand(make_trainer, shake) -> None:
     trainer = shake(make_trainer(GatedPrompt, prompt_tokens=COUNT))
-    prompt, vocabulary = trainer.method._prompt, trainer.backbone.model.config.vocab_size
+    prompt, vocabulary = vectors_of(trainer), trainer.backbone.model.config.vocab_size
     table = base_of(trainer.model).get_input_embeddings().weight
     ids = torch.tensor([[0, *range(vocabulary, vocabulary + COUNT), 7, 8, 9]])  # a pad, as in answering
     x = (table[7] + table[8] + table[9]) / 3
@@ -261,7 +266,7 @@ def test_the_gates_do_not_read_the_answer(make_trainer, shake) -> None:
 def test_soft_tokens_start_as_words(make_trainer) -> None:
     trainer = make_trainer(SoftPrompt)
     table = base_of(trainer.model).get_input_embeddings().weight
-    vectors = trainer.method._prompt.P
+    vectors = vectors_of(trainer).P
     assert vectors.shape == (20, 32)
     assert all((table == vector).all(1).any() for vector in vectors)
     batch = trainer.task_losses.batch(drawn(trainer))

@@ -117,7 +117,7 @@ def spoiled(document: Any, changes: Sequence[tuple[int, int, int]]) -> Any:
 
 def many(examples: int) -> Any:
     """So many inputs; a folder may be shared by them, as each writes the files that it reads."""
-    return settings(max_examples=examples, suppress_health_check=[*HealthCheck])
+    return settings(max_examples=examples, database=None, suppress_health_check=[*HealthCheck])
 
 
 NUMBER = st.integers(0, 10_000)
@@ -166,7 +166,7 @@ TASK = {
 }  # fmt: skip
 
 
-@many(2000)
+@many(1500)
 @given(texts(TASK))
 def test_a_task_file_loads_or_is_refused_and_data_check_agrees(shared: Path, content: bytes) -> None:
     path = shared / "t.json"
@@ -204,7 +204,7 @@ def _as_lines(content: bytes) -> bytes:
     return "\n".join(json.dumps(row) for row in rows).encode()
 
 
-@many(1200)
+@many(700)
 @given(texts(LINES).map(_as_lines), texts(REFERENCES).map(_as_lines), st.integers(0, 3))
 def test_predictions_and_references_are_matched_or_refused(shared: Path, said: bytes, known: bytes, way: int) -> None:
     (shared / "p.jsonl").write_bytes(said if way != 1 else _as_lines(json.dumps(LINES).encode()))
@@ -238,7 +238,7 @@ BOARD = {
 }  # fmt: skip
 
 
-@many(1000)
+@many(700)
 @given(texts(BOARD))
 def test_a_board_is_valid_or_its_faults_are_sentences(shared: Path, content: bytes) -> None:
     path = shared / "board.json"
@@ -263,7 +263,7 @@ MANIFEST = Manifest(
 )  # fmt: skip
 
 
-@many(1500)
+@many(700)
 @given(texts(to_json(SPEC)), texts(to_json(RECORD)), texts(to_json(MANIFEST)), st.integers(0, 2))
 def test_a_stored_run_is_read_or_refused(shared: Path, spec: bytes, record: bytes, manifest: bytes, which: int) -> None:
     fit = shared / "f"
@@ -330,7 +330,7 @@ CONFIG = {
 }
 
 
-@many(1000)
+@many(700)
 @given(
     CHANGES.map(lambda some: spoiled(CONFIG, some))
     | st.dictionaries(st.sampled_from(sorted(OPTIONS)), st.sampled_from(HOSTILE), max_size=3),
@@ -343,7 +343,7 @@ def test_a_config_file_is_read_or_refused(shared: Path, values: Any, cuts: Any) 
     read_or_refused(lambda: asked("-m", "ours", "--config", str(shared / "run.toml")))
 
 
-@many(1000)
+@many(2200)
 @given(st.text(alphabet="ours(=,)+. r4\0\n-:/'é", max_size=24) | VALUES)
 def test_a_method_is_named_or_refused(text: str) -> None:
     read_or_refused(lambda: parse_method(text))
@@ -362,7 +362,7 @@ class Every:
     maybe: float | None = None
 
 
-@many(1000)
+@many(1600)
 @given(st.sampled_from([*Every.__dataclass_fields__, "other", ""]), VALUES, st.sampled_from(HOSTILE))
 def test_a_setting_is_read_or_refused(key: str, text: str, value: Any) -> None:
     if read_or_refused(lambda: make_settings(Every, "every", parse_assignments([f"{key}={text}"]))):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from snibench.base.registry import RULES
 from snibench.base.types import TaskCard
 from snibench.engine.adapters import ModulatedLayer, TaskRoutedLayer
 from snibench.engine.gradients import TaskGradients
@@ -25,13 +26,14 @@ from snibench.methods.merged_experts import MergedExperts
 from snibench.methods.mixlora import MixLora
 from snibench.methods.mtl_lora import MtlLora
 from snibench.methods.orpo import Orpo
-from snibench.methods.ours import Coordinated, Ours, OursSettings
+from snibench.methods.ours import Ours, OursSettings, SimilarityCoordinated
 from snibench.methods.prompt_aligned import PromptAligned
 from snibench.methods.r_lora import RLora
 from snibench.methods.reptile import Reptile
 from snibench.methods.sam import Sam
 from snibench.methods.soft_prompt import GatedPrompt, SoftPrompt
 from snibench.rules.cagrad import CAGrad
+from snibench.rules.coordinated import Coordinated, CoordinatedSettings
 from snibench.rules.pcgrad import PCGrad
 
 # SmolLM2-135M's.
@@ -219,24 +221,30 @@ def test_similar_tasks_keep_half_of_their_conflict_where_kappa_says_so() -> None
     vectors = torch.tensor([[1.0, 0.0], [-1.0, 1.0]])
     index = {"t0": 0, "t1": 1}
     similar = torch.ones(2, 2).double()
-    rule = Coordinated(OursSettings(dynamic_weights=False, kappa="similarity"), index, similar)
+    rule = SimilarityCoordinated(CoordinatedSettings(dynamic_weights=False), index, similar)
     # g0' = g0 + (1/2) (1/2) g1, g1' = g1 + (1/2) g0: coefficients of the mean are ((1 + 1/2), (1/4 + 1)) / 2.
     torch.testing.assert_close(rule.weights(gradients(vectors)), torch.tensor([0.75, 0.625]).double())
-    unlike = Coordinated(OursSettings(dynamic_weights=False, kappa="similarity"), index, torch.eye(2).double())
+    unlike = SimilarityCoordinated(CoordinatedSettings(dynamic_weights=False), index, torch.eye(2).double())
     torch.testing.assert_close(unlike.weights(gradients(vectors)), PCGrad().weights(gradients(vectors)))
 
 
-@given(st.lists(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), min_size=1, max_size=12))
+@given(st.lists(st.lists(st.floats(1e-3, 1e6), min_size=3, max_size=3), min_size=1, max_size=12))
 def test_dynamic_weights_have_mean_one_and_differ_by_two_at_most(visits: list[list[float]]) -> None:
-    rule = Coordinated(OursSettings(projection=False), {}, torch.eye(3))
+    rule = Coordinated(CoordinatedSettings(projection=False))
     for norms in visits:
         weights = 3 * rule.weights(gradients(torch.diag(torch.tensor(norms).double())))
         assert weights.mean().item() == pytest.approx(1)
         assert weights.max() <= 2 * weights.min() + 1e-12
 
 
+def test_the_rule_of_ours_is_one_that_any_method_can_have() -> None:
+    ours = Ours(OursSettings(dynamic_weights=False))
+    assert type(ours.rule()) is RULES.get("coordinated")
+    assert ours.rule().settings == CoordinatedSettings(projection=True, dynamic_weights=False)
+
+
 def test_a_task_without_history_takes_the_mean_of_the_others() -> None:
-    rule = Coordinated(OursSettings(projection=False), {}, torch.eye(3))
+    rule = Coordinated(CoordinatedSettings(projection=False))
     rule.restore({"norm": {"t0": 1.0, "t1": 3.0}, "variation": {"t0": 0.0, "t1": 1.0}})
     weights = 3 * rule.weights(gradients(torch.diag(torch.tensor([1.0, 3.0, 5.0]))))
     raw = torch.tensor([1.0, 1 / 1.9]).double()  # v1 = 0.9 of 1

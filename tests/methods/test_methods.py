@@ -11,6 +11,7 @@ from snibench.base.errors import UsageError
 from snibench.base.registry import METHODS
 from snibench.contracts import Losses, Needs
 from snibench.engine.adapters import ModulatedLayer, TaskRoutedLayer, TokenRoutedLayer
+from snibench.engine.embeddings import InstructionEncoder
 from snibench.engine.gradients import TaskGradients, tensor_of
 from snibench.engine.loading import load_backbone
 from snibench.engine.losses import target_logits
@@ -19,9 +20,10 @@ from snibench.methods.full import Full
 from snibench.methods.hydralora import HydraLora
 from snibench.methods.lora import Lora
 from snibench.methods.mtl_lora import MtlLora
-from snibench.methods.ours import Coordinated, Ours, OursSettings
+from snibench.methods.ours import Ours
 from snibench.methods.prompt_aligned import Aligned, PromptAligned, PromptAlignedSettings
 from snibench.models.find import find_model
+from snibench.rules.coordinated import Coordinated, CoordinatedSettings
 from snibench.rules.mean import Mean
 from snibench.rules.pcgrad import PCGrad
 
@@ -133,7 +135,7 @@ def test_an_unseen_task_gets_the_mixture_of_the_seen_tasks_updates(make_trainer,
     trainer = shake(make_trainer(MtlLora))
     layer = next(module for module in trainer.model.modules() if isinstance(module, TaskRoutedLayer))
     u = torch.randn(1, 4, 8)
-    routing = trainer.method._routing
+    routing = layer.state
     row = torch.tensor([0])
     count = len(layer.transform)
     apart = []
@@ -151,13 +153,17 @@ def test_an_unseen_task_gets_the_mixture_of_the_seen_tasks_updates(make_trainer,
 
 @pytest.mark.parametrize("unseen", ["mixture", "mean", "nearest"])
 def test_the_shares_of_an_unseen_task_are_a_distribution(make_trainer, tasks, unseen) -> None:
-    method = make_trainer(MtlLora, unseen=unseen).method
-    shares = method._mixture("never seen", tasks["task3"].card.definition)
+    trainer = make_trainer(MtlLora, unseen=unseen)
+    layer = next(module for module in trainer.model.modules() if isinstance(module, TaskRoutedLayer))
+    card = tasks["task3"].card
+    cards = [replace(card, name="never seen"), tasks["task1"].card]
+    with trainer.method.for_prompts(trainer.model, cards, [card.definition, "any"]):
+        shares, seen = layer.state.tables["mixture"][layer.state.rows]
     assert shares.sum().item() == pytest.approx(1)
     assert (shares >= 0).all()
     if unseen != "mean":
         assert shares.argmax() == 3
-    assert torch.equal(method._mixture("task1", "any"), torch.eye(6)[1])
+    assert torch.equal(seen, torch.eye(6)[1])
 
 
 # ----------------------------------------------------------------------------------- hydralora
@@ -288,20 +294,26 @@ def test_the_similarity_penalty_by_hand(make_trainer, shake) -> None:
     trainer = shake(make_trainer(Ours))
     method = trainer.method
     names = ["task0", "task4"]
-    told = [trainer.data.cards[name].definition for name in names]
-    z = method._representations(told)
+    cards = [trainer.data.cards[name] for name in names]
+    definitions = [card.definition for card in cards]
     layers = [module for module in trainer.model.modules() if isinstance(module, ModulatedLayer)]
+    with method.for_prompts(trainer.model, cards, definitions):
+        z = layers[0].state.tables["z"]
     first, second = (torch.cat([layer.modulation(z)[row] for layer in layers]) for row in (0, 1))
-    similar = method._similar[0, 4]
+    embedded = InstructionEncoder(trainer.backbone, 512)([card.definition for card in trainer.data.cards.values()])
+    centred = embedded - embedded.mean(0)
+    similar = torch.cosine_similarity(centred[0], centred[4], dim=0).clamp(min=0)
     size = len(first)
     expected = similar * (first - second).square().sum() / size
     expected += (1 - similar) * max(0.0, float(first.detach() @ second.detach()) / size) ** 2
-    torch.testing.assert_close(method.penalty(trainer.model, names, told), 0.1 * expected)
+    torch.testing.assert_close(method.penalty(trainer.model, names, definitions), 0.1 * expected)
 
 
 def test_a_prompt_without_instruction_gets_plain_lora(make_trainer, shake) -> None:
-    method = shake(make_trainer(Ours)).method
-    z = method._representations(["", "Say it."])
+    trainer = shake(make_trainer(Ours))
+    layer = next(module for module in trainer.model.modules() if isinstance(module, ModulatedLayer))
+    with trainer.method.for_prompts(trainer.model, [trainer.data.cards["task0"]] * 2, ["", "Say it."]):
+        z = layer.state.tables["z"][layer.state.rows]
     assert torch.count_nonzero(z[0]) == 0
     assert torch.count_nonzero(z[1]) > 0
 
@@ -317,7 +329,7 @@ def test_no_rank_is_lost_or_flipped(make_trainer, shake) -> None:
 
 
 def test_dynamic_weights_by_hand() -> None:
-    rule = Coordinated(OursSettings(projection=False), {}, torch.eye(2))
+    rule = Coordinated(CoordinatedSettings(projection=False))
 
     def visit(*norms: float) -> list[float]:
         weights = rule.weights(gradients(torch.diag(torch.tensor(norms)), len(norms)))

@@ -13,7 +13,7 @@ from snibench.base.types import Example, Instance, TaskCard
 from snibench.engine.losses import target_log_likelihoods, target_logits
 from snibench.methods.lora import Lora
 from snibench.methods.orpo import Orpo, OrpoSettings, log_odds
-from snibench.methods.reptile import Reptile, ReptileSettings, _parts
+from snibench.methods.reptile import Reptile, ReptileSettings, inner_parts
 from snibench.methods.sam import Sam, SamSettings
 from snibench.testing import check_method
 
@@ -124,9 +124,9 @@ def test_small_inner_steps_add_up_to_the_gradient(make_trainer, shake) -> None:
 
 
 def test_instances_are_dealt_to_inner_steps_in_equal_parts_or_in_turns() -> None:
-    assert _parts(4, 1) == [[0, 1, 2, 3]]
-    assert _parts(4, 2) == [[0, 1], [2, 3]]
-    assert _parts(2, 3) == [[0], [1], [0]]
+    assert inner_parts(4, 1) == [[0, 1, 2, 3]]
+    assert inner_parts(4, 2) == [[0, 1], [2, 3]]
+    assert inner_parts(2, 3) == [[0], [1], [0]]
 
 
 # -------------------------------------------------------------------------------------------- orpo

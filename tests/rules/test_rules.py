@@ -14,14 +14,15 @@ from snibench.base.registry import RULES
 from snibench.contracts import Needs, Rule
 
 NAMES = [
-    "aligned-mtl", "cagrad", "coba", "conicgrad", "db-mtl", "dualproj", "dwa", "fairgrad", "famo", "geometric-mean",
+    "aligned-mtl", "cagrad", "coba", "conicgrad", "coordinated", "db-mtl", "dualproj", "dwa", "fairgrad", "famo",
+    "geometric-mean",
     "gradnorm", "gradvac", "imtl-g", "mean", "mgda", "nash-mtl", "pcgrad", "rlw", "sam-gs", "sum", "uncertainty",
     "upgrad",
 ]  # fmt: skip
 GRAM = [name for name in NAMES if Needs.GRAM in RULES.get(name).needs]
 LOSS = [name for name in NAMES if Needs.LOSSES in RULES.get(name).needs]
 LOSS_ONLY = [name for name in LOSS if name not in GRAM]
-RANDOM = ["gradvac", "pcgrad", "rlw"]
+RANDOM = ["coordinated", "gradvac", "pcgrad", "rlw"]
 OF_THE_GRAM_ALONE = [name for name in GRAM if name not in LOSS]
 
 

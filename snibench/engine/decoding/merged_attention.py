@@ -30,12 +30,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: b
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         output, total = kernel(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
         return output, total
-    return _attend_plainly(query, key, value, scale, causal=causal, mask=mask)
+    return attend_plainly(query, key, value, scale, causal=causal, mask=mask)
 
 
-def _attend_plainly(
+def attend_plainly(
     query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool, mask: Tensor | None
 ) -> Part:
+    """``attend`` as plain matrix products, for devices without a kernel that returns the sums."""
     batch, heads, length, size = query.shape
     groups = key.shape[1]
     grouped = query.reshape(batch, groups, heads // groups, length, size)

@@ -29,7 +29,7 @@ from snibench.base.types import Prompt, Segment
 from snibench.engine.backbone import Backbone
 from snibench.engine.decoding import Prompted, choose
 from snibench.engine.decoding.fast import FastModel, why_not_fast
-from snibench.engine.decoding.merged_attention import _attend_plainly, attend, merged
+from snibench.engine.decoding.merged_attention import attend, attend_plainly, merged
 from snibench.engine.decoding.reading import Reading, Row
 from snibench.engine.loading import load_backbone
 from snibench.engine.tokens import Encoder
@@ -238,7 +238,7 @@ def test_two_parts_make_attention_over_all_keys(batch, groups, each, length, spl
     query = torch.randn(batch, groups * each, length, 8, generator=generator)
     key, value = (torch.randn(batch, groups, 6, 8, generator=generator) for _ in range(2))
     whole = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=0.7, enable_gqa=True)
-    for way in (attend, lambda *given: _attend_plainly(*given, causal=False, mask=None)):
+    for way in (attend, lambda *given: attend_plainly(*given, causal=False, mask=None)):
         parts = [way(query, key[:, :, part], value[:, :, part], 0.7) for part in (slice(split), slice(split, 6))]
         output, total = merged(*parts)
         torch.testing.assert_close(output, whole, atol=1e-5, rtol=1e-5)
@@ -255,7 +255,7 @@ def test_plain_attention_and_the_processors_kernel_agree(dtype) -> None:
     mask[1, ..., 3:] = -math.inf
     for options in ({"causal": True, "mask": None}, {"causal": False, "mask": mask}):
         here = attend(query, key, value, 0.5, **options)
-        there = _attend_plainly(query, key, value, 0.5, **options)
+        there = attend_plainly(query, key, value, 0.5, **options)
         for one, other in zip(here, there, strict=True):
             torch.testing.assert_close(
                 one.float(), other.float(), atol=2e-2 if dtype == torch.bfloat16 else 1e-5, rtol=0
