@@ -26,6 +26,13 @@ class Inline(Executor):
             board.ended(job.number, work.run(job.number, partial(board.said, job.number)))
 
 
+def run_all(
+    plan: Plan, store: Store, runtime: Runtime, watch: Callable[[int, FitPlan], FitProgress]
+) -> list[FitRecord]:
+    """The records of all fits of ``plan``, in its order; ``watch(index, fit)`` gives each fit's callbacks."""
+    return [run_fit(plan, index, store, runtime, watch) for index in range(len(plan.fits))]
+
+
 def run_fit(
     plan: Plan, index: int, store: Store, runtime: Runtime, watch: Callable[[int, FitPlan], FitProgress]
 ) -> FitRecord:
