@@ -20,11 +20,11 @@ import pandas as pd
 from snibench.base.hashing import derive_seed
 from snibench.base.registry import METHODS, RULES
 from snibench.base.types import FitRecord, SuiteData
-from snibench.fits.provenance import task_frame
 from snibench.fits.run import manifest_of
 from snibench.plan.options import request_from
 from snibench.plan.plan import FitPlan, Plan, plan
 from snibench.plan.questions import QuestionSet
+from snibench.plan.task_table import task_frame
 from snibench.store import ANSWER_COLUMNS, Store, write_frame, write_json
 
 ENDS = ("0.0", "1.0")

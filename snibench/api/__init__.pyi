@@ -28,6 +28,9 @@ from snibench.base.hashing import (
     normalise_input as normalise_input,
 )
 from snibench.base.registry import (
+    EXECUTORS as EXECUTORS,
+)
+from snibench.base.registry import (
     FORMATS as FORMATS,
 )
 from snibench.base.registry import (
@@ -103,10 +106,16 @@ from snibench.base.types import (
     Turn as Turn,
 )
 from snibench.contracts import (
+    Board as Board,
+)
+from snibench.contracts import (
     Draw as Draw,
 )
 from snibench.contracts import (
     Encode as Encode,
+)
+from snibench.contracts import (
+    Executor as Executor,
 )
 from snibench.contracts import (
     Floor as Floor,
@@ -119,6 +128,9 @@ from snibench.contracts import (
 )
 from snibench.contracts import (
     Group as Group,
+)
+from snibench.contracts import (
+    Job as Job,
 )
 from snibench.contracts import (
     Losses as Losses,
@@ -149,6 +161,9 @@ from snibench.contracts import (
 )
 from snibench.contracts import (
     Suite as Suite,
+)
+from snibench.contracts import (
+    Work as Work,
 )
 from snibench.data.natural_instructions import (
     load_task as load_task,

@@ -14,7 +14,7 @@ import click
 
 from snibench.base.errors import StoreError, UsageError, unknown
 from snibench.base.reading import is_folder
-from snibench.base.registry import FORMATS, METHODS, METRICS, PROTOCOLS, RULES, SAMPLERS, SUITES
+from snibench.base.registry import EXECUTORS, FORMATS, METHODS, METRICS, PROTOCOLS, RULES, SAMPLERS, SUITES
 from snibench.base.wording import terminal_safe
 from snibench.cli.outline import Outline, Unreadable, outline
 from snibench.cli.output import show_text
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 REGISTRIES = {
     **{"methods": METHODS, "rules": RULES, "samplers": SAMPLERS, "formats": FORMATS},
-    **{"protocols": PROTOCOLS, "suites": SUITES, "metrics": METRICS},
+    **{"protocols": PROTOCOLS, "suites": SUITES, "metrics": METRICS, "executors": EXECUTORS},
 }
 
 _STYLES = {"instruction": "cyan", "example": "magenta", "history": "blue", "input": "bold green", "cue": "dim"}

@@ -183,11 +183,11 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
         Option(["--device"], default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
         Option(
             ["--executor"],
-            type=click.Choice(["auto", "inline", "processes"]),
             default="auto",
             show_default=True,
-            help="inline: fits one after the other; processes: side by side, a thread each; auto: the faster (profile "
-            "quick).",
+            metavar="NAME",
+            help="inline: fits one after the other; processes: side by side, a thread each; ray: on a cluster, "
+            "'ray(address=...)'; auto: the faster of the first two (profile quick).",
         ),
         Option(
             ["--jobs"],

@@ -23,7 +23,7 @@ class Runtime:
 
     device: str = "cpu"
     threads: int | None = None  # of the processor, for one fit; None = the library's own choice
-    executor: Literal["auto", "inline", "processes"] = "inline"
+    executor: str = "inline"  # or "auto"; with its settings in brackets
     jobs: int | None = None  # fits side by side; None = the processor's cores
     batch_size: int | None = None
     conflict: Literal["off", "ends", "full"] = "ends"

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from snibench.base.types import FitRecord
+from snibench.contracts import Board, Executor, Work
 from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.guard import heard
 from snibench.fits.run_one import run_one
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store
+
+
+class Inline(Executor):
+    """Fits one after the other, in the process of the run."""
+
+    def run(self, work: Work, board: Board) -> None:
+        """Every job, here, in the order of the plan."""
+        for job in sorted(work.jobs, key=lambda job: job.number):
+            board.started(job.number)
+            board.ended(job.number, work.run(job.number, partial(board.said, job.number)))
 
 
 def run_all(

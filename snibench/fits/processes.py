@@ -14,23 +14,19 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from snibench.base.errors import SnibenchError, StoreError
-from snibench.base.types import FitRecord
-from snibench.base.types.fits import Status
+from snibench.base.errors import SnibenchError
+from snibench.contracts import Board, Executor, Work
 from snibench.engine.stopping import Interrupted, say_now
-from snibench.engine.tuning import Tuning
-from snibench.fits import inline
-from snibench.fits.context import ATTACHING, FitProgress, Runtime
-from snibench.plan.plan import FitPlan, Plan
-from snibench.store import Store
+from snibench.fits.context import ATTACHING
 
 # A worker takes some seconds to start: as long as some thousand passes of `tiny`. Below, one process is faster.
-_WORTH = 5000
+WORTH = 5000
 # Seconds that a fit has, after its time, to end by itself with a record of its own.
 _GRACE = 10.0
 # Seconds after which a signal that came in between is noticed.
@@ -38,62 +34,33 @@ _PATIENCE = 0.5
 # Under fork a child would inherit locks of torch's threads, held for ever.
 _CONTEXT = multiprocessing.get_context("spawn")
 
-Watch = Callable[[int, FitPlan], FitProgress]
-
 
 def default_jobs() -> int:
     """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def chosen_jobs(plan: Plan, store: Store, runtime: Runtime) -> int | None:
-    """How many fits are to run side by side; None where they run faster one after the other, or have to."""
-    jobs = runtime.jobs or default_jobs()
-    if runtime.executor == "auto":
-        left = [fit for fit in plan.fits if not (fit.spec.floor or _settled(fit, store, runtime))]
-        if len(left) < 2 or jobs < 2 or not runtime.threads or sum(map(_passes, left)) < _WORTH:
-            return None
-    return None if runtime.executor == "inline" else jobs
+class Processes(Executor):
+    """Fits side by side, each in a process of its own: as many as there are processor cores, or accelerators."""
+
+    def beside(self, work: Work) -> int:
+        """``--jobs``, else one for each accelerator, or for the threads of a fit."""
+        devices = _devices(work)
+        some = len(devices) if work.device != "cpu" else default_jobs() // (work.threads or 1)
+        return min(len(work.jobs), work.asked or max(1, some))
+
+    def run(self, work: Work, board: Board) -> None:
+        """Each worker takes the longest job that is left whenever it has done one."""
+        _Crew(work, board, _devices(work)).work_off(self.beside(work))
 
 
-def _passes(fit: FitPlan) -> int:
-    """Instances that a fit trains on, and questions that it answers: about how long it takes."""
-    recipe = fit.spec.recipe
-    return recipe.steps * recipe.tasks_per_step * recipe.instances_per_task + sum(
-        len(questions.rendered) for questions in fit.questions
-    )
+def _devices(work: Work) -> list[str]:
+    """The accelerators that workers share out among themselves."""
+    if work.device != "cuda":
+        return [work.device]
+    import torch
 
-
-def run_all(plan: Plan, store: Store, runtime: Runtime, watch: Watch, jobs: int) -> list[FitRecord]:
-    """The records of all fits of ``plan``, in its order, at most ``jobs`` of them under way at a time.
-
-    A fit whose process died has the status "interrupted" and no sealed record: the same command tries it again, from
-    its last checkpoint. Fits that are done, and floors, are looked after in this process.
-
-    Raises:
-        Interrupted: On SIGINT or SIGTERM, after every worker has saved its state. A second signal does not wait.
-        SnibenchError: For what every other fit would meet, too; the other workers save their state first.
-    """
-    heavy = [index for index, fit in enumerate(plan.fits) if not (fit.spec.floor or _settled(fit, store, runtime))]
-    light = [index for index in range(len(plan.fits)) if index not in set(heavy)]
-    records = {index: inline.run_fit(plan, index, store, runtime, watch) for index in light}
-    if heavy:
-        records |= _Crew(plan, store, runtime, watch).work(heavy, min(jobs, len(heavy)))
-    return [records[index] for index in range(len(plan.fits))]
-
-
-def _settled(fit: FitPlan, store: Store, runtime: Runtime) -> bool:
-    """Whether a fit's record stands, its files are what was sealed, and nothing is left to answer."""
-    try:
-        record = store.record(fit.spec.id)
-    except StoreError:
-        return False
-    if record is None or runtime.overwrite == "always":
-        return False
-    if record.status != "done":
-        return runtime.overwrite == "never"
-    answered = all(store.answered(record, one.protocol, one.digest) for one in fit.questions)
-    return answered and not store.faults(record, by_size=("adapter/",))
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or [work.device]
 
 
 # -------------------------------------------------------------------------------- in the parent
@@ -106,7 +73,7 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     fit: int
-    progress: FitProgress
+    device: str
     began: float | None = None  # when the fit's time began to count, on this process's clock
     overdue: bool = False  # it was killed for its fit's time
 
@@ -114,21 +81,19 @@ class _Worker:
 class _Crew:
     """The workers of one run, and what became of the fits."""
 
-    def __init__(self, plan: Plan, store: Store, runtime: Runtime, watch: Watch) -> None:
-        self.plan, self.store, self.runtime, self.watch = plan, store, runtime, watch
-        self.records: dict[int, FitRecord] = {}
+    def __init__(self, work: Work, board: Board, devices: Sequence[str]) -> None:
+        self.work, self.board, self.devices = work, board, devices
+        self.labels = {job.number: job.label for job in work.jobs}
         self.workers: list[_Worker] = []
-        self.waiting: deque[int] = deque()
+        self.waiting = deque(job.number for job in work.jobs)
         self.refusal: Exception | None = None
 
-    def work(self, fits: Sequence[int], jobs: int) -> dict[int, FitRecord]:
-        """The records of ``fits``, by their numbers."""
-        # The longest first, so that no worker is left alone with one at the end.
-        self.waiting.extend(sorted(fits, key=lambda index: -self.plan.fits[index].spec.recipe.steps))
+    def work_off(self, jobs: int) -> None:
+        """Every job, by so many workers."""
         try:
             with _stop_signal() as stopped:
-                for _ in range(jobs):
-                    self._hire()
+                for number in range(jobs):
+                    self._hire(self.devices[number % len(self.devices)])
                 while self.workers:
                     self._listen()
                     self._end_overdue()
@@ -146,17 +111,16 @@ class _Crew:
         finally:
             for worker in self.workers:  # of an error here, or of a second signal
                 worker.process.kill()
-        return self.records
 
-    def _hire(self) -> None:
+    def _hire(self, device: str) -> None:
         """Start a worker on the next fit."""
         here, there = _CONTEXT.Pipe()
-        arguments = (there, self.plan, self.store, self.runtime)
+        arguments = (there, self.work if device == self.work.device else self.work.on(device))
         process = _CONTEXT.Process(target=_work, args=arguments, daemon=True)
         with _no_interrupt():
             process.start()
         there.close()
-        worker = _Worker(process, here, -1, FitProgress())
+        worker = _Worker(process, here, -1, device)
         self.workers.append(worker)
         self._assign(worker)
 
@@ -166,7 +130,7 @@ class _Crew:
             self._send(worker, None)
             return
         worker.fit, worker.began = self.waiting.popleft(), None
-        worker.progress = self.watch(worker.fit, self.plan.fits[worker.fit])
+        self.board.started(worker.fit)
         self._send(worker, worker.fit)
 
     def _send(self, worker: _Worker, message: int | None) -> None:
@@ -185,8 +149,7 @@ class _Crew:
 
     def _take(self, worker: _Worker, what: str, *values: Any) -> None:
         if what == "record":
-            self.records[worker.fit] = values[0]
-            worker.progress.on_end("")
+            self.board.ended(worker.fit, values[0])
             worker.fit, worker.began = -1, None
             self._assign(worker)
         elif what == "refused":
@@ -194,15 +157,15 @@ class _Crew:
             self.refusal = SnibenchError(message)
             self.refusal.exit_code = code
         elif what == "broken":
-            self.refusal = RuntimeError(f"A worker failed in {self.plan.fits[worker.fit].spec.label}:\n{values[0]}")
+            self.refusal = RuntimeError(f"A worker failed in {self.labels[worker.fit]}:\n{values[0]}")
         else:
             if what == "on_stage" and values == (ATTACHING,):
                 worker.began = time.monotonic()
-            getattr(worker.progress, what)(*values)
+            self.board.said(worker.fit, what, *values)
 
     def _end_overdue(self) -> None:
         """Kill workers whose fit has outlived its time and does not come back to Python to hear of it."""
-        if (limit := self.runtime.fit_timeout) is None:
+        if (limit := self.work.timeout) is None:
             return
         for worker in self.workers:
             if worker.fit >= 0 and worker.began is not None and time.monotonic() - worker.began > limit + _GRACE:
@@ -216,21 +179,14 @@ class _Crew:
         worker.connection.close()
         if worker.fit < 0 or not worker.process.exitcode:
             return
-        spec = self.plan.fits[worker.fit].spec
-        self.store.begin(spec)  # reports find it, as one that was interrupted
         if worker.overdue:
-            limit = f"the {self.runtime.fit_timeout:g} s of --fit-timeout"
+            limit = f"the {self.work.timeout:g} s of --fit-timeout"
             cause = f"it took longer than {limit}, and its process was killed"
         else:
             cause = f"its process {_death(worker.process.exitcode)}; the same command tries again"
-        status: Status = "failed" if worker.overdue else "interrupted"
-        record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, status, cause=cause)
-        if worker.overdue:
-            self.store.seal(record)
-        self.records[worker.fit] = record
-        worker.progress.on_end(cause)
+        self.board.lost(worker.fit, cause, failed=worker.overdue)
         if self.waiting:
-            self._hire()
+            self._hire(worker.device)
 
     def _stop(self) -> None:
         """Ask every worker, once, to save its state and leave."""
@@ -290,14 +246,12 @@ def _no_interrupt() -> Iterator[None]:
 # ------------------------------------------------------------------------------ in the worker
 
 
-def _work(connection: Connection, plan: Plan, store: Store, runtime: Runtime) -> None:
+def _work(connection: Connection, work: Work) -> None:
     """Work on the fits whose numbers come, until None comes."""
     signal.signal(signal.SIGTERM, _interrupt)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    progress = _reporting(connection)
     try:
         while (index := connection.recv()) is not None:
-            connection.send(("record", inline.run_fit(plan, index, store, runtime, lambda *_: progress)))
+            connection.send(("record", work.run(index, partial(_tell, connection))))
     except (Interrupted, KeyboardInterrupt, EOFError):
         pass
     except SnibenchError as error:
@@ -310,21 +264,9 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _reporting(connection: Connection) -> FitProgress:
-    """Sends on what a fit says."""
-
-    def tell(*message: Any) -> None:
-        try:
-            connection.send(message)
-        except OSError:
-            os._exit(1)  # the parent is gone; raised here, it would look like a failure of the method
-
-    def on_step(progress: Tuning, steps: int) -> None:
-        tell("on_step", replace(progress, trace=progress.trace[-1:]), steps)
-
-    return FitProgress(
-        on_stage=lambda stage: tell("on_stage", stage),
-        on_step=on_step,
-        on_answers=lambda done, total: tell("on_answers", done, total),
-        on_note=lambda sentence: tell("on_note", sentence),
-    )
+def _tell(connection: Connection, *message: Any) -> None:
+    """Send what a fit says."""
+    try:
+        connection.send(message)
+    except OSError:
+        os._exit(1)  # the parent is gone; raised here, it would look like a failure of the method

@@ -6,14 +6,21 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
+from snibench.base.errors import StoreError
+from snibench.base.registry import EXECUTORS
+from snibench.base.settings import with_texts
 from snibench.base.types import Checked, Manifest, Search, SuiteRef
+from snibench.contracts import Executor
 from snibench.engine.backbone import choose_device, choose_precision
 from snibench.engine.check import check_model
-from snibench.fits import inline, processes
+from snibench.fits import processes
 from snibench.fits.context import FitProgress, Runtime
+from snibench.fits.inline import run_fit
 from snibench.fits.lr_search import Watch, search_rates
+from snibench.fits.work import PlannedWork, run_jobs
+from snibench.plan.names import parse_executor
 from snibench.plan.options import RequestOptions, RuntimeOptions, check_runtime
-from snibench.plan.plan import Plan, on_device, plan
+from snibench.plan.plan import FitPlan, Plan, on_device, plan
 from snibench.plan.request import Profile, RunRequest, check_names
 from snibench.store import Store, StoredRun, load_results
 
@@ -52,11 +59,11 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
     device = choose_device(options.get("device", "auto"))
     executor, jobs = options.get("executor", "inline"), options.get("jobs")
     # Fits side by side have one thread each, whatever the profile.
-    threads = 1 if executor == "processes" or jobs else profile.threads
+    threads = 1 if executor not in ("auto", "inline") or jobs else profile.threads
     return Runtime(
         device=device,
         threads=threads if device == "cpu" else None,
-        executor="processes" if jobs else executor,
+        executor="processes" if jobs and executor == "auto" else executor,
         jobs=jobs,
         batch_size=None if size == "auto" else int(size),
         conflict=options.get("conflict", "ends"),
@@ -100,14 +107,43 @@ def run(
         if not store.begun(fit.spec.id):
             store.begin(fit.spec)  # what a run that is stopped did not come to has its name
     store.write_manifest(manifest)
-    jobs = processes.chosen_jobs(made, store, runtime)
-    with progress.fitting(made, jobs or 1) as watch:
-        if jobs:
-            records = processes.run_all(made, store, runtime, watch, jobs)
-        else:
-            records = inline.run_all(made, store, runtime, watch)
+    # Fits that are done, and floors, are looked after here.
+    left = [number for number, fit in enumerate(made.fits) if not (fit.spec.floor or settled(fit, store, runtime))]
+    work = PlannedWork(made, store, runtime, left)
+    executor = executor_of(work)
+    with progress.fitting(made, max(1, executor.beside(work))) as watch:
+        light = {n: run_fit(made, n, store, runtime, watch) for n in range(len(made.fits)) if n not in set(left)}
+        found = light | (run_jobs(executor, work, watch) if left else {})
+    records = [found[number] for number in range(len(made.fits))]
     # Not the folder's manifest, which may be another command's by now.
     return load_results(store.root, manifest=manifest, outcomes=records)
+
+
+def executor_of(work: PlannedWork) -> Executor:
+    """The executor that the run asks for; of "auto" the faster of one fit after the other and side by side."""
+    name = work.runtime.executor
+    if name == "auto":
+        several = len(work.jobs) > 1 and (work.asked or processes.default_jobs()) > 1 and work.threads
+        name = "processes" if several and sum(job.size for job in work.jobs) >= processes.WORTH else "inline"
+    name, texts = parse_executor(name)
+    executor_type = EXECUTORS.get(name)
+    executor: Executor = executor_type(with_texts(executor_type.Settings(), name, texts))
+    executor.check()
+    return executor
+
+
+def settled(fit: FitPlan, store: Store, runtime: Runtime) -> bool:
+    """Whether a fit's record stands, its files are what was sealed, and nothing is left to answer."""
+    try:
+        record = store.record(fit.spec.id)
+    except StoreError:
+        return False
+    if record is None or runtime.overwrite == "always":
+        return False
+    if record.status != "done":
+        return runtime.overwrite == "never"
+    answered = all(store.answered(record, one.protocol, one.digest) for one in fit.questions)
+    return answered and not store.faults(record, by_size=("adapter/",))
 
 
 def planned_with_rates(

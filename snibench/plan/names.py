@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from snibench.base.errors import UsageError
-from snibench.base.registry import METHODS, RULES, SAMPLERS
+from snibench.base.registry import EXECUTORS, METHODS, RULES, SAMPLERS
 
 # An installed name, or a class of a file, whose path may hold any sign but brackets.
 _NAME = r"[^()+@/\\]+?(?<!\.py)|[^()]+?\.py(?::\w+)?"
@@ -53,6 +53,21 @@ def parse_method(text: str) -> MethodName:
         SAMPLERS.full_name((parts["sampler"] or "").strip()),
         _assignments(parts["sampler_settings"], text),
     )
+
+
+def parse_executor(text: str) -> tuple[str, dict[str, str]]:
+    """Name and settings of an executor: ``processes``, ``ray(address=auto,gpus=0.5)``.
+
+    Raises:
+        UsageError: If it has another form, or no executor has that name.
+    """
+    parts = _FORM.fullmatch(text.strip())
+    if parts is None or parts["rule"] or parts["sampler"]:
+        raise UsageError(f"An executor is NAME or NAME(key=value,...), but got '{text}'.")
+    name = EXECUTORS.full_name(parts["name"].strip())
+    if ".py:" not in name:
+        EXECUTORS.entry(name)
+    return name, _assignments(parts["settings"], text)
 
 
 def _assignments(text: str | None, whole: str) -> dict[str, str]:

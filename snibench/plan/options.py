@@ -13,6 +13,7 @@ from snibench.base.registry import RULES, SAMPLERS
 from snibench.base.types import Recipe, SuiteRequest
 from snibench.base.types.fits import OptimizerName, RateSchedule
 from snibench.plan import defaults
+from snibench.plan.names import parse_executor
 from snibench.plan.request import PAPER, PROFILES, QUICK, RunRequest
 
 
@@ -65,7 +66,7 @@ class RuntimeOptions(TypedDict, total=False):
     batch_size: int | str  # or "auto"
     conflict: Literal["off", "ends", "full"]
     overwrite: Literal["never", "failed", "always"]
-    executor: Literal["auto", "inline", "processes"]
+    executor: str  # "auto", or the name of one, with its settings in brackets
     jobs: int | None
     fit_timeout: float | None  # seconds of one fit; None = no limit
 
@@ -81,7 +82,9 @@ def check_runtime(options: RuntimeOptions) -> None:
         _ = size == "auto" or whole_number(size, least=1)
     except ValueError:
         raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{shown(size)}'.") from None
-    if options.get("jobs") and options.get("executor", "inline") == "inline":
+    if (executor := options.get("executor", "inline")) != "auto":
+        parse_executor(executor)
+    if options.get("jobs") and executor == "inline":
         raise UsageError("--jobs is for fits side by side: --executor processes.")
     if (limit := options.get("fit_timeout")) is not None and not 0 < limit < math.inf:
         raise UsageError(f"--fit-timeout must be a finite number of seconds above 0, but is {limit}.")

@@ -1,0 +1,108 @@
+"""Contract of an executor: where the fits of a run are worked on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from snibench.contracts.settings import NoSettings
+
+if TYPE_CHECKING:
+    from snibench.base.types import FitRecord
+
+Say = Callable[..., None]  # an event's name, then its values
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One fit to work on. ``size``: instances that it trains on and questions that it answers, about its duration."""
+
+    number: int
+    label: str
+    seed: int
+    size: int
+
+
+class Work(ABC):
+    """The fits of a run that are not done. It can be pickled: an executor sends it to where fits run, once.
+
+    ``device``: ``cpu``, ``cuda``, ...; ``threads``: of the processor, that every fit has, None = the library's choice.
+    ``timeout``: seconds that a fit may take, after which its worker is ended. ``folder``: the store, which every worker
+    must see under this path. ``asked``: ``--jobs``, None where not given.
+    """
+
+    jobs: Sequence[Job]
+    device: str
+    threads: int | None
+    folder: str
+    asked: int | None
+    timeout: float | None
+
+    @abstractmethod
+    def on(self, device: str) -> Work:
+        """The same work on another device, such as one of several accelerators."""
+
+    @abstractmethod
+    def run(self, number: int, say: Say) -> FitRecord:
+        """Do the job ``number``, here and now, and return its record; it goes on from what is stored of it.
+
+        ``say`` is called with events that belong on the ``Board``. A fit that fails has a record that says so.
+
+        Raises:
+            SnibenchError: For what every other fit would meet, too: the run is over.
+            Interrupted: On KeyboardInterrupt, after the state is saved.
+        """
+
+
+class Board(ABC):
+    """What becomes of the jobs, as the person at the terminal sees it. Only the process of the run writes on it."""
+
+    @abstractmethod
+    def started(self, number: int) -> None:
+        """A worker has taken the job."""
+
+    @abstractmethod
+    def said(self, number: int, event: str, *values: Any) -> None:
+        """What ``Work.run`` said of the job."""
+
+    @abstractmethod
+    def ended(self, number: int, record: FitRecord) -> None:
+        """The job is done, or failed with a record of its own."""
+
+    @abstractmethod
+    def lost(self, number: int, cause: str, *, failed: bool = False) -> None:
+        """The job has no record, and nobody tries again; ``cause``: why, as the end of a sentence.
+
+        ``failed``: it is not tried again by the next run either.
+        """
+
+
+class Executor(ABC):
+    """How the jobs of a run are spread over processes and machines."""
+
+    Settings: ClassVar[type] = NoSettings
+
+    def __init__(self, settings: Any = None) -> None:
+        self.settings = self.Settings() if settings is None else settings
+
+    def check(self) -> None:  # noqa: B027 (optional hook)
+        """Called before anything is loaded.
+
+        Raises:
+            SnibenchError: If a package or a service that it needs is not there.
+        """
+
+    def beside(self, work: Work) -> int:
+        """How many jobs are under way at a time."""
+        return 1
+
+    @abstractmethod
+    def run(self, work: Work, board: Board) -> None:
+        """Have every job done, and each step of it written on ``board``.
+
+        Raises:
+            SnibenchError: What a job raised, after the others have saved their state.
+            KeyboardInterrupt: After every job under way has saved its state.
+        """
