@@ -13,7 +13,7 @@ import click
 
 from snibench.base import registry
 from snibench.base.errors import PluginError, SnibenchError, UsageError, first_line, unknown
-from snibench.testing.scaffold import GROUPS, scaffold, write
+from snibench.cli.scaffold import GROUPS, scaffold, write
 
 SORTS = tuple(GROUPS)
 

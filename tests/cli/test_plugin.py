@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from snibench.cli import cli
-from snibench.testing.scaffold import GROUPS, example, scaffold
+from snibench.cli.scaffold import GROUPS, example, scaffold
 
 ROOT = Path(__file__).parents[2]
 

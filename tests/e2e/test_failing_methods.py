@@ -141,12 +141,12 @@ def test_whatever_a_method_raises_is_its_record_and_the_others_go_on(snibench, m
     command = ["run", *named, "-m", "lora", *OPTIONS, *small, "-o", tmp_path / "runs"]
     ended = snibench(*command)
     assert ended.code == 1, ended.err
-    records = {spec.label: record for spec, record in _fits(tmp_path / "runs")}
+    records = {_class_of(spec.label): record for spec, record in _fits(tmp_path / "runs")}
     assert records.pop("lora").status == "done"
     assert set(records) == set(FAILING)
     for name, (status, stage, cause) in FAILING.items():
         assert (records[name].status, records[name].stage) == (status, stage), name
-        assert records[name].cause.startswith(cause), name
+        assert cause in records[name].cause, name
         assert name in ended.out, name
     assert records["Answering"].trainable_parameters > 0
     assert records["Answering"].seconds > 0
@@ -164,11 +164,11 @@ def test_whatever_a_method_raises_is_its_record_and_the_others_go_on(snibench, m
 def test_what_evaluation_mode_does_to_a_method_is_found_out(snibench, methods, tmp_path, small) -> None:
     named = [word for name in NOT_NUMBERS_OR_NOT_EVALUATED for word in ("-m", f"{methods}:{name}")]
     assert snibench("run", *named, *OPTIONS, *small, "-o", tmp_path / "runs").code == 1
-    records = {spec.label: record for spec, record in _fits(tmp_path / "runs")}
+    records = {_class_of(spec.label): record for spec, record in _fits(tmp_path / "runs")}
     assert set(records) == set(NOT_NUMBERS_OR_NOT_EVALUATED)
     for name, (status, stage, cause) in NOT_NUMBERS_OR_NOT_EVALUATED.items():
         assert (records[name].status, records[name].stage) == (status, stage), name
-        assert records[name].cause.startswith(cause), name
+        assert cause in records[name].cause, name
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def test_a_search_goes_on_with_the_next_method_where_one_cannot_be_attached(snib
     budget = ["--tune-budget", "2", "--conflict", "off"]
     options = [*OPTIONS, *small, *budget, "--steps", "2", "-o", tmp_path / "runs"]
     assert snibench("run", "-m", f"{methods}:Unfit", "-m", "lora", *options).code == 1
-    searches = {search.label: search for search in load_results(tmp_path / "runs").manifest.searches}
+    searches = {_class_of(search.label): search for search in load_results(tmp_path / "runs").manifest.searches}
     assert {trial.cause for trial in searches["Unfit"].trials} == {"This model has no place for it. Take another."}
     assert {trial.status for trial in searches["lora"].trials} == {"done"}
 
@@ -233,6 +233,11 @@ def test_weights_that_are_not_numbers_are_no_answers(snibench, tmp_path) -> None
     assert f"The weights in '{model}' hold NaN or infinite values. Fetch or save them again." in ended.err
     assert ended.err.count("\n") == 1
     assert not list((tmp_path / "runs").glob("*/record.json"))
+
+
+def _class_of(label: str) -> str:
+    """``Mine`` of ``/a/folder/mine.py:Mine``; other labels as they are."""
+    return label.rpartition(":")[2]
 
 
 def _fits(folder: Path):

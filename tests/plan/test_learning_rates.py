@@ -61,8 +61,8 @@ def test_a_rate_of_another_schedule_serves_and_is_said_to_be_one(table, method, 
 def test_what_was_not_searched_for_starts_as_far_from_its_rate_as_the_baseline_s_search_went(monkeypatch) -> None:
     searched = {
         "adamw linear": {"lora": 9e-3},
-        "adamw constant": {"lora": 4e-3, "dora": 1e-3},
-        "sgd linear": {"dora": 1},
+        "adamw constant": {"lora": 4e-3, "mtl-lora": 1e-3},
+        "sgd linear": {"mtl-lora": 1},
     }
     row = {"below": None, "adapters": 5e-3, "everything": 1e-3, "methods": searched}
     monkeypatch.setattr(rates, "_table", lambda: [row])
@@ -70,9 +70,9 @@ def test_what_was_not_searched_for_starts_as_far_from_its_rate_as_the_baseline_s
     assert start_rate(1e-3, 100, "adamw", "linear") == 1.8e-3
     assert start_rate(5e-3, 100, "adamw", "cosine") == 5e-3  # the baseline was not searched for
     assert start_rate(0.5, 100, "sgd", "linear") == 0.5
-    assert searched_rate("dora", 100, "adamw", "linear") == SearchedRate(2.25e-3, exact=False)  # 9 / 4 times
-    assert searched_rate("dora", 100, "adamw", "cosine") == SearchedRate(1e-3, exact=False)
-    assert searched_rate("dora", 100, "sgd", "constant") == SearchedRate(1, exact=False)
+    assert searched_rate("mtl-lora", 100, "adamw", "linear") == SearchedRate(2.25e-3, exact=False)  # 9 / 4 times
+    assert searched_rate("mtl-lora", 100, "adamw", "cosine") == SearchedRate(1e-3, exact=False)
+    assert searched_rate("mtl-lora", 100, "sgd", "constant") == SearchedRate(1, exact=False)
 
 
 @pytest.mark.parametrize("schedule", ["linear", "averaged", "cosine"])

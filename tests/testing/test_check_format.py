@@ -95,7 +95,7 @@ class DemonstratesTheInput(Sound):
 
 
 class DemonstratesInTheCue(Demonstrates):
-    kind = "cue"
+    role = "cue"
 
 
 class DemonstratesUnflagged(Demonstrates):

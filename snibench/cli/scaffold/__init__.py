@@ -62,7 +62,7 @@ def scaffold(sort: str, name: str) -> Scaffold:
 
 def example(sort: str) -> str:
     """The example of docs/plugins.md, as it stands there."""
-    return (files("snibench.testing.scaffold") / f"{sort}.py.txt").read_text("utf-8")
+    return (files("snibench.cli.scaffold") / f"{sort}.py.txt").read_text("utf-8")
 
 
 def write(made: Scaffold, parent: Path) -> Path:
