@@ -14,6 +14,7 @@ from snibench.cli.headings import Grouped
 from snibench.cli.places import NewFile
 from snibench.cli.run import run
 from snibench.cli.run_options import OPTIONS
+from snibench.plan import defaults
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,7 @@ def export_questions(file: Path, **options: Any) -> None:
     from snibench.plan.questions import QuestionRenderer
     from snibench.report.files import write_text
 
-    request = request_from(["untuned"], {**options, "baseline": None})  # type: ignore[typeddict-item]
+    request = request_from([defaults.ASKED_ONCE], {**options, "baseline": None})  # type: ignore[typeddict-item]
     made = plan(request)
     render = QuestionRenderer(made.suite, made.model)
     lines = [

@@ -2,6 +2,7 @@
 
 METHOD = "unified-prompt"  # the baseline
 BESIDE = ("untuned", "copy-input", "majority")  # the controls that stand in every table before the baseline
+ASKED_ONCE = "untuned"  # asked every question once, whatever is tuned: whose questions are exported
 PROTOCOLS = ("gap", "formats", "combos")
 FORMAT = "definition"  # of the training prompts
 SUITE, SUITE_OF_DATA = "mini", "sni"
