@@ -11,6 +11,7 @@ from typing import Any
 
 from snibench.base.codec import from_json, to_json
 from snibench.base.errors import StoreError, first_line
+from snibench.base.hashing import canonical_json
 from snibench.base.types import Answer, FitRecord, FitSpec, Manifest, PromptKey, Reply
 from snibench.store import leftovers, locks, seals
 from snibench.store.reading import read_json, read_parquet
@@ -121,7 +122,8 @@ class Store:
         folder = self.folder(record.fit)
         record = replace(record, files=seals.sealed_files(folder, record.files))
         value = seals.with_seal(to_json(record))
-        if not ((folder / name).exists() and read_json(folder / name) == value):
+        # As JSON: what is read back has lists where the record has tuples.
+        if not ((folder / name).exists() and canonical_json(read_json(folder / name)) == canonical_json(value)):
             write_json(folder / name, value)
         return record
 
