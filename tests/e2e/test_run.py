@@ -53,7 +53,7 @@ def test_the_store_keeps_what_every_task_asks_for(finished) -> None:
 def test_the_manifest_keeps_the_settings_that_planned_each_protocol(finished) -> None:
     kept = json.loads((finished / "manifest.json").read_text(encoding="utf-8"))["protocol_settings"]
     assert set(kept) == {"gap", "formats", "combos"}
-    assert (kept["gap"]["instances"], kept["combos"]["length"]) == (10, 12)  # of profile quick, not the defaults
+    assert (kept["gap"]["instances"], kept["combos"]["length"]) == (20, 12)  # of profile quick, not the defaults
 
 
 def test_every_stored_score_is_that_of_its_prediction(finished) -> None:
