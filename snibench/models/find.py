@@ -16,7 +16,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from snibench.base.errors import ModelError, first_line
+from snibench.base.errors import MissingExtra, ModelError, first_line
 from snibench.base.hashing import digest, file_digest
 from snibench.base.types import ModelInfo, ModelRef
 from snibench.models.headers import read_headers, read_object
@@ -105,13 +105,15 @@ def _ends(folder: Path) -> Any:
 
 
 def _fetched(spec: str, revision: str, trust_remote_code: bool) -> Path:
-    from huggingface_hub import snapshot_download
-
     from snibench.base.errors import unknown
 
     if "/" not in spec:
         hint = unknown("model", spec, EMBEDDED)
         raise ModelError(f"{hint} Or name a model folder, a .gguf file, or a hub id such as owner/name.")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise MissingExtra("A model of the hub", "train") from None
     patterns = [*_HUB_PATTERNS, "*.py"] if trust_remote_code else _HUB_PATTERNS
     try:
         return Path(snapshot_download(spec, revision=revision or None, allow_patterns=patterns))
@@ -131,9 +133,11 @@ def _converted(gguf: Path) -> Path:
     folder = home() / "converted" / file_digest(gguf)[:16]
     if (folder / "config.json").exists():
         return folder
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
+    try:
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    except ImportError:
+        raise MissingExtra("A GGUF file", "train") from None
     quiet_transformers()
     try:
         loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
