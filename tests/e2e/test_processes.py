@@ -57,7 +57,7 @@ def test_a_worker_that_dies_takes_its_fit_alone(snibench, small, tmp_path) -> No
     status = {
         (spec.label, spec.seed): record.status for spec, record in zip(results.specs, results.records, strict=True)
     }
-    assert status == {("lora", 0): "done", ("Lethal", 0): "interrupted"}
+    assert status == {("lora", 0): "done", (f"{file}:Lethal", 0): "interrupted"}
     again = snibench(*command)  # what died is tried again, what is done is not
     assert again.out.count("killed by SIGKILL") == 1
     assert "lora seed 0: tuning" not in again.out
