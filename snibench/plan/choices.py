@@ -18,7 +18,7 @@ from snibench.base.types import ModelInfo
 from snibench.contracts import Floor, Method, NoSettings, Rule, Sampler, settings_of_seed
 from snibench.contracts.hooks import check_hooks, further_names
 from snibench.plan import defaults
-from snibench.plan.names import MethodName, parse_method
+from snibench.plan.names import MethodName, parse_method, shown
 from snibench.plan.protocols import settings_of_methods
 from snibench.plan.request import RunRequest
 
@@ -240,9 +240,9 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
         with _asked(name):
             own_order = method.trains and method(settings).sampler().own_order
     # A label is a text for -m (``names``), so that what a table shows can be asked for again.
-    label = name + _changed(settings)
-    label += f"+{rule}{_changed(rule_settings)}" if rule else ""
-    label += f"@{sampler}{_changed(sampler_settings)}" if sampler else ""
+    label = shown(name) + _changed(settings)
+    label += f"+{shown(rule)}{_changed(rule_settings)}" if rule else ""
+    label += f"@{shown(sampler)}{_changed(sampler_settings)}" if sampler else ""
     with _asked(name):
         shots = method(settings).shots if with_model else 0
         elsewhere = "" if floor else method(settings).elsewhere

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from snibench.base.errors import UsageError
 from snibench.base.registry import EXECUTORS, METHODS, RULES, SAMPLERS
@@ -68,6 +69,15 @@ def parse_executor(text: str) -> tuple[str, dict[str, str]]:
     if ".py:" not in name:
         EXECUTORS.entry(name)
     return name, _assignments(parts["settings"], text)
+
+
+def shown(name: str) -> str:
+    """``name`` for tables: a file below the current folder by its path from there, without the machine's folders."""
+    path, colon, attribute = name.rpartition(":")
+    if not path.endswith(".py"):
+        return name
+    here, file = Path.cwd().resolve(), Path(path).resolve()
+    return f"./{file.relative_to(here).as_posix()}{colon}{attribute}" if file.is_relative_to(here) else name
 
 
 def _assignments(text: str | None, whole: str) -> dict[str, str]:

@@ -151,3 +151,14 @@ def test_an_ablation_leaves_out_every_part_once() -> None:
     assert all("projection=false" in label for label in less)
     with pytest.raises(UsageError, match="lora has none"):
         chosen("lora", ablate=True)
+
+
+def test_a_label_of_a_file_below_the_current_folder_says_nothing_of_the_machine(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "own").mkdir()
+    file = tmp_path / "own" / "mine.py"
+    file.write_text("from snibench.api import BaseMethod\n\nclass Mine(BaseMethod):\n    pass\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    for name in (file, "own/mine.py", "./own/mine.py:Mine"):
+        (first,) = chosen(str(name), baseline=None).methods
+        assert first.label == "./own/mine.py:Mine"
+        assert chosen(first.label, baseline=None).methods[0].label == first.label

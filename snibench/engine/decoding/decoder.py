@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from snibench.base.types import Prompt, Reply, TaskCard
-from snibench.contracts import Method, usual_stop
+from snibench.contracts import Method, until, usual_stop
 from snibench.engine.backbone import Backbone
 from snibench.engine.decoding.greedy import Ends
 from snibench.engine.decoding.label_ranking import Labels, labels_after, scores_alone
@@ -169,8 +169,7 @@ class Decoder(ABC):
         if ids and ids[-1] in self.backbone.ends:
             ids = ids[:-1]
         text: str = self.backbone.tokenizer.decode(ids, skip_special_tokens=True)
-        # A blank before the first word belongs to the format; a stop there is an answer's end all the same.
-        return text.lstrip(" ").split(stop)[0].strip() if stop else text.strip()
+        return until(stop, text)
 
     def likeliest_label(self, one: Tokens) -> str | None:
         """The likeliest of a prompt's labels, each read in a row of its own; None without labels."""
