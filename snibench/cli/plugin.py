@@ -11,11 +11,10 @@ from typing import Any
 
 import click
 
-from snibench.base import registry
 from snibench.base.errors import PluginError, SnibenchError, UsageError, first_line, unknown
-from snibench.cli.scaffold import GROUPS, scaffold, write
+from snibench.cli.scaffold import REGISTRIES, scaffold, write
 
-SORTS = tuple(GROUPS)
+SORTS = tuple(REGISTRIES)
 
 
 @click.group()
@@ -58,36 +57,28 @@ def _found(name: str) -> Iterator[tuple[str, str, Any]]:
     path = Path(name)
     if path.is_dir():
         yield from _in_folder(path)
-        return
-    registries = {sort: _registry(sort) for sort in SORTS}
-    if ".py:" in name or name.endswith(".py"):
-        found = registries["method"].get(name)
-        yield _sort_of(found, name), name, found
-        return
-    some = False
-    for sort, one in registries.items():
-        if name in one.names():
-            some = True
-            yield sort, name, one.get(name)
-    if not some:
-        raise unknown("plugin", name, [known for one in registries.values() for known in one.names()])
+    elif ".py:" in name or name.endswith(".py"):
+        yield _in_file(name)
+    else:
+        known = [(sort, one) for sort, one in REGISTRIES.items() if name in one.names()]
+        if not known:
+            raise unknown("plugin", name, [other for one in REGISTRIES.values() for other in one.names()])
+        yield from ((sort, name, one.get(name)) for sort, one in known)
 
 
-def _registry(sort: str) -> registry.Registry:
-    found: registry.Registry = getattr(registry, f"{sort.upper()}S")
-    return found
+def _in_file(name: str) -> tuple[str, str, Any]:
+    """The plugin ``FILE.py:Class``, of whichever sort its class is.
 
-
-def _sort_of(found: Any, name: str) -> str:
-    """The sort of plugin that a class of a file is."""
-    from snibench import contracts
-
-    for sort in SORTS:
-        if isinstance(found, type) and issubclass(found, getattr(contracts, sort.capitalize())):
-            return sort
-    if isinstance(found, type) and issubclass(found, contracts.Floor):
-        return "method"
-    raise PluginError(f"{name} is no {', '.join(SORTS[:-1])} or {SORTS[-1]}: it derives from none of their classes.")
+    Raises:
+        SnibenchError: If it cannot be loaded, or is of none.
+    """
+    faults = []
+    for sort, one in REGISTRIES.items():
+        try:
+            return sort, name, one.get(name)
+        except UsageError as error:
+            faults.append(error)
+    raise faults[0]
 
 
 def _in_folder(folder: Path) -> Iterator[tuple[str, str, Any]]:
@@ -98,10 +89,10 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, str, Any]]:
         groups = project["project"]["entry-points"]
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise UsageError(f"{file} names no plugin ({first_line(error)}). It needs [project.entry-points].") from error
-    sorts = {group: sort for sort, group in GROUPS.items()}
+    sorts = {one.group: sort for sort, one in REGISTRIES.items()}
     known = {group: names for group, names in groups.items() if group in sorts} if isinstance(groups, dict) else {}
     if not known:
-        raise UsageError(f"{file} has no entry point in {', '.join(GROUPS.values())}.")
+        raise UsageError(f"{file} has no entry point in {', '.join(sorts)}.")
     sys.path[:0] = [str(folder / "src"), str(folder)]
     try:
         for group, names in known.items():

@@ -12,7 +12,7 @@ from snibench.contracts.metrics import Metric
 from snibench.contracts.protocols import Protocol
 from snibench.contracts.rules import Needs, Rule
 from snibench.contracts.samplers import Draw, Sampler
-from snibench.contracts.settings import NoSettings, settings_of_seed
+from snibench.contracts.settings import NoSettings, names_seed, path_of_seed, settings_of_seed
 from snibench.contracts.suites import Suite
 
 __all__ = [
@@ -36,6 +36,8 @@ __all__ = [
     "Sampler",
     "Suite",
     "Work",
+    "names_seed",
+    "path_of_seed",
     "settings_of_seed",
     "until",
     "usual_stop",

@@ -19,6 +19,16 @@ class NoSettings:
     """Settings of something that has none."""
 
 
+def names_seed(path: str) -> bool:
+    """Whether ``path`` has ``{seed}`` in it, so that each seed has a file or folder of its own."""
+    return "{seed}" in path
+
+
+def path_of_seed(path: str, seed: int) -> str:
+    """``path`` with the seed in place of ``{seed}``."""
+    return path.replace("{seed}", str(seed))
+
+
 def settings_of_seed(settings: Any, seed: int) -> Any:
     """``settings`` as one seed's fit has them.
 

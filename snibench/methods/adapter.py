@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from snibench.base.errors import UsageError
 from snibench.base.hashing import digest, file_digest
 from snibench.base.types import TaskCard
-from snibench.contracts import Encode
+from snibench.contracts import Encode, names_seed, path_of_seed
 from snibench.methods.base import BaseMethod
 from snibench.models.weights import CONFIG, weight_files
 
@@ -31,7 +31,7 @@ class AdapterSettings:
     @property
     def by_seed(self) -> bool:
         """Whether every seed has a folder."""
-        return "{seed}" in self.path
+        return names_seed(self.path)
 
     def of_seed(self, seed: int) -> AdapterSettings:
         """With the seed's own folder and the digest of what lies in it.
@@ -39,7 +39,7 @@ class AdapterSettings:
         Raises:
             UsageError: If it holds neither an adapter nor a model, or weights in another format than safetensors.
         """
-        path = self.path.replace("{seed}", str(seed))
+        path = path_of_seed(self.path, seed)
         if not path:
             raise UsageError("adapter needs a folder that peft or transformers wrote: -m 'adapter(path=DIR)'.")
         files = weight_files(Path(path))

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from snibench.base.errors import UsageError
 from snibench.base.hashing import file_digest
-from snibench.contracts import Recorded
+from snibench.contracts import Recorded, names_seed, path_of_seed
 from snibench.data.answer_files import read_answers
 
 
@@ -27,7 +27,7 @@ class AnswersSettings:
     @property
     def by_seed(self) -> bool:
         """Whether every seed has a file."""
-        return "{seed}" in self.path
+        return names_seed(self.path)
 
     def of_seed(self, seed: int) -> AnswersSettings:
         """With the seed's own file and its digest.
@@ -35,7 +35,7 @@ class AnswersSettings:
         Raises:
             UsageError: If there is no such file.
         """
-        path = Path(self.path.replace("{seed}", str(seed)))
+        path = Path(path_of_seed(self.path, seed))
         if not self.path or not path.is_file():
             raise UsageError(
                 f"answers reads a file of answers, but there is none at '{path}'. Name one: -m 'answers(path=FILE)'."

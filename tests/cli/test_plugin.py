@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from snibench.cli import cli
-from snibench.cli.scaffold import GROUPS, example, scaffold
+from snibench.cli.scaffold import REGISTRIES, example, scaffold
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,7 @@ def call(*arguments: object) -> tuple[int, str]:
     return int(ended.return_value or 0), ended.stdout
 
 
-@pytest.mark.parametrize("sort", list(GROUPS))
+@pytest.mark.parametrize("sort", list(REGISTRIES))
 def test_a_new_package_keeps_its_contract(sort: str, tmp_path: Path) -> None:
     if sort in {"method", "rule", "sampler"}:
         pytest.importorskip("torch")
@@ -48,7 +48,7 @@ def test_its_own_tests_pass(tmp_path: Path) -> None:
     assert "1 passed" in done.stdout
 
 
-@pytest.mark.parametrize("sort", list(GROUPS))
+@pytest.mark.parametrize("sort", list(REGISTRIES))
 def test_a_new_package_begins_as_the_manuals_example(sort: str) -> None:
     assert f"```python\n{example(sort)}```" in (ROOT / "docs" / "plugins.md").read_text("utf-8")
 
@@ -81,3 +81,11 @@ def test_an_unknown_plugin_gets_a_suggestion() -> None:
     assert status == 2
     assert "definition" in said
     assert scaffold("rule", "mine").folder == "snibench-mine"
+
+
+def test_a_class_of_a_file_is_checked_as_what_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(example("metric") + "\n\nclass Nothing:\n    pass\n", "utf-8")
+    assert call("plugin", "check", f"{file}:SharedWords") == (0, f"metric {file}:SharedWords: keeps the contract\n")
+    status, said = call("plugin", "check", f"{file}:Nothing")
+    assert (status, "does not derive from" in said) == (2, True)

@@ -9,17 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from snibench.base.errors import UsageError
+from snibench.base.registry import FORMATS, METHODS, METRICS, PROTOCOLS, RULES, SAMPLERS, SUITES
 
-# Sort of plugin -> its entry-point group.
-GROUPS = {
-    "method": "snibench.methods",
-    "rule": "snibench.rules",
-    "sampler": "snibench.samplers",
-    "format": "snibench.formats",
-    "protocol": "snibench.protocols",
-    "suite": "snibench.suites",
-    "metric": "snibench.metrics",
-}
+# What a plugin may be, by the noun for it, and where it is registered. Of executors there is neither example nor check.
+REGISTRIES = {one.noun: one for one in (METHODS, RULES, SAMPLERS, FORMATS, PROTOCOLS, SUITES, METRICS)}
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _LONGEST = 60
 
@@ -45,13 +38,18 @@ def scaffold(sort: str, name: str) -> Scaffold:
     package = f"snibench_{name.replace('-', '_')}"
     owner = "".join(part.capitalize() for part in re.split("[-_]", name))
     code, test = _parts(example(sort), sort, name, owner, package)
-    use = _USES[sort].format(name=name)
+    group, use = REGISTRIES[sort].group, _USES[sort].format(name=name)
     distribution = f"snibench-{name.replace('_', '-')}"
     return Scaffold(
         distribution,
         {
             "pyproject.toml": _PYPROJECT.format(
-                name=name, distribution=distribution, package=package, sort=sort, group=GROUPS[sort], owner=owner
+                name=name,
+                distribution=distribution,
+                package=package,
+                sort=sort,
+                group=group,
+                owner=owner,
             ),
             "README.md": _README.format(name=name, distribution=distribution, sort=sort, use=use),
             f"src/{package}/__init__.py": code,
