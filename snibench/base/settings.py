@@ -118,7 +118,8 @@ def validated(settings: Any, owner: str = "") -> Any:
         UsageError: If they cannot be used; begins with ``owner``.
         PluginError: If they are no dataclass.
     """
-    for key, field in _fields(type(settings)).items():
+    settings_type: type = settings.__class__
+    for key, field in _fields(settings_type).items():
         name, value = f"{owner}: {key}" if owner else key, getattr(settings, key)
         with suppress(TypeError):  # a type that msgspec does not know: its owner's affair
             _checked(value, field.type, name)
