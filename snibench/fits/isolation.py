@@ -6,6 +6,7 @@ its own. This is no sandbox: a method's code has all the rights of the process.
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
@@ -182,6 +183,7 @@ _OWNERS = (
 
 def _functions() -> list[dict[str, Any]]:
     """Functions that are there; those that a library adds later are its own."""
+    importlib.import_module("torch._dynamo")  # the first optimizer imports it, and it wraps torch.manual_seed
     known = _KNOWN or [{name for name, value in vars(owner).items() if callable(value)} for owner in _OWNERS]
     _KNOWN[:] = known
     return [{name: vars(owner).get(name) for name in names} for owner, names in zip(_OWNERS, known, strict=True)]

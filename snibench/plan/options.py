@@ -17,7 +17,7 @@ from snibench.base.types.fits import OptimizerName, RateSchedule
 from snibench.data.own.rows import SUFFIXES
 from snibench.data.own.tasks import is_own
 from snibench.plan import defaults
-from snibench.plan.names import parse_executor
+from snibench.plan.names import make_executor, parse_executor
 from snibench.plan.request import BY_SIZE, PROFILES, QUICK, RunRequest
 
 
@@ -79,7 +79,8 @@ def check_runtime(options: RuntimeOptions) -> None:
     """Refuse runtime options that cannot be, without asking for the device.
 
     Raises:
-        UsageError: If the batch size is no number, or there are jobs for the executor that runs one fit at a time.
+        UsageError: If the batch size is no number, an executor or its setting is not there, or there are jobs for the
+            executor that runs one fit at a time.
     """
     size = str(options.get("batch_size", "auto"))
     try:
@@ -87,7 +88,9 @@ def check_runtime(options: RuntimeOptions) -> None:
     except ValueError:
         raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{shown(size)}'.") from None
     if (executor := options.get("executor", "inline")) != "auto":
-        parse_executor(executor)
+        _, settings = parse_executor(executor)
+        if settings:  # only then: the built-in executors import torch
+            make_executor(executor)
     if options.get("jobs") and executor == "inline":
         raise UsageError("--jobs is for fits side by side: --executor processes.")
     if (limit := options.get("fit_timeout")) is not None and not 0 < limit < math.inf:

@@ -177,7 +177,7 @@ def test_show_gives_docstring_settings_with_defaults_and_source() -> None:
     output = run("show", "ours").output
     assert "method ours (snibench" in output
     assert "plain LoRA" in output
-    assert any(line.split()[:3] == ["modulation", "0.5", "float"] for line in output.splitlines())
+    assert any(line.split()[:3] == ["modulation", "0.5", "float,"] for line in output.splitlines())
     assert "ours.py:" in output
 
 
