@@ -317,13 +317,13 @@ def _print_task(console: Console, task: Task) -> None:
     for title, value in about.items():
         if value:
             console.print(_text(f"{title}: {value}"), soft_wrap=True)
-    shown = [("Positive example", one.input, (one.output,)) for one in card.positive]
-    shown += [("Negative example", one.input, (one.output,)) for one in card.negative]
-    shown += [(one.id, one.input, one.outputs) for one in task.instances[:_FIRST]]
-    for title, question, answers in shown:
+    shown = [("Positive example", one.input, one.output) for one in card.positive]
+    shown += [("Negative example", one.input, one.output) for one in card.negative]
+    shown += [(one.id, one.input, " | ".join(one.outputs)) for one in task.instances[:_FIRST]]
+    for title, question, answer in shown:
         console.print(_text(f"\n{title}", "bold"))
         console.print(_text(question), soft_wrap=True)
-        console.print(_text(f"-> {' | '.join(answers)}", "green"), soft_wrap=True)
+        console.print(_text(f"-> {answer}", "green"), soft_wrap=True)
 
 
 def _print_prompt(console: Console, prompt: Prompt) -> None:

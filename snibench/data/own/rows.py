@@ -98,8 +98,8 @@ def _table_rows(path: Path) -> Iterator[Row | RowFault]:
             except _NotThere as fault:
                 raise DataError(f"{path} {fault}") from None
         elif len(cells) != len(header):
-            fault = f"has {len(cells)} cells, but the header {len(header)}. Put texts with commas in double quotes."
-            yield RowFault(where, fault)
+            sizes = f"has {len(cells)} cells, but the header {len(header)}"
+            yield RowFault(where, f"{sizes}. Put texts with commas in double quotes.")
         else:
             record = dict(zip(header, cells, strict=True))
             yield _row(where, {column: record[name] for name, column in columns.items()})
