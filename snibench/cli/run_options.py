@@ -238,6 +238,14 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             show_default=True,
             help="Where results lie.",
         ),
+        Option(
+            ["--report-to"],
+            type=CommaList(),
+            default=(),
+            metavar="NAME,...",
+            help="Log every fit to experiment trackers: tensorboard (in logs/ of the output folder), wandb, mlflow, "
+            "trackio.",
+        ),
         Option(["--json", "json_file"], type=NewFile(), help="Also write every number here."),
         Option(["--dry-run"], is_flag=True, help="Show what would be done, and stop."),
         Option(
