@@ -39,6 +39,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     if options["probe"] and not options["dry_run"]:
         raise UsageError("--probe looks ahead: name it with --dry-run.")
     made = plan(request)
+    request = made.request
     if options["probe"] or not options["dry_run"]:
         _require_train()
     if options["save_config"] is not None:

@@ -148,7 +148,8 @@ def planned_with_rates(
     """The plan of ``request`` with the learning rates that were found for it, and what was tried."""
     check_names(request)
     store.prepare()
-    made = placed(made or plan(request), request, runtime.device)
+    made = made or plan(request)
+    made = placed(made, made.request, runtime.device)
     progress.planned(made)
     with progress.searching(made) as watch:
         made, searches = search_rates(made, request.trials, store, runtime, watch, steps=request.trial_steps)

@@ -40,7 +40,7 @@ def listed(kind: str, *arguments: str) -> dict[str, Any]:
         ("rules", {"mean", "pcgrad"}),
         ("formats", {"definition", "abstract", "tk_def_pos2"}),
         ("protocols", {"gap", "formats", "combos"}),
-        ("suites", {"mini", "sni"}),
+        ("suites", {"mini", "sni", "own"}),
     ],
 )
 def test_built_ins_are_listed_with_distribution_and_summary(kind: str, some: set[str]) -> None:

@@ -30,7 +30,7 @@ from snibench.data.checks import check_folder
 from snibench.data.fetching import RECEIPT, changed_files
 from snibench.data.natural_instructions import load_task, read_head
 from snibench.data.predictions import match_predictions
-from snibench.data.sni import read_list
+from snibench.data.split_lists import read_list
 from snibench.leaderboard.validate import faults, read_board
 from snibench.models.headers import read_headers
 from snibench.plan.names import parse_method
