@@ -12,7 +12,7 @@ import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import EntryPoint, distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +90,23 @@ def installed_points(group: str) -> tuple[list[tuple[str, str, EntryPoint]], lis
     for place in distributions():
         name = "unknown"
         try:
-            name, version = str(place.metadata["Name"] or "unknown"), str(place.metadata["Version"] or "?")
-            # The first on sys.path is the one that is imported.
-            if (key := re.sub(r"[-_.]+", "-", name).lower()) in seen and name != "unknown":
-                continue
-            points = [point for point in place.entry_points if point.group == group]
-            seen.add(key)
+            points, fault = [point for point in place.entry_points if point.group == group], ""
         except Exception as error:  # of whatever its files hold
-            damaged.append(Damaged(name, _said(error)))
-            continue
-        found += [(name, version, point) for point in points]
+            points, fault = [], _said(error)
+        if not points and not fault:
+            continue  # of most; to read the rest of their metadata takes long
+        try:
+            name, version = str(place.metadata["Name"] or "unknown"), str(place.metadata["Version"] or "?")
+            # The first on sys.path is the one that is imported, with or without such entry points.
+            key = re.sub(r"[-_.]+", "-", name).lower()
+            shadowed = name != "unknown" and (key in seen or distribution(name).metadata["Version"] != version)
+        except Exception as error:
+            shadowed, fault = False, fault or _said(error)
+        if fault and not shadowed:
+            damaged.append(Damaged(name, fault))
+        elif not shadowed:
+            seen.add(key)
+            found += [(name, version, point) for point in points]
     return found, damaged
 
 
@@ -115,11 +122,11 @@ class Registry:
     def _entries(self) -> dict[str, list[Entry]]:
         found: dict[str, list[Entry]] = defaultdict(list)
         seen: set[tuple[str, str, str]] = set()
-        for distribution, version, point in installed_points(self.group)[0]:
+        for owner, version, point in installed_points(self.group)[0]:
             # The same distribution can be on sys.path twice (editable install beside its source).
-            if (key := (point.name, distribution, point.value)) not in seen:
+            if (key := (point.name, owner, point.value)) not in seen:
                 seen.add(key)
-                entry = Entry(self.noun, point.name, distribution, version, point, self.contracts)
+                entry = Entry(self.noun, point.name, owner, version, point, self.contracts)
                 found[point.name].append(entry)
         return dict(sorted(found.items()))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snibench.base.wording import terminal_safe
+from snibench.base.wording import counted, terminal_safe
 
 if TYPE_CHECKING:
     from snibench.fits.forecasts import Forecast
@@ -82,6 +82,7 @@ def _tuned(made: Plan, request: RunRequest) -> str:
     if not specs:
         return "Nothing is tuned; each"
     recipe = max((spec.recipe for spec in specs), key=lambda recipe: recipe.steps)
+    drawn = min(recipe.tasks_per_step, max(len(spec.mixture.tasks) for spec in specs))
     rates = sorted({spec.recipe.learning_rate for spec in specs})
     rate = " to ".join(f"{end:g}" for end in dict.fromkeys((rates[0], rates[-1])))
     searched = (
@@ -90,7 +91,7 @@ def _tuned(made: Plan, request: RunRequest) -> str:
         else ""
     )
     return (
-        f"Each is tuned for {recipe.steps} steps of {recipe.tasks_per_step} tasks x {recipe.instances_per_task} "
+        f"Each is tuned for {recipe.steps} steps of {counted(drawn, 'task')} x {recipe.instances_per_task} "
         f"instances, learning rate {rate}{searched}, and"
     )
 

@@ -321,6 +321,12 @@ def warnings(raw: Mapping[str, Any]) -> Iterator[Fault]:
             f"holds {mute} references without a Latin letter or digit",
             "ROUGE-L gives them 0 even for a perfect answer.",
         )
+    if padded := [reference for reference in references if reference != reference.strip()]:
+        yield warning(
+            "Instances",
+            f"holds {len(padded)} references with blanks around, {quoted(padded[0])} first",
+            "Strip them: they are trained on, and 'yes ' is drawn as another label than 'yes'.",
+        )
     counts = Counter(references)
     if len(counts) == 1:
         yield warning("Instances", "knows one output only", "Nothing can be learnt or measured with it.")

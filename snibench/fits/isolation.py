@@ -6,6 +6,7 @@ its own. This is no sandbox: a method's code has all the rights of the process.
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
@@ -95,6 +96,16 @@ def _generators() -> tuple[Any, ...]:
     return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
 
 
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Inside, code that is no part of a fit: after it the global generators are as they were."""
+    state = _generators()
+    try:
+        yield
+    finally:
+        _restore_generators(state)
+
+
 def seed_generators(seed: int) -> None:
     """Set the global generators of Python, NumPy and torch, from which libraries draw."""
     random.seed(seed)
@@ -182,6 +193,7 @@ _OWNERS = (
 
 def _functions() -> list[dict[str, Any]]:
     """Functions that are there; those that a library adds later are its own."""
+    importlib.import_module("torch._dynamo")  # the first optimizer imports it, and it wraps torch.manual_seed
     known = _KNOWN or [{name for name, value in vars(owner).items() if callable(value)} for owner in _OWNERS]
     _KNOWN[:] = known
     return [{name: vars(owner).get(name) for name in names} for owner, names in zip(_OWNERS, known, strict=True)]

@@ -116,6 +116,18 @@ def test_the_same_distribution_twice_on_the_path_counts_once(
     assert fresh().get("twice").__name__ == "T"
 
 
+def test_a_copy_behind_one_that_has_no_such_entry_points_is_not_there(install: Install, tmp_path: Path) -> None:
+    old = {GROUP: {"gone": "gone_plugin:T"}}
+    site = install("renamed", old, {"gone_plugin.py": "class T: pass\n"})
+    assert "gone" in fresh().names()
+    newer = site / "newer"
+    (newer / "renamed-2.0.dist-info").mkdir(parents=True)
+    (newer / "renamed-2.0.dist-info" / "METADATA").write_text("Name: renamed\nVersion: 2.0\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(newer)
+        assert "gone" not in fresh().names()
+
+
 def test_a_class_is_loaded_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("from dataclasses import dataclass\n@dataclass\nclass Mine:\n    rank: int = 3\n", encoding="utf-8")

@@ -92,6 +92,13 @@ def test_missing_tasks_are_counted_and_named(folder: Path) -> None:
     assert any("train_b" in note for note in suite.notes)
 
 
+def test_a_task_that_a_list_nearly_names_is_suggested(folder: Path) -> None:
+    names = folder / "splits/default/train_tasks.txt"
+    names.write_text(names.read_text().replace("train_b", "train_bb"))
+    with pytest.raises(DataError, match=r"train_bb \(did you mean 'train_b'\?\)"):
+        load(folder)
+
+
 def test_tasks_in_other_languages_are_left_out(folder: Path, write_task: WriteTask) -> None:
     write_task("train_b", Output_language=["German"])
     suite = load(folder)

@@ -59,15 +59,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_same_command_goes_on_once_a_disk_takes_files_again(
     name, number, snibench, undisturbed, monkeypatch, tmp_path
 ) -> None:
-    flush = writing._flush
+    real = writing.flush
 
     def refuse(path: Path) -> None:
         if name in path.parts or path.parent.name == name or (name == "answers" and path.name.startswith("gap-")):
             raise OSError(number, os.strerror(number))
-        flush(path)
+        real(path)
 
     with monkeypatch.context() as broken:
-        broken.setattr(writing, "_flush", refuse)
+        broken.setattr(writing, "flush", refuse)
         ended = snibench("run", "-m", "lora", *TINY, "-o", tmp_path)
     assert ended.code == 2, ended
     assert ended.err.startswith("Error: '")
