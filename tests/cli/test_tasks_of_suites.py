@@ -110,6 +110,12 @@ def test_rows_of_ones_own_are_planned_at_once_by_their_size(own: Path) -> None:
     assert "Each is tuned for 90 steps of 2 tasks x 4 instances" in told
 
 
+def test_a_run_that_asks_nothing_says_why(plugin: str) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(UsageError, match=r"No question is asked by combos of sums.*--pair"):
+        run("run", "--suite", plugin, "-m", "lora", "--protocol", "combos", "--dry-run")
+
+
 def test_a_folder_in_the_official_layout_is_planned_by_its_size(sample: Path) -> None:
     pytest.importorskip("torch")
     small = ["--data", sample, "--partial", "--tasks", "20", "-m", "lora", "--protocol", "gap", "--dry-run"]
