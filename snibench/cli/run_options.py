@@ -76,7 +76,8 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
         Option(
             ["--split"],
             metavar="NAME",
-            help="sni: official or families; own: drawn; either: a folder with split lists.",
+            help="sni: official (default) or families; drawn (default with own): a quarter of the tasks unseen; or a "
+            "folder with split lists.",
         ),
         Option(["--categories"], type=CommaList(), default=(), help="Only tasks of these categories."),
         Option(["--tasks"], type=Count(2), help="At most N seen tasks; unseen ones in proportion."),
