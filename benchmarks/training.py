@@ -31,7 +31,7 @@ from torch import nn
 
 from snibench.base.types import Mixture, Recipe, Task
 from snibench.data.natural_instructions import load_task, task_files
-from snibench.data.sni import read_list
+from snibench.data.split_lists import read_list
 from snibench.engine.backbone import Backbone, choose_device, choose_precision
 from snibench.engine.loading import load_backbone
 from snibench.engine.sampling import Schedule, plan_steps

@@ -35,7 +35,9 @@ def run(methods: str | Sequence[str], output_dir: Path | str = "runs", **options
     """
     from snibench.base.errors import unknown
     from snibench.fits import run as fits
-    from snibench.plan.options import request_from
+    from snibench.plan.options import check_runtime, request_from
+    from snibench.plan.plan import plan
+    from snibench.plan.request import check_names
     from snibench.report.results import Results
     from snibench.store import Store
 
@@ -44,8 +46,12 @@ def run(methods: str | Sequence[str], output_dir: Path | str = "runs", **options
         if name not in known:
             raise unknown("option of snibench.run", name, known)
     request = request_from([methods] if isinstance(methods, str) else methods, options)
-    runtime = fits.runtime_from(options, request.profile, trust_remote_code=request.trust_remote_code)
-    return Results(fits.run(request, Store(Path(output_dir)), runtime))
+    check_names(request)
+    check_runtime(options)
+    made = plan(request)
+    profile = made.request.profile
+    runtime = fits.runtime_from(options, profile, trust_remote_code=request.trust_remote_code)
+    return Results(fits.run(made.request, Store(Path(output_dir)), runtime, made=made))
 
 
 def load(folder: Path | str = "runs") -> Results:

@@ -1,5 +1,23 @@
 # Every name that an author may import, and where it is defined.
 
+from snibench.base.bounds import (
+    Bounds as Bounds,
+)
+from snibench.base.bounds import (
+    Count as Count,
+)
+from snibench.base.bounds import (
+    Dropout as Dropout,
+)
+from snibench.base.bounds import (
+    Positive as Positive,
+)
+from snibench.base.bounds import (
+    Share as Share,
+)
+from snibench.base.bounds import (
+    Weight as Weight,
+)
 from snibench.base.errors import (
     DataError as DataError,
 )
@@ -65,6 +83,9 @@ from snibench.base.types import (
 )
 from snibench.base.types import (
     Example as Example,
+)
+from snibench.base.types import (
+    FitRecord as FitRecord,
 )
 from snibench.base.types import (
     Frame as Frame,

@@ -56,7 +56,7 @@ def save_config(ctx: click.Context, path: Path) -> None:
     for key, option in _options(ctx.command).items():
         source = ctx.get_parameter_source(str(option.name))
         if key not in _OF_THE_CALL and source not in (ParameterSource.DEFAULT, None):
-            lines.append(f"{key} = {_toml(ctx.params[str(option.name)])}")
+            lines.append(f"{key} = {as_toml(ctx.params[str(option.name)])}")
     write_text(path, "\n".join(lines) + "\n")
 
 
@@ -79,7 +79,7 @@ def _as_option(value: Any, option: click.Parameter, where: str) -> Any:
             raise UsageError(f"{where} must be true or false.")
         return value
     if isinstance(value, bool):
-        raise UsageError(f"{where} is {_toml(value)}, but the option takes a value.")
+        raise UsageError(f"{where} is {as_toml(value)}, but the option takes a value.")
     if isinstance(value, list):
         if not (option.multiple or isinstance(option.type, CommaList | PerStep)):
             raise UsageError(f"{where} is a list, but the option takes one value.")
@@ -115,9 +115,10 @@ def _text(value: Any, where: str) -> str:
     return text
 
 
-def _toml(value: Any) -> str:
+def as_toml(value: Any) -> str:
+    """A value, or a list of values, of an option as TOML reads it."""
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(as_toml, value))}]"
     if isinstance(value, bool | int | float):
         return str(value).lower()
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

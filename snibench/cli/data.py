@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snibench.base.reading import is_folder
 from snibench.base.wording import counted, terminal_safe
 from snibench.cli.output import show_text
 from snibench.cli.parameters import Count
 from snibench.cli.places import AnyPath, NewFolder
 
 if TYPE_CHECKING:
-    from snibench.data.overview import Overview
     from snibench.metrics import Tokenize
 
 _path = AnyPath()
 _json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-_data = click.option("--data", type=_path, metavar="DIR", help="Folder in the official layout.")
+_data = click.option("--data", type=_path, metavar="PATH", help="Folder in the official layout.")
 _partial = click.option("--partial", is_flag=True, help="Go on where split lists name tasks that are not there.")
 
 
@@ -75,39 +73,53 @@ def fetch(
 
 
 @data.command()
-@click.argument("folder", type=_path)
+@click.argument("folder", type=_path, metavar="FOLDER|FILE")
 @_partial
 @click.option("--near-duplicates", "near", is_flag=True, help="Look for train inputs that nearly repeat a test input.")
 @_json_flag
 @click.pass_context
 def check(context: click.Context, folder: Path, partial: bool, near: bool, as_json: bool) -> None:
-    """List everything that is wrong with the tasks and split lists in FOLDER.
+    """List everything that is wrong with the tasks and split lists in FOLDER, or with rows in CSV and JSONL files.
 
-    Errors are what a suite would refuse, and make the exit code 1. Warnings break a rule of the official repository.
+    Errors are what a suite would refuse, and make the exit code 1. Warnings break a rule of the official repository, or
+    say what is dropped or changed of rows.
     """
-    from snibench.data.checks import check_folder
-    from snibench.data.natural_instructions import task_files
+    from snibench.plan import defaults
+    from snibench.plan.options import suite_of
 
-    findings = check_folder(folder, partial=partial, near=near)
+    if suite_of(folder) == defaults.SUITE_OF_ROWS:
+        from snibench.data.own.checks import check_rows
+
+        findings, number = check_rows(folder)
+        checked = counted(number, "task")
+    else:
+        from snibench.data.checks import check_folder
+        from snibench.data.natural_instructions import task_files
+
+        findings = check_folder(folder, partial=partial, near=near)
+        checked = f"{len(task_files(folder))} task files"
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         _print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
             click.echo(terminal_safe(f"{finding.severity}: {finding.file}: {finding.message}"))
-        click.echo(
-            f"{len(task_files(folder))} task files: {counted(errors, 'error')}, "
-            f"{counted(len(findings) - errors, 'warning')}."
-        )
+        click.echo(f"{checked}: {counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}.")
     context.exit(1 if errors else 0)
 
 
 @data.command()
-@click.argument("source", metavar="FOLDER|SUITE")
+@click.argument("source", metavar="FOLDER|FILE|SUITE")
+@click.option("--data", type=_path, metavar="PATH", help="Folder or file that SUITE reads.")
+@click.option("--split", metavar="NAME|PATH", help="Split of the suite.")
 @_json_flag
-def info(source: str, as_json: bool) -> None:
-    """Show the tasks, categories, splits and licences of a folder, or of a suite that needs none."""
-    overview = _overview(source)
+def info(source: str, data: Path | None, split: str | None, as_json: bool) -> None:
+    """Show the tasks, categories, splits and licences of a folder, of a CSV or JSONL file, or of a suite."""
+    from snibench.cli.tasks import overview as overview_of
+    from snibench.cli.tasks import source_of
+
+    suite, path = source_of(source) if data is None else (source, data)
+    overview = overview_of(suite, path, split)
     if as_json:
         _print_json(asdict(overview))
         return
@@ -135,7 +147,7 @@ def info(source: str, as_json: bool) -> None:
 @data.command()
 @click.argument("suite")
 @click.argument("folder", type=NewFolder())
-@_data
+@click.option("--data", type=_path, metavar="PATH", help="Folder or file that SUITE reads.")
 @click.option("--split", metavar="NAME|PATH", help="Split of the suite.")
 @click.option("--tasks", type=Count(), metavar="N", help="At most N seen tasks.")
 @_partial
@@ -145,12 +157,13 @@ def export(suite: str, folder: Path, data: Path | None, split: str | None, tasks
     from snibench.base.types import SuiteRequest
     from snibench.data.natural_instructions import task_files
     from snibench.data.official_layout import export_suite, require_new_folder
+    from snibench.plan import defaults
 
     require_new_folder(folder)
     made = SUITES.get(suite)()
     request = SuiteRequest(suite, data=None if data is None else str(data), split=split, tasks=tasks, partial=partial)
     loaded = made.load(request)
-    originals = {} if data is None else task_files(data)
+    originals = task_files(data) if data is not None and suite == defaults.SUITE_OF_DATA else {}
     export_suite(loaded, folder, originals=originals)
     for note in loaded.notes:
         click.echo(f"Note: {terminal_safe(note)}")
@@ -263,17 +276,6 @@ def _byte_pair_tokens(name: str) -> Tokenize:
         raise ModelError(
             f"The tokenizer '{name}' cannot be loaded ({first_line(error)}). Name its folder: --tokenizer DIR"
         ) from error
-
-
-def _overview(source: str) -> Overview:
-    from snibench.base.registry import SUITES
-    from snibench.base.types import SuiteRequest
-    from snibench.data.overview import describe_folder, describe_suite
-
-    if is_folder(Path(source)) or "/" in source:
-        return describe_folder(Path(source))
-    suite = SUITES.get(source)()
-    return describe_suite(suite.load(SuiteRequest(source)))
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
@@ -56,7 +56,7 @@ def doctor(context: click.Context, folder: Path, as_json: bool) -> None:
     Exit code 1 if something is broken. It changes nothing and works without torch.
     """
     of_folders = (*_machine(folder), *_folders(folder), *_caches())
-    findings = [*_software(), *_devices(), *of_folders, *_environment(), *_plugins()]
+    findings = [*_software(), *device_findings(), *of_folders, *_environment(), *plugin_findings()]
     if as_json:
         show_text(f"{json.dumps([asdict(one) for one in findings], indent=1, ensure_ascii=False)}\n")
     else:
@@ -111,7 +111,7 @@ def _required() -> Iterator[tuple[str, bool]]:
 
 
 # Prints one line of JSON; torch may be broken in any way.
-_ASK_TORCH = """
+ASK_TORCH = """
 import json, torch
 count = torch.cuda.device_count() if torch.cuda.is_available() else 0
 cuda = [{"name": p.name, "memory": p.total_memory} for p in map(torch.cuda.get_device_properties, range(count))]
@@ -125,13 +125,14 @@ print(json.dumps({
 """
 
 
-def _devices() -> Iterator[Finding]:
+def device_findings(program: str = ASK_TORCH) -> Iterator[Finding]:
+    """What ``program`` says of torch and its devices, run in a process of its own."""
     part = "Devices"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if find_spec("torch") is None:
         yield Finding(part, "processor", "ok", f"{platform.machine()}, {cores} cores")
         return
-    found, fault = _asked(_ASK_TORCH)
+    found, fault = ask(program)
     if fault:
         yield Finding(part, "torch", "broken", f"cannot be used: {fault}. Install it again.")
         return
@@ -149,7 +150,7 @@ def _devices() -> Iterator[Finding]:
         yield Finding(part, "accelerator", "note", f"torch {about['version']} sees none: fits run on the processor")
 
 
-def _asked(program: str, *arguments: str) -> tuple[list[str], str]:
+def ask(program: str, *arguments: str) -> tuple[list[str], str]:
     """The lines that a Python program prints in a process of its own, and why it did not end well, or ""."""
     command = [sys.executable, "-c", program, *arguments]
     try:
@@ -286,43 +287,44 @@ def _environment() -> Iterator[Finding]:
 _LOAD_PLUGINS = """
 import json, sys
 from snibench.cli.doctor import loaded
-for kind, name in json.loads(sys.argv[1]):
-    print(json.dumps(["begin", kind, name]), flush=True)
-    print(json.dumps(["end", kind, name, loaded(kind, name)]), flush=True)
+for group, name in json.loads(sys.argv[1]):
+    print(json.dumps(["begin", group, name]), flush=True)
+    print(json.dumps(["end", group, name, loaded(group, name)]), flush=True)
 """
 
 
-def loaded(kind: str, name: str) -> str:
+def loaded(group: str, name: str) -> str:
     """Why the plugin cannot be loaded, or ""."""
     try:
-        REGISTRIES[kind].get(name)
+        REGISTRIES[group].get(name)
     except SnibenchError as error:
         return str(error)
     return ""
 
 
-def _plugins() -> Iterator[Finding]:
+def plugin_findings(registries: Mapping[str, Registry] = REGISTRIES) -> Iterator[Finding]:
+    """Which plugins of ``registries`` cannot be loaded, why, and how many there are."""
     part = "Plugins"
     for one in {item.distribution: item for item in installed_points("snibench.methods")[1]}.values():
         text = f"its entry points cannot be read ({one.cause}), so that none of them is found. Install it again."
         yield Finding(part, one.distribution, "broken", text)
-    asked = [(kind, name) for kind, registry in REGISTRIES.items() for name in _loadable(registry)]
-    lines, fault = _asked(_LOAD_PLUGINS, json.dumps(asked))
+    asked = [(group, name) for group, registry in registries.items() for name in _loadable(registry)]
+    lines, fault = ask(_LOAD_PLUGINS, json.dumps(asked))
     begun: tuple[str, str] | None = None
     faults: dict[tuple[str, str], str] = {}
-    for what, kind, name, *said in map(json.loads, (line for line in lines if line.startswith("["))):
-        begun = (kind, name) if what == "begin" else None
+    for what, group, name, *said in map(json.loads, (line for line in lines if line.startswith("["))):
+        begun = (group, name) if what == "begin" else None
         if what == "end" and said[0]:
-            faults[kind, name] = said[0]
+            faults[group, name] = said[0]
     if fault and begun:
         faults[begun] = f"loading it ends the process: {fault}"
     elif fault:
         yield Finding(part, "all", "broken", f"cannot be loaded: {fault}")
-    for (kind, name), text in faults.items():
-        yield Finding(part, f"{kind.removesuffix('s')} {name}", "broken", text)
-    for kind, registry in REGISTRIES.items():
+    for (group, name), text in faults.items():
+        yield Finding(part, f"{group.removesuffix('s')} {name}", "broken", text)
+    for group, registry in registries.items():
         owners = sorted({entry.distribution for entry in registry.entries()})
-        yield Finding(part, kind, "ok", f"{len(registry.names())} of {', '.join(owners)}")
+        yield Finding(part, group, "ok", f"{len(registry.names())} of {', '.join(owners)}")
 
 
 def _loadable(registry: Registry) -> list[str]:

@@ -19,13 +19,14 @@ def with_compact_heap() -> None:
 
     It applies on glibc alone, and not where ``GLIBC_TUNABLES`` is set: whoever sets it, to anything, decides.
     """
-    if "GLIBC_TUNABLES" in os.environ or not _on_glibc():
+    if "GLIBC_TUNABLES" in os.environ or not on_glibc():
         return
     with suppress(OSError):  # then with the heap as it is
         os.execve(sys.executable, sys.orig_argv, os.environ | {"GLIBC_TUNABLES": TUNABLES})
 
 
-def _on_glibc() -> bool:
+def on_glibc() -> bool:
+    """Whether the C library of this process is glibc."""
     try:
         return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
     except (AttributeError, ValueError, OSError):  # another system, or another C library

@@ -119,7 +119,7 @@ def validate(context: click.Context, files: Sequence[Path]) -> None:
 
 @leaderboard.command()
 @files
-@click.option("--data", type=AnyPath(), help="Folder of tasks in the official layout, for suite sni.")
+@click.option("--data", type=AnyPath(), help="Folder of tasks for suite sni, folder or file of rows for suite own.")
 @click.option("--model", metavar="SPEC", help="The base model, where a format asks for its tokenizer; tiny is known.")
 @click.pass_context
 def verify(context: click.Context, files: Sequence[Path], data: Path | None, model: str | None) -> None:

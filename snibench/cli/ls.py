@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -32,6 +32,8 @@ REGISTRIES = {
     **{"protocols": PROTOCOLS, "suites": SUITES, "metrics": METRICS, "executors": EXECUTORS},
 }
 
+_PIPED = 240  # columns where nobody looks
+_FIRST = 3  # instances of a task that are shown
 _STYLES = {"instruction": "cyan", "example": "magenta", "history": "blue", "input": "bold green", "cue": "dim"}
 
 
@@ -58,6 +60,12 @@ class ListedRun:
     cause: str
 
 
+_suite = click.option("--suite", metavar="NAME", help="Whose tasks. Default: mini, or what reads --data.")
+_data = click.option(
+    "--data", type=AnyPath(), metavar="PATH", help="Folder of tasks, or a CSV or JSONL file or folder."
+)
+
+
 @click.command()
 @click.argument("kind", metavar="KIND", default="methods")
 @click.option(
@@ -69,11 +77,20 @@ class ListedRun:
     show_default=True,
     help="Where runs lie.",
 )
+@_suite
+@_data
+@click.option("--split", metavar="NAME|PATH", help="With tasks: split of the suite.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def ls(kind: str, folder: Path, as_json: bool) -> None:
-    """List KIND: methods (default), rules, samplers, formats, protocols, suites, metrics or runs."""
-    if kind != "runs" and kind not in REGISTRIES:
-        raise unknown("kind", kind, [*REGISTRIES, "runs"])
+def ls(kind: str, folder: Path, suite: str | None, data: Path | None, split: str | None, as_json: bool) -> None:
+    """List KIND: methods (default), rules, samplers, formats, protocols, suites, metrics, executors, tasks or runs."""
+    if kind not in {*REGISTRIES, "runs", "tasks"}:
+        raise unknown("kind", kind, [*REGISTRIES, "tasks", "runs"])
+    if kind == "tasks":
+        _list_tasks(suite, data, split, as_json)
+        return
+    for option, value in (("--suite", suite), ("--data", data), ("--split", split)):
+        if value is not None:
+            raise UsageError(f"{option} says whose tasks are listed. Write: snibench ls tasks {option} {value}")
     rows: Sequence[Listed | ListedRun] = _runs(folder) if kind == "runs" else _installed(REGISTRIES[kind].entries())
     if as_json:
         show_text(f"{json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False)}\n")
@@ -84,17 +101,27 @@ def ls(kind: str, folder: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("name")
-@click.option("--task", metavar="TASK", help="Show how the format NAME renders this task's first instance.")
-@click.option("--data", type=AnyPath(), help="Folder of tasks in the official layout. Default: suite mini.")
-def show(name: str, task: str | None, data: Path | None) -> None:
+@click.argument("name", required=False)
+@click.option("--task", metavar="TASK", help="Show this task, or how the format NAME renders its first instance.")
+@_suite
+@_data
+def show(name: str | None, task: str | None, suite: str | None, data: Path | None) -> None:
     """Describe NAME: its docstring, settings with defaults, and source; of a protocol also its tables."""
     console = _console()
     if task is not None:
-        _print_prompt(console, _render(name, _task(task, data)))
+        from snibench.cli.tasks import task_named
+
+        shown = task_named(task, suite, data)
+        if name is None:
+            _print_task(console, shown)
+        else:
+            _print_prompt(console, _render(name, shown))
         return
-    if data is not None:
-        raise UsageError("--data says where --task is found. Name a task, or leave --data out.")
+    if name is None:
+        raise UsageError("Name what to show, such as `snibench show ours`, or a task: --task TASK.")
+    for option, value in (("--suite", suite), ("--data", data)):
+        if value is not None:
+            raise UsageError(f"{option} says where --task is found. Name a task, or leave {option} out.")
     found = [
         (kind, entry) for kind, registry in REGISTRIES.items() for entry in registry.entries() if entry.name == name
     ]
@@ -145,21 +172,29 @@ def _runs(folder: Path) -> list[ListedRun]:
     return rows
 
 
-def _task(name: str, data: Path | None) -> Task:
-    if data is not None:
-        from snibench.data.natural_instructions import load_task, task_files
+def _list_tasks(suite: str | None, data: Path | None, split: str | None, as_json: bool) -> None:
+    from snibench.cli.tasks import overview
 
-        files = task_files(data)
-        if name not in files:
-            raise unknown("task", name, files)
-        return load_task(files[name])
-    from snibench.base.types import SuiteRequest
+    rows = overview(suite, data, split).tasks
+    if as_json:
+        show_text(f"{json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False)}\n")
+        return
+    from rich import box
+    from rich.table import Table
 
-    tasks = SUITES.get("mini")().load(SuiteRequest("mini")).tasks
-    if name not in tasks:
-        raise unknown("task", name, tasks)
-    found: Task = tasks[name]
-    return found
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for title in ("task", "category", "side", "instances", "labels", "metric"):
+        justify: Literal["left", "right"] = "right" if title in ("instances", "labels") else "left"
+        table.add_column(title, justify=justify, overflow="fold")
+    for row in rows:
+        labels = "open" if row.labels is None else str(row.labels)
+        cells = (row.name, row.category, row.side, f"{row.instances:,}", labels, row.metric)
+        table.add_row(*map(_text, cells))
+    console = _console()
+    if not console.is_terminal:
+        console.width = _PIPED  # names stay whole for what reads them
+    console.print(table)
+    click.echo("\nMore of one: snibench show --task NAME")
 
 
 def _render(format_name: str, task: Task) -> Prompt:
@@ -268,6 +303,27 @@ def _print_frames(console: Console, frames: Mapping[str, Frame]) -> None:
         for column in (*frame.keys, *frame.columns):
             table.add_row(_text(f"  {column.field}"), _text(column.title, "dim"), _text(column.description))
         console.print(table)
+
+
+def _print_task(console: Console, task: Task) -> None:
+    """A task's card, its examples and its first instances."""
+    card = task.card
+    console.print(_text(f"task {card.name}", "bold cyan"))
+    console.print(_text(card.definition), soft_wrap=True)
+    labels = "open" if card.labels is None else ", ".join(card.labels)
+    about = {"Category": card.category, "Domains": ", ".join(card.domains), "Sources": ", ".join(card.sources)}
+    about |= {"Labels": labels, "Metric": card.metric, "Instances": f"{len(task.instances):,}"}
+    console.print()
+    for title, value in about.items():
+        if value:
+            console.print(_text(f"{title}: {value}"), soft_wrap=True)
+    shown = [("Positive example", one.input, one.output) for one in card.positive]
+    shown += [("Negative example", one.input, one.output) for one in card.negative]
+    shown += [(one.id, one.input, " | ".join(one.outputs)) for one in task.instances[:_FIRST]]
+    for title, question, answer in shown:
+        console.print(_text(f"\n{title}", "bold"))
+        console.print(_text(question), soft_wrap=True)
+        console.print(_text(f"-> {answer}", "green"), soft_wrap=True)
 
 
 def _print_prompt(console: Console, prompt: Prompt) -> None:

@@ -6,15 +6,19 @@ import ast
 import importlib.util
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Annotated, get_args, get_origin
+
+from snibench.base import bounds
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A field of a settings class, as written: name, type, and default ("" if it has none)."""
+    """A field of a settings class: name, type with its bounds, and default as written ("" if it has none)."""
 
     name: str
     type: str
@@ -158,8 +162,31 @@ def _fields(owner: _Class) -> dict[str, Setting]:
         fields |= _fields(base)
     for node in owner.node.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            kind = ast.unparse(node.annotation)
-            if not kind.startswith("ClassVar"):
+            field_type = _type(node.annotation)
+            if not field_type.startswith("ClassVar"):
                 default = ast.unparse(node.value) if node.value else ""
-                fields[node.target.id] = Setting(node.target.id, kind, default)
+                fields[node.target.id] = Setting(node.target.id, field_type, default)
     return fields
+
+
+def _type(annotation: ast.expr) -> str:
+    """An annotation in words: ``Count | None`` as "int, at least 1, or None"."""
+    match annotation:
+        case ast.BinOp(left=left, op=ast.BitOr(), right=ast.Constant(None)):
+            return f"{_type(left)}, or None"
+        case ast.Name(id=name) if name in _ALIASES:
+            return _ALIASES[name]
+        case ast.Subscript(
+            value=ast.Name("Annotated"), slice=ast.Tuple([plain, ast.Call(func=ast.Name("Bounds"), keywords=ends)])
+        ):
+            with suppress(ValueError, TypeError):  # not written as constants
+                numbers = {end.arg or "": ast.literal_eval(end.value) for end in ends}
+                return f"{ast.unparse(plain)}, {bounds.Bounds(**numbers)}"
+    return ast.unparse(annotation)
+
+
+_ALIASES = {
+    name: f"{get_args(alias)[0].__name__}, {get_args(alias)[1]}"
+    for name, alias in vars(bounds).items()
+    if get_origin(alias) is Annotated
+}

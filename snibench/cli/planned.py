@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snibench.base.wording import terminal_safe
+from snibench.base.wording import counted, terminal_safe
 
 if TYPE_CHECKING:
     from snibench.fits.forecasts import Forecast
@@ -70,8 +70,8 @@ def _lines(made: Plan, request: RunRequest) -> list[str]:
     on_mixtures = f"; on {mixtures} sets of tasks or mixtures of them." if mixtures > 1 else "."
     precision = "the precision that the device is best at" if spec.precision == "auto" else spec.precision
     return [
-        f"Suite {suite.name}: {len(suite.seen)} seen tasks, {len(suite.unseen)} unseen. Model {request.model}, "
-        f"{precision}. Profile {request.profile.name}.",
+        f"Suite {suite.name}: {counted(len(suite.seen), 'seen task')}, {len(suite.unseen)} unseen. "
+        f"Model {request.model}, {precision}. Profile {request.profile.name}.",
         f"{len(made.fits)} fits: {labels}; seeds {', '.join(map(str, request.seeds))}{on_mixtures}",
         f"{_tuned(made, request)} {_asked(made)}",
     ]
@@ -82,6 +82,7 @@ def _tuned(made: Plan, request: RunRequest) -> str:
     if not specs:
         return "Nothing is tuned; each"
     recipe = max((spec.recipe for spec in specs), key=lambda recipe: recipe.steps)
+    drawn = min(recipe.tasks_per_step, max(len(spec.mixture.tasks) for spec in specs))
     rates = sorted({spec.recipe.learning_rate for spec in specs})
     rate = " to ".join(f"{end:g}" for end in dict.fromkeys((rates[0], rates[-1])))
     searched = (
@@ -90,7 +91,7 @@ def _tuned(made: Plan, request: RunRequest) -> str:
         else ""
     )
     return (
-        f"Each is tuned for {recipe.steps} steps of {recipe.tasks_per_step} tasks x {recipe.instances_per_task} "
+        f"Each is tuned for {recipe.steps} steps of {counted(drawn, 'task')} x {recipe.instances_per_task} "
         f"instances, learning rate {rate}{searched}, and"
     )
 

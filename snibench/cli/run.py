@@ -33,12 +33,13 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     from snibench.plan.request import check_names
 
     # All that is wrong with the request is said before torch is imported.
-    request = _request(options)
+    request = request_of(options)
     check_names(request)
     check_runtime(options)  # type: ignore[arg-type]
     if options["probe"] and not options["dry_run"]:
         raise UsageError("--probe looks ahead: name it with --dry-run.")
     made = plan(request)
+    request = made.request
     if options["probe"] or not options["dry_run"]:
         _require_train()
     if options["save_config"] is not None:
@@ -85,7 +86,7 @@ def _require_train() -> None:
         raise MissingExtra("snibench run", "train")
 
 
-def _request(options: dict[str, Any]) -> RunRequest:
+def request_of(options: dict[str, Any]) -> RunRequest:
     """The run that the options ask for."""
     from snibench.base.settings import parse_assignments
     from snibench.plan.options import request_from

@@ -63,10 +63,22 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
         Option(
             ["--suite"],
             metavar="NAME",
-            help=f"{defaults.SUITE} (default) or {defaults.SUITE_OF_DATA} (default with --data).",
+            help=f"{defaults.SUITE} (default), or with --data {defaults.SUITE_OF_DATA} or {defaults.SUITE_OF_ROWS}, by "
+            "what is there.",
         ),
-        Option(["--data"], type=AnyPath(), help="Folder of tasks in the official layout."),
-        Option(["--split"], metavar="NAME", help="official, families, or a folder with split lists."),
+        Option(
+            ["--data"],
+            type=AnyPath(),
+            metavar="PATH",
+            help="Folder of tasks in the official layout, or your own rows: a .csv, .tsv or .jsonl file, or a folder "
+            "of such, with the columns input and output (docs/data.md).",
+        ),
+        Option(
+            ["--split"],
+            metavar="NAME",
+            help="sni: official (default) or families; drawn (default with own): a quarter of the tasks unseen; or a "
+            "folder with split lists.",
+        ),
         Option(["--categories"], type=CommaList(), default=(), help="Only tasks of these categories."),
         Option(["--tasks"], type=Count(2), help="At most N seen tasks; unseen ones in proportion."),
         Option(["--instances"], type=Count(), help="Evaluation instances per task."),
@@ -97,10 +109,10 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
         Option(
             ["--profile"],
             type=click.Choice(["quick", "paper"]),
-            help="quick (default with mini) or paper (default with sni).",
+            help="quick (default with mini) or paper. Default with other suites: by their size.",
         ),
         Option(["--seeds"], type=Seeds(), help="Training seeds, 0,1,2 or 0-4 (quick: 0-3; paper: 0-2)."),
-        Option(["--steps"], type=Count(), help="Training steps (profile quick: 90)."),
+        Option(["--steps"], type=Count(), help="Training steps (quick: 90; paper: 4725; else by the suite's size)."),
         Option(
             ["--per-step"], type=PerStep(), default="8,4", show_default=True, help="Tasks per step, instances of each."
         ),
@@ -226,6 +238,14 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             default=Path("runs"),
             show_default=True,
             help="Where results lie.",
+        ),
+        Option(
+            ["--report-to"],
+            type=CommaList(),
+            default=(),
+            metavar="NAME,...",
+            help="Log every fit to experiment trackers: tensorboard (in logs/ of the output folder), wandb, mlflow, "
+            "trackio.",
         ),
         Option(["--json", "json_file"], type=NewFile(), help="Also write every number here."),
         Option(["--dry-run"], is_flag=True, help="Show what would be done, and stop."),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from snibench.base.settings import validated
 from snibench.contracts.settings import NoSettings
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Executor(ABC):
     Settings: ClassVar[type] = NoSettings
 
     def __init__(self, settings: Any = None) -> None:
-        self.settings = self.Settings() if settings is None else settings
+        self.settings = validated(self.Settings() if settings is None else settings)
 
     def check(self) -> None:  # noqa: B027 (optional hook)
         """Called before anything is loaded.

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from snibench.base.settings import validated
 from snibench.base.types import Ask, Frame, SuiteData
 from snibench.contracts.settings import NoSettings
 
@@ -27,7 +28,7 @@ class Protocol(ABC):
     frames: ClassVar[Mapping[str, Frame]] = {}
 
     def __init__(self, settings: Any = None) -> None:
-        self.settings = self.Settings() if settings is None else settings
+        self.settings = validated(self.Settings() if settings is None else settings)
 
     def check(self) -> None:  # noqa: B027 (optional hook)
         """Called before anything is loaded.

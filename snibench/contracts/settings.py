@@ -1,6 +1,7 @@
 """What a class of settings may say beside its fields, and the settings of what has none.
 
-Settings are frozen dataclasses. Each of these is optional:
+Settings are frozen dataclasses. Bounds of a number stand in its type (``snibench.base.bounds``). Each of these is
+optional:
 
 - ``validate()``: called while a run is planned; raises ``UsageError`` for values that cannot be used.
 - ``of_seed(seed)``: the settings of one seed's fit, with whatever names a file resolved and the file's digest beside

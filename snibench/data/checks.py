@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -12,11 +12,13 @@ from typing import Any, Literal
 from snibench.base import reading
 from snibench.base.errors import DataError
 from snibench.base.types import Task
+from snibench.base.wording import counted
 from snibench.data.fetching import changed_files
 from snibench.data.leakage import input_key, origins, source_keys
 from snibench.data.natural_instructions import LARGEST_FILE, errors, read_json, task_files, task_from_json, warnings
 from snibench.data.near_duplicates import near_duplicates
-from snibench.data.sni import HELD_OUT, read_list
+from snibench.data.sni import HELD_OUT
+from snibench.data.split_lists import raw_lines, read_list, with_closest
 
 SIDES = ("train", "test", "excluded")
 
@@ -103,11 +105,11 @@ def _track_findings(
             yield Finding(
                 "warning" if partial or side == "excluded" else "error",  # nothing loads excluded tasks
                 file,
-                f"names {len(missing)} of {len(sides[side])} tasks that have no file, {missing[0]!r} first. "
-                "Complete the folder, or use it with --partial.",
+                f"names {len(missing)} of {len(sides[side])} tasks that have no file: "
+                f"{with_closest(missing, set(files).difference(sides[side]))}. Complete the folder, or use it with "
+                "--partial.",
             )
-        if any(not line.strip() for line in path.read_text("utf-8-sig").splitlines()):
-            yield Finding("warning", file, "holds a blank line. Drop it: the official loader looks for '.json' then.")
+        yield from (Finding("warning", file, message) for message in _line_faults(raw_lines(path)))
     placed: dict[str, str] = {}
     for side, names in sides.items():
         for name in names:
@@ -121,6 +123,17 @@ def _track_findings(
         yield from (Finding("warning", file, message) for message in _leaks(here["train"], here["test"], sound))
         if near:
             yield from (Finding("warning", file, message) for message in _near(here["train"], here["test"], sound))
+
+
+def _line_faults(lines: Sequence[str]) -> Iterator[str]:
+    """What the official loader, which takes lines as they are, would not find."""
+    if any(not line.strip() for line in lines):
+        yield "holds a blank line. Drop it: the official loader looks for '.json' then."
+    if padded := [line for line in lines if line.strip() and line != line.strip()]:
+        yield (
+            f"holds {counted(len(padded), 'name')} with blanks around, {reading.quoted(padded[0])} first. Strip them: "
+            "snibench reads names without, the official loader with them."
+        )
 
 
 def _leaks(train: list[str], test: list[str], files: Mapping[str, Path]) -> Iterator[str]:

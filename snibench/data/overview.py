@@ -10,7 +10,7 @@ from pathlib import Path
 from snibench.base.types import SuiteData, Task
 from snibench.data.checks import SIDES
 from snibench.data.natural_instructions import load_task, read_json, task_files
-from snibench.data.sni import read_list
+from snibench.data.split_lists import read_list
 
 
 @dataclass(frozen=True, slots=True)

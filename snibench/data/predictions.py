@@ -20,7 +20,8 @@ from snibench.base.errors import DataError, UsageError
 from snibench.base.reading import quoted
 from snibench.data.json_lines import Line, read_lines
 from snibench.data.natural_instructions import load_task, read_head, task_files
-from snibench.data.sni import HELD_OUT, read_list
+from snibench.data.sni import HELD_OUT
+from snibench.data.split_lists import read_list
 
 Track = Literal["default", "xlingual"]  # the English one, and the one of other languages
 # As Tk-Instruct's src/compute_metrics.py renames a task of earlier prediction files.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final, final
@@ -16,14 +15,13 @@ from typing import Final, final
 from snibench.base import reading
 from snibench.base.errors import DataError, UsageError, unknown
 from snibench.base.hashing import normalise_answer, normalise_input
-from snibench.base.reading import quoted
 from snibench.base.types import Combo, SuiteData, SuiteRequest, Task
 from snibench.contracts import Suite
 from snibench.data.leakage import origins
 from snibench.data.natural_instructions import GET_THE_DATA, Head, load_task, read_head, task_files
+from snibench.data.split_lists import DRAWN, Lists, drawn, list_prefix, present, read_list, read_lists
 from snibench.data.splits import Described, build_suite, choose_sides
 
-_LARGEST_LIST = 16 * 2**20  # bytes of a split list
 HELD_OUT = 100  # evaluation instances per task, as in the official test set
 
 # The task types of the paper's Figure 3; split `families` keeps them unseen.
@@ -57,20 +55,13 @@ COMBOS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Lists:
-    """The names on both sides of a split, before anything is known of the tasks."""
-
-    seen: tuple[str, ...]
-    unseen: tuple[str, ...]
-
-
 @final
 class Sni(Suite):
     """Super-NaturalInstructions from a folder in the official layout.
 
     Splits: ``official`` (the published lists of the English track, kept as published), ``families`` (the task types
-    of the paper's Figure 3 unseen, everything else seen), the name of a folder in ``splits/``, or the path of a folder,
+    of the paper's Figure 3 unseen, everything else seen), ``drawn`` (of all tasks in the folder a quarter unseen, at
+    least four, or half of fewer than eight), the name of a folder in ``splits/``, or the path of a folder,
     or a prefix, with ``train_tasks.txt`` and ``test_tasks.txt``.
     """
 
@@ -86,11 +77,15 @@ class Sni(Suite):
         folder = Path(request.data)
         files = task_files(folder)
         split = request.split or "official"
-        lists, notes = _present(_lists(folder, split), files, split, request.partial)
+        remedy = f"Complete the folder ({GET_THE_DATA})"
+        wanted = Lists(tuple(files), ()) if split == DRAWN else _lists(folder, split)
+        lists, notes = present(wanted, files, split, partial=request.partial, remedy=remedy)
         heads = {name: read_head(files[name]) for name in (*lists.seen, *lists.unseen)}
         lists, left_out = _english(lists, heads)
         if split == "families":
             lists = _by_family(lists, heads)
+        elif split == DRAWN:
+            lists = drawn({name: heads[name].category for name in lists.seen}, request.seed)
         kept_as_published = split == "official"
 
         load = cache(lambda name: load_task(files[name]))
@@ -151,71 +146,33 @@ def _without_sources(tasks: Sequence[str], others: Iterable[str], cards: Mapping
     return [task for task in tasks if taken.isdisjoint(origins(cards[task].sources))]
 
 
-def _lists(folder: Path, split: str) -> _Lists:
+def _lists(folder: Path, split: str) -> Lists:
     if split in ("official", "families"):
-        prefix = str(folder / "splits" / "default") + "/"
-        if not reading.is_folder(Path(prefix)):
+        if not reading.is_folder(folder / "splits" / "default"):
             raise DataError(
-                f"{folder} has no splits/default, which split '{split}' needs. Pass --split FOLDER with "
-                f"train_tasks.txt and test_tasks.txt, or get the data: {GET_THE_DATA}."
+                f"{folder} has no splits/default, which split '{split}' needs. Pass --split drawn, or --split FOLDER "
+                f"with train_tasks.txt and test_tasks.txt, or get the data: {GET_THE_DATA}."
             )
-    elif reading.is_folder(folder / "splits" / split):
-        prefix = str(folder / "splits" / split) + "/"
-    elif reading.is_folder(Path(split)):
-        prefix = split.rstrip("/") + "/"
-    elif reading.is_file(Path(f"{split}train_tasks.txt")):
-        prefix = split
-    else:
+        return read_lists(f"{folder / 'splits' / 'default'}/")
+    if (prefix := list_prefix(split, folder)) is None:
         tracks = [path.name for path in folder.glob("splits/*") if path.is_dir()]
-        raise unknown("split (or path of split lists)", split, ["official", "families", *tracks])
-    return _Lists(read_list(Path(f"{prefix}train_tasks.txt")), read_list(Path(f"{prefix}test_tasks.txt")))
+        raise unknown("split (or path of split lists)", split, ["official", "families", DRAWN, *tracks])
+    return read_lists(prefix)
 
 
-def read_list(path: Path) -> tuple[str, ...]:
-    """The task names in ``path``, one a line; blank lines and repetitions do not count.
-
-    Raises:
-        DataError: If the file is missing or not UTF-8, or a line cannot be a file's name.
-    """
-    try:
-        lines = reading.read_text(path, _LARGEST_LIST).splitlines()
-    except reading.Unreadable as error:
-        raise DataError(f"{path} {error}. A split needs this list: one task name a line, in UTF-8.") from None
-    for number, line in enumerate(lines, start=1):
-        if "/" in line or "\\" in line:
-            raise DataError(
-                f"{path}, line {number}: {quoted(line.strip())} is not a task name. Write it without folders."
-            )
-    return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
-
-
-def _present(lists: _Lists, files: Mapping[str, Path], split: str, partial: bool) -> tuple[_Lists, list[str]]:
-    """The names that have a file, and a sentence about the others."""
-    named = (*lists.seen, *lists.unseen)
-    missing = [name for name in named if name not in files]
-    if not missing:
-        return lists, []
-    some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-    statement = f"{len(missing)} of {len(named)} tasks of split '{split}' have no file: {some}"
-    if not partial:
-        raise DataError(f"{statement}. Complete the folder ({GET_THE_DATA}), or go on without them with --partial.")
-    seen, unseen = (tuple(name for name in side if name in files) for side in (lists.seen, lists.unseen))
-    return _Lists(seen, unseen), [f"{statement}."]
-
-
-def _english(lists: _Lists, heads: Mapping[str, Head]) -> tuple[_Lists, list[str]]:
+def _english(lists: Lists, heads: Mapping[str, Head]) -> tuple[Lists, list[str]]:
     """The tasks all of whose languages are English: the metrics know no other."""
     foreign = [name for name, head in heads.items() if head.languages - {"English"}]
     if not foreign:
         return lists, []
     seen, unseen = (tuple(name for name in side if name not in foreign) for side in (lists.seen, lists.unseen))
-    return _Lists(seen, unseen), [f"{len(foreign)} tasks that are not all English were left out, {foreign[0]} first."]
+    return Lists(seen, unseen), [f"{len(foreign)} tasks that are not all English were left out, {foreign[0]} first."]
 
 
-def _by_family(official: _Lists, heads: Mapping[str, Head]) -> _Lists:
+def _by_family(official: Lists, heads: Mapping[str, Head]) -> Lists:
     """Of the official train tasks, the families unseen; the rest, and the official test tasks, seen."""
     unseen = tuple(name for name in official.seen if heads[name].category in FAMILIES or name in COMMONSENSE_QA)
-    return _Lists(tuple(name for name in (*official.seen, *official.unseen) if name not in unseen), unseen)
+    return Lists(tuple(name for name in (*official.seen, *official.unseen) if name not in unseen), unseen)
 
 
 def _published_pools(folder: Path) -> frozenset[str]:

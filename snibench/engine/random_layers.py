@@ -91,13 +91,14 @@ class SparseProjectionLayer(LowRankLayer):
         """The ranks that each token keeps; zero for the others."""
         best = (u.detach().float() + self.d.detach()).topk(self.top, dim=-1).indices
         keeps = torch.zeros_like(u).scatter(-1, best, 1.0)
-        self.tally.report(keeps.detach().float(), self._count)
+        self.tally.report(keeps.detach().float(), self.count_kept)
         return u * keeps
 
-    def _count(self, keeps: Tensor, part: Tensor) -> Tensor:
-        found = torch.einsum("bl,blr->r", appearances(part).to(keeps), keeps)
-        self.kept = found if self.kept is None else self.kept + found
-        return found
+    def count_kept(self, keeps: Tensor, part: Tensor) -> Tensor:
+        """``[r]``: how many tokens kept each rank, where ``keeps [B, L, r]`` is 1 and ``part [B, L]`` is no padding."""
+        counts = torch.einsum("bl,blr->r", appearances(part).to(keeps), keeps)
+        self.kept = counts if self.kept is None else self.kept + counts
+        return counts
 
     def excess(self) -> Tensor | None:
         """``[r]``: 1 for ranks that were kept more often than the mean, -1 for those less often; then count anew."""

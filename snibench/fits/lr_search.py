@@ -143,8 +143,13 @@ def _searched(
                 write_json(path, to_json(trial))
                 progress.on_end("")
             trials.append(trial)
+    return best_of(base.label, default, trials)
+
+
+def best_of(label: str, default: float, trials: Sequence[Trial]) -> Search:
+    """The rate with the lowest loss, the lower one at a tie; ``default`` where no trial has a loss."""
     losses = [(trial.loss, trial.rate) for trial in trials if trial.loss is not None]
-    return Search(base.label, default, min(losses)[1] if losses else default, tuple(trials))
+    return Search(label, default, min(losses)[1] if losses else default, tuple(trials))
 
 
 def _stored(path: Path) -> Trial | None:

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Any
 
-from snibench.base.errors import MissingExtra, SnibenchError, UsageError, first_line
+from snibench.base.bounds import Bounds, Weight
+from snibench.base.errors import MissingExtra, SnibenchError, first_line
 from snibench.base.types import FitRecord
 from snibench.contracts import Board, Executor, Work
 from snibench.engine.stopping import Interrupted
@@ -34,14 +35,9 @@ class Settings:
     """
 
     address: str = ""
-    cpus: float = 0.0
+    cpus: Weight = 0.0
     gpus: float = -1.0
-    retries: int = 3
-
-    def validate(self) -> None:
-        """Raises UsageError for numbers that cannot be."""
-        if self.cpus < 0 or self.retries < 0:
-            raise UsageError(f"ray: cpus and retries are not below 0, but are {self.cpus:g} and {self.retries}.")
+    retries: Annotated[int, Bounds(least=0)] = 3
 
 
 class Ray(Executor):
@@ -190,15 +186,19 @@ class _Mailbox:
 
 def _work(work: Work, number: int, mailbox: Any) -> FitRecord:
     """One job, in a worker of Ray."""
-    last = 0.0
+    import ray
+
+    last, delivered = 0.0, None
 
     def say(event: str, *values: Any) -> None:
-        nonlocal last
+        nonlocal last, delivered
         if event == "on_step":
             if time.monotonic() - last < _RATE:
                 return
             last = time.monotonic()
-        mailbox.put.remote(number, event, values)  # nobody waits for it
+        delivered = mailbox.put.remote(number, event, values)  # nobody waits for it
 
     say("started")
-    return work.run(number, say)
+    record = work.run(number, say)
+    ray.wait([delivered])  # in order: what was said is there when the record is
+    return record

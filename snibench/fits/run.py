@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from snibench.base.errors import StoreError
-from snibench.base.registry import EXECUTORS
-from snibench.base.settings import with_texts
 from snibench.base.types import Checked, Manifest, Search, SuiteRef
 from snibench.contracts import Executor
 from snibench.engine.backbone import choose_device, choose_precision
@@ -18,7 +16,7 @@ from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.inline import run_fit
 from snibench.fits.lr_search import Watch, search_rates
 from snibench.fits.work import PlannedWork, run_jobs
-from snibench.plan.names import parse_executor
+from snibench.plan.names import make_executor
 from snibench.plan.options import RequestOptions, RuntimeOptions, check_runtime
 from snibench.plan.plan import FitPlan, Plan, on_device, plan
 from snibench.plan.request import Profile, RunRequest, check_names
@@ -71,6 +69,7 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
         overwrite=options.get("overwrite", "never"),
         fit_timeout=options.get("fit_timeout"),
         trust_remote_code=trust_remote_code,
+        report_to=tuple(dict.fromkeys(options.get("report_to", ()))),
     )
 
 
@@ -125,9 +124,7 @@ def executor_of(work: PlannedWork) -> Executor:
     if name == "auto":
         several = len(work.jobs) > 1 and (work.asked or processes.default_jobs()) > 1 and work.threads
         name = "processes" if several and sum(job.size for job in work.jobs) >= processes.WORTH else "inline"
-    name, texts = parse_executor(name)
-    executor_type = EXECUTORS.get(name)
-    executor: Executor = executor_type(with_texts(executor_type.Settings(), name, texts))
+    executor = make_executor(name)
     executor.check()
     return executor
 
@@ -152,7 +149,8 @@ def planned_with_rates(
     """The plan of ``request`` with the learning rates that were found for it, and what was tried."""
     check_names(request)
     store.prepare()
-    made = placed(made or plan(request), request, runtime.device)
+    made = made or plan(request)
+    made = placed(made, made.request, runtime.device)
     progress.planned(made)
     with progress.searching(made) as watch:
         made, searches = search_rates(made, request.trials, store, runtime, watch, steps=request.trial_steps)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Weight
 from snibench.base.lazy import torch
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode, Losses
@@ -25,12 +25,7 @@ _SMALLEST = 1e-8  # added to variances, as in the source
 class AlignLoraSettings(LoraSettings):
     """``strength``: weight of the alignment loss; the rest as in ``lora``."""
 
-    strength: float = 0.2
-
-    def validate(self) -> None:
-        """Raises UsageError for a negative weight."""
-        if self.strength < 0:
-            raise UsageError(f"strength must be at least 0, but got {self.strength}.")
+    strength: Weight = 0.2
 
 
 class AlignLora(BaseMethod):

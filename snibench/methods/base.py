@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from snibench.base.bounds import Count, Dropout
 from snibench.base.types import ModelInfo, TaskCard
 from snibench.contracts import Encode, Method, Rule, Sampler
 from snibench.plan.learning_rates import usual_rate
@@ -26,9 +27,9 @@ class LoraSettings:
     ``rslora``: scaled by ``alpha / sqrt(r)`` instead (Kalajdzievski 2023), so that high ranks learn as low ones do.
     """
 
-    r: int = 8
-    alpha: int = 16
-    dropout: float = 0.0
+    r: Count = 8
+    alpha: Count = 16
+    dropout: Dropout = 0.0
     rslora: bool = False
 
 

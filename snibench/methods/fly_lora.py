@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from snibench.base.bounds import Count, Weight
 from snibench.base.errors import UsageError
 from snibench.base.lazy import torch
 from snibench.base.types import TaskCard
@@ -26,17 +27,15 @@ class FlyLoraSettings:
     ``bias_ratio``: how fast the biases that even out the ranks' use move, as a multiple of the learning rate; 0: never.
     """
 
-    r: int = 32
-    alpha: int = 64
-    top: int = 8
-    bias_ratio: float = 1.0
+    r: Count = 32
+    alpha: Count = 64
+    top: Count = 8
+    bias_ratio: Weight = 1.0
 
     def validate(self) -> None:
-        """Raises UsageError unless a token uses at least one rank and at most all, and for a negative ratio."""
-        if not 1 <= self.top <= self.r:
-            raise UsageError(f"top must be from 1 to r = {self.r}, but got {self.top}.")
-        if self.bias_ratio < 0:
-            raise UsageError(f"bias_ratio must be at least 0, but got {self.bias_ratio}.")
+        """Raises UsageError if a token would use more ranks than there are."""
+        if self.top > self.r:
+            raise UsageError(f"top must be at most r = {self.r}, but got {self.top}.")
 
 
 class FlyLora(BaseMethod):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Bounds
 from snibench.base.lazy import nn
 from snibench.base.types import ModelInfo, TaskCard
 from snibench.contracts import Encode, Group
@@ -21,12 +21,7 @@ _BLOCK = re.compile(r"(.*?)\.(\d+)\.")  # a stack of blocks, and the number of o
 class FullSettings:
     """``layer_decay``: the learning rate of a layer relative to that of the layer above; 1: the same for all."""
 
-    layer_decay: float = 1.0
-
-    def validate(self) -> None:
-        """Raises UsageError for a decay outside of (0, 1]."""
-        if not 0 < self.layer_decay <= 1:
-            raise UsageError(f"layer_decay must be above 0 and at most 1, but got {self.layer_decay}.")
+    layer_decay: Annotated[float, Bounds(above=0, most=1)] = 1.0
 
 
 class Full(BaseMethod):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Count, Dropout
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode
 from snibench.methods.base import BaseMethod
@@ -19,14 +19,10 @@ if TYPE_CHECKING:
 class HydraLoraSettings:
     """``experts``: n up-projections ``B_i`` that share one ``A``; the rest as in ``lora``."""
 
-    r: int = 8
-    alpha: int = 16
-    experts: int = 3
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.experts < 1:
-            raise UsageError(f"experts must be at least 1, but got {self.experts}.")
+    r: Count = 8
+    alpha: Count = 16
+    experts: Count = 3
+    dropout: Dropout = 0.0
 
 
 class HydraLora(BaseMethod):

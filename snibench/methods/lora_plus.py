@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Positive
 from snibench.base.types import ModelInfo
 from snibench.contracts import Group
 from snibench.methods.base import BaseMethod, LoraSettings
@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 class LoraPlusSettings(LoraSettings):
     """``ratio``: B's learning rate as a multiple of A's, which has the run's; the rest as in ``lora``."""
 
-    ratio: float = 16.0
-
-    def validate(self) -> None:
-        """Raises UsageError for a ratio that is not positive."""
-        if not 0 < self.ratio < math.inf:
-            raise UsageError(f"ratio must be a positive number, but got {self.ratio}.")
+    ratio: Positive = 16.0
 
 
 class LoraPlus(BaseMethod):

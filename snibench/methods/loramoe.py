@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Count, Dropout, Weight
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode, Losses
 from snibench.methods.base import BaseMethod
@@ -21,18 +21,11 @@ if TYPE_CHECKING:
 class LoraMoeSettings:
     """``experts``: n LoRAs a layer, each of rank ``r``. ``balance``: weight of the balance loss."""
 
-    r: int = 4
-    alpha: int = 32
-    experts: int = 8
-    balance: float = 0.1
-    dropout: float = 0.0
-
-    def validate(self) -> None:
-        """Raises UsageError for less than one expert or a negative weight."""
-        if self.experts < 1:
-            raise UsageError(f"experts must be at least 1, but got {self.experts}.")
-        if self.balance < 0:
-            raise UsageError(f"balance must be at least 0, but got {self.balance}.")
+    r: Count = 4
+    alpha: Count = 32
+    experts: Count = 8
+    balance: Weight = 0.1
+    dropout: Dropout = 0.0
 
 
 class LoraMoe(BaseMethod):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Bounds, Count, Dropout, Positive
 from snibench.base.lazy import torch
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode
@@ -27,20 +27,13 @@ class MergedExpertsSettings:
     or each task's "own" expert. The merged one answers for unseen tasks.
     """
 
-    r: int = 8
-    alpha: int = 16
+    r: Count = 8
+    alpha: Count = 16
     merge: Literal["arithmetic", "ties", "dare", "dare-ties"] = "arithmetic"
-    weight: float = 1.0
-    density: float = 0.2
+    weight: Positive = 1.0
+    density: Annotated[float, Bounds(above=0, most=1)] = 0.2
     seen: Literal["merged", "own"] = "merged"
-    dropout: float = 0.0
-
-    def validate(self) -> None:
-        """Raises UsageError unless density is in (0, 1] and weight above 0."""
-        if not 0 < self.density <= 1:
-            raise UsageError(f"density must be in (0, 1], but got {self.density}.")
-        if not self.weight > 0:
-            raise UsageError(f"weight must be above 0, but got {self.weight}.")
+    dropout: Dropout = 0.0
 
 
 class MergedExperts(BaseMethod):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from snibench.base.bounds import Count, Dropout, Weight
 from snibench.base.errors import UsageError
 from snibench.base.types import ModelInfo, TaskCard
 from snibench.contracts import Encode, Losses
@@ -22,19 +23,17 @@ if TYPE_CHECKING:
 class MixLoraSettings:
     """``experts`` for each feed-forward part, a token takes ``top``. ``balance``: weight of the balance loss."""
 
-    r: int = 8
-    alpha: int = 16
-    experts: int = 8
-    top: int = 2
-    balance: float = 0.01
-    dropout: float = 0.0
+    r: Count = 8
+    alpha: Count = 16
+    experts: Count = 8
+    top: Count = 2
+    balance: Weight = 0.01
+    dropout: Dropout = 0.0
 
     def validate(self) -> None:
-        """Raises UsageError unless a token takes at least one expert, and at most all."""
-        if not 1 <= self.top <= self.experts:
-            raise UsageError(f"top must be from 1 to experts = {self.experts}, but got {self.top}.")
-        if self.balance < 0:
-            raise UsageError(f"balance must be at least 0, but got {self.balance}.")
+        """Raises UsageError if a token would take more experts than there are."""
+        if self.top > self.experts:
+            raise UsageError(f"top must be at most experts = {self.experts}, but got {self.top}.")
 
 
 class MixLora(BaseMethod):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Count, Dropout, Positive
 from snibench.base.lazy import nn, torch
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode
@@ -27,18 +27,14 @@ class MtlLoraSettings:
     of the instructions, their "mean", or the "nearest" one's. ``sharpness``: temperature of that similarity.
     """
 
-    r: int = 8
-    alpha: int = 16
-    experts: int = 3
-    temperature: float = 0.1
+    r: Count = 8
+    alpha: Count = 16
+    experts: Count = 3
+    temperature: Positive = 0.1
     diagonal: bool = False
     unseen: Literal["mixture", "mean", "nearest"] = "mixture"
-    sharpness: float = 0.1
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.unseen not in {"mixture", "mean", "nearest"}:
-            raise UsageError(f"unseen must be 'mixture', 'mean' or 'nearest', but got '{self.unseen}'.")
+    sharpness: Positive = 0.1
+    dropout: Dropout = 0.0
 
 
 class MtlLora(BaseMethod):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Count, Weight
 from snibench.base.lazy import torch
 from snibench.base.types import ModelInfo, TaskCard
 from snibench.contracts import Encode, Losses
@@ -26,18 +26,12 @@ class MtLoraSettings:
     ``spectral``: weight of the regularization of the ``B_i``. ``balance``: weight of the experts' uneven use.
     """
 
-    r: int = 8
-    alpha: int = 16
-    experts: int = 8
-    groups: int = 2
-    spectral: float = 0.5
-    balance: float = 0.01
-
-    def validate(self) -> None:
-        """Raises UsageError unless there is an expert and a group, and no weight is negative."""
-        for name, least in (("experts", 1), ("groups", 1), ("spectral", 0), ("balance", 0)):
-            if not getattr(self, name) >= least:
-                raise UsageError(f"{name} must be at least {least}, but got {getattr(self, name)}.")
+    r: Count = 8
+    alpha: Count = 16
+    experts: Count = 8
+    groups: Count = 2
+    spectral: Weight = 0.5
+    balance: Weight = 0.01
 
 
 class MtLora(BaseMethod):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Count, Dropout, Weight
 from snibench.base.lazy import nn, torch
 from snibench.base.types import Instance, TaskCard
 from snibench.methods.base import BaseMethod
@@ -22,15 +22,10 @@ if TYPE_CHECKING:
 class OrpoSettings:
     """``weight``: lambda, of the preference beside the likelihood; 0 is LoRA."""
 
-    weight: float = 0.1
-    r: int = 8
-    alpha: int = 16
-    dropout: float = 0.0
-
-    def validate(self) -> None:
-        """Raises UsageError unless the weight is at least 0."""
-        if not self.weight >= 0:
-            raise UsageError(f"weight must be at least 0, but got {self.weight}.")
+    weight: Weight = 0.1
+    r: Count = 8
+    alpha: Count = 16
+    dropout: Dropout = 0.0
 
 
 class Orpo(BaseMethod):

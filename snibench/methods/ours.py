@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from snibench.base.bounds import Count, Dropout, Weight
 from snibench.base.errors import UsageError
 from snibench.base.lazy import nn, torch
 from snibench.base.types import TaskCard
@@ -39,21 +40,20 @@ class OursSettings:
     similarity: bool = True
     projection: bool = True
     dynamic_weights: bool = True
-    r: int = 8
-    alpha: int = 16
-    features: int = 64
-    modulation: float = 0.5
-    similarity_weight: float = 0.1
+    r: Count = 8
+    alpha: Count = 16
+    features: Count = 64
+    modulation: Weight = 0.5
+    similarity_weight: Weight = 0.1
     kappa: Literal["one", "similarity"] = "one"
-    dropout: float = 0.0
+    dropout: Dropout = 0.0
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
+        """Raises UsageError for the regularizer without the modulation that it regularizes."""
         if self.similarity and not self.joint:
             raise UsageError(
                 "similarity=true regularizes the modulation, so it needs joint=true. Set similarity=false."
             )
-        if self.kappa not in {"one", "similarity"}:
-            raise UsageError(f"kappa must be 'one' or 'similarity', but got '{self.kappa}'.")
 
 
 class Ours(BaseMethod):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from snibench.base.bounds import Share
 from snibench.base.errors import UsageError
 from snibench.base.lazy import nn, torch
 from snibench.contracts import Losses, Needs, Rule
@@ -32,7 +33,7 @@ class PromptAlignedSettings(LoraSettings):
     """
 
     align: Literal["general", "tasks", "both"] = "both"
-    strength: float = 1.0
+    strength: Share = 1.0
     per_tensor: bool = False
 
 

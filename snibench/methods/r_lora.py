@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Count, Dropout, Positive
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode
 from snibench.methods.base import BaseMethod
@@ -22,20 +22,11 @@ class RLoraSettings:
     ``gamma``: the larger, the closer to zero ``A`` and the heads start.
     """
 
-    r: int = 8
-    alpha: int = 16
-    experts: int = 3
-    head_dropout: float = 0.1
-    gamma: float = 64.0
-
-    def validate(self) -> None:
-        """Raises UsageError for no head, a dropout outside of [0, 1) or a gamma that is not positive."""
-        if self.experts < 1:
-            raise UsageError(f"experts must be at least 1, but got {self.experts}.")
-        if not 0 <= self.head_dropout < 1:
-            raise UsageError(f"head_dropout must be at least 0 and below 1, but got {self.head_dropout}.")
-        if not self.gamma > 0:
-            raise UsageError(f"gamma must be positive, but got {self.gamma}.")
+    r: Count = 8
+    alpha: Count = 16
+    experts: Count = 3
+    head_dropout: Dropout = 0.1
+    gamma: Positive = 64.0
 
 
 class RLora(BaseMethod):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Count, Dropout, Positive
 from snibench.methods.base import BaseMethod
 
 if TYPE_CHECKING:
@@ -19,18 +19,11 @@ if TYPE_CHECKING:
 class ReptileSettings:
     """``inner``: steps of gradient descent on each task, ``inner_rate`` their learning rate; one step is LoRA."""
 
-    inner: int = 2
-    inner_rate: float = 0.02
-    r: int = 8
-    alpha: int = 16
-    dropout: float = 0.0
-
-    def validate(self) -> None:
-        """Raises UsageError unless there is at least one inner step, of a rate above 0."""
-        if self.inner < 1:
-            raise UsageError(f"inner must be at least 1, but got {self.inner}.")
-        if not self.inner_rate > 0:
-            raise UsageError(f"inner_rate must be above 0, but got {self.inner_rate}.")
+    inner: Count = 2
+    inner_rate: Positive = 0.02
+    r: Count = 8
+    alpha: Count = 16
+    dropout: Dropout = 0.0
 
 
 class Reptile(BaseMethod):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Count, Dropout, Weight
 from snibench.base.lazy import torch
 from snibench.methods.base import BaseMethod
 
@@ -20,15 +20,10 @@ if TYPE_CHECKING:
 class SamSettings:
     """``rho``: how far the gradient is taken from the parameters; 0 is LoRA."""
 
-    rho: float = 0.05
-    r: int = 8
-    alpha: int = 16
-    dropout: float = 0.0
-
-    def validate(self) -> None:
-        """Raises UsageError unless rho is at least 0."""
-        if not self.rho >= 0:
-            raise UsageError(f"rho must be at least 0, but got {self.rho}.")
+    rho: Weight = 0.05
+    r: Count = 8
+    alpha: Count = 16
+    dropout: Dropout = 0.0
 
 
 class Sam(BaseMethod):

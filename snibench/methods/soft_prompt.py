@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Count
 from snibench.base.types import ModelInfo, TaskCard
 from snibench.contracts import Encode
 from snibench.methods.base import BaseMethod
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 class SoftPromptSettings:
     """``prompt_tokens``: how many soft tokens stand in front of every prompt."""
 
-    prompt_tokens: int = 20
-
-    def validate(self) -> None:
-        """Raises UsageError unless there is at least one token."""
-        if self.prompt_tokens < 1:
-            raise UsageError(f"prompt_tokens must be at least 1, but got {self.prompt_tokens}.")
+    prompt_tokens: Count = 20
 
 
 class SoftPrompt(BaseMethod):

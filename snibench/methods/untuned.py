@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from snibench.base.bounds import Bounds
 from snibench.base.errors import UsageError
 from snibench.base.types import TaskCard
 from snibench.contracts import Encode
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class UntunedSettings:
     """``shots``: how many of the task's positive examples stand in every prompt; 0 is zero-shot."""
 
-    shots: int = 0
+    shots: Annotated[int, Bounds(least=0)] = 0
 
 
 class Untuned(BaseMethod):

@@ -5,7 +5,7 @@ BESIDE = ("untuned", "copy-input", "majority")  # the controls that stand in eve
 ASKED_ONCE = "untuned"  # asked every question once, whatever is tuned: whose questions are exported
 PROTOCOLS = ("gap", "formats", "combos")
 FORMAT = "definition"  # of the training prompts
-SUITE, SUITE_OF_DATA = "mini", "sni"
+SUITE, SUITE_OF_DATA, SUITE_OF_ROWS = "mini", "sni", "own"  # by itself; of a folder of tasks; of CSV or JSONL
 MODEL = "tiny"
 
 # Option of the command -> the setting of a protocol that it is short for.

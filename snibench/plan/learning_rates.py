@@ -89,11 +89,11 @@ def usual_rate(parameters: int, trained: Literal["adapters", "everything"], opti
 
 
 def _row(parameters: int) -> dict[str, Any]:
-    return next(row for row in _table() if row["below"] is None or parameters < row["below"])
+    return next(row for row in _table(TABLE) if row["below"] is None or parameters < row["below"])
 
 
 @cache
-def _table() -> list[dict[str, Any]]:
+def _table(path: Path) -> list[dict[str, Any]]:
     """Rows by model size, smallest first: ``below``, ``adapters``, ``everything``, ``methods``, ``made``."""
-    table: list[dict[str, Any]] = json.loads(TABLE.read_text(encoding="utf-8"))
+    table: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     return table

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from snibench.base.errors import UsageError
 from snibench.base.registry import EXECUTORS, METHODS, RULES, SAMPLERS
+from snibench.base.settings import with_texts
+from snibench.contracts import Executor
 
 # An installed name, or a class of a file, whose path may hold any sign but brackets.
 _NAME = r"[^()+@/\\]+?(?<!\.py)|[^()]+?\.py(?::\w+)?"
@@ -69,6 +71,18 @@ def parse_executor(text: str) -> tuple[str, dict[str, str]]:
     if ".py:" not in name:
         EXECUTORS.entry(name)
     return name, _assignments(parts["settings"], text)
+
+
+def make_executor(text: str) -> Executor:
+    """The executor that ``text`` names, with its settings.
+
+    Raises:
+        UsageError: If there is none of that name, or it has no such setting.
+    """
+    name, texts = parse_executor(text)
+    executor_type = EXECUTORS.get(name)
+    executor: Executor = executor_type(with_texts(executor_type.Settings(), name, texts))
+    return executor
 
 
 def shown(name: str) -> str:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from snibench.base.errors import UsageError
 from snibench.base.numbers import shown, whole_number
+from snibench.base.reading import is_folder
 from snibench.base.registry import RULES, SAMPLERS
 from snibench.base.types import Recipe, SuiteRequest
 from snibench.base.types.fits import OptimizerName, RateSchedule
+from snibench.data.own.rows import SUFFIXES
+from snibench.data.own.tasks import is_own
 from snibench.plan import defaults
-from snibench.plan.names import parse_executor
-from snibench.plan.request import PAPER, PROFILES, QUICK, RunRequest
+from snibench.plan.names import make_executor, parse_executor
+from snibench.plan.request import BY_SIZE, PROFILES, QUICK, RunRequest
+from snibench.plan.trackers import check_trackers
 
 
 class RequestOptions(TypedDict, total=False):
@@ -69,21 +74,26 @@ class RuntimeOptions(TypedDict, total=False):
     executor: str  # "auto", or the name of one, with its settings in brackets
     jobs: int | None
     fit_timeout: float | None  # seconds of one fit; None = no limit
+    report_to: Sequence[str]  # experiment trackers: tensorboard, wandb, mlflow, trackio
 
 
 def check_runtime(options: RuntimeOptions) -> None:
     """Refuse runtime options that cannot be, without asking for the device.
 
     Raises:
-        UsageError: If the batch size is no number, or there are jobs for the executor that runs one fit at a time.
+        UsageError: If the batch size is no number, an executor or its setting is not there, or there are jobs for the
+            executor that runs one fit at a time.
     """
+    check_trackers(options.get("report_to", ()))
     size = str(options.get("batch_size", "auto"))
     try:
         _ = size == "auto" or whole_number(size, least=1)
     except ValueError:
         raise UsageError(f"--batch-size must be auto or a positive whole number, but got '{shown(size)}'.") from None
     if (executor := options.get("executor", "inline")) != "auto":
-        parse_executor(executor)
+        _, settings = parse_executor(executor)
+        if settings:  # only then: the built-in executors import torch
+            make_executor(executor)
     if options.get("jobs") and executor == "inline":
         raise UsageError("--jobs is for fits side by side: --executor processes.")
     if (limit := options.get("fit_timeout")) is not None and not 0 < limit < math.inf:
@@ -104,8 +114,13 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         raise UsageError(f"The learning rate must be a finite number above 0, but is {rate}.")
     if trials > 1 and rate:
         raise UsageError("--tune-budget chooses the learning rate that --learning-rate sets. Name one of them.")
-    suite = _suite(given)
-    profile = PROFILES[given["profile"]] if "profile" in given else QUICK if suite.name == defaults.SUITE else PAPER
+    suite = suite_request(
+        given.get("suite"),
+        given.get("data"),
+        categories=tuple(given.get("categories", ())),
+        **_some(given, "split", "tasks", "instances", "partial", "allow_leak"),
+    )
+    profile = PROFILES[given["profile"]] if "profile" in given else QUICK if suite.name == defaults.SUITE else BY_SIZE
     per_step = dict(zip(("tasks_per_step", "instances_per_task"), given.get("per_step", ()), strict=False))
     recipe = Recipe(
         steps=given.get("steps", profile.steps),
@@ -144,14 +159,25 @@ def _some(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: given[name] for name in names if name in given}
 
 
-def _suite(given: Mapping[str, Any]) -> SuiteRequest:
-    data = given.get("data")
-    return SuiteRequest(
-        name=given.get("suite") or (defaults.SUITE_OF_DATA if data else defaults.SUITE),
-        data=None if data is None else str(data),
-        categories=tuple(given.get("categories", ())),
-        **_some(given, "split", "tasks", "instances", "partial", "allow_leak"),
-    )
+def suite_request(suite: str | None, data: object = None, **fields: Any) -> SuiteRequest:
+    """The request for ``suite``; without a name the embedded one, or what reads ``data`` by its form."""
+    if suite is None:
+        suite = defaults.SUITE if data is None else suite_of(Path(str(data)))
+    return SuiteRequest(suite, data=None if data is None else str(data), **fields)
+
+
+def suite_of(data: Path) -> str:
+    """The suite that reads ``data``: of rows in CSV or JSONL files, else of tasks in the official layout."""
+    try:
+        rows = data.suffix.lower() in SUFFIXES and not is_folder(data)
+        rows = rows or (is_folder(data) and not is_folder(data / "tasks") and _holds_rows(data))
+    except (OSError, ValueError):  # what is wrong with it the suite says
+        rows = False
+    return defaults.SUITE_OF_ROWS if rows else defaults.SUITE_OF_DATA
+
+
+def _holds_rows(folder: Path) -> bool:
+    return any(map(is_own, folder.iterdir())) and not any(folder.glob("*.json"))
 
 
 def _short(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from snibench.plan.learning_rates import searched_rate, start_rate
 from snibench.plan.lengths import TokenCounter, check_positions, without_long_prompts
 from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet, Rendered
-from snibench.plan.request import RunRequest
+from snibench.plan.request import RunRequest, sized
 
 # Changes when tuning or decoding changes what the same spec gives; listed under "Numbers" in CHANGELOG.md.
 ENGINE = 5
@@ -45,6 +45,7 @@ class FitPlan:
 class Plan:
     """All fits of a run, the suite they share, and what the user should know before."""
 
+    request: RunRequest  # with the profile that the suite's size decides
     fits: tuple[FitPlan, ...]
     suite: SuiteData
     model: ModelSource
@@ -65,12 +66,14 @@ def plan(request: RunRequest) -> Plan:
     Raises:
         SnibenchError: If a name, setting, file or model cannot be used.
     """
-    protocols = protocols_of(request)
+    protocols_of(request)  # a setting that cannot be is refused before anything is read
     chosen = method_choices(request)
     choices = chosen.methods
     train_formats = {name: FORMATS.get(name)() for name in request.train_format.split(",")}
     source = find_model(request.model, revision=request.revision, trust_remote_code=request.trust_remote_code)
     suite = SUITES.get(request.suite.name)().load(request.suite)
+    request = sized(request, suite)
+    protocols = protocols_of(request)
     for name in dict.fromkeys(task.card.metric for task in suite.tasks.values()):
         METRICS.entry(name)  # an answer that cannot be scored is refused before it is asked for
     render = QuestionRenderer(suite, source)
@@ -82,6 +85,9 @@ def plan(request: RunRequest) -> Plan:
     for name, protocol in protocols.items():
         for ask in protocol.plan(suite, request.limit):
             asks.setdefault(ask.mixture, {}).setdefault(name, []).extend(ask.questions)
+    if not asks:
+        why = [note for protocol in protocols.values() for note in protocol.notes(suite)]
+        raise UsageError(" ".join([f"No question is asked by {', '.join(protocols)} of {suite.name}.", *why]))
     _check_unseen_formats(asks, train_formats)
     _check_orders(choices, asks)
     reasons = {choice.label: why_unfit(choice, source.info) for choice in choices}
@@ -140,7 +146,7 @@ def plan(request: RunRequest) -> Plan:
     foreign = (f"{one.label}: {one.elsewhere}." for one in choices if one.elsewhere)
     parts = (suite.notes, shortened, left_out, render.notes(), chosen.notes, aliases, skipped, foreign)
     notes = dict.fromkeys(note for part in parts for note in part)
-    return Plan(fits, suite, source, baseline, tuple(notes), controls, aliases, settings, request.limit)
+    return Plan(request, fits, suite, source, baseline, tuple(notes), controls, aliases, settings, request.limit)
 
 
 def on_device(made: Plan, precision: str, checked: Checked) -> Plan:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SAMPLERS, SUITES
-from snibench.base.types import Recipe, SuiteRequest
+from snibench.base.types import Recipe, SuiteData, SuiteRequest
 from snibench.plan import defaults
 from snibench.plan.names import parse_method
 
@@ -33,6 +34,11 @@ QUICK = Profile("quick", steps=90, conflict_tasks=8, full=False, seeds=(0, 1, 2,
 # Two epochs over 100 instances of each of the 756 official training tasks, 32 instances a step.
 PAPER = Profile("paper", steps=4725, conflict_tasks=16, full=True, seeds=(0, 1, 2))
 PROFILES: Mapping[str, Profile] = {one.name: one for one in (QUICK, PAPER)}
+# Stands for the profile that ``sized`` chooses once the suite is known: nothing of it is ever run.
+BY_SIZE = Profile("by size", steps=0, conflict_tasks=0, full=True, seeds=())
+_PASSES = 2  # over the training instances of every seen task, as in PAPER
+_COUNTED = 100  # of a task's training instances, as in PAPER
+_LARGE = 100  # seen tasks, from which on protocols take their full budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,37 @@ class RunRequest:
     protocols: tuple[str, ...] = defaults.PROTOCOLS
     profile: Profile = QUICK
     train_format: str = defaults.FORMAT
-    seeds: tuple[int, ...] = QUICK.seeds
-    recipe: Recipe = Recipe(steps=QUICK.steps)  # noqa: RUF009 (frozen); learning_rate 0 = the method's own
+    seeds: tuple[int, ...] = QUICK.seeds  # none: the profile's
+    # Steps 0 = the profile's; learning_rate 0 = the method's own.
+    recipe: Recipe = Recipe(steps=QUICK.steps)  # noqa: RUF009 (frozen)
     limit: int | None = None
     rank_labels: bool = False  # store the likeliest label of closed tasks beside what is said
     precision: str = "float32"  # or "bfloat16", or "auto": as the device can
     trust_remote_code: bool = False
     trials: int = 1  # learning rates tried for each method; 1 = the default, nothing is tried
     trial_steps: int | None = None  # None = as many as a fit's
+
+
+def sized(request: RunRequest, suite: SuiteData) -> RunRequest:
+    """``request`` with a profile that follows the size of ``suite``, where it leaves the profile to that.
+
+    Steps: two passes over the training instances of the seen tasks, at most 100 of each, but no fewer than the quick
+    profile's and no more than the paper's. Protocols have their full budget from 100 seen tasks on.
+    """
+    if request.profile != BY_SIZE:
+        return request
+    recipe, instances = request.recipe, sum(min(_COUNTED, len(some)) for some in suite.training.values())
+    drawn = min(recipe.tasks_per_step, len(suite.seen)) * recipe.instances_per_task
+    steps = min(max(math.ceil(_PASSES * instances / drawn), QUICK.steps), PAPER.steps)
+    profile = replace(PAPER if len(suite.seen) >= _LARGE else QUICK, steps=steps)
+    if request.model != defaults.MODEL:  # a fit of a larger one takes all threads
+        profile = replace(profile, threads=None)
+    return replace(
+        request,
+        profile=profile,
+        recipe=recipe if recipe.steps else replace(recipe, steps=steps),
+        seeds=request.seeds or profile.seeds,
+    )
 
 
 def check_names(request: RunRequest) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from random import Random
 
+from snibench.base.errors import UsageError, unknown
 from snibench.base.registry import FORMATS
 from snibench.base.types import Question, SuiteData
 
@@ -26,6 +27,15 @@ def chosen_tasks(suite: SuiteData, count: int | None, seed: int) -> tuple[str, .
 def chosen_seen(suite: SuiteData, count: int | None, seed: int) -> tuple[str, ...]:
     """At most ``count`` seen tasks, taken from the categories in turn; ``None`` chooses every one."""
     return suite.seen if count is None else tuple(_spread(suite, suite.seen, seed)[:count])
+
+
+def check_choices(noun: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Raises UsageError unless ``names`` holds at least one of ``known``, and nothing else; ``noun``: what they are."""
+    if not names:
+        raise UsageError(f"At least one {noun} has to be named: {', '.join(known)}.")
+    for name in names:
+        if name not in known:
+            raise unknown(noun, name, known)
 
 
 def check_formats(names: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from snibench.report.values import METHOD, Column, Frame, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METHOD", "laid_out", "ordered", "plain_frame", "present", "summary_columns"]
+__all__ = ["METHOD", "distinct", "laid_out", "ordered", "plain_frame", "present", "summary_columns"]
 
 
 def laid_out(name: str, frame: pd.DataFrame, layout: Frame, protocol: str, section: str) -> Table:
@@ -28,6 +28,7 @@ def laid_out(name: str, frame: pd.DataFrame, layout: Frame, protocol: str, secti
         section=section,
         across=layout.across if columns else "",
         detail=layout.detail,
+        figure=layout.figure,
     )
 
 
@@ -57,6 +58,18 @@ def ordered(table: Table, order: Sequence[str]) -> Table:
     place = table.frame["method"].map({label: index for index, label in enumerate(order)})
     frame = table.frame.assign(_group=group, _place=place).sort_values(["_group", "_place"], kind="stable")
     return replace(table, frame=frame.drop(columns=["_group", "_place"]).reset_index(drop=True))
+
+
+def distinct(tables: Sequence[Table]) -> tuple[Table, ...]:
+    """``tables`` each under a name of its own: a protocol's name stands before that of a table which is taken."""
+    taken = {table.name for table in tables if not table.section}
+    named = []
+    for table in tables:
+        if table.section and table.name in taken:
+            table = replace(table, name=f"{table.protocol}.{table.name}")
+        taken.add(table.name)
+        named.append(table)
+    return tuple(named)
 
 
 def plain_frame(protocol: str, name: str, frame: pd.DataFrame) -> Frame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from snibench.base.version import __version__
@@ -31,12 +31,12 @@ _AFTER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Cost and tuning", ("cost", "rates", "forgetting")),
     ("Task similarity", ("similarity", "similarity_combos", "similarity_unseen")),
 )
-# Figure -> the table whose section it stands in.
+# Figure -> the table whose section it stands in, as ``Table.drawn_as`` says.
 _FIGURES = {
     "forest": "comparison_unseen",
     "ranks": "comparison_unseen",
     "gap": "gap",
-    "figure3-categories": "gap_categories_unseen",
+    "figure3-categories": "categories",
     "figure2-formats": "formats",
     "format-differences": "format_differences",
     "figure4-combos": "combos",
@@ -90,8 +90,7 @@ def _sections(report: Report, figures: Sequence[Figure]) -> Iterable[tuple[str, 
     """Headings with what stands below them; what no section asks for comes last."""
     tables = list(report.shown)
     drawn = list(figures)
-    for title, names in (*_BEFORE, *_of_protocols(tables), *_AFTER):
-        mine = [one for one in tables if one.name in names]
+    for title, mine, names in _grouped(tables):
         pictures = [name for name, table in _FIGURES.items() if table in names]
         shown = [one for name in pictures for one in drawn if one.name == name]
         tables = [one for one in tables if one not in mine]
@@ -102,10 +101,16 @@ def _sections(report: Report, figures: Sequence[Figure]) -> Iterable[tuple[str, 
         yield "More", joined(map(drawing, drawn), map(_table, tables))
 
 
-def _of_protocols(tables: Sequence[Table]) -> list[tuple[str, tuple[str, ...]]]:
-    """One heading for each protocol with the names of its tables."""
-    titles = dict.fromkeys(one.section for one in tables if one.section)
-    return [(title, tuple(one.name for one in tables if one.section == title)) for title in titles]
+def _grouped(tables: Sequence[Table]) -> Iterator[tuple[str, list[Table], Collection[str]]]:
+    """Each heading, its tables, and what figures find those by; a heading for each protocol."""
+    own = [one for one in tables if not one.section]
+    for title, names in _BEFORE:
+        yield title, [one for one in own if one.name in names], names
+    for title in dict.fromkeys(one.section for one in tables if one.section):
+        mine = [one for one in tables if one.section == title]
+        yield title, mine, {one.drawn_as for one in mine}
+    for title, names in _AFTER:
+        yield title, [one for one in own if one.name in names], names
 
 
 def _table(table: Table, below: str = "") -> Html:

@@ -29,7 +29,7 @@ from snibench.report.fits import (
     title,
 )
 from snibench.report.forgetting import COLUMN, NOTE, forgetting, forgetting_tables
-from snibench.report.layouts import METHOD, ordered, present, summary_columns
+from snibench.report.layouts import METHOD, distinct, ordered, present, summary_columns
 from snibench.report.measures import Measured, against, measured, protocol_tables
 from snibench.report.parts import part_tables
 from snibench.report.questions import Questions
@@ -64,19 +64,20 @@ def build(results: StoredRun, baseline: str | None = None, *, everyone: StoredRu
     failed = failed_fits(results)
     questions = Questions(results, everyone)
     found = summaries(questions, chosen) if chosen else {}
+    tables = (
+        _summary(results, measures, order),
+        *failed_tables(failed),
+        *comparison_tables(questions, found, chosen, order),
+        *part_tables(results),
+        *(ordered(against(table, chosen), _across(table, order, results)) for table in protocol_tables(measures)),
+        *conflict_tables(results, order),
+        cost_table(results, order),
+        *forgetting_tables(results, order),
+        *rate_tables(results),
+    )
     return Report(
         title=title(results),
-        tables=(
-            _summary(results, measures, order),
-            *failed_tables(failed),
-            *comparison_tables(questions, found, chosen, order),
-            *part_tables(results),
-            *(ordered(against(table, chosen), _across(table, order, results)) for table in protocol_tables(measures)),
-            *conflict_tables(results, order),
-            cost_table(results, order),
-            *forgetting_tables(results, order),
-            *rate_tables(results),
-        ),
+        tables=distinct(tables),
         notes=(*notes, *faults, *run_notes(results), *equal_answers(results, chosen)),
         failed=failed,
         baseline=chosen,

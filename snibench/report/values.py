@@ -37,7 +37,7 @@ class Table:
 
     ``across`` names a key whose values become columns where the table is drawn, of the first of ``columns`` alone;
     exports stay tidy and complete. ``protocol`` is empty for what belongs to no single protocol,
-    ``section`` the heading above all tables of a protocol. A table with
+    ``section`` the heading above all tables of a protocol, ``figure`` what its frame says is drawn of it. A table with
     ``detail`` is too long to read and stands in CSV and JSON alone.
     """
 
@@ -51,6 +51,12 @@ class Table:
     section: str = ""
     across: str = ""
     detail: bool = False
+    figure: str = ""
+
+    @property
+    def drawn_as(self) -> str:
+        """What figures find it by: a protocol's table by its frame's ``figure``, one of the report by its name."""
+        return self.figure if self.section else self.name
 
 
 Asked = Literal["unseen", "seen", "gap", "formats", "combos"]

@@ -4,5 +4,6 @@ A rule of one's own derives from ``GramRule`` if it is a function of the Gram ma
 """
 
 from snibench.rules._gram import GramRule, Step, project_conflicting
+from snibench.rules._task_adam import TaskAdam
 
-__all__ = ["GramRule", "Step", "project_conflicting"]
+__all__ = ["GramRule", "Step", "TaskAdam", "project_conflicting"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Weight
 from snibench.base.lazy import torch
 from snibench.rules._gram import GramRule, Step
 from snibench.rules._solvers import unit_vectors, weakest_in_ball
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 class CAGradSettings:
     """``c``: radius around the mean gradient within which to look, in units of its norm; 0 is the mean rule."""
 
-    c: float = 0.4
-
-    def __post_init__(self) -> None:
-        if not self.c >= 0:
-            raise UsageError(f"c of cagrad must be at least 0, but got {self.c}.")
+    c: Weight = 0.4
 
 
 @final

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, final
 
+from snibench.base.bounds import Bounds, Positive
 from snibench.base.errors import UsageError
 from snibench.base.lazy import torch
 from snibench.contracts import Needs, Rule
@@ -24,17 +25,14 @@ class CoBaSettings:
     ``tau``: sharpness of the divergence factor.
     """
 
-    window: int = 20
-    warmup: int = 3
-    tau: float = 5.0
+    window: Annotated[int, Bounds(least=2)] = 20
+    warmup: Annotated[int, Bounds(least=2)] = 3
+    tau: Positive = 5.0
 
-    def __post_init__(self) -> None:
-        if self.window < 2:
-            raise UsageError(f"window of coba must be at least 2, but got {self.window}.")
-        if not 2 <= self.warmup <= self.window:
-            raise UsageError(f"warmup of coba must be from 2 to window = {self.window}, but got {self.warmup}.")
-        if not self.tau > 0:
-            raise UsageError(f"tau of coba must be above 0, but got {self.tau}.")
+    def validate(self) -> None:
+        """Raises UsageError if the warm-up is longer than the window."""
+        if self.warmup > self.window:
+            raise UsageError(f"warmup must be at most window = {self.window}, but got {self.warmup}.")
 
 
 @final

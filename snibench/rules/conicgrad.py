@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 import numpy as np
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Bounds
 from snibench.base.lazy import torch
 from snibench.rules._gram import GramRule, Step
 from snibench.rules._solvers import most_even_in_cone, unit_vectors
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 class ConicGradSettings:
     """``c``: cosine of the cone's angle around the mean gradient, in (0, 1]; 1 is the mean rule."""
 
-    c: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.c <= 1:
-            raise UsageError(f"c of conicgrad must be in (0, 1], but got {self.c}.")
+    c: Annotated[float, Bounds(above=0, most=1)] = 0.5
 
 
 @final

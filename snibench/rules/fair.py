@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Positive
 from snibench.base.lazy import torch
 from snibench.rules._gram import GramRule, Step
 from snibench.rules._solvers import power_balance
@@ -22,11 +22,7 @@ RIDGE = 1e-10  # on the cosines: keeps the bargain finite where gradients are li
 class FairGradSettings:
     """``alpha``: how much the worst-off counts, above 0; 1 is proportional fairness, which is Nash-MTL."""
 
-    alpha: float = 2.0
-
-    def __post_init__(self) -> None:
-        if not self.alpha > 0:
-            raise UsageError(f"alpha of fairgrad must be above 0, but got {self.alpha}.")
+    alpha: Positive = 2.0
 
 
 @final

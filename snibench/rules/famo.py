@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from snibench.base.bounds import Positive, Weight
 from snibench.contracts import Needs, Rule
 from snibench.rules._gram import finite_losses, positive, without_anchors
 from snibench.rules._task_adam import TaskAdam
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class FAMOSettings:
     """Adam on the logits: its ``learning_rate``, and its ``weight_decay`` towards equal weights."""
 
-    learning_rate: float = 0.025
-    weight_decay: float = 1e-3
+    learning_rate: Positive = 0.025
+    weight_decay: Weight = 1e-3
 
 
 @final

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Share
 from snibench.base.lazy import torch
 from snibench.contracts import Needs, Rule
 
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 class GradDropSettings:
     """``leak``: share of a masked gradient that passes all the same, in [0, 1]; 1 is the mean rule."""
 
-    leak: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.leak <= 1:
-            raise UsageError(f"leak of graddrop must be in [0, 1], but got {self.leak}.")
+    leak: Share = 0.0
 
 
 @final

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from snibench.base.bounds import Positive, Weight
 from snibench.base.lazy import torch
 from snibench.contracts import Needs
 from snibench.rules._gram import GramRule, Step, positive
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class GradNormSettings:
     """``alpha``: how strongly tasks that train slowly are favoured. ``learning_rate`` of Adam on the weights."""
 
-    alpha: float = 1.5
-    learning_rate: float = 0.025
+    alpha: Weight = 1.5
+    learning_rate: Positive = 0.025
 
 
 @final

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Share
 from snibench.base.lazy import torch
 from snibench.contracts import Needs
 from snibench.rules._gram import GramRule, Step, random_orders
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 class GradVacSettings:
     """``beta``: how fast a pair's target follows its cosine, in [0, 1]. ``per_layer``: turn each layer by itself."""
 
-    beta: float = 0.01
+    beta: Share = 0.01
     per_layer: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.beta <= 1:
-            raise UsageError(f"beta of gradvac must be in [0, 1], but got {self.beta}.")
 
 
 @final

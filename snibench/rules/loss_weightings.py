@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Count, Positive
 from snibench.base.lazy import torch
 from snibench.contracts import Needs, Rule
 from snibench.rules._gram import finite_losses, positive, without_anchors
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class UncertaintySettings:
     """``learning_rate`` of Adam on the log-variances."""
 
-    learning_rate: float = 0.025
+    learning_rate: Positive = 0.025
 
 
 @final
@@ -63,14 +63,8 @@ class Uncertainty(Rule):
 class DWASettings:
     """``window``: visits to a task over which its loss is averaged. ``temperature``: of the softmax."""
 
-    window: int = 5
-    temperature: float = 2.0
-
-    def __post_init__(self) -> None:
-        if self.window < 1:
-            raise UsageError(f"window of dwa must be at least 1, but got {self.window}.")
-        if not self.temperature > 0:
-            raise UsageError(f"temperature of dwa must be above 0, but got {self.temperature}.")
+    window: Count = 5
+    temperature: Positive = 2.0
 
 
 @final

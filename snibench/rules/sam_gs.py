@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, final
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Bounds, Share
 from snibench.base.lazy import torch
 from snibench.rules._gram import GramRule, Step
 
@@ -18,14 +18,8 @@ if TYPE_CHECKING:
 class SAMGSSettings:
     """``gamma``: norms less similar than this, in [0, 1], are equalised. ``beta``: memory of the norms' mean."""
 
-    gamma: float = 0.9
-    beta: float = 0.9
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.gamma <= 1:
-            raise UsageError(f"gamma of sam-gs must be in [0, 1], but got {self.gamma}.")
-        if not 0 <= self.beta < 1:
-            raise UsageError(f"beta of sam-gs must be in [0, 1), but got {self.beta}.")
+    gamma: Share = 0.9
+    beta: Annotated[float, Bounds(least=0, below=1)] = 0.9
 
 
 @final

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Bounds
 from snibench.contracts import Draw, Sampler
 
 if TYPE_CHECKING:
@@ -21,17 +21,9 @@ class EasyToHardSettings:
     ``memory``: share of the old running loss that is kept at a visit.
     """
 
-    start: float = 0.1
-    full: float = 0.5
-    memory: float = 0.5
-
-    def validate(self) -> None:
-        """Raises UsageError unless start and full are in (0, 1] and memory in [0, 1)."""
-        for name in ("start", "full"):
-            if not 0 < getattr(self, name) <= 1:
-                raise UsageError(f"{name} must be in (0, 1], but got {getattr(self, name)}.")
-        if not 0 <= self.memory < 1:
-            raise UsageError(f"memory must be in [0, 1), but got {self.memory}.")
+    start: Annotated[float, Bounds(above=0, most=1)] = 0.1
+    full: Annotated[float, Bounds(above=0, most=1)] = 0.5
+    memory: Annotated[float, Bounds(least=0, below=1)] = 0.5
 
 
 def competence(step: int, steps: int, settings: EasyToHardSettings) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Weight
 from snibench.contracts import Draw, Needs, Sampler
 from snibench.samplers.systematic import capped, systematic
 
@@ -20,14 +20,8 @@ if TYPE_CHECKING:
 class PikeSettings:
     """``signal``, ``noise``: zeta_1 and zeta_2, how far a task's squared gradient norm and its variance move it."""
 
-    signal: float = 0.1
-    noise: float = 1.0
-
-    def validate(self) -> None:
-        """Raises UsageError unless both are at least 0."""
-        for name in ("signal", "noise"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{name} must be at least 0, but got {getattr(self, name)}.")
+    signal: Weight = 0.1
+    noise: Weight = 1.0
 
 
 class Pike(Sampler):

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from snibench.base.errors import UsageError
+from snibench.base.bounds import Positive
 from snibench.contracts import Draw, Sampler
 from snibench.samplers.systematic import capped, systematic
 
@@ -17,12 +17,7 @@ from snibench.samplers.systematic import capped, systematic
 class TemperatureSettings:
     """``temperature``: T, by whose root sizes are evened out; 1 is proportional, infinity equal."""
 
-    temperature: float = 2.0
-
-    def validate(self) -> None:
-        """Raises UsageError unless the temperature is above 0."""
-        if not self.temperature > 0:
-            raise UsageError(f"temperature must be above 0, but got {self.temperature}.")
+    temperature: Positive = 2.0
 
 
 class Temperature(Sampler):

@@ -56,11 +56,11 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             write(new)
             for file in [new, *new.rglob("*")]:
                 if file.is_file():
-                    _flush(file)
+                    flush(file)
             if new.is_dir() and target.is_dir():
                 shutil.rmtree(target)  # a folder cannot be renamed onto another
             new.replace(target)
-            _flush(target.parent)
+            flush(target.parent)
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error)) from error
     except Exception as error:
@@ -131,7 +131,8 @@ def _write_through(path: Path, write: Callable[[Path], Any]) -> None:
             shutil.copyfileobj(whole, stream)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have a file, or the entries of a folder, written to the disk before anything else happens."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

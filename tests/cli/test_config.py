@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from snibench.base.errors import UsageError
 from snibench.cli import run as module
-from snibench.cli.config import _toml, save_config
+from snibench.cli.config import as_toml, save_config
 from snibench.plan.request import RunRequest
 
 DOCS = Path(__file__).parents[2] / "docs" / "config.md"
@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "config.md"
 
 def request_of(*arguments: object) -> RunRequest:
     with module.run.make_context("run", [str(one) for one in arguments]) as ctx:
-        return module._request(ctx.params)
+        return module.request_of(ctx.params)
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -93,7 +93,7 @@ def test_a_saved_file_is_the_same_run(tmp_path: Path, monkeypatch: pytest.Monkey
     arguments = ["--config", base, "--seeds", "0-2", "--per-step", "4,2", "--partial", "--pair", "x=a/b", "--dry-run"]
     saved = tmp_path / "saved.toml"
     with module.run.make_context("run", [str(one) for one in arguments], auto_envvar_prefix="SNIBENCH_RUN") as ctx:
-        first = module._request(ctx.params)
+        first = module.request_of(ctx.params)
         save_config(ctx, saved)
     monkeypatch.delenv("SNIBENCH_RUN_LIMIT")
     assert request_of("--config", saved) == first
@@ -109,4 +109,4 @@ values = st.one_of(
 
 @given(st.one_of(values, st.lists(values, max_size=3)))
 def test_any_value_is_written_as_toml_reads_it(value: Any) -> None:
-    assert tomllib.loads(f"key = {_toml(value)}")["key"] == value
+    assert tomllib.loads(f"key = {as_toml(value)}")["key"] == value

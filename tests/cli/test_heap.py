@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from snibench.cli.heap import TUNABLES, _on_glibc
+from snibench.cli.heap import TUNABLES, on_glibc
 
-pytestmark = pytest.mark.skipif(not _on_glibc(), reason="another C library")
+pytestmark = pytest.mark.skipif(not on_glibc(), reason="another C library")
 
 
 def starts(tmp_path: Path, *command: str, **environment: str) -> list[str]:

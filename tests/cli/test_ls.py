@@ -40,7 +40,7 @@ def listed(kind: str, *arguments: str) -> dict[str, Any]:
         ("rules", {"mean", "pcgrad"}),
         ("formats", {"definition", "abstract", "tk_def_pos2"}),
         ("protocols", {"gap", "formats", "combos"}),
-        ("suites", {"mini", "sni"}),
+        ("suites", {"mini", "sni", "own"}),
     ],
 )
 def test_built_ins_are_listed_with_distribution_and_summary(kind: str, some: set[str]) -> None:
@@ -177,7 +177,7 @@ def test_show_gives_docstring_settings_with_defaults_and_source() -> None:
     output = run("show", "ours").output
     assert "method ours (snibench" in output
     assert "plain LoRA" in output
-    assert any(line.split()[:3] == ["modulation", "0.5", "float"] for line in output.splitlines())
+    assert any(line.split()[:3] == ["modulation", "0.5", "float,"] for line in output.splitlines())
     assert "ours.py:" in output
 
 

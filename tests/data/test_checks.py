@@ -48,11 +48,32 @@ def test_lists_are_checked_against_files_and_each_other(folder: Path) -> None:
     (lists / "excluded_tasks.txt").write_text("never\n")
     found = {(finding.severity, finding.file, finding.message.split(".")[0]) for finding in check_folder(folder)}
     assert found >= {
-        ("error", "splits/default/train_tasks.txt", "names 1 of 4 tasks that have no file, 'gone' first"),
+        ("error", "splits/default/train_tasks.txt", "names 1 of 4 tasks that have no file: gone"),
         ("warning", "splits/default/train_tasks.txt", "holds a blank line"),
-        ("warning", "splits/default/excluded_tasks.txt", "names 1 of 1 tasks that have no file, 'never' first"),
+        ("warning", "splits/default/excluded_tasks.txt", "names 1 of 1 tasks that have no file: never"),
         ("error", "splits/default/test_tasks.txt", "names 't', which train_tasks"),
     }
+
+
+def test_a_near_miss_in_a_list_is_named_with_what_it_was_meant_to_be(folder: Path, write_task: Write) -> None:
+    for name in ("task12_foo", "task13_foo"):
+        write_task(name)
+    lists = folder / "splits/default"
+    (lists / "train_tasks.txt").write_text("a\nb\ntask12_foo \ntask13_fo\nTask13_foo.json\ntask14_bar\n")
+    found = [finding.message for finding in check_folder(folder) if finding.file.endswith("train_tasks.txt")]
+    assert found[0].startswith(
+        "names 3 of 6 tasks that have no file: task13_fo (did you mean 'task13_foo'?), "
+        "Task13_foo.json (did you mean 'task13_foo'?), task14_bar."
+    )
+    assert found[1].startswith("holds 1 name with blanks around, 'task12_foo ' first.")
+
+
+def test_labels_with_stray_blanks_are_found(folder: Path, write_task: Write) -> None:
+    instances = [{"id": f"a-{n}", "input": f"a {n}", "output": [("yes ", "no")[n % 2]]} for n in range(40)]
+    write_task("a", Instances=instances)
+    (finding,) = check_folder(folder)
+    assert finding.severity == "warning"
+    assert "20 references with blanks around, 'yes ' first" in finding.message
 
 
 def test_a_partial_folder_has_warnings_for_tasks_without_files(folder: Path) -> None:

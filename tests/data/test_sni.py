@@ -78,9 +78,15 @@ def test_an_unknown_split_gets_a_suggestion(folder: Path) -> None:
 
 
 def test_a_flat_folder_needs_its_own_lists(folder: Path) -> None:
-    with pytest.raises(DataError, match=r"no splits/default.*--split FOLDER"):
+    with pytest.raises(DataError, match=r"no splits/default.*--split drawn, or --split FOLDER"):
         load(folder / "tasks")
     assert load(folder / "tasks", split=str(folder / "splits/default")).seen[:2] == ("train_a", "train_b")
+
+
+def test_a_split_may_be_drawn_where_there_are_no_lists(folder: Path) -> None:
+    suite = load(folder / "tasks", split="drawn", allow_leak=True)
+    assert (suite.name, len(suite.seen), len(suite.unseen)) == ("sni/drawn", 3, 3)
+    assert load(folder / "tasks", split="drawn", allow_leak=True).unseen == suite.unseen
 
 
 def test_missing_tasks_are_counted_and_named(folder: Path) -> None:
@@ -90,6 +96,13 @@ def test_missing_tasks_are_counted_and_named(folder: Path) -> None:
     suite = load(folder, partial=True)
     assert "train_b" not in suite.seen
     assert any("train_b" in note for note in suite.notes)
+
+
+def test_a_task_that_a_list_nearly_names_is_suggested(folder: Path) -> None:
+    names = folder / "splits/default/train_tasks.txt"
+    names.write_text(names.read_text().replace("train_b", "train_bb"))
+    with pytest.raises(DataError, match=r"train_bb \(did you mean 'train_b'\?\)"):
+        load(folder)
 
 
 def test_tasks_in_other_languages_are_left_out(folder: Path, write_task: WriteTask) -> None:

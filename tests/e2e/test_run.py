@@ -194,6 +194,18 @@ def test_a_folder_in_the_official_layout_passes_through_every_protocol(snibench,
     all_three_protocols(snibench, measured, sample, tmp_path, unseen=8)
 
 
+def test_a_file_of_ones_own_passes_through_all_three_protocols(snibench, tmp_path) -> None:
+    path = tmp_path / "own.csv"
+    rows = [f"{task} {n},{'yes' if n % 2 else 'no'},{task}" for task in ("a", "b", "c") for n in range(40)]
+    path.write_text("\n".join(["input,output,task", *rows]), encoding="utf-8")
+    few = ["--seeds", "0", "--steps", "2", "--limit", "1", "--max-output", "4", "--no-baseline"]
+    ended = snibench("run", "-m", "lora", "--data", path, *few, "-o", tmp_path / "runs")
+    assert ended.code == 0, ended
+    results = load_results(tmp_path / "runs")
+    assert set(results.answers["protocol"]) == {"gap", "formats", "combos"}
+    assert results.answers.groupby("seen")["task"].nunique().to_dict() == {False: 1, True: 2}
+
+
 @needs_official
 def test_real_tasks_pass_through_all_three_protocols(snibench, measured, tmp_path) -> None:
     all_three_protocols(snibench, measured, OFFICIAL, tmp_path, unseen=4)

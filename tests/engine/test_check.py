@@ -289,7 +289,9 @@ def test_a_model_is_checked_once_and_the_decision_is_part_of_the_fit(llama_folde
 
     source = find_model(str(llama_folder))
     found = check_model(source)
-    monkeypatch.setattr("snibench.engine.check.model_paths._checked", lambda *_: pytest.fail("checked again"))
+    monkeypatch.setattr(
+        "snibench.engine.check.model_paths.read_backbone", lambda *_, **__: pytest.fail("checked again")
+    )
     assert check_model(source) == found
     fit = spec("lora", source)
     assert replace(fit, paths=Paths("eager", "single", "generate")).id != fit.id

@@ -73,11 +73,11 @@ def test_a_token_uses_the_ranks_where_its_projection_plus_bias_is_largest(make_t
         torch.testing.assert_close(layer(x)[0, place], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_ranks_that_were_kept_too_often_are_told_from_those_kept_too_seldom() -> None:
+def test_ranks_that_were_kept_too_often_are_counted_apart_from_those_kept_too_seldom() -> None:
     layer = SparseProjectionLayer(torch.nn.Linear(4, 4), rank=3, top=1, scale=1.0, tally=Tally())
     assert layer.excess() is None
     part = torch.tensor([[0, 1, 2, -1]])  # the shared token counts twice
     keeps = torch.tensor([[[1.0, 0, 0], [0, 1.0, 0], [0, 1.0, 0], [0, 0, 1.0]]])
-    assert layer._count(keeps, part).tolist() == [2, 2, 0]
+    assert layer.count_kept(keeps, part).tolist() == [2, 2, 0]
     assert layer.excess().tolist() == [1, 1, -1]
     assert layer.excess() is None

@@ -24,13 +24,13 @@ from snibench.base.codec import to_json
 from snibench.base.errors import SnibenchError, UsageError
 from snibench.base.settings import make_settings, parse_assignments
 from snibench.base.types import FitRecord, FitSpec, Manifest, Mixture, ModelRef, Recipe, SuiteRef, SuiteRequest
-from snibench.cli.run import _request
+from snibench.cli.run import request_of
 from snibench.cli.run import run as command
 from snibench.data.checks import check_folder
 from snibench.data.fetching import RECEIPT, changed_files
 from snibench.data.natural_instructions import load_task, read_head
 from snibench.data.predictions import match_predictions
-from snibench.data.sni import read_list
+from snibench.data.split_lists import read_list
 from snibench.leaderboard.validate import faults, read_board
 from snibench.models.headers import read_headers
 from snibench.plan.names import parse_method
@@ -301,7 +301,7 @@ VALUES = st.sampled_from([value for value in HOSTILE if isinstance(value, str)])
 
 def asked(*arguments: str) -> None:
     with command.make_context("run", list(arguments)) as ctx:
-        _request(ctx.params)
+        request_of(ctx.params)
 
 
 @many(1500)

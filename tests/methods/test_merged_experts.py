@@ -114,7 +114,8 @@ def test_what_is_tuned_after_a_merge_is_merged_again(make_trainer, shake) -> Non
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"density": 0.0}, "density must be in"), ({"weight": 0.0}, "weight")]
+    ("settings", "message"),
+    [({"density": 0.0}, "density must be above 0 and at most 1"), ({"weight": 0.0}, "weight must be above 0")],
 )
 def test_settings_that_cannot_be_used_are_refused(settings, message) -> None:
     with pytest.raises(UsageError, match=message):

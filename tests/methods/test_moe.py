@@ -112,7 +112,7 @@ def test_a_model_without_feed_forward_modules_is_no_place_for_mixlora() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (lambda: MixLora(MixLoraSettings(top=9)), "top must be from 1 to experts = 8"),
+        (lambda: MixLora(MixLoraSettings(top=9)), "top must be at most experts = 8"),
         (lambda: MixLora(MixLoraSettings(balance=-1.0)), "balance must be at least 0"),
         (lambda: LoraMoe(LoraMoeSettings(experts=0)), "experts must be at least 1"),
         (lambda: LoraMoe(LoraMoeSettings(balance=-1.0)), "balance must be at least 0"),

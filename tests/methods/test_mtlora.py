@@ -7,6 +7,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from snibench.base.errors import UsageError
+from snibench.base.settings import validated
 from snibench.contracts import Losses
 from snibench.engine.block_adapters import BlockAdapter, far_from_orthogonal
 from snibench.methods.lora import Lora
@@ -117,4 +118,4 @@ def test_groups_that_do_not_divide_the_width_are_refused_in_a_sentence(make_trai
 @pytest.mark.parametrize("name", ["experts", "groups", "spectral", "balance"])
 def test_settings_without_meaning_are_refused(name) -> None:
     with pytest.raises(UsageError, match=f"{name} must be at least"):
-        MtLoraSettings(**{name: -1}).validate()
+        validated(MtLoraSettings(**{name: -1}))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from snibench.base.errors import UsageError
+from snibench.base.settings import validated
 from snibench.base.types import Example, Instance, TaskCard
 from snibench.engine.losses import target_log_likelihoods, target_logits
 from snibench.methods.lora import Lora
@@ -69,7 +70,7 @@ def test_without_strength_or_wrong_answers_it_is_lora(kind, settings, make_train
 )
 def test_settings_without_meaning_are_refused_where_the_run_is_planned(settings, message) -> None:
     with pytest.raises(UsageError, match=message):
-        settings.validate()
+        validated(settings)
 
 
 @dataclass(frozen=True)

@@ -111,11 +111,11 @@ def test_biases_stay_out_of_task_gradients_which_are_told_apart_by_hooks(make_tr
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (lambda: FlyLora(FlyLoraSettings(top=33)), "top must be from 1 to r = 32"),
+        (lambda: FlyLora(FlyLoraSettings(top=33)), "top must be at most r = 32"),
         (lambda: FlyLora(FlyLoraSettings(bias_ratio=-1.0)), "bias_ratio must be at least 0"),
         (lambda: RLora(RLoraSettings(experts=0)), "experts must be at least 1"),
         (lambda: RLora(RLoraSettings(head_dropout=1.0)), "head_dropout must be at least 0 and below 1"),
-        (lambda: RLora(RLoraSettings(gamma=0.0)), "gamma must be positive"),
+        (lambda: RLora(RLoraSettings(gamma=0.0)), "gamma must be above 0"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(settings, message) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from snibench.base.registry import METHODS
@@ -12,8 +14,15 @@ from snibench.plan.learning_rates import SearchedRate, searched_rate, start_rate
 SIZES = [1e6, 135e6, 7e9]
 
 
+def put(rows, monkeypatch, tmp_path):
+    """Have ``rows`` as the table."""
+    path = tmp_path / "rates.json"
+    path.write_text(json.dumps(rows), "utf-8")
+    monkeypatch.setattr(rates, "TABLE", path)
+
+
 @pytest.fixture
-def table(monkeypatch):
+def table(monkeypatch, tmp_path):
     rows = [
         {
             "below": 1e7,
@@ -26,7 +35,7 @@ def table(monkeypatch):
         },
         {"below": None, "adapters": 1e-3, "everything": 1e-5, "methods": {"adamw linear": {"unified-prompt": 0.1}}},
     ]
-    monkeypatch.setattr(rates, "_table", lambda: rows)
+    put(rows, monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -58,14 +67,16 @@ def test_a_rate_of_another_schedule_serves_and_is_said_to_be_one(table, method, 
     assert searched_rate(method, int(1e6), optimizer, schedule) == found
 
 
-def test_what_was_not_searched_for_starts_as_far_from_its_rate_as_the_baseline_s_search_went(monkeypatch) -> None:
+def test_what_was_not_searched_for_starts_as_far_from_its_rate_as_the_baseline_s_search_went(
+    monkeypatch, tmp_path
+) -> None:
     searched = {
         "adamw linear": {"lora": 9e-3},
         "adamw constant": {"lora": 4e-3, "mtl-lora": 1e-3},
         "sgd linear": {"mtl-lora": 1},
     }
     row = {"below": None, "adapters": 5e-3, "everything": 1e-3, "methods": searched}
-    monkeypatch.setattr(rates, "_table", lambda: [row])
+    put([row], monkeypatch, tmp_path)
     assert start_rate(5e-3, 100, "adamw", "linear") == 9e-3  # an adapter's: where the baseline is
     assert start_rate(1e-3, 100, "adamw", "linear") == 1.8e-3
     assert start_rate(5e-3, 100, "adamw", "cosine") == 5e-3  # the baseline was not searched for

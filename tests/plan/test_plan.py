@@ -202,7 +202,7 @@ def test_settings_reach_the_rule_that_has_them() -> None:
     [
         ("lora+cagrad", {"d": "1"}, "setting of lora, cagrad 'd'"),
         ("lora", {"c": "1"}, "setting of lora 'c'"),
-        ("lora+cagrad", {"c": "-1"}, "c of cagrad must be at least 0"),
+        ("lora+cagrad", {"c": "-1"}, "cagrad: c must be at least 0"),
         ("lora+cagard", {}, "rule 'cagard'. Did you mean 'cagrad'"),
     ],
 )

@@ -123,3 +123,37 @@ def test_its_board_validates_and_verifies_and_is_sorted_by_its_headline(shares: 
     table = board_report(board, path).tables[0]
     assert table.notes[0].startswith("Sorted by Above")
     assert table.frame["above"].is_monotonic_decreasing
+
+
+LEVELS = """
+from snibench.protocols.gap import Gap
+
+
+class Levels(Gap):
+    title = "Levels"
+    frames = {"levels": Gap.frames["gap"]}
+
+    def measure(self, answers, tasks):
+        frame = super().measure(answers, tasks)["gap"]
+        return {"levels": frame, "summary": frame, "gap": frame}
+"""
+
+
+def test_a_frame_is_drawn_as_what_it_says_and_its_name_displaces_no_table_of_the_report(make_results, install) -> None:
+    pytest.importorskip("matplotlib")
+    from snibench.report.figures import draw
+
+    install("levels", {"snibench.protocols": {"levels": "levels_plugin:Levels"}}, {"levels_plugin.py": LEVELS})
+    results = make_results()
+    rows = results.answers[results.answers["protocol"] == "gap"].assign(protocol="levels")
+    results = replace(results, answers=rows, manifest=replace(results.manifest, protocol_versions={"levels": 3}))
+    report = build(results)
+    names = [table.name for table in report.tables]
+    assert len(set(names)) == len(names)
+    assert report.table("summary").section == ""
+    assert report.table("levels.summary").section == report.table("gap").section == "Levels"
+    assert "gap" in {figure.name for figure in draw(results, report)}
+    page = page_html(report, results, draw(results, report))
+    assert page.index("<svg", page.index('<h2 id="levels">')) < page.index('<h2 id="cost-and-tuning">')
+    plain = replace(report, tables=tuple(replace(table, figure="") for table in report.tables))
+    assert "gap" not in {figure.name for figure in draw(results, plain)}  # although a table has that name

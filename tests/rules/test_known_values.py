@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
 
 from snibench.base.registry import RULES
-from snibench.rules._gram import project_conflicting
+from snibench.rules import project_conflicting
 
 SHAPES = [(2, 10), (3, 10), (8, 100), (8, 5)]  # the last: fewer dimensions than tasks
 SPREADS = [0, 1, 3]  # norms differ up to a million-fold

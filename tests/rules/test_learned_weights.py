@@ -9,7 +9,7 @@ import torch
 from snibench.base.registry import RULES
 from snibench.contracts import Needs
 from snibench.engine.gradients import TaskGradients
-from snibench.rules._task_adam import TaskAdam
+from snibench.rules import TaskAdam
 
 
 def rule(name, **settings):

@@ -6,7 +6,7 @@ import torch
 
 from snibench.engine.gradients import TaskGradients, tensor_of
 from snibench.methods.lora import Lora
-from snibench.rules._gram import project_conflicting
+from snibench.rules import project_conflicting
 from snibench.rules.ortho_lora import OrthoLoRA
 from snibench.rules.pcgrad import PCGrad
 

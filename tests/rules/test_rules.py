@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from snibench.base.errors import UsageError
 from snibench.base.registry import RULES
+from snibench.base.settings import make_settings
 from snibench.contracts import Needs, Rule
 
 NAMES = [
@@ -282,5 +283,5 @@ def test_state_follows_the_task_and_not_its_row(name, step):
     ],
 )
 def test_a_setting_without_meaning_is_refused_by_name(name, setting, value):
-    with pytest.raises(UsageError, match=f"{setting} of {name} must be"):
-        rule(name, **{setting: value})
+    with pytest.raises(UsageError, match=f"{name}: {setting} must be"):
+        make_settings(RULES.get(name).Settings, name, {setting: value})

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from snibench.base.errors import UsageError
 from snibench.base.registry import SAMPLERS
+from snibench.base.settings import validated
 from snibench.contracts import Draw
 from snibench.samplers.deck import Deck
 from snibench.samplers.easy_to_hard import EasyToHard, EasyToHardSettings, competence
@@ -62,7 +63,7 @@ def test_the_temperature_evens_sizes_out(temperature, ratio) -> None:
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
 def test_a_temperature_that_is_none_is_refused_where_the_run_is_planned(value) -> None:
     with pytest.raises(UsageError, match="temperature must be above 0"):
-        TemperatureSettings(value).validate()
+        validated(TemperatureSettings(value))
 
 
 @given(values=st.lists(st.floats(0.01, 100), min_size=1, max_size=12), count=st.integers(1, 12))
@@ -140,8 +141,8 @@ def test_running_losses_are_kept_by_task_and_given_back() -> None:
 @pytest.mark.parametrize("settings", [{"start": 0.0}, {"full": 1.5}, {"memory": 1.0}])
 def test_a_curriculum_without_meaning_is_refused(settings) -> None:
     (name,) = settings
-    with pytest.raises(UsageError, match=f"{name} must be in"):
-        EasyToHardSettings(**settings).validate()
+    with pytest.raises(UsageError, match=f"{name} must be (above|at least) 0 and (at most|below) 1"):
+        validated(EasyToHardSettings(**settings))
 
 
 # -------------------------------------------------------------------------------------------- pike
@@ -192,4 +193,4 @@ def test_pike_without_coefficients_or_gradients_draws_all_equally_often() -> Non
 @pytest.mark.parametrize("name", ["signal", "noise"])
 def test_a_negative_coefficient_of_pike_is_refused(name) -> None:
     with pytest.raises(UsageError, match=f"{name} must be at least 0"):
-        PikeSettings(**{name: -1.0}).validate()
+        validated(PikeSettings(**{name: -1.0}))

@@ -327,5 +327,5 @@ def test_the_routers_of_poly_learn_a_hundred_times_as_fast_as_its_skills(trainer
 
 @pytest.mark.parametrize("ratio", [0.0, -1.0])
 def test_routers_that_would_not_learn_are_refused(ratio):
-    with pytest.raises(UsageError, match="router_ratio must be a positive number"):
+    with pytest.raises(UsageError, match="router_ratio must be above 0"):
         Poly(Poly.Settings(router_ratio=ratio))

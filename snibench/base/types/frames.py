@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+FigureId = Literal["gap", "categories", "formats", "combos", "combo-streams"]
 Unit = Literal["text", "percent", "share", "difference", "points", "number", "count", "p", "seconds", "bytes"]
 
 
@@ -51,6 +52,8 @@ class Frame:
     frame with ``detail`` is too long to read and stands in CSV and JSON alone. ``summary``: the fields of a frame with
     one row per method that stand in the summary, and their headings there; ``headline`` is the one that boards are
     sorted by; ``summary_note`` explains them. A column whose field a frame has not is left out.
+
+    ``figure``: the figure that is drawn of the frame; it takes the fields of the built-in frame that names the same.
     """
 
     title: str
@@ -62,6 +65,7 @@ class Frame:
     summary: Mapping[str, str] = field(default_factory=dict)
     headline: str = ""
     summary_note: str = ""
+    figure: FigureId | Literal[""] = ""
 
 
 def described(frames: Mapping[str, Frame], meanings: Mapping[str, str]) -> dict[str, Frame]:

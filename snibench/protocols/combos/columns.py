@@ -39,6 +39,7 @@ _FRAMES: Mapping[str, Frame] = {
     ),
     "combos": Frame(
         "Median stream accuracy by combo and history",
+        figure="combos",
         keys=(
             Column("combo", "Combo"),
             Column("metric", "Metric", about=True),
@@ -71,6 +72,7 @@ _FRAMES: Mapping[str, Frame] = {
     ),
     "combo_streams": Frame(
         "Accuracy of every stream",
+        figure="combo-streams",
         keys=(
             Column("combo", "Combo"),
             Column("schedule", "Schedule"),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite, nan
+from typing import Annotated
 
-from snibench.base.errors import UsageError, unknown
+from snibench.base.bounds import Bounds, Count
+from snibench.base.errors import UsageError
+from snibench.protocols.choice import check_choices
 from snibench.protocols.combos.pairs import parse_pairs
 
 MODES = ("switch", "train", "train-lite")
@@ -43,22 +46,19 @@ class Settings:
     format: str = "definition"
     schedules: tuple[str, ...] = ("alternate",)
     histories: tuple[str, ...] = HISTORIES
-    streams: int = 20
-    length: int = 40  # half of side A, half of side B
-    turns: int = 2  # solved instances before a question, where there is history
+    streams: Count = 20
+    length: Annotated[int, Bounds(least=2)] = 40  # half of side A, half of side B
+    turns: Count = 2  # solved instances before a question, where there is history
     mixtures: tuple[str, ...] = ("3:1", "1:1", "1:3")
-    instances: int | None = 50  # per task, in mode train; None = all that the suite evaluates
+    instances: Count | None = 50  # per task, in mode train; None = all that the suite evaluates
     seed: int = 0  # of the composition of the streams; not the seed of training
 
     def __post_init__(self) -> None:
-        for kind, given, known in (
-            ("mode of combos", self.modes, MODES),
-            ("schedule", self.schedules, SCHEDULES),
-            ("history", self.histories, HISTORIES),
-        ):
-            for name in given:
-                if name not in known:
-                    raise unknown(kind, name, known)
+        check_choices("mode of combos", self.modes, MODES)
+        check_choices("schedule of combos", self.schedules, SCHEDULES)
+        check_choices("history of combos", self.histories, HISTORIES)
+        if not self.mixtures:
+            raise UsageError("At least one mixture of combos has to be named, such as 1:1.")
         for text in self.mixtures:
             ratio(text)
         parse_pairs(self.pairs)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
+from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS
 from snibench.base.types import Ask, Frame, Mixture, SuiteData
 from snibench.contracts import Protocol
@@ -40,8 +41,10 @@ class Formats(Protocol):
         return tuple(dict.fromkeys(asked))
 
     def check(self) -> None:
-        """Raise UsageError if a format is not installed."""
-        check_formats(self.compared)
+        """Raise UsageError if there is no format, or one of them is not installed."""
+        if not self.compared:
+            raise UsageError("At least one format has to be named: --formats definition,template.")
+        check_formats((*self.compared, self.settings.reference))
 
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
         """One fit on all seen tasks; the head of every chosen task's pool in every format."""

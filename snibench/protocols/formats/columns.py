@@ -40,6 +40,7 @@ _FRAMES: Mapping[str, Frame] = {
     ),
     "formats": Frame(
         "Score by format",
+        figure="formats",
         keys=(
             Column("group", "Group", about=True),
             Column("format", "Format"),

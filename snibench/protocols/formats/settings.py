@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snibench.base.bounds import Count
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -24,8 +26,8 @@ class Settings:
         "examples_only",
         "full_examples",
     )
-    tasks: int | None = 20  # half seen, half unseen; None = all
-    instances: int | None = 50  # per task; None = all that the suite evaluates
+    tasks: Count | None = 20  # half seen, half unseen; None = all
+    instances: Count | None = 50  # per task; None = all that the suite evaluates
     seed: int = 0  # of the choice of tasks
     reference: str = "definition"
 

@@ -12,6 +12,7 @@ _FEW_SOURCES = "No interval for a category with fewer than 5 source datasets."
 _FRAMES: Mapping[str, Frame] = {
     "gap": Frame(
         "Generalization gap: held-out instances of seen tasks against unseen tasks",
+        figure="gap",
         keys=(METHOD,),
         columns=(
             Column("seen", "Seen", "percent", "higher", "seen_low", "seen_high", "n_seen"),
@@ -43,6 +44,7 @@ _FRAMES: Mapping[str, Frame] = {
     ),
     "gap_categories_unseen": Frame(
         "Unseen tasks by category",
+        figure="categories",
         keys=(
             Column("category", "Category"),
             Column("metric", "Metric"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snibench.base.errors import unknown
+from snibench.base.bounds import Count
+from snibench.protocols.choice import check_choices
 
 MODES = ("split", "crossfit")
 
@@ -19,14 +20,12 @@ class Settings:
 
     modes: tuple[str, ...] = ("split",)
     format: str = "definition"
-    tasks: int | None = None  # half seen, half unseen; in mode crossfit as many, all seen
-    instances: int | None = 100  # per task
+    tasks: Count | None = None  # half seen, half unseen; in mode crossfit as many, all seen
+    instances: Count | None = 100  # per task
     seed: int = 0  # of the choice of tasks and of the folds
 
     def __post_init__(self) -> None:
-        for name in self.modes:
-            if name not in MODES:
-                raise unknown("mode of gap", name, MODES)
+        check_choices("mode of gap", self.modes, MODES)
 
 
 PAPER = Settings()

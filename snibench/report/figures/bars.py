@@ -113,7 +113,7 @@ def _format_page(
 
 def category_bars(scene: Scene) -> Figure | None:
     """Unseen tasks by category: a bar per method, a dot per task, and where chance lies."""
-    frame = scene.frame("gap_categories_unseen", floors_too=False)
+    frame = scene.frame("categories", floors_too=False)
     if frame is None:
         return None
     facts = scene.results.tasks.set_index("task")

@@ -25,7 +25,7 @@ _METRICS = {"exact_match": "exact match", "rouge_l": "ROUGE-L", "above_chance": 
 
 def combo_boxes(scene: Scene) -> Figure | None:
     """A box per combo, method and history, its streams as points, and the spread that noise alone would give."""
-    boxes, streams = (scene.frame(name, floors_too=False) for name in ("combos", "combo_streams"))
+    boxes, streams = (scene.frame(name, floors_too=False) for name in ("combos", "combo-streams"))
     if boxes is None or streams is None:
         return None
     caption = (

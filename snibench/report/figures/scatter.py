@@ -35,7 +35,7 @@ def gap_scatter(scene: Scene) -> Figure | None:
     if overall is None or "seen" not in overall or not overall[["seen", "unseen"]].notna().all(axis=1).any():
         return None
     overall = overall[overall[["seen", "unseen"]].notna().all(axis=1)]
-    both = scene.frame("gap_categories_unseen")
+    both = scene.frame("categories")
     parts = both[both["n_seen"] > 0] if both is not None else overall.iloc[:0]
     methods = scene.methods(overall)
     lines = _iso_gaps(float((overall["seen"] - overall["unseen"]).abs().max()))

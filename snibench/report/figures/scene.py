@@ -45,12 +45,12 @@ class Scene:
         there = set(frame["method"])
         return [label for label in self.order if label in there]
 
-    def frame(self, table: str, *, floors_too: bool = True) -> pd.DataFrame | None:
-        """The rows of one table of the report, None if it has none; ``floors_too``: those of floors among them."""
-        found = [one.frame for one in self.report.tables if one.name == table]
-        if found and not floors_too:
-            found = [frame[~frame["method"].isin(floors(self.results))] for frame in found]
-        return found[0] if found and len(found[0]) else None
+    def frame(self, drawn_as: str, *, floors_too: bool = True) -> pd.DataFrame | None:
+        """The rows of a table of the report, None if it has none; ``floors_too``: those of floors among them."""
+        frame = next((table.frame for table in self.report.tables if table.drawn_as == drawn_as), None)
+        if frame is not None and not floors_too:
+            frame = frame[~frame["method"].isin(floors(self.results))]
+        return frame if frame is not None and len(frame) else None
 
     @cached_property
     def unseen(self) -> pd.DataFrame:

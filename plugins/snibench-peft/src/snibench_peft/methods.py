@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from snibench.api import (
     BaseMethod,
+    Count,
     Encode,
     LoraSettings,
     ModelInfo,
     NoSettings,
     TaskCard,
-    UsageError,
     base_of,
     no_place_for_prefix,
     no_place_for_prompt,
@@ -72,12 +72,8 @@ class IA3(BaseMethod):
 class SoftSettings:
     """``tokens``: how many virtual tokens. ``start``: as "words" drawn from the vocabulary, or "random" as peft's."""
 
-    tokens: int = 20
+    tokens: Count = 20
     start: Literal["words", "random"] = "words"
-
-    def __post_init__(self) -> None:
-        if self.tokens < 1:
-            raise UsageError(f"tokens must be at least 1, but got {self.tokens}.")
 
 
 class PromptTuning(BaseMethod):

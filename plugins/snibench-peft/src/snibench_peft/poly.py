@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import torch
 from peft.tuners.poly import PolyLayer
 from torch import Tensor, nn
 
-from snibench.api import BaseMethod, Batch, Encode, Group, ModelInfo, Routing, TaskCard, UsageError
+from snibench.api import BaseMethod, Batch, Count, Encode, Group, ModelInfo, Positive, Routing, TaskCard
 from snibench_peft.attaching import attach_adapter, no_place_for_linear
 
 
@@ -23,15 +22,10 @@ class PolySettings:
     ``router_ratio``: the routers' learning rate as a multiple of the skills', which have the run's.
     """
 
-    r: int = 2
-    skills: int = 4
-    splits: int = 1
-    router_ratio: float = 100.0
-
-    def validate(self) -> None:
-        """Raises UsageError for a ratio that is not positive."""
-        if not 0 < self.router_ratio < math.inf:
-            raise UsageError(f"router_ratio must be a positive number, but got {self.router_ratio}.")
+    r: Count = 2
+    skills: Count = 4
+    splits: Count = 1
+    router_ratio: Positive = 100.0
 
 
 class Poly(BaseMethod):

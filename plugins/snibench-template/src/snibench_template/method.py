@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from snibench.api import BaseMethod, LoraSettings
+from snibench.api import BaseMethod, LoraSettings, Weight
 
 
 @dataclass(frozen=True, slots=True)
 class AnchoredSettings(LoraSettings):
     """LoRA's settings, and ``anchor``: the weight of the pull. Each field is a ``--set`` key."""
 
-    anchor: float = 0.01
+    anchor: Weight = 0.01
 
 
 class AnchoredLora(BaseMethod):

@@ -11,12 +11,12 @@ from snibench.api import (
     METHOD,
     Ask,
     Column,
+    Count,
     Frame,
     Mixture,
     Protocol,
     Question,
     Turn,
-    UsageError,
     canonical_json,
     chosen_tasks,
     held_out_questions,
@@ -37,15 +37,11 @@ if TYPE_CHECKING:
 class Settings:
     """Each field is set by ``--set template-protocol.KEY=VALUE`` and stored with the run. Defaults: the full budget."""
 
-    turns: int = 2  # solved instances before a question
-    tasks: int | None = 20  # half seen, half unseen; None = all
-    instances: int | None = 50  # per task
+    turns: Count = 2  # solved instances before a question
+    tasks: Count | None = 20  # half seen, half unseen; None = all
+    instances: Count | None = 50  # per task
     format: str = "definition"
     seed: int = 0  # of the choice of tasks
-
-    def __post_init__(self) -> None:
-        if self.turns < 1:
-            raise UsageError(f"turns must be at least 1, but is {self.turns}.")
 
 
 class Solved(Protocol):

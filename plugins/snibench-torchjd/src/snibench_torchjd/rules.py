@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 import torchjd.aggregation as torchjd
 from torch import Tensor
 
-from snibench.api import Needs, Rule, Step, UsageError
+from snibench.api import Bounds, Count, Needs, Positive, Rule, Share, Step, Weight
 from snibench_torchjd.base import TorchjdRule, WeightingRule, drawing_from, vectors_of, weights_within
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class AlignedMTL(WeightingRule):
 class CAGradSettings:
     """``c``: radius around the mean gradient, in units of its norm. ``norm_eps``: below it, on the Pareto front."""
 
-    c: float = 0.4
-    norm_eps: float = 0.0001
+    c: Weight = 0.4
+    norm_eps: Weight = 0.0001
 
 
 class CAGrad(WeightingRule):
@@ -59,8 +59,8 @@ class CAGrad(WeightingRule):
 class ConeSettings:
     """Of the projection on the dual cone: ``norm_eps``, the least trace; ``reg_eps``, added to the diagonal."""
 
-    norm_eps: float = 0.0001
-    reg_eps: float = 0.0001
+    norm_eps: Weight = 0.0001
+    reg_eps: Weight = 0.0001
 
 
 class UPGrad(WeightingRule):
@@ -93,7 +93,7 @@ def _projector(settings: ConeSettings) -> Any:
 class FairGradSettings:
     """``alpha``: how much the worst-off counts; TorchJD has no default, 2 is the authors'."""
 
-    alpha: float = 2.0
+    alpha: Positive = 2.0
 
 
 class FairGrad(TorchjdRule):
@@ -103,8 +103,6 @@ class FairGrad(TorchjdRule):
 
     def make(self) -> Any:
         """The weighting."""
-        if not self.settings.alpha > 0:
-            raise UsageError(f"alpha of torchjd-fairgrad must be above 0, but got {self.settings.alpha}.")
         return torchjd.FairGradWeighting(alpha=self.settings.alpha)
 
     def ask(self, gram: Tensor, step: Step) -> Tensor:
@@ -119,8 +117,8 @@ class FairGrad(TorchjdRule):
 class GradVacSettings:
     """``beta``: decay of the similarity targets. ``eps``: added to denominators."""
 
-    beta: float = 0.5
-    eps: float = 1e-8
+    beta: Share = 0.5
+    eps: Positive = 1e-8
 
 
 class GradVac(TorchjdRule):
@@ -168,8 +166,8 @@ class IMTLG(WeightingRule):
 class KrumSettings:
     """``byzantine``: how many tasks may be adversarial; TorchJD has no default. ``selected``: tasks that are kept."""
 
-    byzantine: int = 1
-    selected: int = 1
+    byzantine: Annotated[int, Bounds(least=0)] = 1
+    selected: Count = 1
 
 
 class Krum(WeightingRule):
@@ -182,10 +180,7 @@ class Krum(WeightingRule):
 
     def make(self) -> Any:
         """The weighting."""
-        try:
-            return torchjd.KrumWeighting(n_byzantine=self.settings.byzantine, n_selected=self.settings.selected)
-        except ValueError as error:
-            raise UsageError(f"torchjd-krum: {error}") from error
+        return torchjd.KrumWeighting(n_byzantine=self.settings.byzantine, n_selected=self.settings.selected)
 
     def ask(self, gram: Tensor, step: Step) -> Tensor:
         """Weights by the wrapped weighting, given enough tasks."""
@@ -199,8 +194,8 @@ class Krum(WeightingRule):
 class MGDASettings:
     """Of the Frank-Wolfe solver: ``epsilon``, where it stops, and ``max_iters``, when."""
 
-    epsilon: float = 0.001
-    max_iters: int = 100
+    epsilon: Positive = 0.001
+    max_iters: Count = 100
 
 
 class MGDA(WeightingRule):
@@ -247,8 +242,8 @@ class ConFIG(TorchjdRule):
 class NashMTLSettings:
     """``max_norm``: of the update, 0 = any. ``iterations``: of the convex-concave procedure."""
 
-    max_norm: float = 1.0
-    iterations: int = 20
+    max_norm: Weight = 1.0
+    iterations: Count = 20
 
 
 class NashMTL(TorchjdRule):
