@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from snibench.cli import main
 
-OPTIONS = ["--tasks", "8", "--steps", "4", "--limit", "2", "--max-output", "4", "--seeds", "0", "--no-baseline"]
+OPTIONS = shlex.split("--tasks 8 --steps 4 --per-step 3,2 --limit 2 --max-output 4 --seeds 0 --no-baseline")
 
 
 @pytest.fixture(scope="module")
