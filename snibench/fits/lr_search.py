@@ -97,10 +97,10 @@ def search_rates(
         if base.id not in searches:
             offset = count * len(searches)
             searches[base.id] = _searched(base, fit.spec.recipe, count, made, store, runtime, watch, offset)
-        found = searches[base.id]
-        recipe = replace(fit.spec.recipe, learning_rate=found.rate)
-        notes = (*fit.notes, found.note) if found.trials else fit.notes
-        searched = bool(found.trials) or fit.spec.searched
+        search = searches[base.id]
+        recipe = replace(fit.spec.recipe, learning_rate=search.rate)
+        notes = (*fit.notes, search.note) if search.trials else fit.notes
+        searched = bool(search.trials) or fit.spec.searched
         fits.append(replace(fit, spec=replace(fit.spec, recipe=recipe, searched=searched), notes=notes))
     return replace(made, fits=tuple(fits)), tuple(searches.values())
 

@@ -30,7 +30,7 @@ def probe(
     A method is probed once for all its seeds and mixtures; nothing of it is kept. Floors and methods that have no place
     in the model are left out.
     """
-    found: dict[str, Forecast] = {}
+    forecasts: dict[str, Forecast] = {}
     causes: dict[str, str] = {}
     pace: dict[str, _Pace] = {}
     for fit in made.fits:
@@ -43,8 +43,8 @@ def probe(
             except StageFailed as failure:
                 causes[label] = failure.cause
                 continue
-        found[fit.spec.id] = pace[label].of(fit, made)
-    return found, causes
+        forecasts[fit.spec.id] = pace[label].of(fit, made)
+    return forecasts, causes
 
 
 class _Pace:

@@ -111,8 +111,8 @@ def run(
     executor = executor_of(work)
     with progress.fitting(made, max(1, executor.beside(work))) as watch:
         light = {n: run_fit(made, n, store, runtime, watch) for n in range(len(made.fits)) if n not in set(left)}
-        found = light | (run_jobs(executor, work, watch) if left else {})
-    records = [found[number] for number in range(len(made.fits))]
+        outcomes = light | (run_jobs(executor, work, watch) if left else {})
+    records = [outcomes[number] for number in range(len(made.fits))]
     # Not the folder's manifest, which may be another command's by now.
     return load_results(store.root, manifest=manifest, outcomes=records)
 

@@ -92,7 +92,7 @@ def plan(request: RunRequest) -> Plan:
     shots: dict[str, int] = {}
     same: dict[str, str] = {}
     unfit: dict[str, str] = {}
-    told: dict[str, dict[Mixture, None]] = {}  # fit -> the asks that it answers, each once
+    mixtures_of_fit: dict[str, dict[Mixture, None]] = {}  # fit -> the asks that it answers, each once
     resolved = {
         (choice.label, seed): choice.settings_of(seed)
         for choice in choices
@@ -107,7 +107,7 @@ def plan(request: RunRequest) -> Plan:
                     same[choice.label] = first.label
                 shots[spec.id] = choice.shots
                 unfit[spec.id] = reasons[choice.label]
-                told.setdefault(spec.id, {})[mixture] = None
+                mixtures_of_fit.setdefault(spec.id, {})[mixture] = None
 
     @cache
     def question_sets(mixtures: tuple[Mixture, ...], shots: int) -> tuple[QuestionSet, ...]:
@@ -126,7 +126,7 @@ def plan(request: RunRequest) -> Plan:
     fits = tuple(
         FitPlan(
             spec,
-            question_sets(tuple(told[fit]), shots[fit]),
+            question_sets(tuple(mixtures_of_fit[fit]), shots[fit]),
             shortened if spec.recipe.steps else (),
             unfit[fit],
         )
@@ -211,9 +211,9 @@ def _spec(
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        found = searched_rate(choice.name, source.info.parameters, recipe.optimizer, recipe.schedule)
-        searched = found is not None and found.exact
-        rate = found.rate if found else _start(choice, source, recipe)
+        searched_for = searched_rate(choice.name, source.info.parameters, recipe.optimizer, recipe.schedule)
+        searched = searched_for is not None and searched_for.exact
+        rate = searched_for.rate if searched_for else _start(choice, source, recipe)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     return FitSpec(
