@@ -100,10 +100,10 @@ def answers(ctx: click.Context, /, **options: Any) -> None:
         from snibench.store import load_results
 
         folder, form, limit = options.pop("folder"), options.pop("form"), options.pop("limit")
-        found = said(load_results(folder, earlier=True), **options)
-        _show(found.head(limit), form)
-        if len(found) > limit:
-            click.echo(f"{limit} of {len(found):,}; --limit N shows more.", err=True)
+        replies = said(load_results(folder, earlier=True), **options)
+        _show(replies.head(limit), form)
+        if len(replies) > limit:
+            click.echo(f"{limit} of {len(replies):,}; --limit N shows more.", err=True)
 
 
 def _show(rows: pd.DataFrame, form: str) -> None:

@@ -84,7 +84,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def _boxes(entries: Sequence[tuple[int, dict[str, Any]]], folder: Path) -> dict[str, Any] | None:
     """By combo, schedule and history the box of every entry: whisker, quartile, median, quartile, whisker, mean."""
-    found: dict[str, list[list[Any]]] = {}
+    boxes: dict[str, list[list[Any]]] = {}
     for place, entry in entries:
         file = folder / entry["rows"]["path"]
         if not file.is_file():
@@ -99,8 +99,8 @@ def _boxes(entries: Sequence[tuple[int, dict[str, Any]]], folder: Path) -> dict[
                 continue
             for (combo, schedule, history), rows in streams.groupby(["combo", "schedule", "history"], sort=False):
                 name = f"{combo}: history {history}" + (f", {schedule}" if streams["schedule"].nunique() > 1 else "")
-                found.setdefault(name, []).append([place, *box(rows["accuracy"].to_numpy(dtype=np.float64))])
-    return {"choices": found, "axes": ["Accuracy of a stream, %"]} if found else None
+                boxes.setdefault(name, []).append([place, *box(rows["accuracy"].to_numpy(dtype=np.float64))])
+    return {"choices": boxes, "axes": ["Accuracy of a stream, %"]} if boxes else None
 
 
 def box(values: np.ndarray) -> list[float]:

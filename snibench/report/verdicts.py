@@ -50,7 +50,7 @@ def _summary(question: Asked, scores: Scores, baseline: str, margin: float, suit
 
 
 def verdicts(
-    found: Mapping[Asked, Summary],
+    by_question: Mapping[Asked, Summary],
     baseline: str,
     methods: Sequence[str],
     *,
@@ -59,9 +59,9 @@ def verdicts(
 ) -> tuple[Verdict, ...]:
     """A verdict per method, question and scope, in this order."""
     made = []
-    rows = {question: summary.table.set_index("method") for question, summary in found.items()}
+    rows = {question: summary.table.set_index("method") for question, summary in by_question.items()}
     for method in methods:
-        for question, summary in found.items():
+        for question, summary in by_question.items():
             if method not in summary.comparisons:
                 continue
             comparison = summary.comparisons[method]
