@@ -67,7 +67,7 @@ def measured(task: Task, encoder: Encoder) -> Chosen:
 
 
 def choose_tasks(folder: Path, backbone: Backbone, profile: str, count: int, each: int) -> list[Chosen]:
-    """``count`` closed tasks with ``each`` questions to ask, and as many to tune on, that are closest to ``profile``."""
+    """``count`` closed tasks with ``each`` questions to ask and as many to tune on that are closest to ``profile``."""
     own_wanted, shared_wanted = KINDS[profile]
     encoder = Encoder(backbone, 1024, 128)
     found = []
