@@ -70,8 +70,8 @@ def _lines(made: Plan, request: RunRequest) -> list[str]:
     on_mixtures = f"; on {mixtures} sets of tasks or mixtures of them." if mixtures > 1 else "."
     precision = "the precision that the device is best at" if spec.precision == "auto" else spec.precision
     return [
-        f"Suite {suite.name}: {len(suite.seen)} seen tasks, {len(suite.unseen)} unseen. Model {request.model}, "
-        f"{precision}. Profile {request.profile.name}.",
+        f"Suite {suite.name}: {counted(len(suite.seen), 'seen task')}, {len(suite.unseen)} unseen. "
+        f"Model {request.model}, {precision}. Profile {request.profile.name}.",
         f"{len(made.fits)} fits: {labels}; seeds {', '.join(map(str, request.seeds))}{on_mixtures}",
         f"{_tuned(made, request)} {_asked(made)}",
     ]

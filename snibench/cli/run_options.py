@@ -76,7 +76,8 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
         Option(
             ["--split"],
             metavar="NAME",
-            help="sni: official or families; own: drawn; either: a folder with split lists.",
+            help="sni: official (default) or families; drawn (default with own): a quarter of the tasks unseen; or a "
+            "folder with split lists.",
         ),
         Option(["--categories"], type=CommaList(), default=(), help="Only tasks of these categories."),
         Option(["--tasks"], type=Count(2), help="At most N seen tasks; unseen ones in proportion."),
@@ -237,6 +238,14 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             default=Path("runs"),
             show_default=True,
             help="Where results lie.",
+        ),
+        Option(
+            ["--report-to"],
+            type=CommaList(),
+            default=(),
+            metavar="NAME,...",
+            help="Log every fit to experiment trackers: tensorboard (in logs/ of the output folder), wandb, mlflow, "
+            "trackio.",
         ),
         Option(["--json", "json_file"], type=NewFile(), help="Also write every number here."),
         Option(["--dry-run"], is_flag=True, help="Show what would be done, and stop."),

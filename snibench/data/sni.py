@@ -19,7 +19,7 @@ from snibench.base.types import Combo, SuiteData, SuiteRequest, Task
 from snibench.contracts import Suite
 from snibench.data.leakage import origins
 from snibench.data.natural_instructions import GET_THE_DATA, Head, load_task, read_head, task_files
-from snibench.data.split_lists import Lists, list_prefix, present, read_list, read_lists
+from snibench.data.split_lists import DRAWN, Lists, drawn, list_prefix, present, read_list, read_lists
 from snibench.data.splits import Described, build_suite, choose_sides
 
 HELD_OUT = 100  # evaluation instances per task, as in the official test set
@@ -60,7 +60,8 @@ class Sni(Suite):
     """Super-NaturalInstructions from a folder in the official layout.
 
     Splits: ``official`` (the published lists of the English track, kept as published), ``families`` (the task types
-    of the paper's Figure 3 unseen, everything else seen), the name of a folder in ``splits/``, or the path of a folder,
+    of the paper's Figure 3 unseen, everything else seen), ``drawn`` (of all tasks in the folder a quarter unseen, at
+    least four, or half of fewer than eight), the name of a folder in ``splits/``, or the path of a folder,
     or a prefix, with ``train_tasks.txt`` and ``test_tasks.txt``.
     """
 
@@ -77,11 +78,14 @@ class Sni(Suite):
         files = task_files(folder)
         split = request.split or "official"
         remedy = f"Complete the folder ({GET_THE_DATA})"
-        lists, notes = present(_lists(folder, split), files, split, partial=request.partial, remedy=remedy)
+        wanted = Lists(tuple(files), ()) if split == DRAWN else _lists(folder, split)
+        lists, notes = present(wanted, files, split, partial=request.partial, remedy=remedy)
         heads = {name: read_head(files[name]) for name in (*lists.seen, *lists.unseen)}
         lists, left_out = _english(lists, heads)
         if split == "families":
             lists = _by_family(lists, heads)
+        elif split == DRAWN:
+            lists = drawn({name: heads[name].category for name in lists.seen}, request.seed)
         kept_as_published = split == "official"
 
         load = cache(lambda name: load_task(files[name]))
@@ -146,13 +150,13 @@ def _lists(folder: Path, split: str) -> Lists:
     if split in ("official", "families"):
         if not reading.is_folder(folder / "splits" / "default"):
             raise DataError(
-                f"{folder} has no splits/default, which split '{split}' needs. Pass --split FOLDER with "
-                f"train_tasks.txt and test_tasks.txt, or get the data: {GET_THE_DATA}."
+                f"{folder} has no splits/default, which split '{split}' needs. Pass --split drawn, or --split FOLDER "
+                f"with train_tasks.txt and test_tasks.txt, or get the data: {GET_THE_DATA}."
             )
         return read_lists(f"{folder / 'splits' / 'default'}/")
     if (prefix := list_prefix(split, folder)) is None:
         tracks = [path.name for path in folder.glob("splits/*") if path.is_dir()]
-        raise unknown("split (or path of split lists)", split, ["official", "families", *tracks])
+        raise unknown("split (or path of split lists)", split, ["official", "families", DRAWN, *tracks])
     return read_lists(prefix)
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from random import Random
 
 from snibench.base import reading
 from snibench.base.errors import DataError
+from snibench.base.hashing import derive_seed
 from snibench.base.reading import quoted
+from snibench.data.splits import FEWEST_UNSEEN
 
+DRAWN = "drawn"  # the split that needs no lists
 TRAIN, TEST = "train_tasks.txt", "test_tasks.txt"
 _LARGEST_LIST = 16 * 2**20  # bytes
 _SHOWN = 3  # names that a sentence repeats
@@ -68,6 +73,29 @@ def raw_lines(path: Path) -> list[str]:
         return reading.read_text(path, _LARGEST_LIST).splitlines()
     except reading.Unreadable as error:
         raise DataError(f"{path} {error}. A split needs this list: one task name a line, in UTF-8.") from None
+
+
+def drawn(categories: Mapping[str, str], seed: int) -> Lists:
+    """A quarter of the tasks unseen, at least four, or half of few: of each category in proportion, none in whole.
+
+    ``categories``: of every task, by its name, in the order that both lists keep.
+    """
+    left: dict[str, list[str]] = {}
+    for name in sorted(categories):
+        left.setdefault(categories[name], []).append(name)
+    rng = Random(derive_seed(seed, "split"))
+    for names in left.values():
+        rng.shuffle(names)
+    order = sorted(left)
+    rng.shuffle(order)
+    taken: Counter[str] = Counter()
+    unseen: set[str] = set()
+    while len(unseen) < max(len(categories) // 4, min(FEWEST_UNSEEN, len(categories) // 2)):
+        category = max(order, key=lambda one: len(left[one]) / (taken[one] + 1))
+        taken[category] += 1
+        unseen.add(left[category].pop())
+    seen = tuple(name for name in categories if name not in unseen)
+    return Lists(seen, tuple(name for name in categories if name in unseen))
 
 
 def present(

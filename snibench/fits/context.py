@@ -32,6 +32,7 @@ class Runtime:
     overwrite: Literal["never", "failed", "always"] = "never"
     fit_timeout: float | None = None  # seconds of one fit or trial, from attaching on; None = no limit
     trust_remote_code: bool = False
+    report_to: tuple[str, ...] = ()  # experiment trackers, by name
 
 
 @dataclass(frozen=True)

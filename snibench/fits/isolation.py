@@ -96,6 +96,16 @@ def _generators() -> tuple[Any, ...]:
     return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
 
 
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Inside, code that is no part of a fit: after it the global generators are as they were."""
+    state = _generators()
+    try:
+        yield
+    finally:
+        _restore_generators(state)
+
+
 def seed_generators(seed: int) -> None:
     """Set the global generators of Python, NumPy and torch, from which libraries draw."""
     random.seed(seed)

@@ -69,6 +69,7 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
         overwrite=options.get("overwrite", "never"),
         fit_timeout=options.get("fit_timeout"),
         trust_remote_code=trust_remote_code,
+        report_to=tuple(dict.fromkeys(options.get("report_to", ()))),
     )
 
 

@@ -14,6 +14,7 @@ from snibench.contracts.executors import Say
 from snibench.engine.tuning import Tuning
 from snibench.fits import inline
 from snibench.fits.context import FitProgress, Runtime
+from snibench.fits.tracking import FAILS, Reporting
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store
 
@@ -29,6 +30,7 @@ class PlannedWork(Work):
         self.folder, self.place, self.timeout = str(self.store.root), os.getcwd(), runtime.fit_timeout
         jobs = [_job(number, plan.fits[number]) for number in numbers]
         self.jobs = sorted(jobs, key=lambda job: -job.size)
+        self.reporting = Reporting(runtime.report_to)
 
     def on(self, device: str) -> PlannedWork:
         """The same fits on another device."""
@@ -40,7 +42,8 @@ class PlannedWork(Work):
         if os.path.isdir(self.place):
             os.chdir(self.place)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        return inline.run_fit(self.plan, number, self.store, self.runtime, lambda *_: reporting(say))
+        with self.reporting.tracked(self.plan.fits[number], self.store, reporting(say)) as progress:
+            return inline.run_fit(self.plan, number, self.store, self.runtime, lambda *_: progress)
 
 
 def size_of(fit: FitPlan) -> int:
@@ -76,6 +79,7 @@ class WatchedBoard(Board):
         self.plan, self.store, self.watch = plan, store, watch
         self.records: dict[int, FitRecord] = {}
         self._progress: dict[int, FitProgress] = {}
+        self._failed: set[str] = set()  # sentences about loggers: each worker meets the same
 
     def started(self, number: int) -> None:
         """Its callbacks begin; anew where another worker had it before."""
@@ -83,6 +87,10 @@ class WatchedBoard(Board):
 
     def said(self, number: int, event: str, *values: Any) -> None:
         """One of its callbacks, if it is under way and has one of that name."""
+        if event == "on_note" and str(values[0]).startswith(FAILS):
+            if values[0] in self._failed:
+                return
+            self._failed.add(values[0])
         progress = self._progress.get(number)
         if progress is not None and event in FitProgress.__dataclass_fields__:
             getattr(progress, event)(*values)

@@ -19,6 +19,7 @@ from snibench.data.own.tasks import is_own
 from snibench.plan import defaults
 from snibench.plan.names import make_executor, parse_executor
 from snibench.plan.request import BY_SIZE, PROFILES, QUICK, RunRequest
+from snibench.plan.trackers import check_trackers
 
 
 class RequestOptions(TypedDict, total=False):
@@ -73,6 +74,7 @@ class RuntimeOptions(TypedDict, total=False):
     executor: str  # "auto", or the name of one, with its settings in brackets
     jobs: int | None
     fit_timeout: float | None  # seconds of one fit; None = no limit
+    report_to: Sequence[str]  # experiment trackers: tensorboard, wandb, mlflow, trackio
 
 
 def check_runtime(options: RuntimeOptions) -> None:
@@ -82,6 +84,7 @@ def check_runtime(options: RuntimeOptions) -> None:
         UsageError: If the batch size is no number, an executor or its setting is not there, or there are jobs for the
             executor that runs one fit at a time.
     """
+    check_trackers(options.get("report_to", ()))
     size = str(options.get("batch_size", "auto"))
     try:
         _ = size == "auto" or whole_number(size, least=1)

@@ -85,6 +85,9 @@ def plan(request: RunRequest) -> Plan:
     for name, protocol in protocols.items():
         for ask in protocol.plan(suite, request.limit):
             asks.setdefault(ask.mixture, {}).setdefault(name, []).extend(ask.questions)
+    if not asks:
+        why = [note for protocol in protocols.values() for note in protocol.notes(suite)]
+        raise UsageError(" ".join([f"No question is asked by {', '.join(protocols)} of {suite.name}.", *why]))
     _check_unseen_formats(asks, train_formats)
     _check_orders(choices, asks)
     reasons = {choice.label: why_unfit(choice, source.info) for choice in choices}

@@ -82,3 +82,15 @@ def test_settings_are_read_as_their_fields_types() -> None:
 def test_a_setting_that_cannot_be_read_is_refused(pair: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         make_settings(Some, "some", parse_assignments([pair]))
+
+
+def test_a_tracker_that_is_not_known_or_not_there_is_refused_before_any_work(capsys, monkeypatch) -> None:
+    code, text = call(capsys, "run", "-m", "ours", "--report-to", "tensorbord")
+    assert code == 2
+    assert "Unknown tracker 'tensorbord'. Did you mean 'tensorboard'?" in text
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    code, text = call(capsys, "run", "-m", "ours", "--report-to", "wandb")
+    assert (code, text.strip()) == (
+        2,
+        "Error: --report-to wandb needs the package wandb. Run: pip install wandb",
+    )

@@ -108,3 +108,20 @@ def test_rows_of_ones_own_are_planned_at_once_by_their_size(own: Path) -> None:
     assert "Suite own/drawn: 2 seen tasks, 1 unseen." in told
     assert "Profile quick." in told
     assert "Each is tuned for 90 steps of 2 tasks x 4 instances" in told
+
+
+def test_a_run_that_asks_nothing_says_why(plugin: str) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(UsageError, match=r"No question is asked by combos of sums.*--pair"):
+        run("run", "--suite", plugin, "-m", "lora", "--protocol", "combos", "--dry-run")
+
+
+def test_a_folder_in_the_official_layout_is_planned_by_its_size(sample: Path) -> None:
+    pytest.importorskip("torch")
+    small = ["--data", sample, "--partial", "--tasks", "20", "-m", "lora", "--protocol", "gap", "--dry-run"]
+    told = run("run", *small).stdout
+    assert "20 seen tasks" in told
+    assert "Profile quick." in told
+    assert "for 125 steps of 8 tasks x 4 instances" in told  # two passes over 20 x 100 instances
+    paper = run("run", *small, "--profile", "paper").stdout
+    assert "for 4725 steps" in paper

@@ -78,9 +78,15 @@ def test_an_unknown_split_gets_a_suggestion(folder: Path) -> None:
 
 
 def test_a_flat_folder_needs_its_own_lists(folder: Path) -> None:
-    with pytest.raises(DataError, match=r"no splits/default.*--split FOLDER"):
+    with pytest.raises(DataError, match=r"no splits/default.*--split drawn, or --split FOLDER"):
         load(folder / "tasks")
     assert load(folder / "tasks", split=str(folder / "splits/default")).seen[:2] == ("train_a", "train_b")
+
+
+def test_a_split_may_be_drawn_where_there_are_no_lists(folder: Path) -> None:
+    suite = load(folder / "tasks", split="drawn", allow_leak=True)
+    assert (suite.name, len(suite.seen), len(suite.unseen)) == ("sni/drawn", 3, 3)
+    assert load(folder / "tasks", split="drawn", allow_leak=True).unseen == suite.unseen
 
 
 def test_missing_tasks_are_counted_and_named(folder: Path) -> None:

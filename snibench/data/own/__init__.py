@@ -6,21 +6,18 @@ from collections import Counter
 from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
-from random import Random
 from typing import final
 
 from snibench.base.errors import DataError, UsageError, unknown
-from snibench.base.hashing import derive_seed
 from snibench.base.reading import quoted
 from snibench.base.types import Combo, SuiteData, SuiteRequest, Task
 from snibench.contracts import Suite
 from snibench.data.own.rows import RowFault
 from snibench.data.own.tasks import Gathered, gather, large_enough, own_files, remarks
-from snibench.data.split_lists import Lists, list_prefix, present, read_lists
-from snibench.data.splits import FEWEST_UNSEEN, build_suite
+from snibench.data.split_lists import DRAWN, Lists, drawn, list_prefix, present, read_lists
+from snibench.data.splits import build_suite
 
 HELD_OUT = 100  # evaluation instances per task, at most half of a seen one
-DRAWN = "drawn"
 _MOST_COMBOS = 4
 
 
@@ -84,30 +81,11 @@ def _sound(path: Path) -> list[Gathered]:
 def _split(tasks: dict[str, Task], request: SuiteRequest) -> tuple[Lists, tuple[str, ...]]:
     split = request.split or DRAWN
     if split == DRAWN:
-        return _drawn(tasks, request.seed), ()
+        return drawn({name: task.card.category for name, task in tasks.items()}, request.seed), ()
     if (prefix := list_prefix(split)) is None:
         raise unknown("split (or path of split lists)", split, [DRAWN])
     remedy = "Add its rows"
     return present(read_lists(prefix), tasks, split, partial=request.partial, remedy=remedy)
-
-
-def _drawn(tasks: dict[str, Task], seed: int) -> Lists:
-    """A quarter of the tasks unseen, at least four, or half of few: of each category in proportion, none in whole."""
-    left: dict[str, list[str]] = {}
-    for name in sorted(tasks):
-        left.setdefault(tasks[name].card.category, []).append(name)
-    rng = Random(derive_seed(seed, "split"))
-    for names in left.values():
-        rng.shuffle(names)
-    order = sorted(left)
-    rng.shuffle(order)
-    unseen: Counter[str] = Counter()
-    drawn: set[str] = set()
-    while len(drawn) < max(len(tasks) // 4, min(FEWEST_UNSEEN, len(tasks) // 2)):
-        category = max(order, key=lambda one: len(left[one]) / (unseen[one] + 1))
-        unseen[category] += 1
-        drawn.add(left[category].pop())
-    return Lists(tuple(name for name in tasks if name not in drawn), tuple(name for name in tasks if name in drawn))
 
 
 def _combos(tasks: dict[str, Task]) -> list[Combo]:

@@ -51,7 +51,7 @@ class Combos(Protocol):
         return [*asks, *mixtures.training_asks(suite, combos, settings, limit)]
 
     def notes(self, suite: SuiteData) -> Sequence[str]:
-        """The combos that are skipped."""
+        """The combos that are skipped, or that there are none."""
         return missing_combos(suite, self.settings)
 
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
@@ -75,8 +75,13 @@ class Combos(Protocol):
 
 
 def missing_combos(suite: SuiteData, settings: Settings = PAPER) -> tuple[str, ...]:
-    """One sentence for each combo that ``plan`` leaves out of a mode because a side has no task for it."""
+    """One sentence for each combo that ``plan`` leaves out of a mode because a side has no task for it.
+
+    One alone where there is no combo at all.
+    """
     combos = combos_of(suite, settings.pairs)
+    if not combos:
+        return ("The suite names no pair of families, so that combos asks nothing. Name one: --pair 'NAME=A/B'.",)
     return (
         *(streams.skipped(suite, combos, settings) if "switch" in settings.modes else ()),
         *(mixtures.skipped(suite, combos) if settings.trained else ()),

@@ -161,7 +161,10 @@ def test_a_combo_without_tasks_on_a_side_is_skipped_and_named(suite: SuiteData) 
 
 
 def test_without_combos_no_fit_is_asked_for(suite: SuiteData) -> None:
-    assert Combos().plan(dataclasses.replace(suite, combos=()), None) == []
+    none = dataclasses.replace(suite, combos=())
+    assert Combos().plan(none, None) == []
+    assert Combos().notes(none) == missing_combos(none)
+    assert "--pair" in missing_combos(none)[0]
 
 
 def test_an_unknown_history_is_refused_with_a_suggestion() -> None:
