@@ -64,18 +64,18 @@ def export_questions(file: Path, **options: Any) -> None:
     from snibench.report.files import write_text
 
     request = request_from([defaults.ASKED_ONCE], {**options, "baseline": None})  # type: ignore[typeddict-item]
-    made = plan(request)
-    render = QuestionRenderer(made.suite, made.model)
+    planned = plan(request)
+    render = QuestionRenderer(planned.suite, planned.model)
     lines = [
         question(
             id=id,
             task=one.question.task,
             prompt=one.prompt.text,
-            stop=one.ends_at(made.suite.tasks[one.question.task].card),
+            stop=one.ends_at(planned.suite.tasks[one.question.task].card),
             most=request.recipe.max_output,
             messages=render.format(one.question.format).messages(one.prompt),
         )
-        for fit in made.fits
+        for fit in planned.fits
         for id, one in fit.prompts.items()
     ]
     write_text(file, "".join(lines))

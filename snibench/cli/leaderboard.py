@@ -65,13 +65,13 @@ def merge(files: Sequence[Path], output: Path) -> None:
     _wrote(join(files, output))
 
 
-def _wrote(made: Exported) -> None:
+def _wrote(exported: Exported) -> None:
     from snibench.report.cells import printable
 
-    for note in made.notes:
+    for note in exported.notes:
         click.echo(printable(note, 1000), err=True)
-    click.echo(f"Wrote {made.path}")
-    click.echo(f"Check it: snibench leaderboard verify {made.path}")
+    click.echo(f"Wrote {exported.path}")
+    click.echo(f"Check it: snibench leaderboard verify {exported.path}")
 
 
 @leaderboard.command()
@@ -193,8 +193,8 @@ def publish(file: Path, target: str, output: Path, organization: str, dataset: s
 
     board = read_board(file)
     if target == "hub":
-        made = hub_results(board, dataset, source_url)
+        files = hub_results(board, dataset, source_url)
     else:
-        made = every_eval_ever(board, organization, source_url)
-    for path in write_all(made, output):
+        files = every_eval_ever(board, organization, source_url)
+    for path in write_all(files, output):
         click.echo(f"Wrote {path}")

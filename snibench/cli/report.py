@@ -130,14 +130,14 @@ def compare(
     from snibench.store import load_results
 
     results = load_results(folder, earlier=True)
-    made = compare_methods(results, first, second)
+    report = compare_methods(results, first, second)
 
     def draw_pair(everything: StoredRun, _: Report) -> Sequence[Figure]:
         pair = only(everything, (first, second))
         return draw(pair, build(pair, second, everyone=everything))
 
     _with_figures(
-        results, made, output_format, output, json_path, figures, draw_pair, name="compare", everything=everything
+        results, report, output_format, output, json_path, figures, draw_pair, name="compare", everything=everything
     )
 
 
@@ -156,8 +156,8 @@ def similarity(
     from snibench.store import load_results
 
     results = load_results(folder, earlier=True)
-    made = similarity_report(results)
-    _with_figures(results, made, output_format, output, json_path, figures, similarity_figures, name="similarity")
+    report = similarity_report(results)
+    _with_figures(results, report, output_format, output, json_path, figures, similarity_figures, name="similarity")
 
 
 def show_results(
@@ -182,10 +182,10 @@ def show_results(
 
     whole = everything or bool(tables or columns)
     if whole or output_format != "table" or output or json_path or figures:
-        made = picked(build(results, baseline, everyone=stored), tables, columns)
+        report = picked(build(results, baseline, everyone=stored), tables, columns)
     else:
-        made, whole = build_brief(results, baseline, everyone=stored), True
-    _with_figures(results, made, output_format, output, json_path, figures, name="report", everything=whole)
+        report, whole = build_brief(results, baseline, everyone=stored), True
+    _with_figures(results, report, output_format, output, json_path, figures, name="report", everything=whole)
     if output_format == "table" and output is None:
         click.echo(f"\nAnswers, adapters, traces and records: {results.folder}")
 

@@ -217,14 +217,14 @@ def _run_request(
     rows = {str(name): frame for name, frame in answers.groupby("protocol")}
     asked = [replace(request, limit=limit) for limit in possible_limits(rows)]
     plans = [placed(plan(one), one, runtime.device) for one in asked]
-    made = min(plans, key=lambda one: len(_prompts(one) ^ set(answers["prompt_sha"])))
-    check_same(made.suite.digest, made.model.ref, board)
+    planned = min(plans, key=lambda one: len(_prompts(one) ^ set(answers["prompt_sha"])))
+    check_same(planned.suite.digest, planned.model.ref, board)
     store = Store(_fresh(output, digest(label)[:8]))
     store.prepare()
-    store.write_manifest(manifest_of(made, ()))
-    outcomes = run_all(made, store, runtime, lambda _, fit: _watch(fit))
+    store.write_manifest(manifest_of(planned, ()))
+    outcomes = run_all(planned, store, runtime, lambda _, fit: _watch(fit))
     return store, load_results(store.root, outcomes=outcomes)
 
 
-def _prompts(made: Plan) -> set[str]:
-    return {one.prompt_sha for fit in made.fits for part in fit.questions for one in part.rendered}
+def _prompts(planned: Plan) -> set[str]:
+    return {one.prompt_sha for fit in planned.fits for part in fit.questions for one in part.rendered}

@@ -149,8 +149,8 @@ def plan(request: RunRequest) -> Plan:
     return Plan(request, fits, suite, source, baseline, tuple(notes), controls, aliases, settings, request.limit)
 
 
-def on_device(made: Plan, precision: str, checked: Checked) -> Plan:
-    """``made`` with the precision that a device computes in, and the paths by which its model is read there."""
+def on_device(planned: Plan, precision: str, checked: Checked) -> Plan:
+    """``planned`` with the precision that a device computes in, and the paths by which its model is read there."""
 
     def settled(fit: FitPlan) -> FitPlan:
         if fit.spec.floor:
@@ -158,8 +158,8 @@ def on_device(made: Plan, precision: str, checked: Checked) -> Plan:
         spec = dataclasses.replace(fit.spec, precision=precision, paths=checked.paths)
         return dataclasses.replace(fit, spec=spec, notes=(*checked.notes, *fit.notes))
 
-    fits = tuple(map(settled, made.fits))
-    return dataclasses.replace(made, fits=fits, notes=tuple(dict.fromkeys((*made.notes, *checked.notes))))
+    fits = tuple(map(settled, planned.fits))
+    return dataclasses.replace(planned, fits=fits, notes=tuple(dict.fromkeys((*planned.notes, *checked.notes))))
 
 
 def _check_recorded(fits: Iterable[FitPlan]) -> None:

@@ -260,11 +260,11 @@ class Questions:
         return [self.sources[task] for task in tasks]
 
 
-def design_of(made: Plan, seeds: int) -> Design:
+def design_of(design: Plan, seeds: int) -> Design:
     """How many unseen tasks a planned run asks, with how many questions each."""
     unseen = {
         one.question
-        for fit in made.fits
+        for fit in design.fits
         for part in fit.questions
         for one in part.rendered
         if part.protocol == "gap" and one.question.split == "unseen"

@@ -58,7 +58,7 @@ def verdicts(
     scopes: Sequence[Scope] = SCOPES,
 ) -> tuple[Verdict, ...]:
     """A verdict per method, question and scope, in this order."""
-    made = []
+    answers = []
     rows = {question: summary.table.set_index("method") for question, summary in by_question.items()}
     for method in methods:
         for question, summary in by_question.items():
@@ -71,7 +71,7 @@ def verdicts(
                 SCOPES, (comparison.like_these, comparison.suite), ("", "suite_"), strict=True
             ):
                 if estimate is not None and scope in scopes:
-                    made.append(
+                    answers.append(
                         Verdict(
                             method=method,
                             baseline=baseline,
@@ -90,7 +90,7 @@ def verdicts(
                             few_seeds=2 in seeds,
                         )
                     )
-    return tuple(made)
+    return tuple(answers)
 
 
 def _is_within(estimate: Estimate, margin: float) -> bool:
