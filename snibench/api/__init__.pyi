@@ -85,6 +85,9 @@ from snibench.base.types import (
     Example as Example,
 )
 from snibench.base.types import (
+    FitRecord as FitRecord,
+)
+from snibench.base.types import (
     Frame as Frame,
 )
 from snibench.base.types import (

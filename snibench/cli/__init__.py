@@ -29,6 +29,7 @@ COMMANDS = {
     "conflicts": ("snibench.cli.conflicts:conflicts", "Show which tasks' gradients conflict in a stored run."),
     "reproduce": ("snibench.cli.reproduce:reproduce", "Run a stored fit again, and say whether it is reproduced."),
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
+    "verify": ("snibench.cli.verify:verify", "Hold every file of a folder of runs against its digest."),
     "doctor": ("snibench.cli.doctor:doctor", "Check this machine and this installation."),
     "clean": ("snibench.cli.clean:clean", "List and remove what no record of a folder of runs needs."),
     "ls": ("snibench.cli.ls:ls", "List methods, rules, samplers, formats, protocols, suites, tasks or runs."),

@@ -50,9 +50,9 @@ def reproduce(
 ) -> None:
     """Run FIT of FOLDER (default: runs) again, and say whether it is reproduced.
 
-    FIT is a fit's id, the beginning of one, or its label. Weights, losses, answers by prompt, scores and gradient
-    conflict are compared one by one, and what differs between the two machines is listed. Exit code 0 if all of it is
-    reproduced or within noise, 1 if not.
+    FIT is a fit's id, the beginning of one, or its label. Weights, losses, answers by prompt, scores, gradient
+    conflict and forgetting are compared one by one, and what differs between the two machines is listed. Exit code 0
+    if all of it is reproduced or within noise, 1 if not.
     """
     from importlib.util import find_spec
 
@@ -100,22 +100,28 @@ def _fit_again(
     from snibench.fits.again import run_again, stored_rows
     from snibench.report import reproduction
     from snibench.store import Store, read_frame
+    from snibench.store.seals import FORGETTING
 
     store = Store(folder)
     name = _chosen(store, fit, seed)
     spec, record, manifest = store.spec(name), store.record(name), store.manifest()
     if record is None or record.status != "done":
         raise UsageError(f"{name} is not done, so there is nothing to reproduce. Repeat its run first.")
+    faults = store.faults(record, by_size=())
     rows = stored_rows(store, name, manifest)
     again = Store(_fresh(output or folder / "reproduced", name))
     new_spec, new = run_again(spec, manifest, rows, again, _runtime(device, record.conflict), _watch)
     if new.status != "done":
         raise StoreError(f"The fit ended as '{new.status}' this time: {new.cause}")
     then, now = store.folder(name), again.folder(new_spec.id)
-    items: list[Item] = []
-    if spec.recipe.steps:
+    items: list[Item] = [*reproduction.stored_items(faults)]
+    # What is not what was sealed has its item already.
+    if spec.recipe.steps and not any(name.startswith("adapter/") for name in faults):
         items.append(reproduction.weights_item(then / "adapter", now / "adapter"))
-        items.append(reproduction.losses_item(read_frame(then / "trace.parquet"), read_frame(now / "trace.parquet")))
+    for name, compared in (("trace.parquet", reproduction.losses_item), (FORGETTING, reproduction.forgetting_item)):
+        paths = [folder / name for folder in (then, now)]
+        if name not in faults and all(path.exists() for path in paths):
+            items.append(compared(*map(read_frame, paths)))
     for protocol, frame in rows.items():
         fresh = [read_frame(path) for path in (now / "answers").glob(f"{protocol}-*.parquet")]
         if fresh:
@@ -180,6 +186,7 @@ def _entry_again(
     label: str, path: Path, seed: int | None, output: Path, device: str, where: dict[str, Any]
 ) -> tuple[list[Item], list[tuple[str, str, str]], Path]:
     from snibench.leaderboard.again import entry_request, read_entry
+    from snibench.leaderboard.entries import forgetting_measure
     from snibench.report import reproduction
 
     entry, board, stored = read_entry(path, label)
@@ -196,6 +203,7 @@ def _entry_again(
         points = conflict_points(results).drop(columns="method").to_dict("records")
         now = {f"{row['share']:g}": {str(key): value for key, value in row.items()} for row in points}
         items += reproduction.conflict_items(entry["conflict"] or {}, now)
+        items += reproduction.entry_forgetting_items(entry["forgetting"], forgetting_measure(results))
     then = {"code": entry["config"]["code"], "versions": entry["provenance"]["versions"]}
     record = results.records[0]
     apart = reproduction.value_differences(then, {"code": dict(results.specs[0].source), "versions": record.versions})

@@ -137,13 +137,17 @@ def read_head(path: Path) -> Head:
 
 
 def _parse_head(path: Path) -> dict[str, Any] | None:
-    head = b""
+    key, head, end = b'"Instances"', bytearray(), -1
     try:
         # The quotes inside a JSON text are escaped, so these bytes can only be the key.
         with path.open("rb") as file:
-            while b'"Instances"' not in head and len(head) < LARGEST_FILE and (piece := file.read(1 << 16)):
+            while end < 0 and len(head) < LARGEST_FILE and (piece := file.read(1 << 16)):
+                start = max(0, len(head) - len(key))  # each byte is looked at once, however long a definition is
                 head += piece
-        raw = reading.json_value(reading.decoded(head[: head.index(b'"Instances"')]).rstrip().rstrip(",") + "}")
+                end = head.find(key, start)
+        if end < 0:
+            return None
+        raw = reading.json_value(reading.decoded(bytes(head[:end])).rstrip().rstrip(",") + "}")
     except (ValueError, OSError, reading.Unreadable):
         return None
     usable = isinstance(raw, dict) and not any(

@@ -186,15 +186,19 @@ class _Mailbox:
 
 def _work(work: Work, number: int, mailbox: Any) -> FitRecord:
     """One job, in a worker of Ray."""
-    last = 0.0
+    import ray
+
+    last, delivered = 0.0, None
 
     def say(event: str, *values: Any) -> None:
-        nonlocal last
+        nonlocal last, delivered
         if event == "on_step":
             if time.monotonic() - last < _RATE:
                 return
             last = time.monotonic()
-        mailbox.put.remote(number, event, values)  # nobody waits for it
+        delivered = mailbox.put.remote(number, event, values)  # nobody waits for it
 
     say("started")
-    return work.run(number, say)
+    record = work.run(number, say)
+    ray.wait([delivered])  # in order: what was said is there when the record is
+    return record

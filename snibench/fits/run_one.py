@@ -73,11 +73,12 @@ def run_one(
         if not (folder / "tasks.parquet").exists():
             write_frame(folder / "tasks.parquet", task_frame(suite))
         missing = [one for one in fit.questions if not store.answered(sealed, one.protocol, one.digest)]
-        if sealed and not missing and not state.incomplete:
+        if sealed and not (missing or state.incomplete or state.unmeasured):
             record = sealed
         elif issubclass(METHODS.get(spec.method), Method):
             asked = list(fit.questions) if state.incomplete else missing
-            work = _Work(fit, sealed or state.tuned, sealed, missing, asked, suite, source, store, runtime, progress)
+            tuned, measure = sealed or state.tuned, state.unmeasured
+            work = _Work(fit, tuned, sealed, missing, asked, measure, suite, source, store, runtime, progress)
             record = compared(_worked(work), store)
         else:
             record = _answered_without_model(spec, sealed, missing, suite, store, progress)
@@ -106,7 +107,7 @@ class _Work:
     """One fit to be worked on, and all that this takes.
 
     ``tuned``: its record if it was tuned before. ``missing``: question sets without answers; ``asked``: those whose
-    prompts need a reply, more where predictions were damaged.
+    prompts need a reply, more where predictions were damaged; ``unmeasured``: its forgetting is measured again.
     """
 
     fit: FitPlan
@@ -114,6 +115,7 @@ class _Work:
     sealed: FitRecord | None
     missing: Sequence[QuestionSet]
     asked: Sequence[QuestionSet]
+    unmeasured: bool
     suite: SuiteData
     source: ModelSource
     store: Store
@@ -128,17 +130,17 @@ def _worked(work: _Work) -> FitRecord:
     folder = store.folder(spec.id)
     known = store.replies(spec.id, progress.on_note) if tuned else {}
     prompts = unanswered(work.asked, known, suite)
-    if tuned and prompts and spec.recipe.steps and (fault := adapter_fault(tuned, store)):
+    if tuned and (prompts or work.unmeasured) and spec.recipe.steps and (fault := adapter_fault(tuned, store)):
         return _beyond_repair(work, f"{fault}, and only tuning makes it again: --overwrite failed", len(prompts))
     record = tuned or _record(spec)
     notes: Sequence[str] = ()
     try:
-        if prompts or not tuned:
+        if prompts or work.unmeasured or not tuned:
             backbone = load(spec, work.source, work.runtime, progress)
             record = tuned or _record(spec, backbone)
             with guarded("measure"):
-                unmeasured = tuned or backbone.encoder_decoder
-                before = None if unmeasured else passage_losses(backbone, backbone.model, passages())
+                measured = (work.unmeasured or not tuned) and not backbone.encoder_decoder
+                before = passage_losses(backbone, backbone.model, passages()) if measured else None
             with guarded("attach"):
                 context = attach(spec, suite, backbone, folder, work.runtime, progress)
                 if tuned and spec.recipe.steps:
@@ -151,9 +153,10 @@ def _worked(work: _Work) -> FitRecord:
                 record = _sized(record, context.model)
                 with guarded("tune"):
                     record = _tune(context, record) if spec.recipe.steps else record
-                if before is not None:
-                    with guarded("measure"):
-                        _measure_forgetting(context, before)
+            if before is not None:
+                with guarded("measure"):
+                    _measure_forgetting(context, before)
+            if not tuned:
                 record = store.keep_tuned(replace(record, notes=(*record.notes, *work.fit.notes)))
             remove_checkpoints(folder / CHECKPOINT)
             with guarded("answer"):
@@ -170,7 +173,8 @@ def _worked(work: _Work) -> FitRecord:
 def _beyond_repair(work: _Work, fault: str, prompts: int) -> FitRecord:
     """A fit whose stored parameters cannot be used: what it has answered stands, and no more is asked."""
     spec = work.fit.spec
-    cause = f"{prompts:,} prompts are left to be answered, but {fault}"
+    what = f"{prompts:,} prompts are left to be answered" if prompts else "the forgetting is to be measured again"
+    cause = f"{what}, but {fault}"
     if work.sealed and not work.missing:
         work.progress.on_note(f"{cause.removesuffix('.')}. The answers that are stored stand.")
         return work.sealed

@@ -1,7 +1,7 @@
 """A stored fit as it stands before it is worked on: its record, held against its files.
 
-What can be made again from the rest (spec, tasks, answers, predictions) is dropped where it is not what was sealed,
-and made again. What only tuning makes is never dropped in silence: another tuning may end in other weights.
+What can be made again from the rest (spec, tasks, answers, predictions, forgetting) is dropped where it is not what was
+sealed, and made again. What only tuning makes is never dropped in silence: another tuning may end in other weights.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from snibench.base.errors import StoreError, first_line
 from snibench.base.types import FitRecord
 from snibench.fits.context import Runtime
 from snibench.store import Store
-from snibench.store.seals import TUNED
+from snibench.store.seals import FORGETTING, TUNED
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,13 @@ class Standing:
 
     ``sealed``: the record that stands, None where the fit is to be worked on from its start or from where it failed.
     ``tuned``: its record after tuning. ``incomplete``: predictions were dropped and are to be asked again.
+    ``unmeasured``: the forgetting was dropped and is to be measured again.
     """
 
     sealed: FitRecord | None = None
     tuned: FitRecord | None = None
     incomplete: bool = False
+    unmeasured: bool = False
 
 
 def standing(fit: str, store: Store, runtime: Runtime, say: Callable[[str], None]) -> Standing:
@@ -63,7 +65,11 @@ def _held(record: FitRecord, sealed: bool, store: Store, runtime: Runtime, say: 
     # Predictions are always held against their digests, an adapter where it is about to be used.
     again = runtime.overwrite == "failed" or not sealed
     faults = store.faults(record, by_size=() if again else ("adapter/",))
-    lost = {name: fault for name, fault in faults.items() if name.startswith(TUNED)}
+    if FORGETTING in faults:  # measured again from the adapter, where that is intact
+        faults |= store.faults(record, only="adapter/", by_size=())
+    beyond = any(name.startswith("adapter/") for name in faults)
+    only_tuned = (*TUNED, FORGETTING) if beyond else TUNED
+    lost = {name: fault for name, fault in faults.items() if name.startswith(only_tuned)}
     if lost and again:
         say(f"{_named(fit, lost)}. It is tuned again.")
         store.clear(fit)
@@ -74,7 +80,7 @@ def _held(record: FitRecord, sealed: bool, store: Store, runtime: Runtime, say: 
         say(f"{_named(fit, dropped)}. What it held is made again from what is intact.")
     incomplete = any(name.startswith("predictions/") for name in dropped)
     record = store.drop(record, dropped)
-    return Standing(record, record, incomplete) if sealed else Standing(None, record, incomplete)
+    return Standing(record if sealed else None, record, incomplete, FORGETTING in dropped)
 
 
 def _named(fit: str, faults: dict[str, str]) -> str:

@@ -52,7 +52,7 @@ def entry(label: str, results: StoredRun, rows: dict[str, Any], authors: Sequenc
         "budget": {name: _common([recipe[name] for recipe in recipes]) for name in recipes[0]},
         "metrics": metrics(results),
         "conflict": _conflict(results),
-        "forgetting": _forgetting(results),
+        "forgetting": forgetting_measure(results),
         "cost": _cost(results),
         "provenance": {
             "snibench": record.versions.get("snibench", __version__),
@@ -118,7 +118,8 @@ def _conflict(results: StoredRun) -> dict[str, dict[str, float | None]]:
     return {f"{row.pop('share'):g}": {str(name): _number(value) for name, value in row.items()} for row in points}
 
 
-def _forgetting(results: StoredRun) -> dict[str, float | None] | None:
+def forgetting_measure(results: StoredRun) -> dict[str, float | None] | None:
+    """Mean and interval of the forgetting of the one method in ``results``, None where it was not measured."""
     rows = forgetting(results).to_dict("records")
     if not rows or (mean := _number(rows[0]["forgetting"])) is None:
         return None

@@ -76,6 +76,29 @@ def losses_item(first: pd.DataFrame, again: pd.DataFrame) -> Item:
     return Item("losses", verdict, f"at most {distance:.2g} apart, relatively (rounding: up to {_ROUNDING:g})")
 
 
+def forgetting_item(first: pd.DataFrame, again: pd.DataFrame) -> Item:
+    """The loss per token of every passage of general text, before and after tuning."""
+    columns = ["passage", "tokens"]
+    if not first[columns].equals(again[columns]):
+        return Item("forgetting", "not reproduced", "other passages, or other tokens")
+    one, other = first[["before", "after"]].to_numpy(), again[["before", "after"]].to_numpy()
+    then, now = ((ends[:, 1] - ends[:, 0]).mean() for ends in (one, other))
+    means = f"mean {then:.4g} nats, now {now:.4g}"
+    if (one == other).all():
+        return Item("forgetting", "reproduced", f"equal on all {len(one)} passages, mean {then:.4g} nats")
+    distance = float((abs(one - other) / abs(one).clip(1e-12)).max())
+    verdict: Verdict = "within noise" if distance <= _ROUNDING else "not reproduced"
+    return Item("forgetting", verdict, f"{means}; losses at most {distance:.2g} apart, relatively")
+
+
+def entry_forgetting_items(
+    first: Mapping[str, float | None] | None, again: Mapping[str, float | None] | None
+) -> Iterator[Item]:
+    """The forgetting of an entry of a board (mean, ci_low, ci_high), if both measured it."""
+    if first and again and first["mean"] is not None and again["mean"] is not None:
+        yield _interval_item("forgetting", first["mean"], first["ci_low"], first["ci_high"], again["mean"])
+
+
 def answer_items(first: pd.DataFrame, again: pd.DataFrame, protocol: str) -> Iterator[Item]:
     """Answers by prompt, and scores, of one protocol; rows of both have ``seed``."""
     both = first.merge(again, on=_QUESTION, suffixes=("", "_again"), validate="one_to_one")
@@ -123,13 +146,24 @@ def conflict_items(
         one, other = first[share].get("score"), again[share].get("score")
         if one is None or other is None:
             continue
-        low, high = first[share].get("score_low", one), first[share].get("score_high", one)
-        if one == other:
-            yield Item(f"conflict at {share}", "reproduced", f"{one:.4g}, equal")
-            continue
-        inside = low <= other <= high or abs(one - other) <= _ROUNDING * abs(one)
-        verdict: Verdict = "within noise" if inside else "not reproduced"
-        yield Item(f"conflict at {share}", verdict, f"{one:.4g} [{low:.4g}, {high:.4g}], now {other:.4g}")
+        ends = first[share].get("score_low"), first[share].get("score_high")
+        yield _interval_item(f"conflict at {share}", one, *ends, other)
+
+
+def _interval_item(name: str, one: float, low: float | None, high: float | None, other: float) -> Item:
+    """A number with its stored interval, None where there was none, and the number of now."""
+    if one == other:
+        return Item(name, "reproduced", f"{one:.4g}, equal")
+    low, high = one if low is None else low, one if high is None else high
+    inside = low <= other <= high or abs(one - other) <= _ROUNDING * abs(one)
+    verdict: Verdict = "within noise" if inside else "not reproduced"
+    return Item(name, verdict, f"{one:.4g} [{low:.4g}, {high:.4g}], now {other:.4g}")
+
+
+def stored_items(faults: Mapping[str, str]) -> Iterator[Item]:
+    """Stored files that are not what was sealed, which nothing reproduces; ``faults`` by name."""
+    for name, fault in faults.items():
+        yield Item(f"stored {name}", "not reproduced", fault)
 
 
 def differences(first: tuple[FitSpec, FitRecord], again: tuple[FitSpec, FitRecord]) -> list[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from snibench.base.errors import StoreError, first_line
-from snibench.base.types import FitRecord, FitSpec, Manifest
+from snibench.base.types import FileSeal, FitRecord, FitSpec, Manifest
 from snibench.store.folder import Store
 from snibench.store.reading import distinct_files, read_frame, read_parquet
 
@@ -56,10 +56,20 @@ class StoredRun:
         return {}
 
     def frames(self, fit: str, pattern: str) -> dict[str, pd.DataFrame]:
-        """Tables that lie beside the answers of ``fit``, such as its trace, by file stem; none that is damaged."""
+        """Tables that lie beside the answers of ``fit``, such as its trace, by file stem; only what was sealed."""
         paths = sorted((self.folder / fit).glob(pattern))
+        sealed = self._sealed.get(fit)
         kept = [path for path in paths if path.relative_to(self.folder).as_posix() not in self.damaged]
-        return {path.stem: read_frame(path) for path in kept}
+        return {
+            path.stem: read_frame(path)
+            for path in kept
+            if not sealed or path.relative_to(self.folder / fit).as_posix() in sealed
+        }
+
+    @cached_property
+    def _sealed(self) -> dict[str, Mapping[str, FileSeal]]:
+        """Seals of each fit's files; none of a fit of an older snibench."""
+        return {record.fit: record.files for record in self.records}
 
 
 def load_results(

@@ -22,17 +22,27 @@ _PATTERNS = (
 # Read by no report and perhaps gigabytes: their digests are taken where they are used, their sizes everywhere.
 LARGE = ("adapter/", "predictions/")
 # Only tuning makes these.
-TUNED = ("adapter/", "trace.parquet", "forgetting.parquet", "conflict/")
+TUNED = ("adapter/", "trace.parquet", "conflict/")
+# Measured from the base model and the adapter.
+FORGETTING = "forgetting.parquet"
 
 _KEY = "seal"  # of a record in JSON: the digest of all else in it
 
 
 def sealed_files(folder: Path, known: Mapping[str, FileSeal]) -> dict[str, FileSeal]:
     """``known``, and the seal of every further file of the fit in ``folder``."""
-    found = sorted(path for pattern in _PATTERNS for path in folder.glob(pattern) if path.is_file())
-    names = {path.relative_to(folder).as_posix(): path for path in found if not path.name.startswith(".")}
-    fresh = {name: FileSeal(_digest(path), path.stat().st_size) for name, path in names.items() if name not in known}
+    fresh = {
+        name: FileSeal(_digest(path), path.stat().st_size)
+        for name, path in sealable(folder).items()
+        if name not in known
+    }
     return dict(sorted({**known, **fresh}.items()))
+
+
+def sealable(folder: Path) -> dict[str, Path]:
+    """The files of the fit in ``folder`` that numbers come from, by their names in it."""
+    found = sorted(path for pattern in _PATTERNS for path in folder.glob(pattern) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in found if not path.name.startswith(".")}
 
 
 def file_fault(path: Path, seal: FileSeal, *, whole: bool = True) -> str:

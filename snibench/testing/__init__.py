@@ -2,7 +2,7 @@
 
 ::
 
-    from snibench.testing import check_format, check_method, check_metric, check_protocol
+    from snibench.testing import check_executor, check_format, check_method, check_metric, check_protocol
     from snibench.testing import check_rule, check_sampler, check_suite
 
     def test_my_format_keeps_the_contract() -> None:
@@ -26,11 +26,15 @@
     def test_my_suite_keeps_the_contract() -> None:
         check_suite(MySuite, SuiteRequest("mine", data="a/folder"))
 
+    def test_my_executor_keeps_the_contract() -> None:
+        check_executor(MyExecutor)
+
 Each raises AssertionError with one sentence that says what was promised and what came instead. Only
 ``check_method`` and ``check_rule`` need torch. They show that a plugin keeps the contract of ``snibench.contracts``,
 never that it is a good idea.
 """
 
+from snibench.testing.executors import check_executor
 from snibench.testing.formats import check_format
 from snibench.testing.methods import check_method
 from snibench.testing.metrics import check_metric
@@ -40,6 +44,7 @@ from snibench.testing.samplers import check_sampler
 from snibench.testing.suites import check_suite
 
 __all__ = [
+    "check_executor",
     "check_format",
     "check_method",
     "check_metric",

@@ -91,6 +91,7 @@ def test_a_saved_file_is_the_same_run(tmp_path: Path, monkeypatch: pytest.Monkey
     base = written(tmp_path, 'method = ["ours", "lora+pcgrad"]\n[set]\nr = 4')
     monkeypatch.setenv("SNIBENCH_RUN_LIMIT", "3")
     arguments = ["--config", base, "--seeds", "0-2", "--per-step", "4,2", "--partial", "--pair", "x=a/b", "--dry-run"]
+    arguments += ["--report-to", "wandb,mlflow"]
     saved = tmp_path / "saved.toml"
     with module.run.make_context("run", [str(one) for one in arguments], auto_envvar_prefix="SNIBENCH_RUN") as ctx:
         first = module.request_of(ctx.params)
@@ -99,7 +100,8 @@ def test_a_saved_file_is_the_same_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert request_of("--config", saved) == first
     assert first.limit == 3
     kept = tomllib.loads(saved.read_text(encoding="utf-8"))
-    assert kept.keys() == {"method", "set", "seeds", "per-step", "partial", "pair", "limit"}
+    assert kept.keys() == {"method", "set", "seeds", "per-step", "partial", "pair", "limit", "report-to"}
+    assert (kept["seeds"], kept["per-step"], kept["report-to"]) == ([0, 1, 2], [4, 2], ["wandb", "mlflow"])
 
 
 values = st.one_of(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from snibench.base.errors import DataError
 from snibench.base.types import Example, Instance
+from snibench.data.checks import check_folder
 from snibench.data.natural_instructions import (
     errors,
     label_space,
@@ -32,6 +33,18 @@ def test_a_task_file_loads_with_every_part(write_task: WriteTask) -> None:
     assert task.card.domains == ("News", "Web")
     assert task.instances[1] == Instance("task1_a-1", "input 1", ("no",))
     assert (task.card.labels, task.card.metric) == (("no", "yes"), "exact_match")
+
+
+def test_a_definition_of_50_megabytes_is_refused_with_its_file_and_size(write_task: WriteTask) -> None:
+    path = write_task("huge", Definition=["x" * 50_000_000])
+    assert read_head(path).category == "Sentiment Analysis"
+    with pytest.raises(DataError) as refused:
+        load_task(path)
+    said = f"{path}: field 'Definition' has 50,000,000 characters, and at most 100,000 are read. Shorten it."
+    assert str(refused.value) == said
+    (finding,) = check_folder(path.parent)
+    assert (finding.severity, finding.file) == ("error", path.name)
+    assert "has 50,000,000 characters" in finding.message
 
 
 def test_older_releases_load_too(write_task: WriteTask) -> None:

@@ -13,12 +13,19 @@ pytest.importorskip("torch")
 from snibench.cli import main
 
 # Small enough for a few seconds a fit, and every stage is real.
-SMALL = ["--tasks", "8", "--steps", "6", "--limit", "2", "--max-output", "6", "--conflict", "ends"]
+SMALL = ["--tasks", "8", "--steps", "6", "--per-step", "4,2", "--limit", "2", "--max-output", "6", "--conflict", "off"]
+MEASURED = [*SMALL[:-1], "ends"]
 
 
 @pytest.fixture(scope="session")
 def small() -> list[str]:
     return SMALL
+
+
+@pytest.fixture(scope="session")
+def measured() -> list[str]:
+    """``small`` with the gradient conflict at both ends of tuning, which takes longer than the tuning."""
+    return MEASURED
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of ``ours`` and ``mtl-lora``, two seeds, with baseline and untuned model."""
     folder = tmp_path_factory.mktemp("e2e") / "runs"
     with pytest.raises(SystemExit) as ended:
-        main(["run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *SMALL, "-o", str(folder)])
+        main(["run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *MEASURED, "-o", str(folder)])
     assert not ended.value.code
     return folder

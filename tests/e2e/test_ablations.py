@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
-TINY = ["--protocol", "gap", "--tasks", "8", "--steps", "2", "--limit", "1", "--max-output", "4", "--conflict", "off"]
+TINY = shlex.split("--protocol gap --tasks 8 --steps 2 --per-step 3,2 --limit 1 --max-output 4 --conflict off")
 
 
 def test_each_part_is_left_out_once_and_other_runs_of_the_folder_join_the_report(snibench, tmp_path: Path) -> None:

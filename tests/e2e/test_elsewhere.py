@@ -33,7 +33,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     runs = tmp_path_factory.mktemp("tuned") / "runs"
     with pytest.raises(SystemExit) as ended:
-        main(["run", "-m", "lora", "--no-baseline", "--steps", "25", *QUICK, "-o", str(runs)])
+        main(["run", "-m", "lora", "--no-baseline", "--steps", "25", "--per-step", "2,2", *QUICK, "-o", str(runs)])
     assert not ended.value.code
     return runs
 

@@ -18,6 +18,8 @@ from snibench.store import Store, load_results
 METHODS = '''
 from pathlib import Path
 
+import torch
+
 from snibench.base.errors import ModelError
 from snibench.contracts import Floor
 from snibench.methods.lora import Lora
@@ -57,6 +59,30 @@ class Silent(Lora):
     def losses(self, model, batch):
         if model.training:
             raise Speechless
+        return super().losses(model, batch)
+
+
+class Diverging(Lora):
+    """Its loss becomes NaN."""
+
+    def losses(self, model, batch):
+        return super().losses(model, batch) * (float("nan") if model.training else 1.0)
+
+
+class Shapeless(Lora):
+    """Its losses have another shape in training than when it is attached."""
+
+    def losses(self, model, batch):
+        losses = super().losses(model, batch)
+        return losses[:, None] if model.training else losses
+
+
+class Hungry(Lora):
+    """Never has the memory for a step, however small."""
+
+    def losses(self, model, batch):
+        if model.training:
+            raise torch.OutOfMemoryError("no memory at all")
         return super().losses(model, batch)
 
 
@@ -117,6 +143,9 @@ FAILING = {
     "Unfit": ("failed", "attach", "This model has no place for it. Take another."),
     "Leaving": ("failed", "tune", "SystemExit: 3"),
     "Silent": ("failed", "tune", "Speechless"),
+    "Diverging": ("diverged", "tune", "not finite"),
+    "Shapeless": ("failed", "tune", "losses"),
+    "Hungry": ("failed", "tune", "no memory at all"),
     "Measuring": ("failed", "measure", "KeyError: 'only in training'"),
     "Answering": ("failed", "answer", "AssertionError: no answer"),
     "Guessing": ("failed", "answer", ""),
@@ -136,9 +165,9 @@ def methods(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_whatever_a_method_raises_is_its_record_and_the_others_go_on(snibench, methods, tmp_path, small) -> None:
+def test_whatever_a_method_raises_is_its_record_and_the_others_go_on(snibench, methods, tmp_path, measured) -> None:
     named = [word for name in FAILING for word in ("-m", f"{methods}:{name}")]
-    command = ["run", *named, "-m", "lora", *OPTIONS, *small, "-o", tmp_path / "runs"]
+    command = ["run", *named, "-m", "lora", *OPTIONS, *measured, "--tasks", "4", "-o", tmp_path / "runs"]
     ended = snibench(*command)
     assert ended.code == 1, ended.err
     records = {_class_of(spec.label): record for spec, record in _fits(tmp_path / "runs")}

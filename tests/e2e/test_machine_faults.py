@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -166,3 +168,15 @@ def test_an_output_that_is_closed_is_no_failure_of_a_method(undisturbed, tmp_pat
     assert process.returncode != 0
     assert not list(tmp_path.glob("*/record.json"))
     assert not list(tmp_path.glob("*/error.log"))
+
+
+@pytest.mark.slow
+def test_a_clock_that_goes_backwards_changes_no_number(snibench, undisturbed, tmp_path, monkeypatch) -> None:
+    before, calls = time.time(), itertools.count()
+    monkeypatch.setattr(time, "time", lambda: before - 3600.0 * next(calls))
+    ended = snibench("run", "-m", "lora", *TINY, "-o", tmp_path)
+    assert ended.code == 0, ended.err
+    assert next(calls) > 1
+    assert rows(tmp_path) == undisturbed
+    assert all(record.seconds >= 0 for record in load_results(tmp_path).records)
+    assert snibench("verify", tmp_path).code == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sys
 from pathlib import Path
 from random import Random
 
@@ -20,9 +22,12 @@ TINY = [
     *("--no-baseline", "--protocol", "gap", "--seeds", "0", "--tasks", "4", "--steps", "4", "--per-step", "2,2"),
     *("--limit", "1", "--max-output", "4", "--conflict", "ends", "--executor", "inline"),
 ]
-# A dozen for every change; SNIBENCH_TEST_KILLS=200 by night.
+# A dozen for every change; SNIBENCH_TEST_KILLS=200 by night, and with -rP what each struck.
 KILLS = int(os.environ.get("SNIBENCH_TEST_KILLS", "12"))
-KILLS_IN_ONE_FOLDER = 3
+KILLS_IN_ONE_TEST = 3
+# How a run is ended: after a time of the processor, of the clock, or while it writes.
+MOMENTS = ("processor", "clock", "flushes")
+STAGE = re.compile(r"^stage: (.+)$", re.M)
 
 
 def run(folder: Path, *methods: str) -> list[object]:
@@ -41,13 +46,35 @@ def outcome(folder: Path) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """A run that nothing disturbed, and its processor time in seconds."""
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, forked_runs.Took]:
+    """A run that nothing disturbed, and what it took."""
     folder = tmp_path_factory.mktemp("whole")
     process = forked_runs.start(run(folder / "runs", "lora", "copy-input"), folder / "log")
     process.join()
     assert process.exitcode == 0, (folder / "log").read_text("utf-8")
-    return folder / "runs", forked_runs.seconds(folder / "log")
+    return folder / "runs", forked_runs.took(folder / "log")
+
+
+def killed(command: list[object], log: Path, moment: str, most: forked_runs.Took, draw: Random) -> bool:
+    """Whether the command was killed at a random moment; it may have come to its end before."""
+    share = draw.uniform(0.01, 1.0)
+    if moment == "clock":
+        process = forked_runs.start(command, log)
+        process.join(share * most.clock)
+        process.kill()
+    elif moment == "processor":
+        process = forked_runs.start(command, log, die_after=share * most.processor)
+    else:
+        process = forked_runs.start(command, log, die_at=1 + int(share * most.flushes))
+    process.join()
+    assert process.exitcode in (-signal.SIGPROF, -signal.SIGKILL, 0), log.read_text("utf-8")
+    return process.exitcode != 0
+
+
+def struck(log: Path) -> str:
+    """The stage that a killed run was in."""
+    stages = STAGE.findall(log.read_text("utf-8")) if log.exists() else []
+    return stages[-1] if stages else "planning"
 
 
 def test_eight_commands_on_one_folder_end_with_the_rows_of_one_and_each_reports_its_own(whole, tmp_path) -> None:
@@ -71,18 +98,26 @@ def test_eight_commands_on_one_folder_end_with_the_rows_of_one_and_each_reports_
         assert Store(tmp_path / "runs").faults(Store(tmp_path / "runs").record(fit), by_size=()) == {}  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("number", range(-(-KILLS // KILLS_IN_ONE_FOLDER)))
+@pytest.mark.parametrize("number", range(-(-KILLS // KILLS_IN_ONE_TEST)))
 def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(number, whole, tmp_path) -> None:
-    expected, duration = whole
-    draw = Random(number)
-    command = run(tmp_path / "runs", "lora", "copy-input")
-    for attempt in range(min(KILLS_IN_ONE_FOLDER, KILLS - number * KILLS_IN_ONE_FOLDER)):
-        killed = forked_runs.start(command, tmp_path / f"{attempt}.log", die_after=draw.uniform(0.02, duration))
-        killed.join()
-        assert killed.exitcode in (-signal.SIGPROF, 0), (tmp_path / f"{attempt}.log").read_text("utf-8")
-    last = forked_runs.start(command, tmp_path / "last.log")
-    last.join()
-    assert last.exitcode == 0, (tmp_path / "last.log").read_text("utf-8")
-    assert outcome(tmp_path / "runs") == outcome(expected)
-    assert leftovers.abandoned(tmp_path / "runs") == []
-    assert not list((tmp_path / "runs").glob("*/*checkpoint*"))
+    expected, most = whole
+    draw, left = Random(number), min(KILLS_IN_ONE_TEST, KILLS - number * KILLS_IN_ONE_TEST)
+    place = 0
+    while left:  # a folder after the other: a run that came to its end before its moment was not killed
+        folder, ended = tmp_path / str(place), False
+        command = run(folder / "runs", "lora", "copy-input")
+        folder.mkdir()
+        while left and not ended:
+            log = folder / f"{left}.log"
+            moment = MOMENTS[(number + left) % len(MOMENTS)]
+            ended = not killed(command, log, moment, most, draw)
+            if not ended:
+                sys.stdout.write(f"killed: {moment}, {struck(log)}\n")
+                left -= 1
+        last = forked_runs.start(command, folder / "last.log")
+        last.join()
+        assert last.exitcode == 0, (folder / "last.log").read_text("utf-8")
+        assert outcome(folder / "runs") == outcome(expected)
+        assert leftovers.abandoned(folder / "runs") == []
+        assert not list((folder / "runs").glob("*/*checkpoint*"))
+        place += 1

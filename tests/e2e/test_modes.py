@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from snibench.store import load_results
 
-SMALL = ["--tasks", "8", "--steps", "2", "--limit", "1", "--max-output", "3", "--conflict", "off", "--seeds", "0"]
+SMALL = shlex.split("--tasks 8 --steps 2 --per-step 3,2 --limit 1 --max-output 3 --conflict off --seeds 0")
 PAIR = "mine=Sentiment Analysis/Text Categorization,Text Matching"
 MODES = ["--protocol", "gap", "--gap", "crossfit", "--protocol", "combos", "--combos", "train-lite", "--pair", PAIR]
 

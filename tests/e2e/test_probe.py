@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from snibench.base.types import FitRecord
 from snibench.fits.forecasts import FILE, Forecast, compared, keep
 from snibench.store import Store, load_results
 
-OPTIONS = ["--tasks", "4", "--steps", "3", "--limit", "1", "--max-output", "4", "--seeds", "0", "--no-baseline"]
+OPTIONS = shlex.split("--tasks 4 --steps 3 --per-step 2,2 --limit 1 --max-output 4 --seeds 0 --no-baseline")
 FAILING = """
 from snibench.methods.lora import Lora
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from snibench import metrics
 
-SHORT = ["--tasks", "4", "--steps", "40", "--limit", "2", "--max-output", "40", "--conflict", "off", "--seeds", "0"]
+SHORT = shlex.split("--tasks 4 --steps 40 --per-step 2,2 --limit 2 --max-output 40 --conflict off --seeds 0")
 SOURCE = '''
 from snibench.api import BaseMethod, Format, attach_all, cue, definition, instruction, prompt_of, query, tells
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from snibench.cli import main
 
-OPTIONS = ["--tasks", "8", "--steps", "4", "--limit", "2", "--max-output", "4", "--seeds", "0", "--no-baseline"]
+OPTIONS = shlex.split("--tasks 8 --steps 4 --per-step 3,2 --limit 2 --max-output 4 --seeds 0 --no-baseline")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,8 @@ def test_a_stored_fit_is_reproduced_bit_by_bit_and_a_changed_one_is_not(snibench
     found = json.loads(ended.out)
     assert found["verdict"] == "reproduced"
     assert {item["name"]: item["verdict"] for item in found["items"]} == dict.fromkeys(
-        ["weights", "losses", "answers of gap", "scores of gap", "conflict at 0.0", "conflict at 1.0"], "reproduced"
+        ["weights", "losses", "forgetting", "answers of gap", "scores of gap", "conflict at 0.0", "conflict at 1.0"],
+        "reproduced",
     )
     assert found["differences"] == []
     (again,) = (tmp_path / "again").glob("*/*/adapter")
@@ -57,6 +59,7 @@ def test_an_entry_of_a_board_is_reproduced_where_its_data_and_model_are(snibench
     assert ended.code == 0, ended.err
     assert ended.out.startswith("Reproduced.\n")
     assert "answers of gap: reproduced" in ended.out
+    assert "forgetting: reproduced" in ended.out
 
 
 def test_what_cannot_be_reproduced_is_refused_in_a_sentence(snibench, tmp_path) -> None:

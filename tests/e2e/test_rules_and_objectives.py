@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
-SHORT = ["--tasks", "6", "--steps", "3", "--limit", "1", "--max-output", "4", "--seeds", "0", "--protocol", "gap"]
+SHORT = shlex.split("--tasks 6 --steps 3 --per-step 3,2 --limit 1 --max-output 4 --seeds 0 --protocol gap")
 RULES = ["conicgrad", "sam-gs", "ortho-lora", "graddrop", "coba"]
 METHODS = ["orpo", "reptile", "sam", "mtlora"]
 

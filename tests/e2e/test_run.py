@@ -106,10 +106,10 @@ def test_tuning_lowers_the_loss_and_the_conflict_is_measured_at_both_ends(finish
         assert 0 < record.trainable_parameters < record.total_parameters
 
 
-def test_the_same_command_again_recomputes_nothing_and_shows_the_same(finished, snibench, small) -> None:
+def test_the_same_command_again_recomputes_nothing_and_shows_the_same(finished, snibench, measured) -> None:
     before = files(finished)
     shown = snibench("report", finished)
-    again = snibench("run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *small, "-o", finished)
+    again = snibench("run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *measured, "-o", finished)
     assert again.code == 0
     assert files(finished) == before
     assert shown.out.strip() in again.out
@@ -124,15 +124,15 @@ def test_the_tables_of_all_protocols_and_the_comparison_are_shown(finished, snib
     assert "ours" in compared.out
 
 
-def test_a_dry_run_says_what_difference_the_run_will_find(snibench, small, tmp_path) -> None:
-    said = " ".join(snibench("run", "-m", "ours", "--seeds", "0,1", *small, "--dry-run", "-o", tmp_path).out.split())
+def test_a_dry_run_says_what_difference_the_run_will_find(snibench, measured, tmp_path) -> None:
+    said = " ".join(snibench("run", "-m", "ours", "--seeds", "0,1", *measured, "--dry-run", "-o", tmp_path).out.split())
     assert "2 seeds: " in said
     assert "(from stored runs of mini with tiny)" in said or "no verdict can be reached" in said
 
 
-def test_json_holds_every_method(finished, snibench, tmp_path, small) -> None:
+def test_json_holds_every_method(finished, snibench, tmp_path, measured) -> None:
     target = tmp_path / "all.json"
-    snibench("run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *small, "-o", finished, "--json", target)
+    snibench("run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *measured, "-o", finished, "--json", target)
     text = target.read_text(encoding="utf-8")
     json.loads(text)
     assert all(f'"{label}"' in text for label in ("untuned", "unified-prompt", "ours", "mtl-lora"))
@@ -152,20 +152,20 @@ def test_a_leaderboard_file_is_exported_validated_and_shown(finished, snibench, 
     assert "method" in faulty.out + faulty.err
 
 
-def test_a_further_protocol_asks_the_fits_that_are_there(finished, snibench, small) -> None:
+def test_a_further_protocol_asks_the_fits_that_are_there(finished, snibench, measured) -> None:
     before = files(finished)
     formats = ["--protocol", "formats", "--formats", "definition,keyword"]
-    again = snibench("run", "-m", "ours", "--seeds", "0,1", *small, *formats, "-o", finished)
+    again = snibench("run", "-m", "ours", "--seeds", "0,1", *measured, *formats, "-o", finished)
     assert again.code == 0
     after = files(finished)
     kept = {path for path in before if "adapter" in path or "trace" in path or "tuned.json" in path}
     assert all(after[path] == before[path] for path in kept)
     new = {Path(path).parent.name for path in after.keys() - before.keys()}
     assert new == {"predictions", "answers"}
-    snibench("run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *small, "-o", finished)  # the manifest back
+    snibench("run", "-m", "ours", "-m", "mtl-lora", "--seeds", "0,1", *measured, "-o", finished)  # the manifest back
 
 
-def test_a_method_from_a_file_that_fails_is_a_row_with_its_cause(snibench, tmp_path, small) -> None:
+def test_a_method_from_a_file_that_fails_is_a_row_with_its_cause(snibench, tmp_path, measured) -> None:
     (tmp_path / "mine.py").write_text(
         "from snibench.methods.base import BaseMethod\n"
         "class Broken(BaseMethod):\n"
@@ -175,23 +175,23 @@ def test_a_method_from_a_file_that_fails_is_a_row_with_its_cause(snibench, tmp_p
         encoding="utf-8",
     )
     reference = f"{tmp_path / 'mine.py'}:Broken"
-    ended = snibench("run", "-m", reference, "--seeds", "0", *small, "--protocol", "gap", "-o", tmp_path / "runs")
+    ended = snibench("run", "-m", reference, "--seeds", "0", *measured, "--protocol", "gap", "-o", tmp_path / "runs")
     assert ended.code == 1
     assert "no such shape" in ended.out
     assert "unified-prompt" in ended.out
 
 
-def all_three_protocols(snibench, small, data: Path, folder: Path, *, unseen: int) -> None:
+def all_three_protocols(snibench, measured, data: Path, folder: Path, *, unseen: int) -> None:
     options = ["--data", data, "--partial", "--profile", "quick", "--seeds", "0"]
-    ended = snibench("run", "-m", "ours", *options, *small, "--limit", "1", "-o", folder)
+    ended = snibench("run", "-m", "ours", *options, *measured, "--limit", "1", "-o", folder)
     assert ended.code == 0, ended
     results = load_results(folder)
     assert set(results.answers["protocol"]) == {"gap", "formats", "combos"}
     assert results.answers.groupby("seen")["task"].nunique().to_dict() == {False: unseen, True: 8}
 
 
-def test_a_folder_in_the_official_layout_passes_through_all_three_protocols(snibench, small, sample, tmp_path) -> None:
-    all_three_protocols(snibench, small, sample, tmp_path, unseen=8)
+def test_a_folder_in_the_official_layout_passes_through_every_protocol(snibench, measured, sample, tmp_path) -> None:
+    all_three_protocols(snibench, measured, sample, tmp_path, unseen=8)
 
 
 def test_a_file_of_ones_own_passes_through_all_three_protocols(snibench, tmp_path) -> None:
@@ -207,15 +207,15 @@ def test_a_file_of_ones_own_passes_through_all_three_protocols(snibench, tmp_pat
 
 
 @needs_official
-def test_real_tasks_pass_through_all_three_protocols(snibench, small, tmp_path) -> None:
-    all_three_protocols(snibench, small, OFFICIAL, tmp_path, unseen=4)
+def test_real_tasks_pass_through_all_three_protocols(snibench, measured, tmp_path) -> None:
+    all_three_protocols(snibench, measured, OFFICIAL, tmp_path, unseen=4)
 
 
 # --------------------------------------------------------------------------- kills and interrupts
 
 
-def start(small: list[str], folder: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "snibench", "run", "-m", "ours", "--seeds", "0", *small, *more, "-o", str(folder)]
+def start(options: list[str], folder: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "snibench", "run", "-m", "ours", "--seeds", "0", *options, *more, "-o", folder]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -242,21 +242,21 @@ def wait_for(condition, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def test_a_killed_run_repeated_ends_in_the_same_tables(tmp_path, small) -> None:
+def test_a_killed_run_repeated_ends_in_the_same_tables(tmp_path, measured) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    finish(start(small, whole))
+    finish(start(measured, whole))
     # In tuning of the first fit, among its answers, and in the second fit.
     for moment in ("*/conflict/0.0.json", "*/predictions/*.parquet", "*/answers/gap-*.parquet"):
-        process = start(small, broken)
+        process = start(measured, broken)
         wait_for(lambda moment=moment: list(broken.glob(moment)), process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    finish(start(small, broken))
+    finish(start(measured, broken))
     assert outcome(broken) == outcome(whole)
 
 
-def test_an_interrupt_in_training_saves_the_state_and_exits_with_130(tmp_path, small) -> None:
-    process = start(small, tmp_path / "runs", "--steps", "2000", "--conflict", "off")
+def test_an_interrupt_in_training_saves_the_state_and_exits_with_130(tmp_path, measured) -> None:
+    process = start(measured, tmp_path / "runs", "--steps", "2000", "--conflict", "off")
     assert process.stdout is not None
     for line in process.stdout:
         if line.rstrip().endswith("tuning"):

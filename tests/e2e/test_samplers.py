@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 
-SHORT = ["--tasks", "6", "--steps", "3", "--limit", "1", "--max-output", "4", "--conflict", "off", "--seeds", "0"]
+SHORT = shlex.split("--tasks 6 --steps 3 --per-step 3,2 --limit 1 --max-output 4 --conflict off --seeds 0")
 
 
 def records(folder) -> dict[str, dict]:

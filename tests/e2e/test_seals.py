@@ -69,6 +69,11 @@ def edit_tasks(folder: Path) -> None:
     pd.read_parquet(path).assign(category="Mine").to_parquet(path, index=False)
 
 
+def edit_forgetting(folder: Path) -> None:
+    path = folder / "forgetting.parquet"
+    pd.read_parquet(path).assign(after=0.0).to_parquet(path, index=False)
+
+
 def edit_record(folder: Path) -> None:
     path = folder / "record.json"
     path.write_text(path.read_text("utf-8").replace('"seconds": ', '"seconds": 1'), "utf-8")
@@ -84,6 +89,8 @@ REPAIRED = {
     "predictions/00000.parquet ": (truncate_predictions, "has 200 bytes in place of"),
     "spec.json": (lambda folder: (folder / "spec.json").unlink(), "is missing"),
     "tasks.parquet": (lambda folder: (folder / "tasks.parquet").unlink(), "is missing"),
+    "forgetting.parquet": (edit_forgetting, "was changed after it was sealed|has [0-9,]+ bytes in place of"),
+    "forgetting.parquet ": (lambda folder: (folder / "forgetting.parquet").unlink(), "is missing"),
     "tasks.parquet ": (edit_tasks, "was changed after it was sealed|has [0-9,]+ bytes in place of"),
     "record.json": (edit_record, "was changed after it was sealed"),
     "record.json ": (truncate_record, "is not JSON"),
@@ -102,6 +109,7 @@ def test_a_changed_file_is_named_and_made_again_from_what_is_intact(name, sniben
     (line,) = [line for line in ended.out.splitlines() if name.strip() in line and "again" in line]
     assert re.search(said, line), line
     assert rows(runs) == rows(original)
+    pd.testing.assert_frame_equal(*(pd.read_parquet(fit(one) / "forgetting.parquet") for one in (runs, original)))
     store = Store(runs)
     record = store.record(fit(runs).name)
     assert record is not None
@@ -167,6 +175,30 @@ def test_a_trace_that_was_changed_is_read_by_no_report(snibench, runs) -> None:
 
 
 @pytest.mark.slow
+def test_a_forgetting_that_was_changed_is_read_by_no_report_and_needs_its_adapter(snibench, runs) -> None:
+    from snibench.report.forgetting import forgetting
+
+    assert len(forgetting(load_results(runs))) == 1
+    edit_forgetting(fit(runs))
+    assert len(forgetting(load_results(runs))) == 0
+    (weights,) = fit(runs).glob("adapter/*.safetensors")
+    save_file({name: tensor.zero_() for name, tensor in load_file(weights).items()}, weights)
+    ended = again(snibench, runs)
+    assert ended.code == 0
+    (line,) = [line for line in ended.out.splitlines() if "forgetting.parquet" in line and "Its answers stand" in line]
+    assert f"adapter/{weights.name} was changed after it was sealed" in line
+    assert "only tuning makes it again: --overwrite failed" in line
+    assert len(forgetting(load_results(runs))) == 0
+
+
+@pytest.mark.slow
+def test_a_file_that_the_record_does_not_name_is_read_by_no_report(runs) -> None:
+    folder = fit(runs) / "conflict"
+    (folder / "0.5.parquet").write_bytes((folder / "1.0.parquet").read_bytes())
+    assert load_results(runs).frames(fit(runs).name, "conflict/*.parquet").keys() == {"0.0", "1.0"}
+
+
+@pytest.mark.slow
 def test_a_fit_stored_without_digests_is_read_with_a_note_and_sealed_by_the_next_run(snibench, runs) -> None:
     path = fit(runs) / "record.json"
     old = json.loads(path.read_text("utf-8"))
@@ -182,12 +214,14 @@ def test_a_fit_stored_without_digests_is_read_with_a_note_and_sealed_by_the_next
 
 
 @pytest.mark.slow
-def test_every_file_that_numbers_come_from_is_sealed(original) -> None:
+def test_every_file_that_numbers_come_from_is_sealed(snibench, original) -> None:
     folder = fit(original)
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     record = Store(original).record(folder.name)
     assert record is not None
     assert there - record.files.keys() == {"record.json", "tuned.json", ".lock"}
+    ended = snibench("verify", original)
+    assert (ended.code, ended.out) == (0, f"{len(record.files)} files of 1 fits are what was sealed.\n")
     assert {name.split("/")[0] for name in record.files} == {
         *("spec.json", "tasks.parquet", "trace.parquet", "forgetting.parquet"),
         *("conflict", "adapter", "predictions", "answers"),

@@ -29,6 +29,8 @@ from snibench.cli.run import run as command
 from snibench.data.checks import check_folder
 from snibench.data.fetching import RECEIPT, changed_files
 from snibench.data.natural_instructions import load_task, read_head
+from snibench.data.own import Own
+from snibench.data.own.checks import check_rows
 from snibench.data.predictions import match_predictions
 from snibench.data.split_lists import read_list
 from snibench.leaderboard.validate import faults, read_board
@@ -186,6 +188,26 @@ def test_a_task_file_loads_or_is_refused_and_data_check_agrees(shared: Path, con
 def test_a_split_list_is_read_or_refused(shared: Path, content: bytes) -> None:
     (shared / "train_tasks.txt").write_bytes(content)
     read_or_refused(lambda: read_list(shared / "train_tasks.txt"))
+
+
+OWN = [
+    {"input": f"{task} {n}", "output": ["yes", "no"][n % 2], "task": task, "category": task, "definition": "Say."}
+    for task in ("a", "b")
+    for n in range(12)
+]
+TABLE = "".join(f'{task} {n},"no, yes",{task}\n' for task in ("a", "b") for n in range(12)).encode()
+
+
+@many(300)
+@given(texts(OWN).map(lambda content: ("own.jsonl", _as_lines(content)))
+       | CUTS.map(lambda some: ("own.csv", cut(b"input,output,task\n" + TABLE, some))))  # fmt: skip
+def test_rows_of_ones_own_load_or_are_refused_and_data_check_agrees(shared: Path, file: tuple[str, bytes]) -> None:
+    path = shared / file[0]
+    path.write_bytes(file[1])
+    loads = read_or_refused(lambda: Own().load(SuiteRequest("own", data=str(path))))
+    with ending():
+        findings, _ = check_rows(path)
+    assert loads == (not [finding for finding in findings if finding.severity == "error"])
 
 
 LINES = [{"id": "1", "prediction": "a"}, {"Task": "t", "Instance": {"id": "2", "output": ["b"]}, "Prediction": "b"}]

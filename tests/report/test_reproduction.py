@@ -5,7 +5,16 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from snibench.report.reproduction import answer_items, conflict_items, losses_item, overall, value_differences
+from snibench.report.reproduction import (
+    answer_items,
+    conflict_items,
+    entry_forgetting_items,
+    forgetting_item,
+    losses_item,
+    overall,
+    stored_items,
+    value_differences,
+)
 
 
 def rows(predictions: list[str], scores: list[float]) -> pd.DataFrame:
@@ -54,6 +63,27 @@ def test_a_conflict_inside_of_its_interval_is_within_noise() -> None:
     for score, verdict in ((0.5, "reproduced"), (0.55, "within noise"), (0.7, "not reproduced")):
         assert [item.verdict for item in conflict_items(first, {"1.0": {"score": score}})] == [verdict]
     assert list(conflict_items(first, {"0.0": {"score": 1.0}})) == []
+
+
+def test_the_forgetting_of_the_same_passages_is_equal_near_or_neither() -> None:
+    first = pd.DataFrame({"passage": [0, 1], "tokens": [9, 8], "before": [3.0, 2.0], "after": [3.5, 2.5]})
+    for factor, verdict in ((1.0, "reproduced"), (1.0001, "within noise"), (1.1, "not reproduced")):
+        assert forgetting_item(first, first.assign(after=first["after"] * factor)).verdict == verdict
+    assert forgetting_item(first, first.assign(tokens=[9, 9])).verdict == "not reproduced"
+    assert forgetting_item(first, first[:1]).verdict == "not reproduced"
+
+
+def test_the_forgetting_of_an_entry_is_held_against_its_interval() -> None:
+    first = {"mean": 0.5, "ci_low": 0.4, "ci_high": 0.6}
+    for now, verdict in ((0.5, "reproduced"), (0.55, "within noise"), (0.7, "not reproduced")):
+        again = {"mean": now, "ci_low": None, "ci_high": None}
+        assert [item.verdict for item in entry_forgetting_items(first, again)] == [verdict]
+    assert list(entry_forgetting_items(None, first)) == []
+
+
+def test_a_stored_file_that_is_not_what_was_sealed_is_not_reproduced() -> None:
+    (item,) = stored_items({"adapter/a.safetensors": "was changed after it was sealed"})
+    assert (item.name, item.verdict) == ("stored adapter/a.safetensors", "not reproduced")
 
 
 def test_nothing_compared_is_nothing_reproduced() -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import torch
+from snibench_template.executor import ShortestFirst
 from snibench_template.format import Arrow
 from snibench_template.method import AnchoredLora, AnchoredSettings
 from snibench_template.metric import TokenF1
@@ -14,6 +15,7 @@ from snibench_template.suite import Words
 
 from snibench.api import FORMATS, METHODS, SuiteRequest
 from snibench.testing import (
+    check_executor,
     check_format,
     check_method,
     check_metric,
@@ -44,6 +46,10 @@ def test_the_suite_keeps_the_contract() -> None:
 def test_the_metric_keeps_the_contract() -> None:
     check_metric(TokenF1())
     assert TokenF1().score("a red coat", ["the red coat"]) == 2 / 3
+
+
+def test_the_executor_keeps_the_contract() -> None:
+    check_executor(ShortestFirst)
 
 
 def test_the_rule_and_the_sampler_keep_the_contract() -> None:

@@ -9,10 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from snibench.base.errors import UsageError
-from snibench.base.registry import FORMATS, METHODS, METRICS, PROTOCOLS, RULES, SAMPLERS, SUITES
+from snibench.base.registry import EXECUTORS, FORMATS, METHODS, METRICS, PROTOCOLS, RULES, SAMPLERS, SUITES
 
-# What a plugin may be, by the noun for it, and where it is registered. Of executors there is neither example nor check.
-REGISTRIES = {one.noun: one for one in (METHODS, RULES, SAMPLERS, FORMATS, PROTOCOLS, SUITES, METRICS)}
+# What a plugin may be, by the noun for it, and where it is registered.
+REGISTRIES = {one.noun: one for one in (METHODS, RULES, SAMPLERS, FORMATS, PROTOCOLS, SUITES, METRICS, EXECUTORS)}
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _LONGEST = 60
 
@@ -140,6 +140,7 @@ _USES = {
     "protocol": "snibench run -m lora --protocol {name}",
     "suite": "snibench run -m lora --suite {name}",
     "metric": "snibench show {name}",
+    "executor": "snibench run -m lora --executor {name}",
 }
 _PYPROJECT = """\
 [build-system]
