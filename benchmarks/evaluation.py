@@ -66,9 +66,9 @@ def measured(task: Task, encoder: Encoder) -> Chosen:
     return Chosen(task, sum(map(len, ids)) / len(ids) - shared, shared)
 
 
-def choose_tasks(folder: Path, backbone: Backbone, kind: str, count: int, each: int) -> list[Chosen]:
-    """The ``count`` closed tasks with ``each`` questions to ask and as many to tune on that lie closest to ``kind``."""
-    own_wanted, shared_wanted = KINDS[kind]
+def choose_tasks(folder: Path, backbone: Backbone, profile: str, count: int, each: int) -> list[Chosen]:
+    """``count`` closed tasks with ``each`` questions to ask and as many to tune on that are closest to ``profile``."""
+    own_wanted, shared_wanted = KINDS[profile]
     encoder = Encoder(backbone, 1024, 128)
     found = []
     for path in sorted((folder / "tasks").glob("*.json"))[::10]:  # reading all takes minutes

@@ -61,8 +61,8 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
     """A trainer on the eight typical tasks of ``benchmarks/training.py``."""
     backbone = load_backbone(find_model(args.model or str(random_model(folder))), precision=args.precision)
     tasks = list(chosen_tasks(Path(args.data), "typical").values())
-    kind = METHODS.get(args.method)
-    method = kind(kind.Settings())
+    method_type = METHODS.get(args.method)
+    method = method_type(method_type.Settings())
     torch.manual_seed(0)
     cards = {task.name: task.card for task in tasks}
     model = method.attach(backbone.model, list(cards.values()), InstructionEncoder(backbone, 512), 0)

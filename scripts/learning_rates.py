@@ -57,9 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--table", type=Path, default=TABLE, help="default: the one that ships")
     parser.add_argument("--write", type=Path, help="a Markdown file with the two marks of the table")
     given = parser.parse_args(arguments)
-    kinds = {name: METHODS.get(name) for name in given.method or METHODS.names() if name not in LEFT_OUT}
+    method_types = {name: METHODS.get(name) for name in given.method or METHODS.names() if name not in LEFT_OUT}
     request = request_from(
-        [name for name, kind in kinds.items() if kind.trains and not issubclass(kind, Floor)],
+        [
+            name
+            for name, method_type in method_types.items()
+            if method_type.trains and not issubclass(method_type, Floor)
+        ],
         {
             "suite": given.suite,
             "data": given.data,
@@ -90,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = request.recipe
     how = f"suite {made.suite.name}, model {made.model.ref.digest[:12]}, {given.trials} trials of {given.steps} steps"
     how += f", {recipe.optimizer}, {recipe.schedule}"
-    made_by = f"{how} ({', '.join(kinds)})" if given.method else how
+    made_by = f"{how} ({', '.join(method_types)})" if given.method else how
     rates = {label: _best(some)[0] for label, some in rounds.items() if _best(some)}
     _write(given.table, recipe_name(recipe.optimizer, recipe.schedule), rates, made.model.info.parameters, made_by)
     rows = {f"`{label}`": _row(label, some) for label, some in rounds.items()}

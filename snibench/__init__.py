@@ -48,10 +48,10 @@ def run(methods: str | Sequence[str], output_dir: Path | str = "runs", **options
     request = request_from([methods] if isinstance(methods, str) else methods, options)
     check_names(request)
     check_runtime(options)
-    made = plan(request)
-    profile = made.request.profile
+    planned = plan(request)
+    profile = planned.request.profile
     runtime = fits.runtime_from(options, profile, trust_remote_code=request.trust_remote_code)
-    return Results(fits.run(made.request, Store(Path(output_dir)), runtime, made=made))
+    return Results(fits.run(planned.request, Store(Path(output_dir)), runtime, planned=planned))
 
 
 def load(folder: Path | str = "runs") -> Results:

@@ -126,8 +126,8 @@ def metric(name: str) -> Metric:
         UsageError: If there is none; suggests the closest name.
         PluginError: If it cannot be loaded.
     """
-    found: Metric = METRICS.get(name)()
-    return found
+    named: Metric = METRICS.get(name)()
+    return named
 
 
 def chance(card: TaskCard, instances: Sequence[Instance] = ()) -> float:

@@ -65,10 +65,10 @@ def first_line(error: BaseException) -> str:
     return said.encode("utf-8", "backslashreplace").decode() or type(error).__name__
 
 
-def unknown(noun: str, given: str, known: Iterable[str]) -> UsageError:
+def unknown(noun: str, typed: str, known: Iterable[str]) -> UsageError:
     """The error for a name that is not there, with the closest one that is, whatever their case."""
     names = sorted(known)
     folded = {name.casefold(): name for name in names}
-    close = get_close_matches(given.casefold(), folded, n=1, cutoff=0.5)
+    close = get_close_matches(typed.casefold(), folded, n=1, cutoff=0.5)
     hint = f" Did you mean '{folded[close[0]]}'?" if close else ""
-    return UsageError(f"Unknown {noun} '{given}'.{hint} Known: {', '.join(names) or 'none'}.")
+    return UsageError(f"Unknown {noun} '{typed}'.{hint} Known: {', '.join(names) or 'none'}.")

@@ -41,33 +41,33 @@ class Entry:
         """
         owner = f"'{self.name}' of {self.distribution} {self.version}"
         try:
-            found = self.point.load()
+            loaded = self.point.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # sys.exit at import among them
             raise PluginError(
                 f"{owner} cannot be loaded: {_said(error)}. Reinstall or remove {self.distribution}."
             ) from error
-        if fault := contract_fault(found, self.noun, self.contracts):
+        if fault := contract_fault(loaded, self.noun, self.contracts):
             raise PluginError(f"{owner} is no {self.noun}: {fault}. Mend or remove {self.distribution}.")
-        return found
+        return loaded
 
 
 def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-def contract_fault(found: Any, noun: str, contracts: tuple[str, ...]) -> str:
-    """Why ``found`` is no class of one of ``contracts``; "" where it is."""
+def contract_fault(candidate: Any, noun: str, contracts: tuple[str, ...]) -> str:
+    """Why ``candidate`` is no class of one of ``contracts``; "" where it is."""
     wanted = " or ".join(contracts)
-    if not isinstance(found, type):
-        return f"it is a value of type {type(found).__name__}, not a class derived from {wanted}"
+    if not isinstance(candidate, type):
+        return f"it is a value of type {type(candidate).__name__}, not a class derived from {wanted}"
     # By name: the contracts stand above this room, and importing them here would be a circle.
-    names = {one.__name__ for one in found.__mro__ if one.__module__.startswith("snibench.contracts.")}
+    names = {one.__name__ for one in candidate.__mro__ if one.__module__.startswith("snibench.contracts.")}
     if contracts and names.isdisjoint(contracts):
-        return f"the class {found.__name__} does not derive from {wanted}"
-    if lacking := sorted(getattr(found, "__abstractmethods__", ())):
-        return f"the class {found.__name__} lacks {', '.join(lacking)}"
+        return f"the class {candidate.__name__} does not derive from {wanted}"
+    if lacking := sorted(getattr(candidate, "__abstractmethods__", ())):
+        return f"the class {candidate.__name__} lacks {', '.join(lacking)}"
     return ""
 
 
@@ -84,7 +84,7 @@ def installed_points(group: str) -> tuple[list[tuple[str, str, EntryPoint]], lis
 
     Unlike ``importlib.metadata.entry_points``, which raises if the metadata of any distribution is malformed.
     """
-    found: list[tuple[str, str, EntryPoint]] = []
+    installed: list[tuple[str, str, EntryPoint]] = []
     damaged: list[Damaged] = []
     seen: set[str] = set()
     for place in distributions():
@@ -106,8 +106,8 @@ def installed_points(group: str) -> tuple[list[tuple[str, str, EntryPoint]], lis
             damaged.append(Damaged(name, fault))
         elif not shadowed:
             seen.add(key)
-            found += [(name, version, point) for point in points]
-    return found, damaged
+            installed += [(name, version, point) for point in points]
+    return installed, damaged
 
 
 class Registry:
@@ -120,15 +120,15 @@ class Registry:
 
     @cached_property
     def _entries(self) -> dict[str, list[Entry]]:
-        found: dict[str, list[Entry]] = defaultdict(list)
+        by_name: dict[str, list[Entry]] = defaultdict(list)
         seen: set[tuple[str, str, str]] = set()
         for owner, version, point in installed_points(self.group)[0]:
             # The same distribution can be on sys.path twice (editable install beside its source).
             if (key := (point.name, owner, point.value)) not in seen:
                 seen.add(key)
                 entry = Entry(self.noun, point.name, owner, version, point, self.contracts)
-                found[point.name].append(entry)
-        return dict(sorted(found.items()))
+                by_name[point.name].append(entry)
+        return dict(sorted(by_name.items()))
 
     def names(self) -> list[str]:
         """Every installed name, sorted."""
@@ -174,10 +174,10 @@ class Registry:
         """The object called ``name``, or ``Class`` of ``path/to/file.py:Class``; a single class need not be named."""
         name = self.full_name(name)
         if ".py:" in name:
-            found = _load_from_file(self.noun, name)
-            if fault := contract_fault(found, self.noun, self.contracts):
+            loaded = _load_from_file(self.noun, name)
+            if fault := contract_fault(loaded, self.noun, self.contracts):
                 raise UsageError(f"{name} is no {self.noun}: {fault}.")
-            return found
+            return loaded
         return self.entry(name).load()
 
 

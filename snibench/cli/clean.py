@@ -20,18 +20,18 @@ def clean(folder: Path, unlisted: bool, yes: bool) -> None:
     from snibench.store.cleaning import needless
     from snibench.store.leftovers import remove
 
-    found = needless(folder, unlisted=unlisted)
-    for one in found:
+    leftovers = needless(folder, unlisted=unlisted)
+    for one in leftovers:
         click.echo(f"{printable(one.path, 1000)}  {_mebibytes(one.size)}  {one.why}")
         if yes:
             remove(one.path)
-    size = _mebibytes(sum(one.size for one in found))
-    if not found:
+    size = _mebibytes(sum(one.size for one in leftovers))
+    if not leftovers:
         click.echo(f"Nothing in '{folder}' can go.")
     elif yes:
-        click.echo(f"Removed: {len(found)}, {size}.")
+        click.echo(f"Removed: {len(leftovers)}, {size}.")
     else:
-        click.echo(f"Can go: {len(found)}, {size}. Nothing was removed; --yes removes it.")
+        click.echo(f"Can go: {len(leftovers)}, {size}. Nothing was removed; --yes removes it.")
 
 
 def _mebibytes(size: int) -> str:

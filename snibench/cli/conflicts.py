@@ -29,9 +29,11 @@ FORMATS = ("table", "csv", "json", "md", "latex")
     help="Where the run's results lie.",
 )
 @click.option("-m", "--method", "methods", multiple=True, metavar="NAME", help="Only this method; repeat for several.")
-@click.option("--as", "kind", type=click.Choice(FORMATS), default="table", show_default=True, help="What to write.")
+@click.option(
+    "--as", "output_format", type=click.Choice(FORMATS), default="table", show_default=True, help="What to write."
+)
 @click.option("--figure", type=NewFile(), help="Draw the heat map into this .svg or .png file.")
-def conflicts(folder: Path, methods: tuple[str, ...], kind: str, figure: Path | None) -> None:
+def conflicts(folder: Path, methods: tuple[str, ...], output_format: str, figure: Path | None) -> None:
     """Show how much the tasks' gradients conflict, and which tasks pull apart most.
 
     Reads what `snibench run` stored. Every method at every point of training that was measured, its pairs of tasks with
@@ -48,10 +50,10 @@ def conflicts(folder: Path, methods: tuple[str, ...], kind: str, figure: Path | 
     shown, known = panels(report), categories(results)
     if figure is not None:
         _draw(figure, shown, known, scores(report))
-    deliver(report, kind)
+    deliver(report, output_format)
     if figure is not None:
-        click.echo(f"Wrote {figure}", err=kind != "table")
-    elif kind == "table":
+        click.echo(f"Wrote {figure}", err=output_format != "table")
+    elif output_format == "table":
         _print_maps(report, shown, known)
 
 

@@ -132,11 +132,11 @@ def device_findings(program: str = ASK_TORCH) -> Iterator[Finding]:
     if find_spec("torch") is None:
         yield Finding(part, "processor", "ok", f"{platform.machine()}, {cores} cores")
         return
-    found, fault = ask(program)
+    lines, fault = ask(program)
     if fault:
         yield Finding(part, "torch", "broken", f"cannot be used: {fault}. Install it again.")
         return
-    about: dict[str, Any] = json.loads(found[-1])
+    about: dict[str, Any] = json.loads(lines[-1])
     text = f"{platform.machine()}, {cores} cores, {about['threads']} threads of torch, {about['cpu']} by default"
     yield Finding(part, "processor", "ok", text)
     if not about["right"]:
@@ -312,9 +312,9 @@ def plugin_findings(registries: Mapping[str, Registry] = REGISTRIES) -> Iterator
     lines, fault = ask(_LOAD_PLUGINS, json.dumps(asked))
     begun: tuple[str, str] | None = None
     faults: dict[tuple[str, str], str] = {}
-    for what, group, name, *said in map(json.loads, (line for line in lines if line.startswith("["))):
-        begun = (group, name) if what == "begin" else None
-        if what == "end" and said[0]:
+    for event, group, name, *said in map(json.loads, (line for line in lines if line.startswith("["))):
+        begun = (group, name) if event == "begin" else None
+        if event == "end" and said[0]:
             faults[group, name] = said[0]
     if fault and begun:
         faults[begun] = f"loading it ends the process: {fault}"

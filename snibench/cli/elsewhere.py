@@ -64,18 +64,18 @@ def export_questions(file: Path, **options: Any) -> None:
     from snibench.report.files import write_text
 
     request = request_from([defaults.ASKED_ONCE], {**options, "baseline": None})  # type: ignore[typeddict-item]
-    made = plan(request)
-    render = QuestionRenderer(made.suite, made.model)
+    planned = plan(request)
+    render = QuestionRenderer(planned.suite, planned.model)
     lines = [
         question(
             id=id,
             task=one.question.task,
             prompt=one.prompt.text,
-            stop=one.ends_at(made.suite.tasks[one.question.task].card),
+            stop=one.ends_at(planned.suite.tasks[one.question.task].card),
             most=request.recipe.max_output,
             messages=render.format(one.question.format).messages(one.prompt),
         )
-        for fit in made.fits
+        for fit in planned.fits
         for id, one in fit.prompts.items()
     ]
     write_text(file, "".join(lines))
@@ -100,10 +100,10 @@ def answers(ctx: click.Context, /, **options: Any) -> None:
         from snibench.store import load_results
 
         folder, form, limit = options.pop("folder"), options.pop("form"), options.pop("limit")
-        found = said(load_results(folder, earlier=True), **options)
-        _show(found.head(limit), form)
-        if len(found) > limit:
-            click.echo(f"{limit} of {len(found):,}; --limit N shows more.", err=True)
+        replies = said(load_results(folder, earlier=True), **options)
+        _show(replies.head(limit), form)
+        if len(replies) > limit:
+            click.echo(f"{limit} of {len(replies):,}; --limit N shows more.", err=True)
 
 
 def _show(rows: pd.DataFrame, form: str) -> None:

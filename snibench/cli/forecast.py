@@ -16,7 +16,7 @@ class Work:
 
 @dataclass
 class _Pace:
-    """Seconds for each unit of one kind of work."""
+    """Seconds for each unit of work."""
 
     seconds: float = 0.0
     units: int = 0
@@ -42,17 +42,17 @@ class Turn:
         self.forecast.other += now - self.last
         self.last = now
 
-    def count(self, kind: str, done: int, total: int) -> None:
-        """``done`` of ``total`` units of ``kind`` ("steps" or "prompts") are done.
+    def count(self, unit: str, done: int, total: int) -> None:
+        """``done`` of ``total`` units of ``unit`` ("steps" or "prompts") are done.
 
         Steps are reported one by one, so the first report of a fit that goes on after a stop stands for one step alone.
         """
         now = self.forecast.clock()
-        units = done - self.seen.get(kind, done - 1 if kind == "steps" else 0)
-        for pace in (self.own[kind], self.forecast.mean[kind]):
+        units = done - self.seen.get(unit, done - 1 if unit == "steps" else 0)
+        for pace in (self.own[unit], self.forecast.mean[unit]):
             pace.seconds += now - self.last
             pace.units += units
-        self.seen[kind], self.left[kind], self.last = done, total - done, now
+        self.seen[unit], self.left[unit], self.last = done, total - done, now
 
     def end(self) -> None:
         """The fit is over, however it ended."""
@@ -100,8 +100,8 @@ class Forecast:
     def needed(self, left: Mapping[str, int], own: Mapping[str, _Pace]) -> float | None:
         """Seconds for what is left, at the fit's own pace where it has one."""
         total = 0.0
-        for kind, units in left.items():
-            each = (own[kind].each if kind in own else None) or self.mean[kind].each
+        for unit, units in left.items():
+            each = (own[unit].each if unit in own else None) or self.mean[unit].each
             if units and each is None:
                 return None
             total += units * (each or 0.0)

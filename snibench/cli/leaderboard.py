@@ -65,26 +65,26 @@ def merge(files: Sequence[Path], output: Path) -> None:
     _wrote(join(files, output))
 
 
-def _wrote(made: Exported) -> None:
+def _wrote(exported: Exported) -> None:
     from snibench.report.cells import printable
 
-    for note in made.notes:
+    for note in exported.notes:
         click.echo(printable(note, 1000), err=True)
-    click.echo(f"Wrote {made.path}")
-    click.echo(f"Check it: snibench leaderboard verify {made.path}")
+    click.echo(f"Wrote {exported.path}")
+    click.echo(f"Check it: snibench leaderboard verify {exported.path}")
 
 
 @leaderboard.command()
 @file_
-@click.option("--as", "kind", type=click.Choice(("table", "md", "latex", "csv", "json")), default="table")
+@click.option("--as", "output_format", type=click.Choice(("table", "md", "latex", "csv", "json")), default="table")
 @click.option("-o", "--output", type=NewFile(), help="Write there instead of to the terminal.")
-def show(file: Path, kind: str, output: Path | None) -> None:
+def show(file: Path, output_format: str, output: Path | None) -> None:
     """Show the board in FILE as a table."""
     from snibench.cli.report import deliver
     from snibench.leaderboard.show import board_report
     from snibench.leaderboard.validate import read_board
 
-    deliver(board_report(read_board(file), file), kind, output)
+    deliver(board_report(read_board(file), file), output_format, output)
 
 
 @leaderboard.command()
@@ -133,31 +133,31 @@ def verify(context: click.Context, files: Sequence[Path], data: Path | None, mod
 
     wrong = 0
     for file in files:
-        found = check(file, data, model)
-        wrong += _said(file, found.faults, found.summary)
-        if not found.faults:
-            for reason in found.unchecked:
+        verified = check(file, data, model)
+        wrong += _said(file, verified.faults, verified.summary)
+        if not verified.faults:
+            for reason in verified.unchecked:
                 start = "" if reason.startswith("not ") else "not checked: "
                 click.echo(f"  {start}{reason}")
     if wrong:
         context.exit(1)
 
 
-def _said(file: Path, found: Sequence[Fault], good: str) -> bool:
+def _said(file: Path, faults: Sequence[Fault], good: str) -> bool:
     """Whether the board in ``file`` has a fault; each is written, or that there is none."""
     from snibench.report.cells import printable
 
-    for fault in found:
+    for fault in faults:
         click.echo(printable(fault, 1000), err=True)
-    if not found:
+    if not faults:
         click.echo(f"{printable(file, 1000)}: {good}")
-    return bool(found)
+    return bool(faults)
 
 
 @leaderboard.command()
-@click.option("--as", "kind", type=click.Choice(("md", "json")), default="md", show_default=True)
+@click.option("--as", "output_format", type=click.Choice(("md", "json")), default="md", show_default=True)
 @click.option("-o", "--output", type=NewFile(), help="Write there instead of to the terminal.")
-def schema(kind: str, output: Path | None) -> None:
+def schema(output_format: str, output: Path | None) -> None:
     """Describe every field of a leaderboard file, or print its JSON Schema."""
     import json
 
@@ -165,7 +165,9 @@ def schema(kind: str, output: Path | None) -> None:
     from snibench.leaderboard.validate import schema as read_schema
     from snibench.report.files import write_text
 
-    text = fields_markdown() if kind == "md" else json.dumps(read_schema(), indent=1, ensure_ascii=False) + "\n"
+    text = (
+        fields_markdown() if output_format == "md" else json.dumps(read_schema(), indent=1, ensure_ascii=False) + "\n"
+    )
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -175,12 +177,12 @@ def schema(kind: str, output: Path | None) -> None:
 
 @leaderboard.command()
 @file_
-@click.argument("kind", metavar="every-eval-ever|hub", type=click.Choice(("every-eval-ever", "hub")))
+@click.argument("target", metavar="every-eval-ever|hub", type=click.Choice(("every-eval-ever", "hub")))
 @click.option("-o", "--output", type=NewFolder(), default="published", show_default=True)
 @click.option("--organization", default="", help="Who publishes: required by Every Eval Ever. Default: the authors.")
 @click.option("--dataset", default="", help="Hub id of the benchmark's dataset: required by the hub.")
 @click.option("--source-url", default="", help="Where the board can be read.")
-def publish(file: Path, kind: str, output: Path, organization: str, dataset: str, source_url: str) -> None:
+def publish(file: Path, target: str, output: Path, organization: str, dataset: str, source_url: str) -> None:
     """Write the measured entries of FILE as other collections take them.
 
     every-eval-ever: one JSON file of its schema 0.3 for each entry. hub: one YAML file for each entry, to be put into
@@ -190,9 +192,9 @@ def publish(file: Path, kind: str, output: Path, organization: str, dataset: str
     from snibench.leaderboard.validate import read_board
 
     board = read_board(file)
-    if kind == "hub":
-        made = hub_results(board, dataset, source_url)
+    if target == "hub":
+        files = hub_results(board, dataset, source_url)
     else:
-        made = every_eval_ever(board, organization, source_url)
-    for path in write_all(made, output):
+        files = every_eval_ever(board, organization, source_url)
+    for path in write_all(files, output):
         click.echo(f"Wrote {path}")

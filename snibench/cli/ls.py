@@ -67,7 +67,7 @@ _data = click.option(
 
 
 @click.command()
-@click.argument("kind", metavar="KIND", default="methods")
+@click.argument("group", metavar="GROUP", default="methods")
 @click.option(
     "-o",
     "--output",
@@ -81,22 +81,22 @@ _data = click.option(
 @_data
 @click.option("--split", metavar="NAME|PATH", help="With tasks: split of the suite.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def ls(kind: str, folder: Path, suite: str | None, data: Path | None, split: str | None, as_json: bool) -> None:
+def ls(group: str, folder: Path, suite: str | None, data: Path | None, split: str | None, as_json: bool) -> None:
     """List KIND: methods (default), rules, samplers, formats, protocols, suites, metrics, executors, tasks or runs."""
-    if kind not in {*REGISTRIES, "runs", "tasks"}:
-        raise unknown("kind", kind, [*REGISTRIES, "tasks", "runs"])
-    if kind == "tasks":
+    if group not in {*REGISTRIES, "runs", "tasks"}:
+        raise unknown("group", group, [*REGISTRIES, "tasks", "runs"])
+    if group == "tasks":
         _list_tasks(suite, data, split, as_json)
         return
     for option, value in (("--suite", suite), ("--data", data), ("--split", split)):
         if value is not None:
             raise UsageError(f"{option} says whose tasks are listed. Write: snibench ls tasks {option} {value}")
-    rows: Sequence[Listed | ListedRun] = _runs(folder) if kind == "runs" else _installed(REGISTRIES[kind].entries())
+    rows: Sequence[Listed | ListedRun] = _runs(folder) if group == "runs" else _installed(REGISTRIES[group].entries())
     if as_json:
         show_text(f"{json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False)}\n")
         return
-    _print_rows(_console(), kind, rows)
-    if kind != "runs":
+    _print_rows(_console(), group, rows)
+    if group != "runs":
         click.echo("\nMore of one: snibench show NAME")
 
 
@@ -122,13 +122,13 @@ def show(name: str | None, task: str | None, suite: str | None, data: Path | Non
     for option, value in (("--suite", suite), ("--data", data)):
         if value is not None:
             raise UsageError(f"{option} says where --task is found. Name a task, or leave {option} out.")
-    found = [
-        (kind, entry) for kind, registry in REGISTRIES.items() for entry in registry.entries() if entry.name == name
+    owners = [
+        (group, entry) for group, registry in REGISTRIES.items() for entry in registry.entries() if entry.name == name
     ]
-    if not found:
+    if not owners:
         raise unknown("name", name, {entry for registry in REGISTRIES.values() for entry in registry.names()})
-    for kind, entry in found:
-        _print_entry(console, kind.removesuffix("s"), entry)
+    for group, entry in owners:
+        _print_entry(console, group.removesuffix("s"), entry)
 
 
 # ------------------------------------------------------------------------------------ values
@@ -230,11 +230,11 @@ def _prose(docstring: str) -> Text:
     return _text("\n\n".join(one if "\n " in one else " ".join(one.split("\n")) for one in paragraphs))
 
 
-def _print_rows(console: Console, kind: str, rows: Sequence[Listed | ListedRun]) -> None:
+def _print_rows(console: Console, group: str, rows: Sequence[Listed | ListedRun]) -> None:
     from rich import box
     from rich.table import Table
 
-    titles = ["fit", "method", "seed", "status", "seconds", ""] if kind == "runs" else ["name", "from", ""]
+    titles = ["fit", "method", "seed", "status", "seconds", ""] if group == "runs" else ["name", "from", ""]
     table = Table(*titles, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in table.columns[: len(titles) - 1]:
         column.overflow = "fold"
@@ -253,8 +253,8 @@ def _cells(row: Listed | ListedRun) -> list[tuple[str, str]]:
     return [(row.fit, "dim"), (row.label, "bold"), (seed, ""), status, (seconds, ""), (row.cause, "")]
 
 
-def _print_entry(console: Console, kind: str, entry: Entry) -> None:
-    console.print(_text(f"{kind} {entry.name}", "bold cyan"), _text(f"({entry.distribution} {entry.version})", "dim"))
+def _print_entry(console: Console, noun: str, entry: Entry) -> None:
+    console.print(_text(f"{noun} {entry.name}", "bold cyan"), _text(f"({entry.distribution} {entry.version})", "dim"))
     try:
         about = outline(entry.point.value)
     except Unreadable as error:
@@ -264,8 +264,8 @@ def _print_entry(console: Console, kind: str, entry: Entry) -> None:
         _print_imported(console, entry)
         return
     console.print(_prose(about.doc or "No docstring."))
-    _print_settings(console, about, f"{entry.name}." if kind == "protocol" else "")
-    if kind == "protocol":
+    _print_settings(console, about, f"{entry.name}." if noun == "protocol" else "")
+    if noun == "protocol":
         _print_frames(console, entry.load().frames)
     console.print(_text(f"\nCode: {about.path}:{about.line}", "dim"), soft_wrap=True)
 

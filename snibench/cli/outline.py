@@ -67,8 +67,8 @@ class _Class:
 
     def bases(self) -> Iterator[_Class]:
         for base in self.node.bases:
-            if isinstance(base, ast.Name) and (found := _class(self.module, base.id)):
-                yield found
+            if isinstance(base, ast.Name) and (parent := _class(self.module, base.id)):
+                yield parent
 
 
 def outline(reference: str) -> Outline:
@@ -81,17 +81,17 @@ def outline(reference: str) -> Outline:
     module = _module(module_name)
     if module is None:
         raise Unreadable(f"there is no module '{module_name}'")
-    found = _class(module, attribute)
-    if found is None:
+    owner = _class(module, attribute)
+    if owner is None:
         absent = not re.search(rf"\b{re.escape(attribute)}\b|\bglobals\b|\b__getattr__\b|import \*", _text(module.path))
         raise Unreadable(f"'{module_name}' has no '{attribute}'" if absent else "made at run time", certain=absent)
-    settings = _settings_class(found)
+    settings = _settings_class(owner)
     return Outline(
-        doc=ast.get_docstring(found.node) or "",
+        doc=ast.get_docstring(owner.node) or "",
         settings=tuple(_fields(settings).values()) if settings else (),
         settings_doc=(ast.get_docstring(settings.node) or "") if settings else "",
-        path=found.module.path,
-        line=found.node.lineno,
+        path=owner.module.path,
+        line=owner.node.lineno,
     )
 
 

@@ -61,18 +61,18 @@ class Seeds(CommaList):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:  # type: ignore[override]  # other parts
         """The numbers in ``value``."""
-        given = shown(str(value))
+        text = shown(str(value))
         seeds: list[int] = []
         try:
             for part in super().convert(value, param, ctx):
                 first, last = _ends(part)
                 if last - first + len(seeds) >= _MOST_SEEDS:
-                    self.fail(f"at most {_MOST_SEEDS:,} seeds, but got '{given}'", param, ctx)
+                    self.fail(f"at most {_MOST_SEEDS:,} seeds, but got '{text}'", param, ctx)
                 seeds += range(first, last + 1)
         except ValueError:
-            self.fail(f"seeds are whole numbers such as 0,1,2 or 0-4, but got '{given}'", param, ctx)
+            self.fail(f"seeds are whole numbers such as 0,1,2 or 0-4, but got '{text}'", param, ctx)
         if not seeds or len(set(seeds)) != len(seeds):
-            self.fail(f"name each seed once, but got '{given}'", param, ctx)
+            self.fail(f"name each seed once, but got '{text}'", param, ctx)
         return tuple(seeds)
 
 

@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from snibench.plan.request import RunRequest
 
 
-def show_dry_run(made: Plan, request: RunRequest, folder: Path) -> None:
+def show_dry_run(planned: Plan, request: RunRequest, folder: Path) -> None:
     """Print a plan, what is known of its model, and the difference that the run can find."""
     from snibench.models.checked import known_check
     from snibench.models.find import EMBEDDED
     from snibench.plan.plan import on_device
 
     precision = "float32" if request.precision == "auto" and request.model in EMBEDDED else request.precision
-    made = on_device(made, precision, known_check(made.model))
-    show_plan(made, request)
-    click.echo(_foreseen(made, request, folder))
+    planned = on_device(planned, precision, known_check(planned.model))
+    show_plan(planned, request)
+    click.echo(_foreseen(planned, request, folder))
 
 
-def show_plan(made: Plan, request: RunRequest, adapted: str = "") -> None:
+def show_plan(planned: Plan, request: RunRequest, adapted: str = "") -> None:
     """Print the plan in a few lines; ``adapted`` says where adapters go, if that is known."""
     from rich.console import Console
     from rich.markup import escape
 
     console = Console()
-    for line in (*_lines(made, request), *([adapted] if adapted else []), *made.notes):
+    for line in (*_lines(planned, request), *([adapted] if adapted else []), *planned.notes):
         console.print(escape(line), highlight=False, soft_wrap=True)
 
 
-def show_forecasts(made: Plan, forecasts: Mapping[str, Forecast], causes: Mapping[str, str]) -> None:
+def show_forecasts(planned: Plan, forecasts: Mapping[str, Forecast], causes: Mapping[str, str]) -> None:
     """Print what the fits of each method will take, one after the other, and why some could not be probed."""
     from rich.console import Console
     from rich.markup import escape
@@ -50,7 +50,7 @@ def show_forecasts(made: Plan, forecasts: Mapping[str, Forecast], causes: Mappin
     for heading in ("Method", "Fits", "Each", "Tuning", "Answering", "Memory", "Disk", "Checkpoint", "All"):
         table.add_column(heading, justify="left" if heading == "Method" else "right")
     by_label: dict[str, list[Forecast]] = {}
-    for fit in made.fits:
+    for fit in planned.fits:
         if fit.spec.id in forecasts:
             by_label.setdefault(fit.spec.label, []).append(forecasts[fit.spec.id])
     for label, fits in by_label.items():
@@ -63,22 +63,22 @@ def show_forecasts(made: Plan, forecasts: Mapping[str, Forecast], causes: Mappin
         click.echo(f"{terminal_safe(label)} cannot be probed: {terminal_safe(cause)}")
 
 
-def _lines(made: Plan, request: RunRequest) -> list[str]:
-    suite, spec = made.suite, max((fit.spec for fit in made.fits), key=lambda spec: spec.recipe.steps)
-    labels = ", ".join(dict.fromkeys(fit.spec.label for fit in made.fits))
-    mixtures = len({fit.spec.mixture for fit in made.fits if fit.spec.recipe.steps})
+def _lines(planned: Plan, request: RunRequest) -> list[str]:
+    suite, spec = planned.suite, max((fit.spec for fit in planned.fits), key=lambda spec: spec.recipe.steps)
+    labels = ", ".join(dict.fromkeys(fit.spec.label for fit in planned.fits))
+    mixtures = len({fit.spec.mixture for fit in planned.fits if fit.spec.recipe.steps})
     on_mixtures = f"; on {mixtures} sets of tasks or mixtures of them." if mixtures > 1 else "."
     precision = "the precision that the device is best at" if spec.precision == "auto" else spec.precision
     return [
         f"Suite {suite.name}: {counted(len(suite.seen), 'seen task')}, {len(suite.unseen)} unseen. "
         f"Model {request.model}, {precision}. Profile {request.profile.name}.",
-        f"{len(made.fits)} fits: {labels}; seeds {', '.join(map(str, request.seeds))}{on_mixtures}",
-        f"{_tuned(made, request)} {_asked(made)}",
+        f"{len(planned.fits)} fits: {labels}; seeds {', '.join(map(str, request.seeds))}{on_mixtures}",
+        f"{_tuned(planned, request)} {_asked(planned)}",
     ]
 
 
-def _tuned(made: Plan, request: RunRequest) -> str:
-    specs = [fit.spec for fit in made.fits if fit.spec.recipe.steps]
+def _tuned(planned: Plan, request: RunRequest) -> str:
+    specs = [fit.spec for fit in planned.fits if fit.spec.recipe.steps]
     if not specs:
         return "Nothing is tuned; each"
     recipe = max((spec.recipe for spec in specs), key=lambda recipe: recipe.steps)
@@ -96,15 +96,15 @@ def _tuned(made: Plan, request: RunRequest) -> str:
     )
 
 
-def _asked(made: Plan) -> str:
-    prompts = [len({one.prompt_sha for part in fit.questions for one in part.rendered}) for fit in made.fits]
-    most = max(made.fits, key=lambda fit: sum(len(part.rendered) for part in fit.questions))
+def _asked(planned: Plan) -> str:
+    prompts = [len({one.prompt_sha for part in fit.questions for one in part.rendered}) for fit in planned.fits]
+    most = max(planned.fits, key=lambda fit: sum(len(part.rendered) for part in fit.questions))
     asked = ", ".join(f"{part.protocol} {len(part.rendered):,}" for part in most.questions)
     at_most = "at most " if len(set(prompts)) > 1 else ""
     return f"answers {at_most}{max(prompts):,} different prompts (questions: {asked})."
 
 
-def _foreseen(made: Plan, request: RunRequest, folder: Path) -> str:
+def _foreseen(planned: Plan, request: RunRequest, folder: Path) -> str:
     """The difference that the run can find, by the variances of fits that are stored in ``folder`` if there are."""
     from snibench.base.errors import SnibenchError
     from snibench.report.power import forecast
@@ -115,4 +115,4 @@ def _foreseen(made: Plan, request: RunRequest, folder: Path) -> str:
         stored = load_results(folder)
     except SnibenchError:
         stored = None
-    return forecast(stored, design_of(made, len(request.seeds)))
+    return forecast(stored, design_of(planned, len(request.seeds)))

@@ -41,8 +41,8 @@ def check(names: tuple[str, ...]) -> int:
     """Run the conformance kit on plugins: NAME of an installed one, FILE.py:Class, or the folder of a package."""
     failed = 0
     for name in names:
-        for sort, label, found in _found(name):
-            fault = _fault(sort, label, found)
+        for sort, label, plugin_type in _found(name):
+            fault = _fault(sort, label, plugin_type)
             click.echo(f"{sort} {label}: {fault or 'keeps the contract'}")
             failed += bool(fault)
     return 1 if failed else 0
@@ -110,7 +110,7 @@ def _imported(target: str, file: Path) -> Any:
         raise PluginError(f"{file} names '{target}', which cannot be imported: {first_line(error)}.") from error
 
 
-def _fault(sort: str, name: str, found: Any) -> str:
+def _fault(sort: str, name: str, plugin_type: Any) -> str:
     """Why a plugin does not keep its contract, as one sentence; empty if it does."""
     from snibench import testing
     from snibench.base.types import SuiteRequest
@@ -118,9 +118,9 @@ def _fault(sort: str, name: str, found: Any) -> str:
     check = getattr(testing, f"check_{sort}")
     try:
         if sort == "suite":
-            check(found, SuiteRequest(name))
+            check(plugin_type, SuiteRequest(name))
         else:
-            check(found() if sort in {"format", "metric"} else found)
+            check(plugin_type() if sort in {"format", "metric"} else plugin_type)
     except AssertionError as error:
         return f"fails: {first_line(error)}"
     except SnibenchError as error:

@@ -21,11 +21,11 @@ from snibench.cli.report import as_, folder, json_file, output
 @as_
 @output
 @json_file
-def power(folder: Path, kind: str, output: Path | None, json_path: Path | None, **design: Any) -> None:
+def power(folder: Path, output_format: str, output: Path | None, json_path: Path | None, **design: Any) -> None:
     """Say what difference on unseen tasks a run as in FOLDER (default: runs) finds, and what a larger one would."""
     from snibench.cli.report import deliver
     from snibench.report.power import power_report
     from snibench.store import load_results
 
     results = load_results(folder)
-    deliver(power_report(results, **design), kind, output, json_path, results=results)
+    deliver(power_report(results, **design), output_format, output, json_path, results=results)

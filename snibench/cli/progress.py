@@ -233,10 +233,10 @@ def counting() -> Iterator[Callable[[str, int, int], None]]:
         return
     last = [time.monotonic()]
 
-    def say(what: str, done: int, total: int) -> None:
+    def say(unit: str, done: int, total: int) -> None:
         if time.monotonic() - last[0] > _PATIENCE:
             last[0] = time.monotonic()
-            of = f" of {total:,}" if total else ""
-            console.print(f"{what}: {done:,}{of}", markup=False, highlight=False, soft_wrap=True)
+            of_total = f" of {total:,}" if total else ""
+            console.print(f"{unit}: {done:,}{of_total}", markup=False, highlight=False, soft_wrap=True)
 
     yield say

@@ -24,7 +24,7 @@ FORMATS = ("table", "md", "latex", "csv", "json", "html")
 folder = click.argument("folder", type=AnyPath(), default="runs")
 as_ = click.option(
     "--as",
-    "kind",
+    "output_format",
     type=click.Choice(FORMATS),
     default="table",
     show_default=True,
@@ -69,7 +69,7 @@ def report(
     columns: str,
     explain: bool,
     methods: tuple[str, ...],
-    kind: str,
+    output_format: str,
     output: Path | None,
     json_path: Path | None,
     figures: Path | None,
@@ -92,7 +92,7 @@ def report(
     show_results(
         results,
         baseline,
-        kind,
+        output_format,
         output,
         json_path,
         figures,
@@ -117,7 +117,7 @@ def compare(
     second: str,
     folder: Path,
     everything: bool,
-    kind: str,
+    output_format: str,
     output: Path | None,
     json_path: Path | None,
     figures: Path | None,
@@ -130,13 +130,15 @@ def compare(
     from snibench.store import load_results
 
     results = load_results(folder, earlier=True)
-    made = compare_methods(results, first, second)
+    report = compare_methods(results, first, second)
 
     def draw_pair(everything: StoredRun, _: Report) -> Sequence[Figure]:
         pair = only(everything, (first, second))
         return draw(pair, build(pair, second, everyone=everything))
 
-    _with_figures(results, made, kind, output, json_path, figures, draw_pair, name="compare", everything=everything)
+    _with_figures(
+        results, report, output_format, output, json_path, figures, draw_pair, name="compare", everything=everything
+    )
 
 
 @click.command()
@@ -145,21 +147,23 @@ def compare(
 @output
 @json_file
 @figures_
-def similarity(folder: Path, kind: str, output: Path | None, json_path: Path | None, figures: Path | None) -> None:
+def similarity(
+    folder: Path, output_format: str, output: Path | None, json_path: Path | None, figures: Path | None
+) -> None:
     """Does the similarity of tasks explain the results of the run in FOLDER (default: runs)?"""
     from snibench.report.figures.similarity_panels import similarity_figures
     from snibench.report.similarity import similarity_report
     from snibench.store import load_results
 
     results = load_results(folder, earlier=True)
-    made = similarity_report(results)
-    _with_figures(results, made, kind, output, json_path, figures, similarity_figures, name="similarity")
+    report = similarity_report(results)
+    _with_figures(results, report, output_format, output, json_path, figures, similarity_figures, name="similarity")
 
 
 def show_results(
     results: StoredRun,
     baseline: str | None,
-    kind: str = "table",
+    output_format: str = "table",
     output: Path | None = None,
     json_path: Path | None = None,
     figures: Path | None = None,
@@ -177,19 +181,19 @@ def show_results(
     from snibench.report.tables import build, build_brief
 
     whole = everything or bool(tables or columns)
-    if whole or kind != "table" or output or json_path or figures:
-        made = picked(build(results, baseline, everyone=stored), tables, columns)
+    if whole or output_format != "table" or output or json_path or figures:
+        report = picked(build(results, baseline, everyone=stored), tables, columns)
     else:
-        made, whole = build_brief(results, baseline, everyone=stored), True
-    _with_figures(results, made, kind, output, json_path, figures, name="report", everything=whole)
-    if kind == "table" and output is None:
+        report, whole = build_brief(results, baseline, everyone=stored), True
+    _with_figures(results, report, output_format, output, json_path, figures, name="report", everything=whole)
+    if output_format == "table" and output is None:
         click.echo(f"\nAnswers, adapters, traces and records: {results.folder}")
 
 
 def _with_figures(
     results: StoredRun,
     report: Report,
-    kind: str,
+    output_format: str,
     output: Path | None,
     json_path: Path | None,
     folder: Path | None,
@@ -206,21 +210,21 @@ def _with_figures(
     if folder is not None:
         drawn = (draw or draw_run)(results, report)
         written = write_figures(drawn, folder)
-    elif kind == "html":
+    elif output_format == "html":
         try:
             drawn = (draw or draw_run)(results, report)
         except MissingExtra as error:  # the tables stand on their own
             report = replace(report, notes=(*report.notes, f"This page has no figures. {error}"))
-    if kind == "html":
+    if output_format == "html":
         output = output or results.folder / f"{name}.html"
-    deliver(report, kind, output, json_path, results=results, figures=drawn, everything=everything)
+    deliver(report, output_format, output, json_path, results=results, figures=drawn, everything=everything)
     if folder is not None:
         click.echo(f"Wrote {len(written)} files of {len(drawn)} figures into {folder}", err=True)
 
 
 def deliver(
     report: Report,
-    kind: str = "table",
+    output_format: str = "table",
     output: Path | None = None,
     json_path: Path | None = None,
     *,
@@ -230,7 +234,7 @@ def deliver(
 ) -> None:
     """Print ``report``, or write it to ``output``; and to ``json_path`` as JSON if that is given.
 
-    ``results`` and ``figures`` go into a page, kind ``html``, where they are given. Without ``everything`` the
+    ``results`` and ``figures`` go into a page, format ``html``, where there are any. Without ``everything`` the
     terminal shows one screen; files are always complete.
     """
     from snibench.report.brief import brief
@@ -239,16 +243,16 @@ def deliver(
     from snibench.report.page import page_html
 
     def text() -> str:
-        if kind == "html":
+        if output_format == "html":
             return page_html(report, results, figures)
-        return plain_text(report) if kind == "table" else WRITERS[kind](report)
+        return plain_text(report) if output_format == "table" else WRITERS[output_format](report)
 
     if json_path is not None:
         write_text(json_path, WRITERS["json"](report))
     if output is not None:
         write_text(output, text())
         click.echo(f"Wrote {output}", err=not output.is_file())  # nothing of ours between what a pipe is given
-    elif kind == "table":
+    elif output_format == "table":
         show_on_terminal(report if everything else brief(report))
     else:
         show_text(text())

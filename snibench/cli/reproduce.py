@@ -140,16 +140,16 @@ def _chosen(store: Store, fit: str, seed: int | None) -> str:
     manifest = store.manifest()
     known = {path.parent.name: store.spec(path.parent.name) for path in sorted(store.root.glob("*/spec.json"))}
     labels = {name: manifest.labels.get(name, spec.label) for name, spec in known.items()}
-    found = [name for name in known if name == fit or (len(fit) >= 4 and name.startswith(fit))]
-    found = found or [name for name, label in labels.items() if label == fit]
+    fits = [name for name in known if name == fit or (len(fit) >= 4 and name.startswith(fit))]
+    fits = fits or [name for name, label in labels.items() if label == fit]
     if seed is not None:
-        found = [name for name in found if known[name].seed == seed]
-    if not found:
+        fits = [name for name in fits if known[name].seed == seed]
+    if not fits:
         raise unknown("fit", fit, {*known, *labels.values()})
-    if len(found) > 1:
-        seeds = ", ".join(f"{name} (seed {known[name].seed})" for name in found)
-        raise UsageError(f"'{fit}' names {len(found)} fits: {seeds}. Name one by its id, or with --seed.")
-    return found[0]
+    if len(fits) > 1:
+        seeds = ", ".join(f"{name} (seed {known[name].seed})" for name in fits)
+        raise UsageError(f"'{fit}' names {len(fits)} fits: {seeds}. Name one by its id, or with --seed.")
+    return fits[0]
 
 
 def _fresh(place: Path, fit: str) -> Path:
@@ -225,14 +225,14 @@ def _run_request(
     rows = {str(name): frame for name, frame in answers.groupby("protocol")}
     asked = [replace(request, limit=limit) for limit in possible_limits(rows)]
     plans = [placed(plan(one), one, runtime.device) for one in asked]
-    made = min(plans, key=lambda one: len(_prompts(one) ^ set(answers["prompt_sha"])))
-    check_same(made.suite.digest, made.model.ref, board)
+    planned = min(plans, key=lambda one: len(_prompts(one) ^ set(answers["prompt_sha"])))
+    check_same(planned.suite.digest, planned.model.ref, board)
     store = Store(_fresh(output, digest(label)[:8]))
     store.prepare()
-    store.write_manifest(manifest_of(made, ()))
-    outcomes = run_all(made, store, runtime, lambda _, fit: _watch(fit))
+    store.write_manifest(manifest_of(planned, ()))
+    outcomes = run_all(planned, store, runtime, lambda _, fit: _watch(fit))
     return store, load_results(store.root, outcomes=outcomes)
 
 
-def _prompts(made: Plan) -> set[str]:
-    return {one.prompt_sha for fit in made.fits for part in fit.questions for one in part.rendered}
+def _prompts(planned: Plan) -> set[str]:
+    return {one.prompt_sha for fit in planned.fits for part in fit.questions for one in part.rendered}

@@ -38,15 +38,15 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     check_runtime(options)  # type: ignore[arg-type]
     if options["probe"] and not options["dry_run"]:
         raise UsageError("--probe looks ahead: name it with --dry-run.")
-    made = plan(request)
-    request = made.request
+    planned = plan(request)
+    request = planned.request
     if options["probe"] or not options["dry_run"]:
         _require_train()
     if options["save_config"] is not None:
         save_config(ctx, options["save_config"])
     if options["dry_run"]:
-        show_dry_run(made, request, options["output_dir"])
-        return _probed(made, request, options) if options["probe"] else 0
+        show_dry_run(planned, request, options["output_dir"])
+        return _probed(planned, request, options) if options["probe"] else 0
 
     from snibench.fits.run import run as run_all
     from snibench.fits.run import runtime_from
@@ -54,12 +54,12 @@ def run(ctx: click.Context, /, **options: Any) -> int:
 
     runtime = runtime_from(options, request.profile, trust_remote_code=request.trust_remote_code)  # type: ignore[arg-type]
     store = Store(options["output_dir"])
-    results = run_all(request, store, runtime, _run_progress(request, store), made=made)
+    results = run_all(request, store, runtime, _run_progress(request, store), planned=planned)
     show_results(results, results.manifest.baseline, json_path=options["json_file"])
     return 0 if all(record.status == "done" for record in results.records) else 1
 
 
-def _probed(made: Plan, request: RunRequest, options: dict[str, Any]) -> int:
+def _probed(planned: Plan, request: RunRequest, options: dict[str, Any]) -> int:
     """Show what each method's fits will take, and keep it for their records; exit code 1 if one cannot be probed."""
     from snibench.cli.planned import show_forecasts
     from snibench.fits.context import FitProgress
@@ -71,10 +71,10 @@ def _probed(made: Plan, request: RunRequest, options: dict[str, Any]) -> int:
     runtime = runtime_from(options, request.profile, trust_remote_code=request.trust_remote_code)  # type: ignore[arg-type]
     store = Store(options["output_dir"])
     store.prepare()
-    made = placed(made, request, runtime.device)
-    forecasts, causes = probe(made, runtime, lambda fit: FitProgress())
+    planned = placed(planned, request, runtime.device)
+    forecasts, causes = probe(planned, runtime, lambda fit: FitProgress())
     keep(store, forecasts)
-    show_forecasts(made, forecasts, causes)
+    show_forecasts(planned, forecasts, causes)
     return 1 if causes else 0
 
 
@@ -113,20 +113,20 @@ def _run_progress(request: RunRequest, store: Store) -> RunProgress:
             console.print(f"{search.label}: {search.note}.", markup=False, highlight=False, soft_wrap=True)
 
     return RunProgress(
-        planned=lambda made: show_plan(made, request, _adapted(made, request)),
-        searching=lambda made: watching(console, search_work(made.fits, request.trials, request.trial_steps)),
+        planned=lambda planned: show_plan(planned, request, _adapted(planned, request)),
+        searching=lambda planned: watching(console, search_work(planned.fits, request.trials, request.trial_steps)),
         searched=searched,
-        fitting=lambda made, jobs: watching(console, work_left(made.fits, store), jobs=jobs),
+        fitting=lambda planned, jobs: watching(console, work_left(planned.fits, store), jobs=jobs),
     )
 
 
-def _adapted(made: Plan, request: RunRequest) -> str:
+def _adapted(planned: Plan, request: RunRequest) -> str:
     """The layers that adapters go into; empty where nothing is tuned."""
     from snibench.engine.adapted_layers import adapted_layers, described
     from snibench.engine.backbone import skeleton
 
-    if not any(fit.spec.recipe.steps for fit in made.fits):
+    if not any(fit.spec.recipe.steps for fit in planned.fits):
         return ""
-    bare = skeleton(made.model, trust_remote_code=request.trust_remote_code)
+    bare = skeleton(planned.model, trust_remote_code=request.trust_remote_code)
     where = "known once the model is loaded" if bare is None else described(adapted_layers(bare))
     return f"Adapters go into the same layers for every method, {where}."

@@ -9,8 +9,8 @@ from snibench.base.errors import PluginError
 _CLOSE = 0.75
 
 
-def check_hooks(made: type, contract: type) -> None:
-    """Nothing, unless ``made`` has a public name that is close to one of ``contract`` and is not one of its own.
+def check_hooks(implementation: type, contract: type) -> None:
+    """Nothing, unless a public name of ``implementation`` is close to one of ``contract`` and is not one of its own.
 
     A hook under a wrong name is never called, and the method would be tuned as though it were not there. Names of
     helpers begin with an underscore, or are unlike all hooks; abstract ones are a base class's own hooks.
@@ -19,7 +19,7 @@ def check_hooks(made: type, contract: type) -> None:
         PluginError: Names the hook that was meant.
     """
     hooks = [name for name in dir(contract) if not name.startswith("_")]
-    for owner in made.__mro__:
+    for owner in implementation.__mro__:
         if owner is contract or not issubclass(owner, contract):
             continue
         for name, value in vars(owner).items():
@@ -34,12 +34,12 @@ def check_hooks(made: type, contract: type) -> None:
                 )
 
 
-def further_names(made: type, contract: type) -> tuple[str, ...]:
-    """Public names of ``made`` that are no hook of ``contract`` nor of a base class of its own, sorted.
+def further_names(implementation: type, contract: type) -> tuple[str, ...]:
+    """Public names of ``implementation`` that are no hook of ``contract`` nor of a base class of its own, sorted.
 
     Nothing of snibench reads them. A base class has hooks of its own where it declares them abstract.
     """
     hooks = set(dir(contract))
-    for owner in made.__mro__:
+    for owner in implementation.__mro__:
         hooks |= {name for name, value in vars(owner).items() if getattr(value, "__isabstractmethod__", False)}
-    return tuple(name for name in dir(made) if not name.startswith("_") and name not in hooks)
+    return tuple(name for name in dir(implementation) if not name.startswith("_") and name not in hooks)

@@ -145,10 +145,12 @@ def _output_gram(task_losses: TaskLosses, chunks: Sequence[Chunks]) -> Tensor:
         for piece, batch in task_losses.batches(own):
             with _last_output(task_losses) as outputs:
                 task_losses.losses_of(batch).tasks.sum().backward()
-            found = torch.stack([leaf.grad.reshape(len(piece), -1, leaf.shape[-1]).sum(1) for leaf in outputs]).sum(0)
+            gradients = torch.stack([leaf.grad.reshape(len(piece), -1, leaf.shape[-1]).sum(1) for leaf in outputs]).sum(
+                0
+            )
             if not sums.shape[1]:
-                sums = found.new_zeros(len(own), found.shape[1], dtype=torch.float32)
-            sums[piece] = found.float()
+                sums = gradients.new_zeros(len(own), gradients.shape[1], dtype=torch.float32)
+            sums[piece] = gradients.float()
         rows.append(sums)
     gram = gram_matrix(torch.cat(rows))
     return gram.reshape(len(chunks), CHUNKS, len(chunks), CHUNKS)

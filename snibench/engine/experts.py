@@ -134,14 +134,14 @@ def feed_forward_parts(model: nn.Module) -> dict[str, list[str]]:
     """
     base = base_of(model)
     layers = adapted_layers(model)
-    found: dict[str, list[str]] = {}
+    parts: dict[str, list[str]] = {}
     for name, module in base.named_modules():
         if name.rpartition(".")[2] not in FEED_FORWARD or any(is_expert_part(one) for one, _ in module.named_modules()):
             continue
         inside = [layer for layer in layers if layer.startswith(f"{name}.")]
-        if inside and not any(name.startswith(f"{outer}.") for outer in found):
-            found[name] = inside
-    return found
+        if inside and not any(name.startswith(f"{outer}.") for outer in parts):
+            parts[name] = inside
+    return parts
 
 
 def insert_expert_blocks(

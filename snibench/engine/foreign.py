@@ -46,7 +46,7 @@ def copy_weights(model: nn.Module, folder: Path) -> None:
     """
     base = cast(Any, model)
     try:
-        other, found = type(base).from_pretrained(
+        other, report = type(base).from_pretrained(
             str(folder), use_safetensors=True, local_files_only=True, dtype=base.dtype, output_loading_info=True
         )
     except (ValueError, RuntimeError, OSError, KeyError, SafetensorError) as error:
@@ -54,7 +54,9 @@ def copy_weights(model: nn.Module, folder: Path) -> None:
     mine, theirs = model.state_dict(), other.state_dict()
     absent = [name for name, tensor in mine.items() if name not in theirs or theirs[name].shape != tensor.shape]
     _refuse(
-        folder, [*sorted(found["missing_keys"]), *absent], [*sorted(found["unexpected_keys"]), *(theirs.keys() - mine)]
+        folder,
+        [*sorted(report["missing_keys"]), *absent],
+        [*sorted(report["unexpected_keys"]), *(theirs.keys() - mine)],
     )
     with torch.no_grad():
         for name, tensor in mine.items():
@@ -64,7 +66,7 @@ def copy_weights(model: nn.Module, folder: Path) -> None:
 def _refuse(folder: Path, missing: list[str], unexpected: list[str]) -> None:
     """Raises UsageError if there are such tensors: with some of them the model would be another one."""
     if missing or unexpected:
-        what = f"{missing[0]} is missing or of another shape" if missing else f"{unexpected[0]} has no place in it"
+        fault = f"{missing[0]} is missing or of another shape" if missing else f"{unexpected[0]} has no place in it"
         raise UsageError(
-            f"The weights in '{folder}' do not fit the base model: {what}. Name the model they were tuned from."
+            f"The weights in '{folder}' do not fit the base model: {fault}. Name the model they were tuned from."
         )

@@ -231,12 +231,12 @@ class _TwoParts(torch.autograd.Function):
             blocks.seen(prefix_v, blocks.of_own(v)),
         )
         (more_dk, own_dk), (more_dv, own_dv) = blocks.unseen(seen_dk), blocks.unseen(seen_dv)
-        found = (
+        results = (
             blocks.tokens(dq * scale, own_dq * scale, zero=True),
             blocks.tokens(dk + more_dk, own_dk, zero=True),
             blocks.tokens(dv + more_dv, own_dv, zero=True),
         )
-        return (*(one.transpose(1, 2) for one in found), None, None)
+        return (*(one.transpose(1, 2) for one in results), None, None)
 
 
 def _backward(d: Tensor, shares: Tensor, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -202,7 +202,7 @@ def _bookkeeping(
     rows: Sequence[tuple[int, list[_Target]]],
     device: torch.device,
 ) -> dict[str, Any]:
-    flat = [(row, task, target) for row, (task, found) in enumerate(rows) for target in found]
+    flat = [(row, task, target) for row, (task, targets) in enumerate(rows) for target in targets]
     each = len(groups[0][1])
     places = [(row, target.column) for row, _, target in flat]
     instances = [task * each + target.instance for _, task, target in flat]

@@ -152,8 +152,8 @@ class Updater:
         # [K + R, K * cuts + E]: which rows add up to a task's gradient or are an anchor's.
         sums = torch.eye(len(tasks), dtype=torch.float64).repeat_interleave(cuts, dim=1)
         whole = torch.block_diag(sums, torch.eye(anchors, collected.extras, dtype=torch.float64))
-        of = tensor_of if Needs.TENSORS in needs else layer_of
-        layers = collected.grams(of) if needs & (Needs.LAYERS | Needs.TENSORS) else {}
+        group_of = tensor_of if Needs.TENSORS in needs else layer_of
+        layers = collected.grams(group_of) if needs & (Needs.LAYERS | Needs.TENSORS) else {}
         products = torch.stack(list(layers.values())).sum(0) if layers else collected.gram()
         layers = {name: whole @ gram @ whole.T for name, gram in layers.items()}
         gram = whole @ products @ whole.T
@@ -174,7 +174,7 @@ class Updater:
                 rows=rows,
                 anchors=anchors,
             )
-            self._apply(gradients, collected, whole, list(layers), of)
+            self._apply(gradients, collected, whole, list(layers), group_of)
         for parameter in task_losses.task_parameters:
             if parameter.grad is not None:
                 parameter.grad /= len(tasks)
@@ -195,7 +195,7 @@ class Updater:
         collected: Collected,
         whole: Tensor,
         layers: Sequence[str],
-        of: Callable[[str], str],
+        group_of: Callable[[str], str],
     ) -> None:
         """Set the shared parameters' ``grad`` to the rule's update, with the auxiliary loss's gradient added."""
         auxiliary = torch.zeros(collected.rows, dtype=torch.float64)
@@ -213,7 +213,7 @@ class Updater:
         rows = weights @ whole.to(weights)
         if collected.auxiliary:
             rows = rows + auxiliary.to(rows)
-        collected.apply(rows, layers, of)
+        collected.apply(rows, layers, group_of)
 
     def _weighted(self, groups: Groups, tasks: tuple[str, ...], generator: torch.Generator) -> Tensor:
         """``[K]`` losses, whose weighted sum was gone down: no gradient of its own for any task, so nothing to pay."""

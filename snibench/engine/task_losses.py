@@ -125,12 +125,12 @@ class TaskLosses:
         share = weights.repeat_interleave(self.cuts)
         losses = _Losses(len(parts))
         for piece, batch in self.batches(parts):
-            found = self.losses_of(batch, self.cuts)
-            total = (found.tasks * share[piece].to(found.tasks)).sum()
-            if found.auxiliary is not None:
-                total = total + found.auxiliary * (len(piece) / len(parts))
+            part = self.losses_of(batch, self.cuts)
+            total = (part.tasks * share[piece].to(part.tasks)).sum()
+            if part.auxiliary is not None:
+                total = total + part.auxiliary * (len(piece) / len(parts))
             total.backward()
-            losses.put(piece, found.tasks)
+            losses.put(piece, part.tasks)
         return losses.whole().view(len(groups), self.cuts).sum(1)
 
     def task_gradients(
@@ -159,10 +159,10 @@ class TaskLosses:
         try:
             for piece, batch in self.batches(groups, by_task=collector.by_task):
                 share = len(piece) / len(groups)
-                found = collector.collect(
+                values = collector.collect(
                     collected, piece, batch, each, anchors=anchors, auxiliary=auxiliary, share=share
                 )
-                losses.put(piece, found)
+                losses.put(piece, values)
         except NotSeparable:  # these tasks, unlike the first ones
             self.clear()
             collector.backend = "loop"
@@ -181,13 +181,13 @@ class TaskLosses:
         for piece, batch in self.batches(groups):
             with torch.no_grad():
                 losses.put(piece, self.losses_of(batch).tasks)
-            given = self.method.gradients(self.model, batch)
-            if given is None:
+            gradients = self.method.gradients(self.model, batch)
+            if gradients is None:
                 raise PluginError(f"{self._name}.gradients must return a mapping for every batch, or None for all.")
-            self._check_rows(given, len(batch.tasks))
+            self._check_rows(gradients, len(batch.tasks))
             self.clear_shared()
-            collector.put(collected, piece, given)
-            for name, rows in given.items():
+            collector.put(collected, piece, gradients)
+            for name, rows in gradients.items():
                 if name not in collector.named:  # a task's own: the sum, as autograd would leave it
                     parameter = self.named[name]
                     before = 0 if parameter.grad is None else parameter.grad
@@ -203,9 +203,9 @@ class TaskLosses:
         if self.pseudo is None:
             first = next(self._pieces(groups))[:2]
             with torch.random.fork_rng():
-                given = self.method.gradients(self.model, self.batch([groups[index] for index in first]))
+                gradients = self.method.gradients(self.model, self.batch([groups[index] for index in first]))
             self.clear()
-            self.pseudo = given is not None
+            self.pseudo = gradients is not None
         return self.pseudo
 
     def losses_of(self, batch: Batch, cuts: int = 1) -> Losses:
@@ -215,11 +215,11 @@ class TaskLosses:
             PluginError: If they are not one loss for each task.
         """
         with recorded_logits() as calls:
-            found = self.method.losses(self.model, batch)
-        losses = found if isinstance(found, Losses) else Losses(found)
+            returned = self.method.losses(self.model, batch)
+        losses = returned if isinstance(returned, Losses) else Losses(returned)
         shape = tuple(getattr(losses.tasks, "shape", ())) if isinstance(losses.tasks, Tensor) else None
         if shape != (len(batch.tasks),):
-            got = f"a {type(found).__name__}" if shape is None else f"shape {shape}"
+            got = f"a {type(returned).__name__}" if shape is None else f"shape {shape}"
             raise PluginError(
                 f"{self._name}.losses must return one loss for each task of the batch, shape ({len(batch.tasks)},), "
                 f"but returned {got}."
@@ -253,8 +253,8 @@ class TaskLosses:
         plain.collector.budget = self.collector.budget
         return plain
 
-    def _check_rows(self, given: Mapping[str, Tensor], tasks: int) -> None:
-        for name, rows in given.items():
+    def _check_rows(self, gradients: Mapping[str, Tensor], tasks: int) -> None:
+        for name, rows in gradients.items():
             if name not in self.named:
                 raise PluginError(f"{self._name}.gradients names '{name}', which is no trainable parameter.")
             if tuple(rows.shape) != (tasks, *self.named[name].shape):

@@ -29,8 +29,8 @@ def rows_by_task(
 
 def gradients_of(loss: Tensor, named: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
     """The gradient of ``loss`` by the parameters' names; zeros where it does not reach."""
-    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
-    return dict(zip(named, found, strict=True))
+    gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(named, gradients, strict=True))
 
 
 def move(named: Mapping[str, nn.Parameter], along: Mapping[str, Tensor], length: float | Tensor) -> None:

@@ -46,19 +46,22 @@ def run_again(
     Raises:
         DataError: If the suite of now, or the model, is not the one of ``spec``: its numbers could not be the same.
     """
-    made, fit = _planned(spec, manifest, rows, runtime)
-    if made.suite.digest != spec.suite_digest:
+    planned, fit = _planned(spec, manifest, rows, runtime)
+    if planned.suite.digest != spec.suite_digest:
         raise DataError(
-            f"Suite {spec.suite.name} here has the digest {made.suite.digest[:12]}, but the fit was made with "
+            f"Suite {spec.suite.name} here has the digest {planned.suite.digest[:12]}, but the fit was made with "
             f"{spec.suite_digest[:12]}: these are other tasks or instances. Bring back the data of the fit."
         )
-    if made.model.ref.digest != spec.model.digest or made.model.ref.tokenizer_digest != spec.model.tokenizer_digest:
+    if (
+        planned.model.ref.digest != spec.model.digest
+        or planned.model.ref.tokenizer_digest != spec.model.tokenizer_digest
+    ):
         raise DataError(
-            f"The model '{spec.model.spec}' here has the digest {made.model.ref.digest[:12]}, but the fit was made "
+            f"The model '{spec.model.spec}' here has the digest {planned.model.ref.digest[:12]}, but the fit was made "
             f"with {spec.model.digest[:12]}. Bring back the model of the fit."
         )
     store.prepare()
-    record = run_one(fit, made.suite, made.model, store, runtime, watch(fit))
+    record = run_one(fit, planned.suite, planned.model, store, runtime, watch(fit))
     return fit.spec, record
 
 
@@ -70,12 +73,12 @@ def _planned(
     best: tuple[int, Plan, FitPlan] | None = None
     for limit in possible_limits(rows):
         request = _request(spec, manifest, rows, limit)
-        made = placed(plan(request), request, runtime.device)
-        fit = next((one for one in made.fits if one.spec.mixture == spec.mixture), made.fits[0])
+        planned = placed(plan(request), request, runtime.device)
+        fit = next((one for one in planned.fits if one.spec.mixture == spec.mixture), planned.fits[0])
         asked = {part.protocol: {one.prompt_sha for one in part.rendered} for part in fit.questions}
         apart = sum(len(shas ^ asked.get(protocol, set())) for protocol, shas in wanted.items())
         if best is None or apart < best[0]:
-            best = apart, made, fit
+            best = apart, planned, fit
         if not apart:
             break
     assert best is not None  # there is always the plan without a limit

@@ -140,11 +140,11 @@ def answer_by_record(
 
 def _ranked(questions: QuestionSet, known: Mapping[PromptKey, Reply]) -> dict[str, list[Any]]:
     """Columns: the likeliest label of every question, and its exact match; missing where there are no labels."""
-    found = [(one, known[_key(one)].ranked) for one in questions.rendered]
+    likeliest = [(one, known[_key(one)].ranked) for one in questions.rendered]
     return {
-        "ranked": [label for _, label in found],
+        "ranked": [label for _, label in likeliest],
         "ranked_exact_match": [
-            metrics.exact_match(label, one.targets) if label is not None else float("nan") for one, label in found
+            metrics.exact_match(label, one.targets) if label is not None else float("nan") for one, label in likeliest
         ],
     }
 

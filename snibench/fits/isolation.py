@@ -131,12 +131,12 @@ def _leave_modes(count: int) -> None:
 
 
 def _autocast() -> dict[str, bool]:
-    return {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")}
+    return {device_type: torch.is_autocast_enabled(device_type) for device_type in ("cpu", "cuda")}
 
 
 def _set_autocast(state: Mapping[str, bool]) -> None:
-    for kind, on in state.items():
-        torch.set_autocast_enabled(kind, on)
+    for device_type, on in state.items():
+        torch.set_autocast_enabled(device_type, on)
 
 
 def _set_deterministic(on: bool) -> None:

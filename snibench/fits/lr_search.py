@@ -70,14 +70,14 @@ def held_back(
 
 
 def search_rates(
-    made: Plan, count: int, store: Store, runtime: Runtime, watch: Watch, *, steps: int | None = None
+    planned: Plan, count: int, store: Store, runtime: Runtime, watch: Watch, *, steps: int | None = None
 ) -> tuple[Plan, tuple[Search, ...]]:
-    """``made`` with the best of ``count`` learning rates for each method, and what was tried.
+    """``planned`` with the best of ``count`` learning rates for each method, and what was tried.
 
     Trials that are stored are not repeated; one that was killed goes on from its checkpoint.
 
     Args:
-        made: Its fits have their default rates.
+        planned: Its fits have their default rates.
         count: Trials for each method. 1 = the default, nothing is tried.
         store: Where trials are kept, below ``searches``.
         runtime: Where trials run. With ``overwrite="always"`` stored ones are repeated.
@@ -89,20 +89,20 @@ def search_rates(
     """
     searches: dict[str, Search] = {}
     fits = []
-    for fit in made.fits:
+    for fit in planned.fits:
         if fit.spec.floor or fit.unfit or not fit.spec.recipe.steps:
             fits.append(fit)
             continue
-        base = _base(fit.spec, made.suite, steps)
+        base = _base(fit.spec, planned.suite, steps)
         if base.id not in searches:
             offset = count * len(searches)
-            searches[base.id] = _searched(base, fit.spec.recipe, count, made, store, runtime, watch, offset)
-        found = searches[base.id]
-        recipe = replace(fit.spec.recipe, learning_rate=found.rate)
-        notes = (*fit.notes, found.note) if found.trials else fit.notes
-        searched = bool(found.trials) or fit.spec.searched
+            searches[base.id] = _searched(base, fit.spec.recipe, count, planned, store, runtime, watch, offset)
+        search = searches[base.id]
+        recipe = replace(fit.spec.recipe, learning_rate=search.rate)
+        notes = (*fit.notes, search.note) if search.trials else fit.notes
+        searched = bool(search.trials) or fit.spec.searched
         fits.append(replace(fit, spec=replace(fit.spec, recipe=recipe, searched=searched), notes=notes))
-    return replace(made, fits=tuple(fits)), tuple(searches.values())
+    return replace(planned, fits=tuple(fits)), tuple(searches.values())
 
 
 def _base(spec: FitSpec, suite: SuiteData, steps: int | None) -> FitSpec:
@@ -115,7 +115,7 @@ def _searched(
     base: FitSpec,
     recipe: Recipe,
     count: int,
-    made: Plan,
+    planned: Plan,
     store: Store,
     runtime: Runtime,
     watch: Watch,
@@ -125,7 +125,7 @@ def _searched(
     if count < 2:
         return Search(base.label, default, default, ())
     name = f"searches/{digest([VERSION, base.id])[:16]}"
-    kept, held = held_back({task: made.suite.training[task] for task in base.mixture.tasks})
+    kept, held = held_back({task: planned.suite.training[task] for task in base.mixture.tasks})
     with store.locked(name, lambda text: watch(offset, FitPlan(base, ())).on_note(text)):
         folder = store.folder(name)
         if runtime.overwrite == "always":
@@ -139,7 +139,7 @@ def _searched(
             path = folder / f"{rate:g}.json"
             if (trial := _stored(path)) is None:
                 progress = heard(watch(offset + index, FitPlan(spec, ())))
-                trial = _tried(spec, made.suite, kept, held, made.model, folder, runtime, progress)
+                trial = _tried(spec, planned.suite, kept, held, planned.model, folder, runtime, progress)
                 write_json(path, to_json(trial))
                 progress.on_end("")
             trials.append(trial)

@@ -23,28 +23,28 @@ _PROMPTS = 32  # in the batch that is answered
 
 
 def probe(
-    made: Plan, runtime: Runtime, begun: Callable[[FitPlan], FitProgress]
+    planned: Plan, runtime: Runtime, begun: Callable[[FitPlan], FitProgress]
 ) -> tuple[dict[str, Forecast], dict[str, str]]:
     """What each fit will take, by its id; and why a method cannot be probed, by its label.
 
     A method is probed once for all its seeds and mixtures; nothing of it is kept. Floors and methods that have no place
     in the model are left out.
     """
-    found: dict[str, Forecast] = {}
+    forecasts: dict[str, Forecast] = {}
     causes: dict[str, str] = {}
     pace: dict[str, _Pace] = {}
-    for fit in made.fits:
+    for fit in planned.fits:
         label = fit.spec.label
         if fit.spec.floor or fit.unfit or label in causes:
             continue
         if label not in pace:
             try:
-                pace[label] = _probed(made, fit, runtime, begun(fit))
+                pace[label] = _probed(planned, fit, runtime, begun(fit))
             except StageFailed as failure:
                 causes[label] = failure.cause
                 continue
-        found[fit.spec.id] = pace[label].of(fit, made)
-    return found, causes
+        forecasts[fit.spec.id] = pace[label].of(fit, planned)
+    return forecasts, causes
 
 
 class _Pace:
@@ -55,9 +55,9 @@ class _Pace:
         self.memory = self.adapter = self.checkpoint = 0  # bytes
         self.reply = 0.0  # bytes of one stored reply
 
-    def of(self, fit: FitPlan, made: Plan) -> Forecast:
+    def of(self, fit: FitPlan, planned: Plan) -> Forecast:
         """What ``fit`` will take at this pace."""
-        prompts = len(unanswered(fit.questions, {}, made.suite))
+        prompts = len(unanswered(fit.questions, {}, planned.suite))
         rows = sum(len(part.rendered) for part in fit.questions)
         return Forecast(
             loading=self.loading,
@@ -70,7 +70,7 @@ class _Pace:
 
 
 @contained
-def _probed(made: Plan, fit: FitPlan, runtime: Runtime, progress: FitProgress) -> _Pace:
+def _probed(planned: Plan, fit: FitPlan, runtime: Runtime, progress: FitProgress) -> _Pace:
     """One method attached, a step taken twice (the first is slower), and some prompts answered.
 
     Raises:
@@ -80,13 +80,13 @@ def _probed(made: Plan, fit: FitPlan, runtime: Runtime, progress: FitProgress) -
     with tempfile.TemporaryDirectory() as holder:
         folder = Path(holder)
         began = time.perf_counter()
-        backbone = load(spec, made.model, runtime, progress)
+        backbone = load(spec, planned.model, runtime, progress)
         with guarded("attach"):
-            context = attach(spec, made.suite, backbone, folder, replace(runtime, fit_timeout=None), progress)
+            context = attach(spec, planned.suite, backbone, folder, replace(runtime, fit_timeout=None), progress)
         pace.loading = time.perf_counter() - began
         if spec.recipe.steps:
             with guarded("tune"):
-                trainer = trainer_of(context, {task: made.suite.training[task] for task in spec.mixture.tasks})
+                trainer = trainer_of(context, {task: planned.suite.training[task] for task in spec.mixture.tasks})
                 trainer.model.train()
                 for _ in range(2):
                     began = time.perf_counter()
@@ -97,7 +97,7 @@ def _probed(made: Plan, fit: FitPlan, runtime: Runtime, progress: FitProgress) -
                 save_trained(context.model, folder / "adapter")
             pace.checkpoint = _bytes(folder / "checkpoint")
             pace.adapter = _bytes(folder / "adapter")
-        prompts = list(unanswered(fit.questions, {}, made.suite).items())
+        prompts = list(unanswered(fit.questions, {}, planned.suite).items())
         some = dict(prompts[:: max(1, len(prompts) // _PROMPTS)][:_PROMPTS])
         store = Store(folder / "store")
         began = time.perf_counter()

@@ -147,21 +147,21 @@ class _Crew:
             except (EOFError, OSError):
                 self._ended(worker)
 
-    def _take(self, worker: _Worker, what: str, *values: Any) -> None:
-        if what == "record":
+    def _take(self, worker: _Worker, event: str, *values: Any) -> None:
+        if event == "record":
             self.board.ended(worker.fit, values[0])
             worker.fit, worker.began = -1, None
             self._assign(worker)
-        elif what == "refused":
+        elif event == "refused":
             message, code = values
             self.refusal = SnibenchError(message)
             self.refusal.exit_code = code
-        elif what == "broken":
+        elif event == "broken":
             self.refusal = RuntimeError(f"A worker failed in {self.labels[worker.fit]}:\n{values[0]}")
         else:
-            if what == "on_stage" and values == (ATTACHING,):
+            if event == "on_stage" and values == (ATTACHING,):
                 worker.began = time.monotonic()
-            self.board.said(worker.fit, what, *values)
+            self.board.said(worker.fit, event, *values)
 
     def _end_overdue(self) -> None:
         """Kill workers whose fit has outlived its time and does not come back to Python to hear of it."""

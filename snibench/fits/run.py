@@ -39,7 +39,7 @@ class RunProgress:
     ``fitting`` is passed how many fits are under way at a time.
     """
 
-    planned: Callable[[Plan], None] = field(default=lambda made: None)
+    planned: Callable[[Plan], None] = field(default=lambda plan: None)
     searching: Callable[[Plan], AbstractContextManager[Watch]] = field(default=_silent)
     searched: Callable[[Search], None] = field(default=lambda search: None)
     fitting: Callable[[Plan, int], AbstractContextManager[Watch]] = field(default=_silent)
@@ -73,13 +73,13 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
     )
 
 
-def placed(made: Plan, request: RunRequest, device: str) -> Plan:
+def placed(planned: Plan, request: RunRequest, device: str) -> Plan:
     """A plan of ``request`` on ``device``: in the precision that it can, its model held against transformers."""
     precision = choose_precision(request.precision, device, request.model)
-    if all(fit.spec.floor for fit in made.fits):
-        return on_device(made, precision, Checked())
-    checked = check_model(made.model, device=device, trust_remote_code=request.trust_remote_code)
-    return on_device(made, precision, checked)
+    if all(fit.spec.floor for fit in planned.fits):
+        return on_device(planned, precision, Checked())
+    checked = check_model(planned.model, device=device, trust_remote_code=request.trust_remote_code)
+    return on_device(planned, precision, checked)
 
 
 def run(
@@ -88,11 +88,11 @@ def run(
     runtime: Runtime,
     progress: RunProgress | None = None,
     *,
-    made: Plan | None = None,
+    planned: Plan | None = None,
 ) -> StoredRun:
     """Plan, search for learning rates, fit what is not fitted, answer what is not answered; what is stored then.
 
-    ``made``: the plan of ``request``, where there is one.
+    ``planned``: the plan of ``request``, where there is one.
 
     Raises:
         UsageError: If a name or a setting is not known.
@@ -100,20 +100,20 @@ def run(
         Interrupted: On SIGINT, after the state is saved.
     """
     progress = progress or RunProgress()
-    made, searches = planned_with_rates(request, store, runtime, progress, made=made)
-    manifest = manifest_of(made, searches)
-    for fit in made.fits:
+    planned, searches = planned_with_rates(request, store, runtime, progress, planned=planned)
+    manifest = manifest_of(planned, searches)
+    for fit in planned.fits:
         if not store.begun(fit.spec.id):
             store.begin(fit.spec)  # what a run that is stopped did not come to has its name
     store.write_manifest(manifest)
     # Fits that are done, and floors, are looked after here.
-    left = [number for number, fit in enumerate(made.fits) if not (fit.spec.floor or settled(fit, store, runtime))]
-    work = PlannedWork(made, store, runtime, left)
+    left = [number for number, fit in enumerate(planned.fits) if not (fit.spec.floor or settled(fit, store, runtime))]
+    work = PlannedWork(planned, store, runtime, left)
     executor = executor_of(work)
-    with progress.fitting(made, max(1, executor.beside(work))) as watch:
-        light = {n: run_fit(made, n, store, runtime, watch) for n in range(len(made.fits)) if n not in set(left)}
-        found = light | (run_jobs(executor, work, watch) if left else {})
-    records = [found[number] for number in range(len(made.fits))]
+    with progress.fitting(planned, max(1, executor.beside(work))) as watch:
+        light = {n: run_fit(planned, n, store, runtime, watch) for n in range(len(planned.fits)) if n not in set(left)}
+        outcomes = light | (run_jobs(executor, work, watch) if left else {})
+    records = [outcomes[number] for number in range(len(planned.fits))]
     # Not the folder's manifest, which may be another command's by now.
     return load_results(store.root, manifest=manifest, outcomes=records)
 
@@ -144,33 +144,33 @@ def settled(fit: FitPlan, store: Store, runtime: Runtime) -> bool:
 
 
 def planned_with_rates(
-    request: RunRequest, store: Store, runtime: Runtime, progress: RunProgress, *, made: Plan | None = None
+    request: RunRequest, store: Store, runtime: Runtime, progress: RunProgress, *, planned: Plan | None = None
 ) -> tuple[Plan, tuple[Search, ...]]:
     """The plan of ``request`` with the learning rates that were found for it, and what was tried."""
     check_names(request)
     store.prepare()
-    made = made or plan(request)
-    made = placed(made, made.request, runtime.device)
-    progress.planned(made)
-    with progress.searching(made) as watch:
-        made, searches = search_rates(made, request.trials, store, runtime, watch, steps=request.trial_steps)
+    planned = planned or plan(request)
+    planned = placed(planned, planned.request, runtime.device)
+    progress.planned(planned)
+    with progress.searching(planned) as watch:
+        planned, searches = search_rates(planned, request.trials, store, runtime, watch, steps=request.trial_steps)
     for search in searches:
         progress.searched(search)
-    return made, searches
+    return planned, searches
 
 
-def manifest_of(made: Plan, searches: Sequence[Search]) -> Manifest:
+def manifest_of(planned: Plan, searches: Sequence[Search]) -> Manifest:
     """Manifest of a plan and of the searches for its learning rates, for reports."""
     return Manifest(
-        fits=tuple(fit.spec.id for fit in made.fits),
-        labels={fit.spec.id: fit.spec.label for fit in made.fits},
-        controls=made.controls,
-        question_sets={fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in made.fits},
-        protocol_versions={part.protocol: part.version for fit in made.fits for part in fit.questions},
-        protocol_settings=made.protocol_settings,
-        limit=made.limit,
-        suite=SuiteRef(made.suite.name, made.suite.digest, made.suite.notes),
-        baseline=made.baseline,
+        fits=tuple(fit.spec.id for fit in planned.fits),
+        labels={fit.spec.id: fit.spec.label for fit in planned.fits},
+        controls=planned.controls,
+        question_sets={fit.spec.id: {part.protocol: part.digest for part in fit.questions} for fit in planned.fits},
+        protocol_versions={part.protocol: part.version for fit in planned.fits for part in fit.questions},
+        protocol_settings=planned.protocol_settings,
+        limit=planned.limit,
+        suite=SuiteRef(planned.suite.name, planned.suite.digest, planned.suite.notes),
+        baseline=planned.baseline,
         searches=tuple(search for search in searches if search.trials),
-        notes=made.aliases,
+        notes=planned.aliases,
     )

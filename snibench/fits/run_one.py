@@ -61,8 +61,8 @@ def run_one(
     """
     spec = fit.spec
     with store.locked(spec.id, progress.on_note):
-        found = standing(spec.id, store, runtime, progress.on_note)
-        sealed = found.sealed
+        state = standing(spec.id, store, runtime, progress.on_note)
+        sealed = state.sealed
         if fit.unfit:
             return sealed if sealed and sealed.status == "done" else _unfit(fit, store)
         if sealed and sealed.status == "unfit":
@@ -73,11 +73,11 @@ def run_one(
         if not (folder / "tasks.parquet").exists():
             write_frame(folder / "tasks.parquet", task_frame(suite))
         missing = [one for one in fit.questions if not store.answered(sealed, one.protocol, one.digest)]
-        if sealed and not (missing or found.incomplete or found.unmeasured):
+        if sealed and not (missing or state.incomplete or state.unmeasured):
             record = sealed
         elif issubclass(METHODS.get(spec.method), Method):
-            asked = list(fit.questions) if found.incomplete else missing
-            tuned, measure = sealed or found.tuned, found.unmeasured
+            asked = list(fit.questions) if state.incomplete else missing
+            tuned, measure = sealed or state.tuned, state.unmeasured
             work = _Work(fit, tuned, sealed, missing, asked, measure, suite, source, store, runtime, progress)
             record = compared(_worked(work), store)
         else:
@@ -269,11 +269,11 @@ def _tune(context: FitContext, record: FitRecord) -> FitRecord:
     def measure(point: float) -> None:
         context.progress.on_stage("measuring the gradient conflict")
         with guarded("measure"):
-            found = measure_conflict(trainer.task_losses, trainer.rule, probe, spec.seed)
-        if found is not None:
+            estimate = measure_conflict(trainer.task_losses, trainer.rule, probe, spec.seed)
+        if estimate is not None:
             # Kept at once: a run that is killed later does not come back to this point.
-            write_frame(folder / "conflict" / f"{point}.parquet", found.pairs)
-            write_json(folder / "conflict" / f"{point}.json", dict(found.summary))
+            write_frame(folder / "conflict" / f"{point}.parquet", estimate.pairs)
+            write_json(folder / "conflict" / f"{point}.json", dict(estimate.summary))
         context.progress.on_stage("tuning")
 
     context.progress.on_stage("tuning")

@@ -51,10 +51,10 @@ class TkEncoding(Format):
             cue("\nOutput: "),
         )
 
-    def _numbered(self, kind: str, examples: tuple[Example, ...]) -> list[Segment]:
+    def _numbered(self, sign: str, examples: tuple[Example, ...]) -> list[Segment]:
         return [
             example(
-                f" {kind} Example {number} -\n"
+                f" {sign} Example {number} -\n"
                 f"Input: {stopped(shown.input)}\n"
                 f" Output: {stopped(shown.output)}\n"
                 + (f" Explanation: {stopped(shown.explanation)}\n" if self.flags.explanations else "")

@@ -90,11 +90,11 @@ def entry_request(
 
 def check_same(suite_digest: str, model: ModelRef, board: Any) -> None:
     """Raises DataError if the suite or the model here is not the board's."""
-    for what, here, there, remedy in (
+    for part, here, there, remedy in (
         ("suite", suite_digest, board["suite"]["digest"], "--data, --split, --tasks and --instances as it was run"),
         ("model", model.digest, board["model"]["digest"], "--model"),
     ):
         if here != there:
             raise DataError(
-                f"The {what} here has the digest {here[:12]}, but the board's has {str(there)[:12]}. Name it: {remedy}."
+                f"The {part} here has the digest {here[:12]}, but the board's has {str(there)[:12]}. Name it: {remedy}."
             )

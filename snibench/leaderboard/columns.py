@@ -69,8 +69,8 @@ def _frames(protocol: str) -> list[Frame]:
 
 
 def _names(board: Board, protocol: str) -> list[str]:
-    found = [entry["metrics"].get(protocol, {"overall": {}})["overall"] for entry in board["entries"]]
-    return list(dict.fromkeys(name for one in found for name in one))
+    measures = [entry["metrics"].get(protocol, {"overall": {}})["overall"] for entry in board["entries"]]
+    return list(dict.fromkeys(name for one in measures for name in one))
 
 
 def _plain(name: str) -> Column:

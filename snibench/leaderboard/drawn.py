@@ -27,7 +27,7 @@ def figures_data(board: Board, measures: Measures, folder: Path) -> dict[str, An
         for place, entry in enumerate(board["entries"])
         if entry["status"] == "measured" and not incomplete(board, entry)
     ]
-    made: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     headline = measures.headline
     if headline is not None:
         costly = [
@@ -38,7 +38,7 @@ def figures_data(board: Board, measures: Measures, folder: Path) -> dict[str, An
         if len(costly) > 1:
             title = measures.summary[headline].title
             front = pareto([(seconds, score) for _, seconds, score in costly])
-            made["pareto"] = {
+            figures["pareto"] = {
                 "points": [[place, round(x, 3), round(100 * y, 3)] for place, x, y in costly],
                 "texts": [[number(x, "seconds"), number(y, "percent")] for _, x, y in costly],
                 "front": [costly[index][0] for index in front],
@@ -51,14 +51,14 @@ def figures_data(board: Board, measures: Measures, folder: Path) -> dict[str, An
         and (gap := _mean(entry, "gap", "gap")) is not None
     ]
     if len(gaps) > 1:
-        made["conflict"] = {
+        figures["conflict"] = {
             "points": [[place, round(x, 5), round(100 * y, 3)] for place, x, y in gaps],
             "texts": [[number(x, "number"), number(y, "difference")] for _, x, y in gaps],
             "axes": ["Gradient conflict at the end of tuning", "Gap, points"],
         }
     if boxes := _boxes(entries, folder):
-        made["boxes"] = boxes
-    return made
+        figures["boxes"] = boxes
+    return figures
 
 
 def _mean(entry: dict[str, Any], protocol: str, name: str) -> float | None:
@@ -84,7 +84,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def _boxes(entries: Sequence[tuple[int, dict[str, Any]]], folder: Path) -> dict[str, Any] | None:
     """By combo, schedule and history the box of every entry: whisker, quartile, median, quartile, whisker, mean."""
-    found: dict[str, list[list[Any]]] = {}
+    boxes: dict[str, list[list[Any]]] = {}
     for place, entry in entries:
         file = folder / entry["rows"]["path"]
         if not file.is_file():
@@ -99,8 +99,8 @@ def _boxes(entries: Sequence[tuple[int, dict[str, Any]]], folder: Path) -> dict[
                 continue
             for (combo, schedule, history), rows in streams.groupby(["combo", "schedule", "history"], sort=False):
                 name = f"{combo}: history {history}" + (f", {schedule}" if streams["schedule"].nunique() > 1 else "")
-                found.setdefault(name, []).append([place, *box(rows["accuracy"].to_numpy(dtype=np.float64))])
-    return {"choices": found, "axes": ["Accuracy of a stream, %"]} if found else None
+                boxes.setdefault(name, []).append([place, *box(rows["accuracy"].to_numpy(dtype=np.float64))])
+    return {"choices": boxes, "axes": ["Accuracy of a stream, %"]} if boxes else None
 
 
 def box(values: np.ndarray) -> list[float]:

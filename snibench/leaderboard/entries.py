@@ -78,10 +78,10 @@ def metrics(results: StoredRun) -> dict[str, Any]:
     A measure is a column of fractions that knows how many units are behind it; a protocol without any is left out.
     """
     frames, _ = measured(results)
-    found: dict[str, Any] = {own.protocol: {"overall": {}, "by": {}} for own in frames}
+    by_protocol: dict[str, Any] = {own.protocol: {"overall": {}, "by": {}} for own in frames}
     for table in protocol_tables(frames):
         keys = [key.field for key in table.keys if key.field != "method" and not key.about]
-        into = found[table.protocol]
+        into = by_protocol[table.protocol]
         for row in table.frame.to_dict("records"):
             measures = {
                 column.field: measure
@@ -95,7 +95,7 @@ def metrics(results: StoredRun) -> dict[str, Any]:
                 into["by"].setdefault(", ".join(keys), {}).setdefault(group, {}).update(measures)
             else:
                 into["overall"].update(measures)
-    return {protocol: of for protocol, of in found.items() if of["overall"] or of["by"]}
+    return {protocol: values for protocol, values in by_protocol.items() if values["overall"] or values["by"]}
 
 
 def _measure(row: Any, column: Column) -> dict[str, Any] | None:
@@ -120,13 +120,13 @@ def _conflict(results: StoredRun) -> dict[str, dict[str, float | None]]:
 
 def forgetting_measure(results: StoredRun) -> dict[str, float | None] | None:
     """Mean and interval of the forgetting of the one method in ``results``, None where it was not measured."""
-    found = forgetting(results).to_dict("records")
-    if not found or (mean := _number(found[0]["forgetting"])) is None:
+    rows = forgetting(results).to_dict("records")
+    if not rows or (mean := _number(rows[0]["forgetting"])) is None:
         return None
     return {
         "mean": mean,
-        "ci_low": _number(found[0].get("forgetting_low")),
-        "ci_high": _number(found[0].get("forgetting_high")),
+        "ci_low": _number(rows[0].get("forgetting_low")),
+        "ci_high": _number(rows[0].get("forgetting_high")),
     }
 
 

@@ -124,10 +124,10 @@ def _rows(entry: dict[str, Any], rows_url: str) -> list[str] | None:
 
 def _tables(entry: dict[str, Any], measures: Measures) -> Iterator[dict[str, Any]]:
     """One table for each key: category, format, combo and its conditions."""
-    for protocol, found in entry["metrics"].items():
-        known = {name: measures.overall.get((protocol, name)) for name in found["overall"]}
-        yield _table(f"{protocol}: over all", "", {"": found["overall"]}, known, across=False)
-        for key, groups in found["by"].items():
+    for protocol, by_measure in entry["metrics"].items():
+        known = {name: measures.overall.get((protocol, name)) for name in by_measure["overall"]}
+        yield _table(f"{protocol}: over all", "", {"": by_measure["overall"]}, known, across=False)
+        for key, groups in by_measure["by"].items():
             names = dict.fromkeys(name for group in groups.values() for name in group)
             columns = {
                 name: measures.by.get((protocol, key, name)) or _of_part(measures, protocol, key, name)

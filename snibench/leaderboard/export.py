@@ -114,8 +114,8 @@ def ranked(board: Board, rows: Mapping[str, StoredRun]) -> Board:
 
 def check_board(board: Board, path: Path) -> None:
     """Raises UsageError, before anything is written, for what `leaderboard validate` would refuse."""
-    if found := board_faults(board, path):
-        raise UsageError(f"This makes no valid board: {found[0].pointer}: {found[0].reason}")
+    if fault_list := board_faults(board, path):
+        raise UsageError(f"This makes no valid board: {fault_list[0].pointer}: {fault_list[0].reason}")
     if len(_text(board).encode()) > LARGEST:
         raise UsageError(f"The board would be larger than {LARGEST // 2**20} MiB. Export fewer methods.")
 
@@ -203,10 +203,10 @@ def _by_fit(results: StoredRun, label: str) -> dict[str, list[str]]:
     """Protocol -> the digest of its questions for each seed that answered any."""
     answers = results.answers
     own = answers[(answers["method"] == label).to_numpy()]
-    found: dict[str, list[str]] = {}
+    labels: dict[str, list[str]] = {}
     for (protocol, _), rows in own.groupby(["protocol", "seed"], sort=False):
-        found.setdefault(str(protocol), []).append(questions_digest(rows))
-    return found
+        labels.setdefault(str(protocol), []).append(questions_digest(rows))
+    return labels
 
 
 def _questions(results: StoredRun, labels: Sequence[str]) -> dict[str, str]:

@@ -91,37 +91,38 @@ def merge(paths: Sequence[Path], place: Path) -> Exported:
 
 
 def _valid(path: Path) -> _Read:
-    if found := faults(path):
-        raise DataError(f"{found[0]} For every fault: snibench leaderboard validate {path}")
+    if fault_list := faults(path):
+        raise DataError(f"{fault_list[0]} For every fault: snibench leaderboard validate {path}")
     return _Read(path, read_board(path))
 
 
-def _differences(one: Board, other: Board) -> Iterator[str]:
+def _differences(first: Board, other: Board) -> Iterator[str]:
     """One sentence for each reason why entries of the two may not stand together."""
-    for of, fields in (("suite", ("digest",)), ("model", ("digest", "tokenizer_digest"))):
+    for part, fields in (("suite", ("digest",)), ("model", ("digest", "tokenizer_digest"))):
         for field in fields:
-            if one[of][field] != other[of][field]:
+            if first[part][field] != other[part][field]:
                 named = [
-                    f"{printable(board[of]['name'])} {(board[of][field] or 'unknown')[:12]}" for board in (one, other)
+                    f"{printable(board[part]['name'])} {(board[part][field] or 'unknown')[:12]}"
+                    for board in (first, other)
                 ]
-                yield f"the {field.replace('_', ' ')} of the {of} differs ({' and '.join(named)})."
-    if one["limit"] != other["limit"]:
-        yield f"the limit of questions differs ({one['limit']} and {other['limit']})."
-    for name in one["protocols"].keys() & other["protocols"].keys():
-        mine, theirs = one["protocols"][name], other["protocols"][name]
+                yield f"the {field.replace('_', ' ')} of the {part} differs ({' and '.join(named)})."
+    if first["limit"] != other["limit"]:
+        yield f"the limit of questions differs ({first['limit']} and {other['limit']})."
+    for name in first["protocols"].keys() & other["protocols"].keys():
+        mine, theirs = first["protocols"][name], other["protocols"][name]
         for field in ("version", "settings", "questions"):
             if mine[field] != theirs[field]:
                 shown = f" ({mine[field]} and {theirs[field]})" if field == "version" else ""
                 yield f"the {field} of protocol {printable(name)} differ{'s' if field == 'version' else ''}{shown}."
 
 
-def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def _same(first: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two entries are one: the same method under the same settings with the same answers."""
-    if one["status"] != other["status"] or one["label"] != other["label"]:
+    if first["status"] != other["status"] or first["label"] != other["label"]:
         return False
-    if one["status"] == "reported":
-        return canonical_json(one) == canonical_json(other)
-    return bool(one["rows"]["digest"] == other["rows"]["digest"])
+    if first["status"] == "reported":
+        return canonical_json(first) == canonical_json(other)
+    return bool(first["rows"]["digest"] == other["rows"]["digest"])
 
 
 def _free_label(entry: dict[str, Any], entries: Sequence[dict[str, Any]], path: Path) -> str:

@@ -256,16 +256,16 @@ def _controls(columns: Sequence[Column], questions: Sequence[Asked], headline: s
 
 def _compared(board: Board) -> dict[str, dict[str, list[str]]]:
     """By question and label the cells of the columns of ``AGAINST``: text, and the colour of a star."""
-    found: dict[str, dict[str, list[str]]] = {}
+    outcomes: dict[str, dict[str, list[str]]] = {}
     for question, rows in board["comparisons"].items():
-        found[question] = {
+        outcomes[question] = {
             row["label"]: [
                 *(cell(row, column) for column in AGAINST),
                 (row["outcome"] or "") if row["significant"] else "",
             ]
             for row in rows
         }
-    return found
+    return outcomes
 
 
 # ---------------------------------------------------------------------------------------- others

@@ -45,12 +45,12 @@ def pooled(board: Board, rows: Mapping[str, StoredRun]) -> StoredRun:
         RowsError: If an entry's budget is no recipe.
     """
     entries = complete(board)
-    found = [rows[entry["label"]] for entry in entries]
+    answered = [rows[entry["label"]] for entry in entries]
     specs = [spec for entry in entries for spec in _specs(board, entry)]
     return StoredRun(
         folder=Path(),
-        answers=pd.concat([one.answers for one in found], ignore_index=True),
-        tasks=pd.concat([one.tasks for one in found]).drop_duplicates("task", ignore_index=True),
+        answers=pd.concat([one.answers for one in answered], ignore_index=True),
+        tasks=pd.concat([one.tasks for one in answered]).drop_duplicates("task", ignore_index=True),
         records=tuple(_record(spec, entry) for entry in entries for spec in _specs(board, entry)),
         specs=tuple(specs),
         manifest=Manifest(
@@ -110,8 +110,8 @@ def summaries_of(board: Board, rows: Mapping[str, StoredRun]) -> dict[Asked, Sum
 
 def comparisons(board: Board, rows: Mapping[str, StoredRun]) -> dict[str, list[dict[str, Any]]]:
     """By question every complete entry with its rank and its difference from the baseline, as the board stores it."""
-    found = summaries_of(board, rows)
-    return {question: compared(summary.table) for question, summary in found.items()}
+    by_question = summaries_of(board, rows)
+    return {question: compared(summary.table) for question, summary in by_question.items()}
 
 
 def compared(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -69,9 +69,9 @@ def _measured(board: Board) -> list[dict[str, Any]]:
 
 
 def _record(
-    board: Board, entry: dict[str, Any], measures: Measures, who: str, source_url: str, stamp: str
+    board: Board, entry: dict[str, Any], measures: Measures, organization: str, source_url: str, stamp: str
 ) -> dict[str, Any]:
-    model = f"{_slug(who)}/{_slug(board['model']['name'])}-{_slug(entry['label'])}"
+    model = f"{_slug(organization)}/{_slug(board['model']['name'])}-{_slug(entry['label'])}"
     suite = board["suite"]
     return {
         "schema_version": EEE_VERSION,
@@ -80,7 +80,7 @@ def _record(
         "source_metadata": {
             "source_name": f"snibench leaderboard: {suite['name']}, {board['model']['name']}",
             "source_type": "evaluation_run",
-            "source_organization_name": who,
+            "source_organization_name": organization,
             **({"source_organization_url": source_url} if source_url else {}),
             "evaluator_relationship": "first_party",
             "additional_details": {"rows_sha256": entry["rows"]["digest"], "suite_sha256": suite["digest"]},
@@ -89,7 +89,7 @@ def _record(
         "model_info": {
             "name": f"{board['model']['name']} tuned with {entry['label']}",
             "id": model,
-            "developer": who,
+            "developer": organization,
             "additional_details": {
                 "deployment_type": "self_deployed",
                 "model_availability": "unknown",

@@ -120,12 +120,12 @@ def targets_digests(answers: pd.DataFrame) -> list[str]:
     if TARGETS_DIGEST in answers:
         return list(answers[TARGETS_DIGEST])
     known: dict[tuple[str, ...], str] = {}
-    found = []
+    digests = []
     for targets in map(tuple, answers["targets"]):
         if targets not in known:
             known[targets] = references_digest(targets)
-        found.append(known[targets])
-    return found
+        digests.append(known[targets])
+    return digests
 
 
 def references_digest(references: Sequence[str]) -> str:

@@ -53,12 +53,14 @@ def wrong_scores(answers: pd.DataFrame, tasks: pd.DataFrame) -> list[str]:
         "rouge_l": np.array([again[text][1] for text in texts]),
         "score": np.array([metric(name).score(*text) for name, text in zip(named, texts, strict=True)]),
     }
-    found = []
+    sentences = []
     for name, values in scores.items():
         wrong = ~np.isclose(answers[name].to_numpy(np.float64), values, rtol=0.0, atol=TOLERANCE)
         if wrong.any():
-            found.append(f"{_counted(wrong, answers)} have another {name} than their text, {first_of(wrong, answers)}.")
-    return found
+            sentences.append(
+                f"{_counted(wrong, answers)} have another {name} than their text, {first_of(wrong, answers)}."
+            )
+    return sentences
 
 
 def _other_replies(results: StoredRun, spec: FitSpec, fit: str, answers: pd.DataFrame) -> str:

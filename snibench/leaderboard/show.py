@@ -68,11 +68,11 @@ def headline_question(board: Board) -> str | None:
     return next((name for name in QUESTIONS if name in board["comparisons"]), None)
 
 
-def _table(kind: str, title: str, measures: Measures, board: Board, entries: list[dict[str, Any]]) -> Table:
-    question = headline_question(board) if kind == "ranked" else None
+def _table(state: str, title: str, measures: Measures, board: Board, entries: list[dict[str, Any]]) -> Table:
+    question = headline_question(board) if state == "ranked" else None
     compared = {row["label"]: row for row in board["comparisons"].get(question or "", ())}
     frame = pd.DataFrame([row_of(entry, measures, compared.get(entry["label"], {})) for entry in entries])
-    frame["lacks"] = ["; ".join(incomplete(board, one)) if kind == "incomplete" else None for one in entries]
+    frame["lacks"] = ["; ".join(incomplete(board, one)) if state == "incomplete" else None for one in entries]
     notes: tuple[str, ...] = ()
     if measures.headline is not None:
         headline = measures.summary[measures.headline]
@@ -83,15 +83,15 @@ def _table(kind: str, title: str, measures: Measures, board: Board, entries: lis
         notes += (_COMPARED.format(QUESTIONS[question], board["baseline"]),)  # type: ignore[index]  # one of them
     records = tuple(column for column in OF_RECORDS if column.field != "fits")
     columns = (*measures.summary.values(), *AGAINST, *_LACKS, *records, *_DETAILS)
-    return Table(kind, title, frame, (replace(METHOD, field="label"),), present(columns, frame), notes)
+    return Table(state, title, frame, (replace(METHOD, field="label"),), present(columns, frame), notes)
 
 
 def _rate(budget: dict[str, Any], config: dict[str, Any]) -> str | None:
     """The learning rates, marked where the entry says that they were not searched for."""
-    found = budget.get("learning_rate")
+    chosen = budget.get("learning_rate")
     rates = [
         f"{rate:g}"
-        for rate in (found if isinstance(found, list) else [found])
+        for rate in (chosen if isinstance(chosen, list) else [chosen])
         if isinstance(rate, int | float) and rate
     ]
     mark = " (not searched)" if config.get("rate_searched") is False else ""
@@ -102,9 +102,9 @@ def row_of(entry: dict[str, Any], measures: Measures, compared: dict[str, Any]) 
     """What tables show of ``entry``; ``compared``: its row of the comparison, empty if it has none."""
     row: dict[str, Any] = {"label": entry["label"]}
     for (protocol, measure), column in measures.summary.items():
-        found = entry["metrics"].get(protocol, {}).get("overall", {}).get(measure, {})
+        values = entry["metrics"].get(protocol, {}).get("overall", {}).get(measure, {})
         for field, key in ((column.field, "mean"), (column.low, "ci_low"), (column.high, "ci_high")):
-            value = found.get(key)
+            value = values.get(key)
             row[field] = float("nan") if value is None else float(value)
     end = (entry["conflict"] or {}).get("1", {})
     cost = entry["cost"] or {}

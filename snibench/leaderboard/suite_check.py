@@ -56,15 +56,15 @@ class Expected:
     @cached_property
     def questions(self) -> dict[str, dict[tuple[str, ...], Question]]:
         """Every question by protocol, and by its columns in the rows."""
-        found: dict[str, dict[tuple[str, ...], Question]] = {}
+        by_fit: dict[str, dict[tuple[str, ...], Question]] = {}
         for name, about in self.board["protocols"].items():
             protocol_type = PROTOCOLS.entry(name).load()
             settings = from_json(
                 protocol_type.Settings, about["settings"], Path(f"/protocols/{name}/settings"), remedy=""
             )
             asks = protocol_type(settings).plan(self.suite, self.board["limit"])
-            found[name] = {_key(one): one for ask in asks for one in ask.questions}
-        return found
+            by_fit[name] = {_key(one): one for ask in asks for one in ask.questions}
+        return by_fit
 
     @cached_property
     def tasks(self) -> dict[str, dict[str, Any]]:
@@ -197,10 +197,10 @@ def _task_faults(results: StoredRun, tasks: Mapping[str, Mapping[str, Any]]) -> 
             return
 
 
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return abs(one - other) <= 1e-9
-    return bool(one == other)
+def _same(first: Any, other: Any) -> bool:
+    if isinstance(first, float) and isinstance(other, float):
+        return abs(first - other) <= 1e-9
+    return bool(first == other)
 
 
 def _prompt_faults(answers: pd.DataFrame, known: list[Question], suite: Expected, shots: int) -> Iterator[str]:

@@ -57,16 +57,16 @@ def faults(path: Path) -> list[Fault]:
         board = _parsed(path)
     except _NotJson as error:
         return [Fault(path, "", str(error))]
-    if found := board_faults(board, path):
-        return found
+    if fault_list := board_faults(board, path):
+        return fault_list
     return [Fault(path, pointer, reason) for pointer, reason in _first(_row_faults(board, path.parent), MOST_FAULTS)]
 
 
 def board_faults(board: Any, path: Path) -> list[Fault]:
     """Faults of ``board``, which is to be written to ``path``, but for those of its rows."""
     for check in (_values, _schema_faults, _gaps):
-        if found := [Fault(path, pointer, reason) for pointer, reason in _first(check(board), MOST_FAULTS)]:
-            return found
+        if fault_list := [Fault(path, pointer, reason) for pointer, reason in _first(check(board), MOST_FAULTS)]:
+            return fault_list
     return []
 
 
@@ -101,12 +101,12 @@ def _parsed(path: Path) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise reading.NotJson(f"has the key {_quoted(twice)} twice in one object")
-    return found
+    return values
 
 
 # ----------------------------------------------------------------------------------- single values
@@ -173,8 +173,8 @@ def _quoted(value: object) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _first(found: Found, most: int) -> Iterator[tuple[str, str]]:
-    for count, fault in enumerate(found):
+def _first(pairs: Found, most: int) -> Iterator[tuple[str, str]]:
+    for count, fault in enumerate(pairs):
         if count == most:
             yield "", f"has more faults than the {most} listed."
             return
@@ -195,29 +195,29 @@ def _schema_faults(board: Any) -> Found:
 
 def _reason(error: ValidationError) -> str:
     """The fault in our words; jsonschema's own messages repeat the whole value, however large."""
-    given: Any = error.instance
+    instance: Any = error.instance
     wanted: Any = error.validator_value
     match error.validator:
         case "required":
-            names = [name for name in wanted if name not in given]
+            names = [name for name in wanted if name not in instance]
             return f"lacks the field {', '.join(map(repr, names))}."
         case "additionalProperties":
             known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-            names = [_quoted(name) for name in given if name not in known]
+            names = [_quoted(name) for name in instance if name not in known]
             return f"has the unknown field {', '.join(names[:5])}."
         case "type":
-            kinds = " or ".join([wanted] if isinstance(wanted, str) else wanted)
-            return f"must be {kinds}, but is {_quoted(given)}."
+            types = " or ".join([wanted] if isinstance(wanted, str) else wanted)
+            return f"must be {types}, but is {_quoted(instance)}."
         case "enum":
-            return f"must be one of {', '.join(map(repr, wanted))}, but is {_quoted(given)}."
-        case "const" if wanted == 2 and given == 1:
+            return f"must be one of {', '.join(map(repr, wanted))}, but is {_quoted(instance)}."
+        case "const" if wanted == 2 and instance == 1:
             return "is the first version of this format, which had no suite to check against. Export the run again."
         case "const":
-            return f"must be {wanted!r}, but is {_quoted(given)}."
+            return f"must be {wanted!r}, but is {_quoted(instance)}."
         case "minimum":
-            return f"must be at least {wanted}, but is {given}."
+            return f"must be at least {wanted}, but is {instance}."
         case "maximum":
-            return f"must be at most {wanted} (scores are fractions), but is {given}."
+            return f"must be at most {wanted} (scores are fractions), but is {instance}."
         case "minItems" | "minProperties":
             return "must not be empty."
         case "minLength":
@@ -225,11 +225,11 @@ def _reason(error: ValidationError) -> str:
         case "maxItems" | "maxLength":
             return f"must not be longer than {wanted}."
         case "pattern":
-            return f"must match {wanted}, but is {_quoted(given)}."
+            return f"must match {wanted}, but is {_quoted(instance)}."
         case "oneOf":
-            return f"must be 64 hexadecimal digits or null, but is {_quoted(given)}."
+            return f"must be 64 hexadecimal digits or null, but is {_quoted(instance)}."
         case _:
-            return f"breaks the rule '{error.validator}' of the schema; it is {_quoted(given)}."
+            return f"breaks the rule '{error.validator}' of the schema; it is {_quoted(instance)}."
 
 
 # ------------------------------------------------------------------------------------ completeness

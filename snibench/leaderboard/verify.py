@@ -60,13 +60,13 @@ def verify(path: Path, data: Path | None = None, model: str | None = None) -> Ve
     Raises:
         SnibenchError: If the data or the model cannot be read.
     """
-    if found := faults(path):
-        return Verification(tuple(found))
+    if fault_list := faults(path):
+        return Verification(tuple(fault_list))
     board = read_board(path)
     if not any(entry["status"] == "measured" for entry in board["entries"]):
         return Verification((), ("reported entries, which have no rows",), measured=False)
-    if found := [Fault(path, pointer, reason) for pointer, reason in _version_faults(board)]:
-        return Verification(tuple(found))
+    if fault_list := [Fault(path, pointer, reason) for pointer, reason in _version_faults(board)]:
+        return Verification(tuple(fault_list))
     unchecked = []
     suite: Expected | None = None
     try:
@@ -107,9 +107,9 @@ def _version_faults(board: Board) -> Found:
 
 
 def _other_suite(board: Board, suite: Expected, data: Path | None) -> str:
-    of = f" in {data}" if data else ""
+    place = f" in {data}" if data else ""
     return (
-        f"is {board['suite']['digest'][:12]}…, but {printable(suite.suite.name)}{of} under /suite/request has "
+        f"is {board['suite']['digest'][:12]}…, but {printable(suite.suite.name)}{place} under /suite/request has "
         f"{suite.suite.digest[:12]}…: other tasks, or another state of them."
     )
 
@@ -127,8 +127,8 @@ def _entry_faults(
         results = read_rows(folder / entry["rows"]["path"])
         if suite is not None:
             shots = entry["config"]["settings"].get("shots", 0)
-            if found := [*suite_faults(results, suite, shots if isinstance(shots, int) else 0)]:
-                yield from ((rows_at, reason if reason[0].isdigit() else f"the rows {reason}") for reason in found)
+            if fault_list := [*suite_faults(results, suite, shots if isinstance(shots, int) else 0)]:
+                yield from ((rows_at, reason if reason[0].isdigit() else f"the rows {reason}") for reason in fault_list)
                 return
             results = restored(results, suite)
         again = metrics(results)
@@ -152,23 +152,23 @@ def _entry_faults(
     yield from _differences(dict(measures(entry, at)), dict(measures({"metrics": again}, at)))
 
 
-def _differences(given: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Mapping[str, Any]]) -> Found:
-    """What ``given`` says otherwise than ``wanted``, by pointer and field."""
-    for pointer in given.keys() - wanted.keys():
+def _differences(stated: Mapping[str, Mapping[str, Any]], computed: Mapping[str, Mapping[str, Any]]) -> Found:
+    """Faults where ``stated`` differs from ``computed``, by pointer and field."""
+    for pointer in stated.keys() - computed.keys():
         yield pointer, "is not in what the rows give."
-    for pointer in wanted.keys() - given.keys():
+    for pointer in computed.keys() - stated.keys():
         yield pointer, "is missing, though the rows give it."
-    for pointer in sorted(given.keys() & wanted.keys()):
-        for field, value in wanted[pointer].items():
-            if not _equal(given[pointer][field], value):
-                yield f"{pointer}/{field}", f"is {printable(given[pointer][field])}, but the rows give {value}."
+    for pointer in sorted(stated.keys() & computed.keys()):
+        for field, value in computed[pointer].items():
+            if not _equal(stated[pointer][field], value):
+                yield f"{pointer}/{field}", f"is {printable(stated[pointer][field])}, but the rows give {value}."
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(first: Any, other: Any) -> bool:
     numbers = (int, float)
-    if isinstance(one, numbers) and isinstance(other, numbers):
-        return abs(one - other) <= TOLERANCE * max(1.0, abs(other))
-    return bool(one == other)
+    if isinstance(first, numbers) and isinstance(other, numbers):
+        return abs(first - other) <= TOLERANCE * max(1.0, abs(other))
+    return bool(first == other)
 
 
 def _comparison_faults(board: Board, results: Mapping[str, StoredRun]) -> Found:
@@ -201,6 +201,6 @@ def _identity_faults(entry: Any, answers: pd.DataFrame, at: str) -> Found:
         f"{at}/seeds": (sorted(entry["seeds"]), sorted(int(seed) for seed in answers["seed"].unique())),
         f"{at}/label": ([entry["label"]], [str(label) for label in answers["method"].unique()]),
     }
-    for pointer, (given, found) in wanted.items():
-        if given != found:
-            yield pointer, f"is {printable(given)}, but the rows have {printable(found)}."
+    for pointer, (stated, actual) in wanted.items():
+        if stated != actual:
+            yield pointer, f"is {printable(stated)}, but the rows have {printable(actual)}."

@@ -75,13 +75,13 @@ def method_choices(request: RunRequest) -> Choices:
         UsageError: If a setting belongs to nothing, settings contradict each other, or the baseline is a floor.
     """
     settings = settings_of_methods(request)
-    given = {**request.everywhere, **settings}
+    run_settings = {**request.everywhere, **settings}
     names = [parse_method(text) for text in request.methods]
-    asked = [_choice(name, given, request.rule, request.sampler) for name in names]
+    asked = [_choice(name, run_settings, request.rule, request.sampler) for name in names]
     notes: list[str] = _further_names(dict.fromkeys(name.name for name in names))
     if request.ablate:
         parts = [
-            _ablated(name, choice, given, request.rule, request.sampler)
+            _ablated(name, choice, run_settings, request.rule, request.sampler)
             for name, choice in zip(names, asked, strict=True)
         ]
         if not any(parts):
@@ -101,10 +101,10 @@ def method_choices(request: RunRequest) -> Choices:
         notes += _kept(baseline, named, settings)
     _check_settings(settings, asked)
     _check_settings(request.everywhere, [*asked, *around])
-    found: dict[str, Choice] = {}
+    by_label: dict[str, Choice] = {}
     for choice in [*around, *asked]:
-        found.setdefault(choice.label, choice)
-    return Choices(tuple(found.values()), baseline.label if baseline else None, tuple(notes))
+        by_label.setdefault(choice.label, choice)
+    return Choices(tuple(by_label.values()), baseline.label if baseline else None, tuple(notes))
 
 
 def _further_names(methods: Iterable[str]) -> list[str]:
@@ -129,20 +129,22 @@ def _kept(baseline: Choice, named: MethodName, settings: Mapping[str, Any]) -> l
     return [f"The baseline {baseline.label} keeps {values}: --set reaches the methods asked for, --set-all both."]
 
 
-def _ablated(named: MethodName, whole: Choice, given: Mapping[str, Any], rule: str, sampler: str) -> list[Choice]:
+def _ablated(
+    named: MethodName, whole: Choice, run_settings: Mapping[str, Any], rule: str, sampler: str
+) -> list[Choice]:
     """``whole`` without one of its parts each: a switch that is on goes off, and another one where the two need it."""
     switches = [key for key, value in whole.settings.items() if value is True]
-    return [_without(named, switch, switches, given, rule, sampler) for switch in switches]
+    return [_without(named, switch, switches, run_settings, rule, sampler) for switch in switches]
 
 
 def _without(
-    named: MethodName, switch: str, switches: Sequence[str], given: Mapping[str, Any], rule: str, sampler: str
+    named: MethodName, switch: str, switches: Sequence[str], run_settings: Mapping[str, Any], rule: str, sampler: str
 ) -> Choice:
     last: UsageError | None = None
     for further in ((), *((other,) for other in switches if other != switch)):
         off = dict.fromkeys((switch, *further), "false")
         try:
-            return _choice(dataclasses.replace(named, settings={**named.settings, **off}), given, rule, sampler)
+            return _choice(dataclasses.replace(named, settings={**named.settings, **off}), run_settings, rule, sampler)
         except UsageError as error:  # the method has no such variant
             last = last or error
     raise UsageError(f"{named.name} cannot be ablated by {switch}: {last}") from last
@@ -187,14 +189,14 @@ def _asked(name: str) -> Iterator[None]:
         raise PluginError(f"The method '{name}' cannot be planned: {cause}. Mend it, or leave it out.") from error
 
 
-def _check_settings(given: Mapping[str, str], choices: Sequence[Choice]) -> None:
+def _check_settings(run_settings: Mapping[str, str], choices: Sequence[Choice]) -> None:
     """Raises UsageError if a setting belongs to no method, rule or sampler that was asked for."""
     of_methods = {key: choice.name for choice in choices for key in choice.settings}
     of_rules = {key: choice.rule for choice in choices for key in choice.rule_settings}
     of_samplers = {key: choice.sampler for choice in choices for key in choice.sampler_settings}
     known = {*of_methods, *of_rules, *(f"rule.{key}" for key in of_rules)}
     known |= {*of_samplers, *(f"sampler.{key}" for key in of_samplers)}
-    for key in given:
+    for key in run_settings:
         if key not in known:
             owners = dict.fromkeys(
                 one for choice in choices for one in (choice.name, choice.rule, choice.sampler) if one
@@ -202,10 +204,10 @@ def _check_settings(given: Mapping[str, str], choices: Sequence[Choice]) -> None
             raise unknown(f"setting of {', '.join(owners)}", key, known)
 
 
-def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, sampler: str = "") -> Choice:
+def _choice(named: MethodName, run_settings: Mapping[str, Any], default_rule: str, sampler: str = "") -> Choice:
     """A method with its own rule or ``default_rule``, its own sampler or ``sampler``; settings in its name count first.
 
-    Settings that are ``given`` are those of the whole run.
+    ``run_settings`` are those of the whole run.
     """
     name = named.name
     method = METHODS.get(name)
@@ -213,7 +215,7 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
     with_model = issubclass(method, Method)
     if with_model:
         check_hooks(method, Method)
-    own = {key: value for key, value in given.items() if key in fields}
+    own = {key: value for key, value in run_settings.items() if key in fields}
     settings = make_settings(method.Settings, name, {**own, **named.settings})
     source = _code(METHODS, name)
     floor = issubclass(method, Floor)
@@ -223,7 +225,7 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
         rule_type = RULES.get(rule)  # a typo is reported before any work
         check_hooks(rule_type, Rule)
         keys = {one.name for one in dataclasses.fields(rule_type.Settings)}
-        taken = _taken("rule", keys, fields, given)
+        taken = _taken("rule", keys, fields, run_settings)
         rule_settings = make_settings(rule_type.Settings, rule, {**taken, **named.rule_settings})
         source |= {f"rule_{key}": value for key, value in _code(RULES, rule).items()}
     sampler = (named.sampler or sampler) if method.trains else ""
@@ -232,7 +234,7 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
         drawing = SAMPLERS.get(sampler)
         check_hooks(drawing, Sampler)
         keys = {one.name for one in dataclasses.fields(drawing.Settings)}
-        taken = _taken("sampler", keys, fields, given)
+        taken = _taken("sampler", keys, fields, run_settings)
         sampler_settings = make_settings(drawing.Settings, sampler, {**taken, **named.sampler_settings})
         source |= {f"sampler_{key}": value for key, value in _code(SAMPLERS, sampler).items()}
         own_order = drawing.own_order
@@ -266,10 +268,10 @@ def _choice(named: MethodName, given: Mapping[str, Any], default_rule: str, samp
     )
 
 
-def _taken(group: str, keys: set[str], methods: set[str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a rule or sampler among those ``given``; a name that the method has, too, is the method's."""
-    taken = {key: value for key, value in given.items() if key in keys - methods}
-    return taken | {key: given[f"{group}.{key}"] for key in keys if f"{group}.{key}" in given}
+def _taken(group: str, keys: set[str], methods: set[str], run_settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a rule or sampler among ``run_settings``; a name that the method has, too, is the method's."""
+    taken = {key: value for key, value in run_settings.items() if key in keys - methods}
+    return taken | {key: run_settings[f"{group}.{key}"] for key in keys if f"{group}.{key}" in run_settings}
 
 
 def _changed(settings: Any) -> str:

@@ -58,8 +58,8 @@ def start_rate(rate: float, parameters: int, optimizer: str, schedule: str) -> f
 
 def _moved(rate: float, table: Mapping[str, float], start: float | None) -> float:
     """``rate`` times the factor from ``start`` to the baseline's rate in ``table``, to three digits; else as it is."""
-    found = _listed(defaults.METHOD, table)
-    return rate if not start or found is None else float(f"{rate * found / start:.3g}")
+    baseline_rate = _listed(defaults.METHOD, table)
+    return rate if not start or baseline_rate is None else float(f"{rate * baseline_rate / start:.3g}")
 
 
 def _listed(method: str, table: Mapping[str, float]) -> float | None:

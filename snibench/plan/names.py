@@ -95,10 +95,10 @@ def shown(name: str) -> str:
 
 
 def _assignments(text: str | None, whole: str) -> dict[str, str]:
-    found = {}
+    settings = {}
     for pair in _NEXT.split(text) if text and text.strip() else ():
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise UsageError(f"Settings in brackets are key=value, but got '{pair.strip()}' in '{whole}'.")
-        found[key.strip().replace("-", "_")] = value.strip()
-    return found
+        settings[key.strip().replace("-", "_")] = value.strip()
+    return settings

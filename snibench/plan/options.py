@@ -108,55 +108,55 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
     Raises:
         UsageError: If two options contradict each other.
     """
-    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    trials, rate = given.get("tune_budget", 1), given.get("learning_rate", 0.0)
+    chosen: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    trials, rate = chosen.get("tune_budget", 1), chosen.get("learning_rate", 0.0)
     if not math.isfinite(rate) or rate < 0:
         raise UsageError(f"The learning rate must be a finite number above 0, but is {rate}.")
     if trials > 1 and rate:
         raise UsageError("--tune-budget chooses the learning rate that --learning-rate sets. Name one of them.")
     suite = suite_request(
-        given.get("suite"),
-        given.get("data"),
-        categories=tuple(given.get("categories", ())),
-        **_some(given, "split", "tasks", "instances", "partial", "allow_leak"),
+        chosen.get("suite"),
+        chosen.get("data"),
+        categories=tuple(chosen.get("categories", ())),
+        **_some(chosen, "split", "tasks", "instances", "partial", "allow_leak"),
     )
-    profile = PROFILES[given["profile"]] if "profile" in given else QUICK if suite.name == defaults.SUITE else BY_SIZE
-    per_step = dict(zip(("tasks_per_step", "instances_per_task"), given.get("per_step", ()), strict=False))
+    profile = PROFILES[chosen["profile"]] if "profile" in chosen else QUICK if suite.name == defaults.SUITE else BY_SIZE
+    per_step = dict(zip(("tasks_per_step", "instances_per_task"), chosen.get("per_step", ()), strict=False))
     recipe = Recipe(
-        steps=given.get("steps", profile.steps),
+        steps=chosen.get("steps", profile.steps),
         learning_rate=rate,
         **per_step,
-        **_some(given, "optimizer", "schedule", "max_input", "max_output"),
+        **_some(chosen, "optimizer", "schedule", "max_input", "max_output"),
     )
     changed = _some(
-        given, "revision", "rule", "sampler", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate"
+        chosen, "revision", "rule", "sampler", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate"
     )
     for registry, option in ((RULES, "rule"), (SAMPLERS, "sampler")):
         if changed.get(option):
             changed[option] = registry.full_name(changed[option])
     if "train_format" in changed:
         changed["train_format"] = ",".join(dict.fromkeys(name.strip() for name in changed["train_format"].split(",")))
-    changed |= {name: tuple(value) for name, value in _some(given, "protocols").items() if value}
+    changed |= {name: tuple(value) for name, value in _some(chosen, "protocols").items() if value}
     if "baseline" in options:
         changed["baseline"] = options["baseline"]
     return RunRequest(
         methods=tuple(methods),
         suite=suite,
-        model=given.get("model", defaults.MODEL),
-        settings={**_short(given), **given.get("settings", {})},
-        everywhere=given.get("settings_everywhere", {}),
+        model=chosen.get("model", defaults.MODEL),
+        settings={**_short(chosen), **chosen.get("settings", {})},
+        everywhere=chosen.get("settings_everywhere", {}),
         profile=profile,
         recipe=recipe,
-        seeds=tuple(given.get("seeds", ())) or profile.seeds,
+        seeds=tuple(chosen.get("seeds", ())) or profile.seeds,
         trials=trials,
-        trial_steps=given.get("tune_steps"),
-        precision=given.get("precision", "auto"),
+        trial_steps=chosen.get("tune_steps"),
+        precision=chosen.get("precision", "auto"),
         **changed,
     )
 
 
-def _some(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: given[name] for name in names if name in given}
+def _some(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: options[name] for name in names if name in options}
 
 
 def suite_request(suite: str | None, data: object = None, **fields: Any) -> SuiteRequest:
@@ -180,6 +180,6 @@ def _holds_rows(folder: Path) -> bool:
     return any(map(is_own, folder.iterdir())) and not any(folder.glob("*.json"))
 
 
-def _short(given: Mapping[str, Any]) -> dict[str, Any]:
+def _short(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that options of their own are short for."""
-    return {key: tuple(given[option]) for option, key in defaults.SHORT.items() if given.get(option)}
+    return {key: tuple(options[option]) for option, key in defaults.SHORT.items() if options.get(option)}

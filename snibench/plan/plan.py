@@ -95,7 +95,7 @@ def plan(request: RunRequest) -> Plan:
     shots: dict[str, int] = {}
     same: dict[str, str] = {}
     unfit: dict[str, str] = {}
-    told: dict[str, dict[Mixture, None]] = {}  # fit -> the asks that it answers, each once
+    mixtures_of_fit: dict[str, dict[Mixture, None]] = {}  # fit -> the asks that it answers, each once
     resolved = {
         (choice.label, seed): choice.settings_of(seed)
         for choice in choices
@@ -110,7 +110,7 @@ def plan(request: RunRequest) -> Plan:
                     same[choice.label] = first.label
                 shots[spec.id] = choice.shots
                 unfit[spec.id] = reasons[choice.label]
-                told.setdefault(spec.id, {})[mixture] = None
+                mixtures_of_fit.setdefault(spec.id, {})[mixture] = None
 
     @cache
     def question_sets(mixtures: tuple[Mixture, ...], shots: int) -> tuple[QuestionSet, ...]:
@@ -129,7 +129,7 @@ def plan(request: RunRequest) -> Plan:
     fits = tuple(
         FitPlan(
             spec,
-            question_sets(tuple(told[fit]), shots[fit]),
+            question_sets(tuple(mixtures_of_fit[fit]), shots[fit]),
             shortened if spec.recipe.steps else (),
             unfit[fit],
         )
@@ -149,8 +149,8 @@ def plan(request: RunRequest) -> Plan:
     return Plan(request, fits, suite, source, baseline, tuple(notes), controls, aliases, settings, request.limit)
 
 
-def on_device(made: Plan, precision: str, checked: Checked) -> Plan:
-    """``made`` with the precision that a device computes in, and the paths by which its model is read there."""
+def on_device(planned: Plan, precision: str, checked: Checked) -> Plan:
+    """``planned`` with the precision that a device computes in, and the paths by which its model is read there."""
 
     def settled(fit: FitPlan) -> FitPlan:
         if fit.spec.floor:
@@ -158,8 +158,8 @@ def on_device(made: Plan, precision: str, checked: Checked) -> Plan:
         spec = dataclasses.replace(fit.spec, precision=precision, paths=checked.paths)
         return dataclasses.replace(fit, spec=spec, notes=(*checked.notes, *fit.notes))
 
-    fits = tuple(map(settled, made.fits))
-    return dataclasses.replace(made, fits=fits, notes=tuple(dict.fromkeys((*made.notes, *checked.notes))))
+    fits = tuple(map(settled, planned.fits))
+    return dataclasses.replace(planned, fits=fits, notes=tuple(dict.fromkeys((*planned.notes, *checked.notes))))
 
 
 def _check_recorded(fits: Iterable[FitPlan]) -> None:
@@ -214,9 +214,9 @@ def _spec(
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        found = searched_rate(choice.name, source.info.parameters, recipe.optimizer, recipe.schedule)
-        searched = found is not None and found.exact
-        rate = found.rate if found else _start(choice, source, recipe)
+        searched_for = searched_rate(choice.name, source.info.parameters, recipe.optimizer, recipe.schedule)
+        searched = searched_for is not None and searched_for.exact
+        rate = searched_for.rate if searched_for else _start(choice, source, recipe)
         recipe = dataclasses.replace(recipe, learning_rate=rate)
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     return FitSpec(

@@ -103,12 +103,12 @@ class QuestionRenderer:
 
     def _readings(self, names: Collection[str]) -> list[list[str]]:
         """Name and code of each format that reads answers in its own way."""
-        found = []
+        readers = []
         for name in sorted(names):
             owner = next(owner for owner in type(self.format(name)).__mro__ if "read" in vars(owner))
             if owner is not Format:
-                found.append([name, owner.__qualname__, file_digest(Path(inspect.getfile(owner)))])
-        return found
+                readers.append([name, owner.__qualname__, file_digest(Path(inspect.getfile(owner)))])
+        return readers
 
     def rendered(self, question: Question, shots: int) -> Rendered:
         """``question`` as it is asked, with the first ``shots`` positive examples of its task before the input."""

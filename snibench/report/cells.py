@@ -151,7 +151,9 @@ def _pivoted(table: Table, records: list[dict[Any, Any]], keys: tuple[Column, ..
     return Grid(
         title=title,
         headings=(*(heading(key, records) for key in keys), *((printable(value, 40), below) for value in values)),
-        rows=tuple((*key, *(found.get(value, MISSING) for value in values)) for key, found in cells.items()),
+        rows=tuple(
+            (*key, *(cells_of_row.get(value, MISSING) for value in values)) for key, cells_of_row in cells.items()
+        ),
         keys=len(keys),
         numeric=(*(key.unit != "text" for key in keys), *(column.unit != "text" for _ in values)),
     )

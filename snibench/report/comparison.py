@@ -72,15 +72,15 @@ _FAMILY_NOTE = (
 
 
 def comparison_tables(
-    questions: Questions, found: Mapping[Asked, Summary], baseline: str, order: Sequence[str]
+    questions: Questions, by_question: Mapping[Asked, Summary], baseline: str, order: Sequence[str]
 ) -> list[Table]:
     """Every method against ``baseline`` on every question; on unseen tasks by category too, and in each part."""
-    if not found:
+    if not by_question:
         return []
     first = {*controls(questions.results), baseline}
     last = sorted(order, key=lambda label: label in first)  # methods are columns: those under test come first
     tables = []
-    for question, summary in found.items():
+    for question, summary in by_question.items():
         tables.append(comparison_table(questions, summary, question, baseline))
         scores = questions.split("unseen") if question == "unseen" else None
         if scores is not None and len(deltas := _category_deltas(questions, scores, baseline)):
@@ -255,8 +255,8 @@ def compare(results: StoredRun, first: str, second: str) -> Report:
         raise UsageError(f"'{first}' cannot be compared with itself. Name two of: {', '.join(there)}.")
     pair = only(results, (first, second))
     questions = Questions(pair, everyone=results)
-    found = summaries(questions, second)
-    if not found:
+    by_question = summaries(questions, second)
+    if not by_question:
         raise UsageError(
             f"'{first}' and '{second}' have no answers to the same questions, or one of them is a floor, which takes "
             "no part in tests."
@@ -270,7 +270,7 @@ def compare(results: StoredRun, first: str, second: str) -> Report:
     return Report(
         title=f"{first} against {second}",
         tables=(
-            _overall(found, first, second),
+            _overall(by_question, first, second),
             *failed_tables(failed),
             *_part_tables(questions, second),
             *(_pair_categories(questions, scores, split, first, second) for split, scores in sides.items()),
@@ -280,7 +280,7 @@ def compare(results: StoredRun, first: str, second: str) -> Report:
         failed=failed,
         baseline=second,
         rows_digest=rows_digest(pair.answers),
-        verdicts=verdicts(found, second, [first]),
+        verdicts=verdicts(by_question, second, [first]),
         facts=facts(pair),
     )
 
@@ -289,15 +289,15 @@ def _means(first: str, second: str) -> tuple[Column, Column]:
     return Column("first", first, "percent", "higher"), Column("second", second, "percent", "higher")
 
 
-def _overall(found: Mapping[Asked, Summary], first: str, second: str) -> Table:
+def _overall(by_question: Mapping[Asked, Summary], first: str, second: str) -> Table:
     rows = []
-    for question, summary in found.items():
+    for question, summary in by_question.items():
         table = summary.table.set_index("method")
         row = table.loc[first].to_dict() | {"on": QUESTIONS[question], "first": table.loc[first, "mean"]}
         rows.append(row | {"second": table.loc[second, "mean"]})
     said = {
         question: [note for note in footers(summary) if not note.startswith("Groups")]
-        for question, summary in found.items()
+        for question, summary in by_question.items()
     }
     notes = dict.fromkeys(
         note if all(note in others for others in said.values()) else f"{QUESTIONS[question].capitalize()}: {note}"

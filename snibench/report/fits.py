@@ -232,7 +232,7 @@ def _rate_notes(results: StoredRun) -> list[str]:
 def _elsewhere_notes(results: StoredRun) -> list[str]:
     """What stands beside methods that were tuned and answered here, although it was not."""
     known = dict.fromkeys((spec.label, spec.elsewhere) for spec in results.specs if spec.elsewhere)
-    return [f"{label} was {what}: every difference to it is one of that, too." for label, what in known]
+    return [f"{label} was {origin}: every difference to it is one of that, too." for label, origin in known]
 
 
 # Fewer questions are easily answered alike by chance.
@@ -261,13 +261,13 @@ def _about_alike(results: StoredRun, baseline: str) -> list[str]:
     by_method = {str(name): own.droplevel("method") for name, own in sums.groupby(level="method", observed=True)}
     if baseline not in by_method:
         return []
-    theirs, found = by_method[baseline], []
+    theirs, labels = by_method[baseline], []
     for label in finished(results):
         shared = by_method[label].index.intersection(theirs.index)
         apart = (by_method[label].loc[shared].sum() - theirs.loc[shared].sum()).abs()
         if len(shared) and apart["size"] == 0 and apart["sum"] < 1e-6:
-            found.append(label)
-    return found
+            labels.append(label)
+    return labels
 
 
 def _answered_alike(answers: pd.DataFrame, first: str, second: str) -> int:
@@ -302,7 +302,7 @@ def _version_notes(results: StoredRun) -> list[str]:
     for record, _ in done(results):
         for name, version in record.versions.items():
             versions.setdefault(name, set()).add(version)
-    differ = [f"{name} {' and '.join(sorted(found))}" for name, found in sorted(versions.items()) if len(found) > 1]
+    differ = [f"{name} {' and '.join(sorted(values))}" for name, values in sorted(versions.items()) if len(values) > 1]
     return [f"Fits were made with different software: {'; '.join(differ)}."] if differ else []
 
 
@@ -311,4 +311,4 @@ def _record_notes(results: StoredRun) -> list[str]:
     for record, spec in done(results):
         for note in record.notes:
             said.setdefault(note, []).append(spec.label)
-    return [f"{', '.join(dict.fromkeys(who))}: {note}" for note, who in said.items()]
+    return [f"{', '.join(dict.fromkeys(labels))}: {note}" for note, labels in said.items()]

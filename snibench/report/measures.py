@@ -31,7 +31,7 @@ class Measured:
 
 def measured(results: StoredRun) -> tuple[tuple[Measured, ...], tuple[str, ...]]:
     """The frames of every protocol that was asked, and a sentence for each protocol that cannot be shown."""
-    found: list[Measured] = []
+    measures: list[Measured] = []
     faults = []
     names = results.answers["protocol"]
     asked_in_order = [*results.manifest.protocol_versions, *sorted(map(str, names.unique()))]
@@ -42,8 +42,8 @@ def measured(results: StoredRun) -> tuple[tuple[Measured, ...], tuple[str, ...]]
             faults.append(f"Answers to protocol '{name}' are not shown. {error}")
             continue
         frames = protocol.measure(results.asked_by(name), results.tasks)
-        found.append(Measured(name, protocol.title or f"Protocol {name}", frames, protocol.frames))
-    return tuple(found), tuple(faults)
+        measures.append(Measured(name, protocol.title or f"Protocol {name}", frames, protocol.frames))
+    return tuple(measures), tuple(faults)
 
 
 def as_planned(name: str, results: StoredRun) -> Protocol:

@@ -169,11 +169,11 @@ def _words(value: Any) -> str:
 
 def _software(results: StoredRun) -> dict[str, str]:
     """Every version that a fit was made with."""
-    found: dict[str, set[str]] = {}
+    by_name: dict[str, set[str]] = {}
     for record in results.records:
         for name, version in record.versions.items():
-            found.setdefault(name, set()).add(version)
-    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+            by_name.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(by_name.items())}
 
 
 def _fits(results: StoredRun) -> Html:

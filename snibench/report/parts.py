@@ -51,14 +51,14 @@ def part_tables(results: StoredRun) -> list[Table]:
 def families(results: StoredRun) -> Mapping[str, Mapping[str, str]]:
     """Label of a method -> label of the method without some of its switches -> those switches."""
     specs = {spec.label: spec for _, spec in done(results)}
-    found: dict[str, dict[str, str]] = {}
+    by_whole: dict[str, dict[str, str]] = {}
     for whole, spec in specs.items():
         for label, other in specs.items():
             if parts := _left_out(spec, other):
-                found.setdefault(whole, {})[label] = ", ".join(parts)
+                by_whole.setdefault(whole, {})[label] = ", ".join(parts)
     # A variant that lacks two parts is a variant of the whole, not of a variant that lacks one.
-    inner = {label for variants in found.values() for label in variants}
-    return {whole: variants for whole, variants in found.items() if whole not in inner}
+    inner = {label for variants in by_whole.values() for label in variants}
+    return {whole: variants for whole, variants in by_whole.items() if whole not in inner}
 
 
 def _left_out(whole: FitSpec, other: FitSpec) -> list[str]:
@@ -71,18 +71,18 @@ def _left_out(whole: FitSpec, other: FitSpec) -> list[str]:
 
 
 def _added(results: StoredRun, whole: str, label: str, variants: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     questions = Questions(only(results, (whole, *variants)))
     for side in SIDES:
         scores = questions.split(side)
         if scores is None or not {whole, label} <= set(scores.methods):
             continue
         row = summarise(scores, baseline=whole).table.set_index("method").loc[label]
-        found |= {
+        values |= {
             f"{side}_delta": -row["delta"],
             f"{side}_low": -row["delta_high"],
             f"{side}_high": -row["delta_low"],
             f"{side}_p_holm": row["p_holm"],
             f"{side}_significant": row["significant"],
         }
-    return found
+    return values

@@ -74,14 +74,14 @@ def pilot(results: StoredRun, method: str | None = None, baseline: str | None = 
     ours = method or next((label for label in reversed(tuned) if label != base), "")
     if scores is None or not (ours and base) or ours == base:
         raise UsageError("Power needs two tuned methods that answered unseen tasks. Run: snibench run -m NAME")
-    found = compared(scores, ours, base)
+    comparison = compared(scores, ours, base)
     try:
-        parts = components(found.squares, scores.methods[ours], scores.methods[base])
+        parts = components(comparison.squares, scores.methods[ours], scores.methods[base])
     except ValueError as error:
         raise UsageError(f"No variances can be taken from {ours} and {base}: {error}") from error
     sizes = [task.shape[1] for task in scores.methods[ours].sides[0].instances]
     design = Design(len(scores.tasks), round(sum(sizes) / len(sizes)), scores.methods[ours].seeds)
-    df = found.like_these.df
+    df = comparison.like_these.df
     caution = run_factor(round(df, 2)) / design_factor(round(df, 2)) if df == df else 1.0
     return ours, base, Pilot(parts, design, caution)
 
@@ -175,5 +175,5 @@ def forecast(results: StoredRun | None, design: Design) -> str:
     sizes = f"{design.tasks} unseen tasks x {design.instances:g} questions, {design.seeds} seeds"
     if effect != effect:
         return f"{sizes}: no verdict can be reached; it takes two seeds and three unseen tasks."
-    found = f"differences on unseen tasks from about {100 * effect:.1f} points on are found with 80 % power"
-    return f"{sizes}: {found} (from {whence})."
+    sentence = f"differences on unseen tasks from about {100 * effect:.1f} points on are found with 80 % power"
+    return f"{sizes}: {sentence} (from {whence})."

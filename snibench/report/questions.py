@@ -122,7 +122,7 @@ class Questions:
             return None
         names = shared.questions["task"]
         tasks = tuple(map(str, np.sort(names.unique())))
-        found = Scores(
+        scores = Scores(
             methods={
                 method: self._sample(method, side)
                 for method, side in _sides(
@@ -133,7 +133,7 @@ class Questions:
             clusters=(self._clusters(tasks),),
             excluded=tuple(sorted(set(map(str, rows["task"].unique())) - set(tasks))),
         )
-        return with_lenders(found, self._all.split(question)) if self._all else found
+        return with_lenders(scores, self._all.split(question)) if self._all else scores
 
     def gap(self) -> Scores | None:
         """Scores on seen tasks and on unseen ones, from the fits that answered both; None without both."""
@@ -145,8 +145,8 @@ class Questions:
             for method, sample in seen.methods.items()
             if method in unseen.methods and sample.seeds == unseen.methods[method].seeds
         }
-        found = Scores(both, seen.tasks, (*seen.clusters, *unseen.clusters), (*seen.excluded, *unseen.excluded))
-        return with_lenders(found, self._all.gap()) if self._all else found
+        scores = Scores(both, seen.tasks, (*seen.clusters, *unseen.clusters), (*seen.excluded, *unseen.excluded))
+        return with_lenders(scores, self._all.gap()) if self._all else scores
 
     # --------------------------------------------------------------------------------------- formats
 
@@ -174,8 +174,8 @@ class Questions:
         samples["mean"] = {method: self._sample(method, side) for method, side in _sides(means, names).items()}
         others = self._all.formats() if self._all else {}
         return {
-            measure: with_lenders(self._of_formats(shared, found), others.get(measure))
-            for measure, found in samples.items()
+            measure: with_lenders(self._of_formats(shared, scores), others.get(measure))
+            for measure, scores in samples.items()
         }
 
     def by_format(self) -> dict[str, Scores]:
@@ -226,8 +226,8 @@ class Questions:
         for method in self._methods(shared):
             values = above_chance(shared.values("score", method=method)[:, fair.index], chance)
             methods[method] = self._sample(method, Side(task_means(values, fair["task"])))
-        found = Scores(methods, tasks, (self._clusters(tasks),))
-        return with_lenders(found, self._all.combos()) if self._all else found
+        scores = Scores(methods, tasks, (self._clusters(tasks),))
+        return with_lenders(scores, self._all.combos()) if self._all else scores
 
     def by_combo(self) -> Iterator[tuple[dict[str, str], Scores]]:
         """Scores of every combo, schedule and history, in its metric."""
@@ -260,11 +260,11 @@ class Questions:
         return [self.sources[task] for task in tasks]
 
 
-def design_of(made: Plan, seeds: int) -> Design:
+def design_of(design: Plan, seeds: int) -> Design:
     """How many unseen tasks a planned run asks, with how many questions each."""
     unseen = {
         one.question
-        for fit in made.fits
+        for fit in design.fits
         for part in fit.questions
         for one in part.rendered
         if part.protocol == "gap" and one.question.split == "unseen"

@@ -56,12 +56,12 @@ def _tensors(folder: Path) -> dict[str, Any]:
     import numpy as np
     from safetensors import safe_open
 
-    found = {}
+    tensors = {}
     for path in sorted(folder.rglob("*.safetensors")):
         with safe_open(path, framework="np") as file:
             for name in file.keys():  # noqa: SIM118 (not a mapping)
-                found[f"{path.name}/{name}"] = np.asarray(file.get_tensor(name), dtype=np.float64)
-    return found
+                tensors[f"{path.name}/{name}"] = np.asarray(file.get_tensor(name), dtype=np.float64)
+    return tensors
 
 
 def losses_item(first: pd.DataFrame, again: pd.DataFrame) -> Item:
@@ -193,10 +193,10 @@ _PLACES = {"label", "suite", "searched", "method"}
 
 
 def _flat(values: Mapping[str, Any], head: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{head}{key}.")
+            flat |= _flat(value, f"{head}{key}.")
         else:
-            found[f"{head}{key}"] = json.loads(json.dumps(value, default=str))
-    return found
+            flat[f"{head}{key}"] = json.loads(json.dumps(value, default=str))
+    return flat

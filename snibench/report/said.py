@@ -61,14 +61,14 @@ def said(
     return kept.sort_values(order, kind="stable")[shown].reset_index(drop=True)
 
 
-def _known(name: str, names: Sequence[str], what: str) -> str:
+def _known(name: str, names: Sequence[str], noun: str) -> str:
     if name not in names:
-        raise unknown(f"{what} of this run", name, names)
+        raise unknown(f"{noun} of this run", name, names)
     return name
 
 
 def _matching(pattern: str, names: Sequence[str]) -> list[str]:
-    found = [name for name in names if fnmatchcase(name, pattern)]
-    if not found:
+    matches = [name for name in names if fnmatchcase(name, pattern)]
+    if not matches:
         raise UsageError(f"No task of this run is called '{pattern}'. `snibench report --all` lists them.")
-    return found
+    return matches

@@ -129,8 +129,8 @@ def combo_outcomes(results: StoredRun) -> tuple[pd.DataFrame, pd.DataFrame]:
     costs = pd.DataFrame(columns=["method", "combo", "side", "task", "similarity", COST])
     spreads = pd.DataFrame(columns=["method", "combo", "similarity", "iqr", SPREAD])
     parts = [json.loads(text) for text in rows["variant"]] if len(rows) else []
-    told = pd.DataFrame({key: [part.get(key, "") for part in parts] for key in ("combo", "history")})
-    switched = pd.concat([rows, told], axis=1)
+    labels = pd.DataFrame({key: [part.get(key, "") for part in parts] for key in ("combo", "history")})
+    switched = pd.concat([rows, labels], axis=1)
     switched = switched[switched["history"].isin(["none", "same", "other"])] if len(rows) else switched
     if not len(switched):
         return costs, spreads
@@ -167,14 +167,14 @@ def _correlations(results: StoredRun, outcome: str, frame: pd.DataFrame) -> list
         if len(known) < 3:
             continue
         units = known["task"].map(sources).astype(str).tolist() if "task" in known else None
-        found = rank_correlation(
+        correlation = rank_correlation(
             known["similarity"].to_numpy(np.float64), known[outcome].to_numpy(np.float64),
             rng=resampling("similarity"), clusters=units,
         )  # fmt: skip
         row: dict[str, Any] = {"outcome": outcome, "similarity_of": SIMILARITY[outcome], "method": method}
-        for name, interval in (("spearman", found.spearman), ("kendall", found.kendall)):
+        for name, interval in (("spearman", correlation.spearman), ("kendall", correlation.kendall)):
             row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-        rows.append({**row, "n": found.n, "n_units": found.units})
+        rows.append({**row, "n": correlation.n, "n_units": correlation.units})
     return rows
 
 

@@ -63,11 +63,11 @@ def build(results: StoredRun, baseline: str | None = None, *, everyone: StoredRu
     measures, faults = measured(results)
     failed = failed_fits(results)
     questions = Questions(results, everyone)
-    found = summaries(questions, chosen) if chosen else {}
+    by_question = summaries(questions, chosen) if chosen else {}
     tables = (
         _summary(results, measures, order),
         *failed_tables(failed),
-        *comparison_tables(questions, found, chosen, order),
+        *comparison_tables(questions, by_question, chosen, order),
         *part_tables(results),
         *(ordered(against(table, chosen), _across(table, order, results)) for table in protocol_tables(measures)),
         *conflict_tables(results, order),
@@ -82,7 +82,7 @@ def build(results: StoredRun, baseline: str | None = None, *, everyone: StoredRu
         failed=failed,
         baseline=chosen,
         rows_digest=rows_digest(results.answers),
-        verdicts=verdicts(found, chosen, _judged(questions, order)),
+        verdicts=verdicts(by_question, chosen, _judged(questions, order)),
         facts=facts(results),
     )
 
@@ -98,12 +98,12 @@ def build_brief(results: StoredRun, baseline: str | None = None, *, everyone: St
     measures, faults = measured(results)
     questions = Questions(results, everyone)
     judged = _judged(questions, order)
-    found, scopes = _few_summaries(questions, chosen, judged) if chosen else ({}, SCOPES)
+    by_question, scopes = _few_summaries(questions, chosen, judged) if chosen else ({}, SCOPES)
     tables = [
         _summary(results, measures, order, (*brief.SUMMARY, "learning_rate")),
         *(
             comparison_table(questions, summary, question, chosen, whole=False)
-            for question, summary in found.items()
+            for question, summary in by_question.items()
             if question == brief.COMPARED
         ),
     ]
@@ -115,7 +115,7 @@ def build_brief(results: StoredRun, baseline: str | None = None, *, everyone: St
             failed=failed_fits(results),
             baseline=chosen,
             rows_digest="",
-            verdicts=verdicts(found, chosen, judged, scopes=scopes),
+            verdicts=verdicts(by_question, chosen, judged, scopes=scopes),
         )
     )
 
@@ -166,10 +166,12 @@ def baseline_of(results: StoredRun, asked: str | None = None) -> tuple[str, tupl
     planned = results.manifest.baseline
     by_method = {spec.method: spec.label for spec in reversed(results.specs) if spec.label in there}
     wishes = (planned, by_method.get(defaults.METHOD), *controls(results))
-    found = next((str(wish) for wish in wishes if wish in there), "")
-    if planned and found != planned:
-        return found, (f"The baseline '{planned}' has no finished fit; compared with '{found or 'nothing'}' instead.",)
-    return found, ()
+    baseline = next((str(wish) for wish in wishes if wish in there), "")
+    if planned and baseline != planned:
+        return baseline, (
+            f"The baseline '{planned}' has no finished fit; compared with '{baseline or 'nothing'}' instead.",
+        )
+    return baseline, ()
 
 
 def _order(results: StoredRun, baseline: str) -> list[str]:

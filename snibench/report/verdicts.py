@@ -50,7 +50,7 @@ def _summary(question: Asked, scores: Scores, baseline: str, margin: float, suit
 
 
 def verdicts(
-    found: Mapping[Asked, Summary],
+    by_question: Mapping[Asked, Summary],
     baseline: str,
     methods: Sequence[str],
     *,
@@ -58,10 +58,10 @@ def verdicts(
     scopes: Sequence[Scope] = SCOPES,
 ) -> tuple[Verdict, ...]:
     """A verdict per method, question and scope, in this order."""
-    made = []
-    rows = {question: summary.table.set_index("method") for question, summary in found.items()}
+    answers = []
+    rows = {question: summary.table.set_index("method") for question, summary in by_question.items()}
     for method in methods:
-        for question, summary in found.items():
+        for question, summary in by_question.items():
             if method not in summary.comparisons:
                 continue
             comparison = summary.comparisons[method]
@@ -71,7 +71,7 @@ def verdicts(
                 SCOPES, (comparison.like_these, comparison.suite), ("", "suite_"), strict=True
             ):
                 if estimate is not None and scope in scopes:
-                    made.append(
+                    answers.append(
                         Verdict(
                             method=method,
                             baseline=baseline,
@@ -90,7 +90,7 @@ def verdicts(
                             few_seeds=2 in seeds,
                         )
                     )
-    return tuple(made)
+    return tuple(answers)
 
 
 def _is_within(estimate: Estimate, margin: float) -> bool:

@@ -120,10 +120,10 @@ def positive(losses: Tensor) -> Tensor:
     return losses.clamp_min(1e-8)
 
 
-def _require_finite(tasks: tuple[str, ...], finite: Tensor, what: str) -> None:
+def _require_finite(tasks: tuple[str, ...], finite: Tensor, quantity: str) -> None:
     if not finite.all():
         bad = ", ".join(task for task, fine in zip(tasks, finite.tolist(), strict=True) if not fine)
-        raise FloatingPointError(f"The {what} is not finite (NaN or infinite) for: {bad}. Lower the learning rate.")
+        raise FloatingPointError(f"The {quantity} is not finite (NaN or infinite) for: {bad}. Lower the learning rate.")
 
 
 def project_conflicting(gram: Tensor, generator: torch.Generator, kappa: Tensor | None = None) -> Tensor:

@@ -130,11 +130,11 @@ def most_even_in_cone(directions: Array, norms: Array, axis: Array, slope: float
     def shortest(value: float) -> tuple[Array, float]:
         wanted = value / norms - along
         target = np.append(np.zeros(len(across)), 1.0)
-        found = nnls(np.vstack([across, wanted]), target, maxiter=100 * len(norms))[0]
-        slack = max(1 - float(wanted @ found), 1e-300)
-        point = across @ found / slack
+        solution = nnls(np.vstack([across, wanted]), target, maxiter=100 * len(norms))[0]
+        slack = max(1 - float(wanted @ solution), 1e-300)
+        point = across @ solution / slack
         reached = slack > 1e-6 and bool((across.T @ point >= wanted - 1e-8 * (1 + np.abs(wanted))).all())
-        return found / slack, float(np.linalg.norm(point)) if reached else np.inf
+        return solution / slack, float(np.linalg.norm(point)) if reached else np.inf
 
     # No mixture without an orthogonal part has a smaller l than the largest value that some u reaches: duality of
     # linear programs. Right at it least squares may not see that the value is reached, so it comes from below.

@@ -72,7 +72,7 @@ def add_outcomes(
     """The columns ``outcome``, ``within_margin`` and ``suite_outcome``."""
     import pandas as pd
 
-    found: dict[str, list[object]] = {"outcome": [], "within_margin": [], "suite_outcome": []}
+    columns: dict[str, list[object]] = {"outcome": [], "within_margin": [], "suite_outcome": []}
     for row in table.to_dict("records"):
         comparison = comparisons.get(row["method"])
         like_these = comparison and outcome(
@@ -93,10 +93,10 @@ def add_outcomes(
             if comparison and comparison.suite
             else None
         )
-        found["outcome"].append(like_these)
-        found["within_margin"].append(bool(comparison and within(comparison.like_these, margin=margin, level=level)))
-        found["suite_outcome"].append(suite)
-    for name, values in found.items():
+        columns["outcome"].append(like_these)
+        columns["within_margin"].append(bool(comparison and within(comparison.like_these, margin=margin, level=level)))
+        columns["suite_outcome"].append(suite)
+    for name, values in columns.items():
         table[name] = pd.Series(values, index=table.index, dtype=bool if name == "within_margin" else object)
 
 

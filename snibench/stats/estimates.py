@@ -30,7 +30,7 @@ class Estimate:
 
     ``se_task`` is what more tasks (or sources) would reduce, ``se_seed`` what more seeds would reduce. Both hold the
     noise of single cells of seed and task, ``se_cell``, which therefore counts once only in ``se``: the three do not
-    add up. In the scope of the suite ``se_task`` is that of instances. ``kind`` names the noise that is counted. Ends
+    add up. In the scope of the suite ``se_task`` is that of instances. ``basis`` names the noise that is counted. Ends
     and ``df`` are NaN where the data cannot give an interval.
     """
 
@@ -42,7 +42,7 @@ class Estimate:
     se_seed: float
     se_cell: float
     df: float
-    kind: str
+    basis: str
 
     @property
     def p(self) -> float:
@@ -128,7 +128,7 @@ def t_estimate(
     se_cell: float,
     level: float,
     bounds: tuple[float, float],
-    kind: str,
+    basis: str,
 ) -> Estimate:
     """``value`` +- t * SE, cut at the ends of the range in which the true value must lie."""
     check_level(level)
@@ -136,4 +136,4 @@ def t_estimate(
     df = variance.df if not isnan(se) else nan
     half = se * t_quantile(df, level) if se else 0.0
     low, high = (float(np.clip(end, *bounds)) for end in (value - half, value + half))
-    return Estimate(value, low, high, se, se_task, se_seed, se_cell, df, kind)
+    return Estimate(value, low, high, se, se_task, se_seed, se_cell, df, basis)

@@ -49,7 +49,7 @@ def footer(
 
 
 _POOLING = {
-    "methods": "seed noise pooled over {names}, which share recipe, number of seeds and kind of adapter: {who}",
+    "methods": "seed noise pooled over {names}, which share recipe and numbers of seeds and trained parameters: {who}",
     "pair": "seed noise pooled over the pair: {who}",
     "one method": "seed noise of the method alone, the other is deterministic: {who}",
     "unpooled": "seed noise not pooled, the recipes differ: {who}",
@@ -87,10 +87,10 @@ def _limits(scores: Scores, family: int, units: int, unit: str, alpha: float, dr
             notes.append(f"With {unit} the smallest adjusted p is {reach:.2g}: no difference can be significant.")
         if pairs and smallest * pairs >= alpha:
             notes.append(f"With {unit} and {counted(pairs, 'pair')} no two methods can be separated into groups.")
-    if found := dominant_source(scores):
+    if dominant := dominant_source(scores):
         notes.append(
-            f"{found[1]:.0%} of the tasks are of one source ({found[0]}): what holds for tasks like these cannot be "
-            "told from them, so there is no star. Read the scope of this suite."
+            f"{dominant[1]:.0%} of the tasks are of one source ({dominant[0]}): nothing can be said of other tasks "
+            "like these, so there is no star. Read the scope of this suite."
         )
     return notes
 

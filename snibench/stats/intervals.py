@@ -24,7 +24,7 @@ def mean_interval(
 
     The variance is the one over tasks (or the CR1 cluster variance over sources) of the seed means, plus the
     variance over seeds of the grand mean, without the noise of cells that both hold; degrees of freedom by
-    Satterthwaite. With one seed there is the first part alone and ``kind`` says "tasks only". With fewer than three
+    Satterthwaite. With one seed there is the first part alone and ``basis`` says "tasks only". With fewer than three
     tasks (or sources) there is no interval.
 
     Args:

@@ -203,7 +203,7 @@ def _scope(
     units: float,
     level: float,
     bounds: tuple[float, float],
-    kind: str,
+    basis: str,
 ) -> Estimate:
     """The estimate whose variance is ``base`` and that of seeds, without ``twice``, which both of them hold."""
     seeds = noise.variance
@@ -219,7 +219,7 @@ def _scope(
         se_cell=sqrt(twice.value),
         level=level,
         bounds=bounds,
-        kind=kind,
+        basis=basis,
     )
 
 

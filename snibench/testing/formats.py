@@ -102,8 +102,11 @@ def _check_flags(format: Format, name: str) -> None:
     flags, card = format.flags, recognisable_card()
     text = format.render(card, "an input", random.Random(0)).text.casefold()
     whole, directive = "kind of zibbet" in text, "classify the zibbet" in text
-    told = "full" if whole and directive else "part" if whole or directive else "none"
-    expect(flags.definition == told, f"{name}.flags.definition is {flags.definition!r}, but what is shown is {told!r}")
+    shown_part = "full" if whole and directive else "part" if whole or directive else "none"
+    expect(
+        flags.definition == shown_part,
+        f"{name}.flags.definition is {flags.definition!r}, but what is shown is {shown_part!r}",
+    )
     labels = all(label in text for label in ("bleen", "grue"))
     expect(flags.labels == labels, f"{name}.flags.labels is {flags.labels}, but the labels are {_shown(labels)}")
     category = card.category.casefold() in text

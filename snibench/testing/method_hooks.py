@@ -63,14 +63,14 @@ def check_losses(make: Callable[[], Trainer], name: str) -> None:
             f"{apart.tolist()}; set shares_prefixes = False",
         )
     model.train()
-    found = trainer.task_losses.losses_of(together)
-    anchors = found.anchors() if callable(found.anchors) else found.anchors
+    step_losses = trainer.task_losses.losses_of(together)
+    anchors = step_losses.anchors() if callable(step_losses.anchors) else step_losses.anchors
     if anchors is not None:
         expect(
             anchors.ndim == 1 and torch.isfinite(anchors).all(),
             f"{name}.losses must give one finite loss for each anchor, but gave {anchors}",
         )
-    total = found.tasks.sum() + (0 if found.auxiliary is None else found.auxiliary)
+    total = step_losses.tasks.sum() + (0 if step_losses.auxiliary is None else step_losses.auxiliary)
     total.backward()
     gradients = [parameter.grad for parameter in trainer.named.values() if parameter.grad is not None]
     expect(all(torch.isfinite(one).all() for one in gradients), f"{name}.losses have gradients that are not finite")

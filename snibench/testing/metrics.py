@@ -32,8 +32,8 @@ def check_metric(metric: Metric) -> None:
             _check_score(metric, name, answer, references)
     expect(random.getstate() == before, f"{name}.score draws from Python's global generator; it must be pure")
     instances = [Instance(str(i), "copied input", references) for i, references in enumerate(_REFERENCES)]
-    for given in ((), instances):
-        chance = metric.chance(given)
+    for sample in ((), instances):
+        chance = metric.chance(sample)
         expect(0 <= chance <= 1, f"{name}.chance is {chance}, but must lie in [0, 1]")
 
 

@@ -57,14 +57,14 @@ def check_protocol(protocol_type: type[Protocol], settings: Any = None, *, suite
 
 
 def _check_settings(protocol_type: type[Protocol], name: str, settings: Any) -> None:
-    for given in (settings, protocol_type.Settings()):
-        expect(isinstance(given, protocol_type.Settings), f"{name}.quick must be of {name}.Settings")
+    for values in (settings, protocol_type.Settings()):
+        expect(isinstance(values, protocol_type.Settings), f"{name}.quick must be of {name}.Settings")
         again: Any
         try:
-            again = from_json(protocol_type.Settings, to_json(given), Path("manifest.json"), remedy="")
+            again = from_json(protocol_type.Settings, to_json(values), Path("manifest.json"), remedy="")
         except (SnibenchError, TypeError) as error:
             again = error
-        expect(again == given, f"{name} has settings {given} that do not survive the manifest: {again}")
+        expect(again == values, f"{name} has settings {values} that do not survive the manifest: {again}")
 
 
 def _plan(protocol: Protocol, name: str, suite: SuiteData) -> list[Ask]:

@@ -97,13 +97,13 @@ def _gradients(rule: Rule, vectors: Tensor, anchors: int = 0, *, names: Sequence
     )
 
 
-def _check_weights(make: Callable[[], Rule], name: str, given: Callable[[], TaskGradients]) -> None:
-    """Checks what a rule makes of the gradients that ``given`` returns, each time with a generator as at first."""
+def _check_weights(make: Callable[[], Rule], name: str, gradients_of: Callable[[], TaskGradients]) -> None:
+    """Checks a rule's weights for the gradients of ``gradients_of``, each time with a generator as at first."""
     import torch
 
-    rule, gradients = make(), given()
+    rule, gradients = make(), gradients_of()
     if Needs.ROWS in rule.needs and (update := rule.combine(gradients)) is not None:
-        _check_update(update, make().combine(given()) or {}, name, dict(given().rows()))
+        _check_update(update, make().combine(gradients_of()) or {}, name, dict(gradients_of().rows()))
         return
     before = gradients.gram.clone() if Needs.GRAM in rule.needs else None
     count = len(gradients.tasks) + gradients.anchors
@@ -124,7 +124,7 @@ def _check_weights(make: Callable[[], Rule], name: str, given: Callable[[], Task
     if before is not None:
         expect(torch.equal(gradients.gram, before), f"{name}.weights changes the Gram matrix that it is given")
     expect(
-        torch.equal(weights, make().weights(given())),
+        torch.equal(weights, make().weights(gradients_of())),
         f"{name} gives other weights for the same gradients: draw from gradients.generator only",
     )
 
@@ -191,10 +191,10 @@ def _check_state(make: Callable[[], Rule], name: str) -> None:
     first = make()
     steps = [[0, 1, 2], [2, 3, 4], [4, 1, 0], [3, 0, 2]]  # tasks come and go
     for step, tasks in enumerate(steps[:-1]):
-        given = _gradients(first, _vectors(5, step)[tasks], names=[f"task{task}" for task in tasks])
-        _made(first, given)
+        gradients = _gradients(first, _vectors(5, step)[tasks], names=[f"task{task}" for task in tasks])
+        _made(first, gradients)
         if Needs.LOSSES_AFTER in first.needs:
-            first.observe(given.tasks, torch.full((len(tasks),), 0.9 + step, dtype=torch.float64))
+            first.observe(gradients.tasks, torch.full((len(tasks),), 0.9 + step, dtype=torch.float64))
         for key, value in first.diagnostics().items():
             expect(isinstance(value, int | float), f"{name}.diagnostics()[{key!r}] must be a number, but is {value!r}")
     try:

@@ -50,7 +50,7 @@ def _drawn(
     sampler: Sampler, name: str, sizes: Mapping[str, int], count: int, loss: float = 2.0, steps: range = range(_STEPS)
 ) -> list[list[str]]:
     rng = np.random.default_rng(steps.start)
-    found = []
+    draws = []
     before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
     for step in steps:
         tasks = list(sampler.draw(Draw(step, _STEPS, sizes, count, rng)))
@@ -63,10 +63,10 @@ def _drawn(
             f"{name}.draw must give 1 to {count} different tasks, but gave {tasks}",
         )
         _observed(sampler, tasks, loss / (1 + step))
-        found.append(tasks)
+        draws.append(tasks)
     after = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
     expect(before == after, f"{name}.draw draws from a global generator; use step.rng")
-    return found
+    return draws
 
 
 def _observed(sampler: Sampler, tasks: list[str], loss: float) -> None:

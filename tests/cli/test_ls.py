@@ -111,7 +111,7 @@ def test_a_class_made_at_run_time_is_listed_without_a_complaint(install: Install
 
 
 def test_an_unknown_kind_gets_a_suggestion() -> None:
-    with pytest.raises(UsageError, match=r"Unknown kind 'method'\. Did you mean 'methods'"):
+    with pytest.raises(UsageError, match=r"Unknown group 'method'\. Did you mean 'methods'"):
         run("ls", "method")
 
 

@@ -24,7 +24,7 @@ def test_with_one_seed_the_interval_is_the_t_interval_over_tasks(maize: Floats) 
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
     assert (interval.df, interval.p) == (14, pytest.approx(oracle.pvalue))
     assert interval.p == pytest.approx(0.0497, abs=5e-5)  # Fisher's t of 2.148
-    assert interval.kind == "t, tasks only"
+    assert interval.basis == "t, tasks only"
 
 
 def test_the_interval_over_tasks_and_seeds_worked_out_by_hand() -> None:
@@ -38,7 +38,7 @@ def test_the_interval_over_tasks_and_seeds_worked_out_by_hand() -> None:
     variance = 0.02 - 0.02 / 6
     assert interval.se**2 == pytest.approx(variance)
     assert interval.df == pytest.approx(variance**2 / (0.01**2 / 2 + 0.01**2 / 1 + (0.02 / 6) ** 2 / 2))
-    assert interval.kind == "t, tasks+seeds"
+    assert interval.basis == "t, tasks+seeds"
 
 
 def test_without_task_spread_it_is_students_test_over_seeds() -> None:
@@ -57,7 +57,7 @@ def test_one_seed_each_is_the_paired_t_test() -> None:
 def test_a_deterministic_method_adds_no_seed_noise() -> None:
     ours, floor = rng(0).random((3, 10)), rng(1).random(10)
     assert difference_interval(ours, floor).se_seed == pytest.approx(mean_interval(ours).se_seed)
-    assert difference_interval(ours, floor).kind == "t, tasks+seeds"
+    assert difference_interval(ours, floor).basis == "t, tasks+seeds"
 
 
 def test_clustered_errors_agree_with_statsmodels() -> None:

@@ -63,16 +63,16 @@ def example(sort: str) -> str:
     return (files("snibench.cli.scaffold") / f"{sort}.py.txt").read_text("utf-8")
 
 
-def write(made: Scaffold, parent: Path) -> Path:
-    """Write ``made`` into a new folder below ``parent``; the folder.
+def write(package: Scaffold, parent: Path) -> Path:
+    """Write ``package`` into a new folder below ``parent``; the folder.
 
     Raises:
         UsageError: If the folder is there already, or cannot be written.
     """
-    folder = parent / made.folder
+    folder = parent / package.folder
     try:
         folder.mkdir(parents=True)
-        for path, text in made.files.items():
+        for path, text in package.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except FileExistsError:

@@ -108,8 +108,8 @@ def _method_numbers(
     losses: list[Tensor] = []
     total: list[Tensor] = [torch.zeros_like(parameter) for parameter in trained]
     for groups in batches:
-        found: Any = method.losses(model, make_batch(groups, backbone, pack=pack))
-        loss: Tensor = getattr(found, "tasks", found)
+        result: Any = method.losses(model, make_batch(groups, backbone, pack=pack))
+        loss: Tensor = getattr(result, "tasks", result)
         weights = loss.new_tensor([1 / shares[task] for task, _ in groups])
         gradients = torch.autograd.grad((weights * loss).sum(), trained, allow_unused=True)
         total = [one if new is None else one + new for one, new in zip(total, gradients, strict=True)]

@@ -56,13 +56,13 @@ def check_model(source: ModelSource, *, device: str = "cpu", trust_remote_code: 
     """
     if (known := kept_check(source)) is not None:
         return known
-    found = _checked(source, device, trust_remote_code)
+    checked = _checked(source, device, trust_remote_code)
     try:
-        write_json(check_place(source), {"paths": asdict(found.paths), "notes": list(found.notes)})
+        write_json(check_place(source), {"paths": asdict(checked.paths), "notes": list(checked.notes)})
     except StoreError as error:
         note = f"This model is checked again in every run: {first_line(error)} Or name another folder: SNIBENCH_HOME."
-        return replace(found, notes=(*found.notes, note))
-    return found
+        return replace(checked, notes=(*checked.notes, note))
+    return checked
 
 
 def _checked(source: ModelSource, device: str, trust_remote_code: bool) -> Checked:

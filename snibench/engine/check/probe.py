@@ -44,14 +44,14 @@ class Numbers:
     error: str = ""
 
 
-def difference(expected: Numbers, found: Numbers) -> str:
-    """The difference of ``found`` from ``expected`` in words; empty if there is none."""
-    if found.error:
-        return found.error
-    gap = float(((found.losses - expected.losses).abs() / expected.losses.abs().clamp(min=1)).max())
+def difference(expected: Numbers, actual: Numbers) -> str:
+    """The difference of ``actual`` from ``expected`` in words; empty if there is none."""
+    if actual.error:
+        return actual.error
+    gap = float(((actual.losses - expected.losses).abs() / expected.losses.abs().clamp(min=1)).max())
     if not gap <= LOSS_TOLERANCE:
         return f"its loss is off by {gap:.1e}"
-    gap = float((found.gradient - expected.gradient).norm() / expected.gradient.norm().clamp(min=1e-6))
+    gap = float((actual.gradient - expected.gradient).norm() / expected.gradient.norm().clamp(min=1e-6))
     return "" if gap <= GRADIENT_TOLERANCE else f"its gradient is off by {gap:.1e}"
 
 
@@ -148,7 +148,7 @@ def decoded(
     return decoder.token_ids(asked), note
 
 
-def begin_alike(expected: Sequence[Sequence[int]], found: Sequence[Sequence[int]]) -> bool:
+def begin_alike(expected: Sequence[Sequence[int]], actual: Sequence[Sequence[int]]) -> bool:
     """Whether all answers begin alike; one may have ended where the other went on."""
-    pairs = list(zip(expected, found, strict=True))
+    pairs = list(zip(expected, actual, strict=True))
     return all(tuple(a[: len(b)]) == tuple(b[: len(a)]) for a, b in pairs)

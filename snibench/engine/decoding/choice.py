@@ -69,11 +69,11 @@ def _agrees(decoder: FastDecoder) -> bool:
     probe = Tokens(Prompted(_CARD, _PROBE, ""), decoder.encoder.prompts([_PROBE])[0])
     device, ids = decoder.backbone.device, probe.ids[:_COMPARED]
     rows = [Row(ids[: len(ids) - cut], 0) for cut in range(min(2, len(ids)))]
-    found: list[Tensor] = []
+    logits_read: list[Tensor] = []
     Reading(decoder.fast, rows, device, lambda members: decoder.routed([probe] * len(members))).prompts(
-        lambda members, logits, branch: found.extend(logits[members.index(0)][None] if 0 in members else [])
+        lambda members, logits, branch: logits_read.extend(logits[members.index(0)][None] if 0 in members else [])
     )
     with decoder.routed([probe]):
         expected = last_logits(decoder.model, input_ids=padded([ids], device))
-    here, there = found[0].float(), expected[0].float()
+    here, there = logits_read[0].float(), expected[0].float()
     return bool((here - there).norm() <= _CLOSE.get(expected.dtype, 0.02) * there.norm())

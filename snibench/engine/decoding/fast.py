@@ -105,8 +105,8 @@ class FastModel:
 
     def logits(self, states: Tensor) -> Tensor:
         """``[..., V]`` from final states ``[..., E]``."""
-        found: Tensor = self._head(states)
-        return found
+        logits: Tensor = self._head(states)
+        return logits
 
     def _states(
         self, ids: Tensor, positions: Tensor, attention: Attention, wanted: Tensor | Literal["none"] | None

@@ -66,7 +66,7 @@ def label_scores(
     width = max((one.width for one in labels if one is not None), default=0)
     if not width:
         return [[] for _ in labels]
-    found: list[list[float]] = []
+    scores: list[list[float]] = []
     step = max(1, _LOGITS_AT_ONCE // (logits.shape[1] * width))
     for start in range(0, len(labels), step):
         some = labels[start : start + step]
@@ -74,8 +74,8 @@ def label_scores(
         ids, depths, mask = _laid_out(some, width, logits)
         later = torch.log_softmax(to_logits(branch(start, end, ids, depths, mask)).float(), dim=-1)  # [m, S, V]
         first = torch.log_softmax(logits[start:end].float(), dim=-1)
-        found += [_scores(one, first[row], later[row]) for row, one in enumerate(some)]
-    return found
+        scores += [_scores(one, first[row], later[row]) for row, one in enumerate(some)]
+    return scores
 
 
 def _laid_out(labels: Sequence[Labels | None], width: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -107,8 +107,8 @@ def _scores(labels: Labels | None, first: Tensor, later: Tensor) -> list[float]:
         rest = later[column : column + size].gather(1, sent(torch.tensor(label[1:]), later.device)[:, None])
         sums += [first[label[0]], rest.sum()]
         column += size
-    found = torch.stack(sums).tolist()  # one transfer for all labels
-    return [(found[2 * j] + found[2 * j + 1]) / len(label) for j, label in enumerate(labels.ids)]
+    scores = torch.stack(sums).tolist()  # one transfer for all labels
+    return [(scores[2 * j] + scores[2 * j + 1]) / len(label) for j, label in enumerate(labels.ids)]
 
 
 def scores_alone(backbone: Backbone, model: nn.Module, prompt_ids: Sequence[int], labels: Labels) -> list[float]:

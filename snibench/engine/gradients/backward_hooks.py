@@ -28,8 +28,8 @@ def recording(
     """
     modules: dict[int, nn.Module] = {}
     places: dict[int, list[tuple[str, Site]]] = {}
-    for name, found in sites.items():
-        for site in found:
+    for name, module_sites in sites.items():
+        for site in module_sites:
             modules[id(site.module)] = site.module
             places.setdefault(id(site.module), []).append((name, site))
     recorder = GradientRecorder(into, places, batch)
@@ -68,7 +68,7 @@ class GradientRecorder:
     def close(self) -> None:
         """Zero what no gradient reached."""
         if isinstance(self._into, DenseGradients) and self._rows is not None:
-            for name in {name for found in self._places.values() for name, _ in found} - self._written:
+            for name in {name for sites in self._places.values() for name, _ in sites} - self._written:
                 self._into.view(self._rows, name).zero_()
         self._rows = None
 

@@ -123,8 +123,8 @@ def tensor_of(name: str) -> str:
 
 def layer_of(name: str) -> str:
     """The layer that a parameter belongs to: up to the number of its block, or its own name outside of blocks."""
-    found = _BLOCK.match(name)
-    return found[1] if found else name
+    block = _BLOCK.match(name)
+    return block[1] if block else name
 
 
 class Collected(ABC):
@@ -164,13 +164,13 @@ class Collected(ABC):
     def combine(self, weights: Callable[[str], Tensor]) -> None:
         """Set every parameter's ``grad`` to the sum of its gradients by ``weights(name) [K + E]``."""
 
-    def grams(self, of: Callable[[str], str] = layer_of) -> dict[str, Tensor]:
-        """The float64 Gram matrix of every layer; ``of`` says which layer a parameter belongs to."""
-        found: dict[str, Tensor] = {}
+    def grams(self, group_of: Callable[[str], str] = layer_of) -> dict[str, Tensor]:
+        """The float64 Gram matrix of every layer; ``group_of`` says which layer a parameter belongs to."""
+        grams: dict[str, Tensor] = {}
         for name, gradients in self.pieces():
-            own, layer = gram_matrix(gradients), of(name)
-            found[layer] = found[layer] + own if layer in found else own
-        return found
+            own, layer = gram_matrix(gradients), group_of(name)
+            grams[layer] = grams[layer] + own if layer in grams else own
+        return grams
 
     def gram(self) -> Tensor:
         """``[K + E, K + E]`` float64 inner products of the whole gradients."""
@@ -180,7 +180,7 @@ class Collected(ABC):
         """``[K + E, P]``, in the order of tasks: a copy as large as all gradients."""
         return torch.cat([gradients.float() for _, gradients in self.pieces()], dim=1)
 
-    def apply(self, weights: Tensor, layers: Sequence[str] = (), of: Callable[[str], str] = layer_of) -> None:
+    def apply(self, weights: Tensor, layers: Sequence[str] = (), group_of: Callable[[str], str] = layer_of) -> None:
         """Set the parameters' ``grad`` to the update that ``weights`` make.
 
         Args:
@@ -192,7 +192,7 @@ class Collected(ABC):
             self.combine(lambda name: weights)
         else:
             rows = dict(zip(layers, weights, strict=True))
-            self.combine(lambda name: rows[of(name)])
+            self.combine(lambda name: rows[group_of(name)])
 
     def _permutation(self) -> Tensor:
         """``[K + E]``: at which position the row of each task stands; extra rows follow as they are."""
@@ -242,10 +242,10 @@ class DenseGradients(Collected):
         """``[K + E, P]``, in the order of tasks."""
         return self._buffer[self._permutation().to(self._buffer.device)]
 
-    def apply(self, weights: Tensor, layers: Sequence[str] = (), of: Callable[[str], str] = layer_of) -> None:
+    def apply(self, weights: Tensor, layers: Sequence[str] = (), group_of: Callable[[str], str] = layer_of) -> None:
         """As for all; one product over the whole matrix where all layers have the same weights."""
         if weights.dim() == 2:
-            super().apply(weights, layers, of)
+            super().apply(weights, layers, group_of)
             return
         update = self._placed(weights) @ self._buffer[: self.rows]
         for name, span in self._spans.items():

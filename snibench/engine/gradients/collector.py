@@ -116,15 +116,17 @@ class GradientCollector:
             return False
         finally:
             self._clear()
-        found = losses(batch)
-        plain = found.tasks
+        step_losses = losses(batch)
+        plain = step_losses.tasks
         tolerance = _ROUNDING.get(self.dtype if self.dtype == plain.dtype else torch.bfloat16, _COARSE)
         if any(parameter.dtype == torch.bfloat16 for parameter in self.model.parameters()):
             tolerance = _COARSE
         if not torch.allclose(each, plain.detach(), rtol=tolerance, atol=tolerance):
             return False
         parameters = list(self.named.values())
-        for task, loss in enumerate([*plain, *(loss for loss, _ in _extras(found, anchors, auxiliary, collected))]):
+        for task, loss in enumerate(
+            [*plain, *(loss for loss, _ in _extras(step_losses, anchors, auxiliary, collected))]
+        ):
             expected = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
             total = sum(float(one.double().square().sum()) for one in expected if one is not None) ** 0.5
             for (_, rows), one in zip(collected.pieces(), expected, strict=True):
@@ -171,15 +173,15 @@ class GradientCollector:
         if self.backend == "loop":
             return self._by_loop(into, rows, batch, losses, anchors, auxiliary, share)
         with recording(self.named, self._sites or {}, into, batch) as recorder:
-            found = losses(batch)
-            for index, (loss, weighs) in enumerate(_extras(found, anchors, auxiliary, into)):
+            step_losses = losses(batch)
+            for index, (loss, weighs) in enumerate(_extras(step_losses, anchors, auxiliary, into)):
                 with self._others_apart(into.apart if weighs else None):
                     recorder.route_to(into.extra(index), one=True)
                     (loss * share).backward(retain_graph=True)
             recorder.route_to(rows, one=False)
-            found.tasks.sum().backward()
+            step_losses.tasks.sum().backward()
             recorder.close()
-        return found.tasks.detach()
+        return step_losses.tasks.detach()
 
     def _by_loop(
         self,
@@ -193,8 +195,8 @@ class GradientCollector:
     ) -> Tensor:
         if not isinstance(into, DenseGradients) or len(batch.tasks) != 1:
             raise NotSeparable("the loop takes one task at a time, into one matrix")
-        found = losses(batch)
-        for index, (loss, weighs) in enumerate(_extras(found, anchors, auxiliary, into)):
+        step_losses = losses(batch)
+        for index, (loss, weighs) in enumerate(_extras(step_losses, anchors, auxiliary, into)):
             with self._others_apart(into.apart if weighs else None):
                 (loss * share).backward(retain_graph=True)
             for name, parameter in self.named.items():
@@ -202,7 +204,7 @@ class GradientCollector:
                 if parameter.grad is not None:
                     row.add_(parameter.grad)
                 parameter.grad = None
-        found.tasks.sum().backward()
+        step_losses.tasks.sum().backward()
         for name, parameter in self.named.items():
             row = into.view(rows, name)
             if parameter.grad is None:
@@ -210,7 +212,7 @@ class GradientCollector:
             else:
                 row.copy_(parameter.grad)
             parameter.grad = None
-        return found.tasks.detach()
+        return step_losses.tasks.detach()
 
     def _by_vmap(self, into: Collected, rows: slice, batch: Batch, losses: LossesOf) -> Tensor:
         if not isinstance(into, DenseGradients):
@@ -230,14 +232,14 @@ class GradientCollector:
                 row.copy_(copy.grad)
         return each.detach()
 
-    def put(self, into: Collected, piece: Sequence[int], given: Mapping[str, Tensor]) -> None:
+    def put(self, into: Collected, piece: Sequence[int], by_name: Mapping[str, Tensor]) -> None:
         """The rows that a method computed itself, ``[k, *shape]`` by name, go ``into``; zero for other names."""
         assert isinstance(into, DenseGradients)
         rows = into.place(list(piece))
         for name in self.named:
             row = into.view(rows, name)
-            if name in given:
-                row.copy_(given[name])
+            if name in by_name:
+                row.copy_(by_name[name])
             else:
                 row.zero_()
 
@@ -308,14 +310,14 @@ def _extras(losses: Losses, anchors: bool, auxiliary: bool, into: Collected) -> 
     """The losses beside the tasks' that are collected, and whether the parameters outside of the collection, too, learn
     from them.
     """
-    found: list[tuple[Tensor, bool]] = []
+    extras: list[tuple[Tensor, bool]] = []
     if anchors and losses.anchors is not None:
         rows = losses.anchors() if callable(losses.anchors) else losses.anchors
-        found += [(loss, False) for loss in rows]
+        extras += [(loss, False) for loss in rows]
     if auxiliary and losses.auxiliary is not None:
-        found.append((losses.auxiliary, True))
+        extras.append((losses.auxiliary, True))
         into.auxiliary = True
-    return found
+    return extras
 
 
 @contextmanager

@@ -104,23 +104,23 @@ def _by_autograd(site: Site, call: Call) -> Tensor:
             y = vmap(lambda own, rows: functional_call(site.module, {site.name: own}, (rows,)))(copies, x)
             together: Tensor = torch.autograd.grad(y, copies, call.dy.reshape(y.shape))[0]
             return together
-        found = []
+        gradients = []
         for x_t, dy_t in call.segments():
             own = parameter.clone().requires_grad_()
             y_t = functional_call(site.module, {site.name: own}, (x_t,))
-            found += torch.autograd.grad(y_t, own, dy_t)
-    return torch.stack(found)
+            gradients += torch.autograd.grad(y_t, own, dy_t)
+    return torch.stack(gradients)
 
 
 def sites_of(model: nn.Module, named: Mapping[str, nn.Parameter]) -> dict[str, list[Site]] | None:
     """Every place where each parameter is used (tied ones have several); None if one is used where rows may mix."""
     names = {id(parameter): name for name, parameter in named.items()}
-    found: dict[str, list[Site]] = {name: [] for name in named}
+    sites: dict[str, list[Site]] = {name: [] for name in named}
     for module in model.modules():
         for own, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             if (name := names.get(id(parameter))) is None:
                 continue
             if (site := site_of(module, own)) is None:
                 return None
-            found[name].append(site)
-    return found
+            sites[name].append(site)
+    return sites

@@ -50,8 +50,8 @@ def stacked_losses(
     holder = Forward()
 
     def one(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
-        found: Tensor = functional_call(holder, {f"model.{name}": value for name, value in own.items()}, (tensors,))
-        return found
+        loss: Tensor = functional_call(holder, {f"model.{name}": value for name, value in own.items()}, (tensors,))
+        return loss
 
     each: Tensor = vmap(one, randomness="different")(dict(copies), stack)
     return each

@@ -192,8 +192,8 @@ class _Cells:
             single = places.reindex(pd.MultiIndex.from_tuples(alone)).to_numpy()
             paired = ~np.isnan(single)
             if paired.any():
-                found = self._interference(part.index.to_numpy()[paired], single[paired].astype(np.intp))
-                yield {**self.names, "mixture": mixture, "side": side, **found}
+                interference = self._interference(part.index.to_numpy()[paired], single[paired].astype(np.intp))
+                yield {**self.names, "mixture": mixture, "side": side, **interference}
 
     def _interference(self, joint: Places, single: Places) -> dict[str, Any]:
         """Tasks [T] after tuning on both sides and after tuning on their own, as places in ``about``."""

@@ -15,7 +15,7 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, tuple[tuple[str, ...], tuple[
     Raises:
         UsageError: If a text does not read so, or a name comes twice.
     """
-    found: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+    pairs_by_name: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
     for text in pairs:
         name, _, sides = (part.strip() for part in text.partition("="))
         parts = [tuple(one.strip() for one in side.split(",") if one.strip()) for side in sides.split("/")]
@@ -23,10 +23,10 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, tuple[tuple[str, ...], tuple[
             raise UsageError(
                 f"A pair of task families is NAME=A,.../B,... with categories or tasks on both sides, but got '{text}'."
             )
-        if name in found:
+        if name in pairs_by_name:
             raise UsageError(f"Two pairs are called '{name}'. Give each a name of its own.")
-        found[name] = (parts[0], parts[1])
-    return found
+        pairs_by_name[name] = (parts[0], parts[1])
+    return pairs_by_name
 
 
 def combos_of(suite: SuiteData, pairs: Sequence[str]) -> tuple[Combo, ...]:

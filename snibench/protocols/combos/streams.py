@@ -114,7 +114,7 @@ def _combo_questions(
                 stream = _arranged(sides, schedule, Random(f"{key}|{schedule}"))
                 for position, query in enumerate(stream):
                     rng = Random(f"{key}|{query.side}{query.rank}|{history}")
-                    told = {"none": None, "same": query.task, "other": _left_task(stream, position)}[history]
+                    before = {"none": None, "same": query.task, "other": _left_task(stream, position)}[history]
                     yield Question(
                         protocol="combos",
                         task=query.task,
@@ -122,7 +122,7 @@ def _combo_questions(
                         format=settings.format,
                         split="held_out" if query.task in seen else "unseen",
                         seen=query.task in seen,
-                        history=_turns(told, query.instance, contexts, settings.turns, rng) if told else (),
+                        history=_turns(before, query.instance, contexts, settings.turns, rng) if before else (),
                         variant=variant,
                         stream=index,
                         position=position,
@@ -376,10 +376,10 @@ def _switch_costs(asked: pd.DataFrame, scores: Mapping[str, Floats]) -> Iterator
         )
         columns = columns.reindex(columns=list(HISTORIES)).dropna(subset=["same", "other"])
         for schedule, queries in columns.groupby(level="schedule"):
-            told = {name: fair.loc[queries[name].dropna().astype(int)] for name in HISTORIES}
+            by_history = {name: fair.loc[queries[name].dropna().astype(int)] for name in HISTORIES}
             for method, answered in scores.items():
-                none, same, other = (_values(answered, told[name]) for name in HISTORIES)
-                cost, unit = _level(same - other, told["same"])
+                none, same, other = (_values(answered, by_history[name]) for name in HISTORIES)
+                cost, unit = _level(same - other, by_history["same"])
                 alone = mean(none)
                 yield {
                     "method": method,

@@ -86,7 +86,7 @@ def _group(format: str) -> str:
 def _groups(shared: Panel, method: str, formats: Sequence[str]) -> dict[str, list[int]]:
     """Which of ``formats`` keep the information of the definition, and which were met in training."""
     kinds = [_group(name) for name in formats]
-    groups = {f"group {kind}": [i for i, own in enumerate(kinds) if own == kind] for kind in ("I", "II")}
+    groups = {f"group {group}": [i for i, own in enumerate(kinds) if own == group] for group in ("I", "II")}
     trained = _train_formats(shared.answers)
     if trained is not None:
         met = [(method, name) in trained for name in formats]

@@ -105,15 +105,15 @@ def crossfit_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> Frames:
     }
     seeds = shared.fits.groupby("method")["seed"].agg(list)
     every = np.ones(len(about), dtype=bool)
-    kinds = about[["category", "metric"]].drop_duplicates().sort_values(["category", "metric"]).to_dict("records")
-    groups = [(kind, (about[list(kind)] == kind).all(axis=1).to_numpy()) for kind in kinds]
+    categories = about[["category", "metric"]].drop_duplicates().sort_values(["category", "metric"]).to_dict("records")
+    groups = [(category, (about[list(category)] == category).all(axis=1).to_numpy()) for category in categories]
     makers: dict[str, Callable[[], pd.DataFrame]] = {
         "gap_crossfit": lambda: pd.DataFrame(
             {"method": name, **one.row(about, every, 2)} for name, one in methods.items()
         ),
         "gap_crossfit_categories": lambda: pd.DataFrame(
-            {"method": name, **kind, **one.row(about, chosen, FEWEST_SOURCES)}
-            for kind, chosen in groups
+            {"method": name, **category, **one.row(about, chosen, FEWEST_SOURCES)}
+            for category, chosen in groups
             for name, one in methods.items()
         ),
         "gap_crossfit_differences": lambda: pd.DataFrame(
@@ -182,5 +182,5 @@ def _differences(
 ) -> Iterator[tuple[str, str, float, float, float]]:
     """The gap of each method minus that of each other, paired by task."""
     for (first, ours), (second, theirs) in permutations(methods.items(), 2):
-        found = difference_interval(ours.gap, theirs.gap, clusters=sources)
-        yield first, second, found.value, found.low, found.high
+        interval = difference_interval(ours.gap, theirs.gap, clusters=sources)
+        yield first, second, interval.value, interval.low, interval.high

@@ -16,7 +16,7 @@ _APART, _ALIKE = (230, 159, 0), (86, 180, 233)  # Okabe and Ito's orange and sky
 _SIGNS = {-3: "---", -2: "-- ", -1: " - ", 0: " . ", 1: " + ", 2: "++ ", 3: "+++"}
 
 
-def heat_map(pairs: pd.DataFrame, of: Mapping[str, str], heading: str) -> list[Text]:
+def heat_map(pairs: pd.DataFrame, category_of: Mapping[str, str], heading: str) -> list[Text]:
     """Task x task cosines as lines of coloured blocks, the sign in each; the colours are centred at 0.
 
     Args:
@@ -24,7 +24,7 @@ def heat_map(pairs: pd.DataFrame, of: Mapping[str, str], heading: str) -> list[T
         of: Category of each task: tasks are ordered by it.
         heading: What is drawn.
     """
-    tasks = sorted({*pairs["first"], *pairs["second"]}, key=lambda task: (of.get(task, "~"), task))
+    tasks = sorted({*pairs["first"], *pairs["second"]}, key=lambda task: (category_of.get(task, "~"), task))
     place = {task: index for index, task in enumerate(tasks)}
     square = np.full((len(tasks), len(tasks)), np.nan)
     rows, columns = pairs["first"].map(place), pairs["second"].map(place)
@@ -40,7 +40,7 @@ def heat_map(pairs: pd.DataFrame, of: Mapping[str, str], heading: str) -> list[T
         line = Text(f"{index + 1:>{width}} ", style="dim")
         for column, value in enumerate(square[index]):
             line += _block(float(value), limit) if column != index else Text(" \\ ", style="dim")
-        lines.append(line + Text(f" {printable(task, 48)} ({printable(of.get(task, ''), 32)})"))
+        lines.append(line + Text(f" {printable(task, 48)} ({printable(category_of.get(task, ''), 32)})"))
     scale = Text(" " * (width + 1))
     for third in range(-3, 4):
         scale += _block(third / 3 * limit, limit)

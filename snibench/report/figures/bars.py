@@ -104,7 +104,7 @@ def _format_page(
     for axes in grid[:, 0]:
         axes.set_ylim(bottom=0)
         axes.set_ylabel("score (%)")
-    legend(page, methods, handles(methods, scene.looks, kind="patch"))
+    legend(page, methods, handles(methods, scene.looks, shape="patch"))
     return page
 
 
@@ -177,7 +177,7 @@ def _category_page(
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("score (%)")
     percent_axis(axes.xaxis)
-    legend(page, methods, handles(methods, scene.looks, kind="plain"))
+    legend(page, methods, handles(methods, scene.looks, shape="plain"))
     return page
 
 

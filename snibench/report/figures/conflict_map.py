@@ -90,8 +90,8 @@ def _drawn(
     named = count <= 40
     side = (WIDTH - 2.4) / columns
     page, grid = canvas(rows * (side + 0.5) + (0.9 if named and panels == 1 else 0.3), rows, columns, squeeze=False)
-    found = np.abs(np.concatenate([square[np.isfinite(square)] for square in squares.values()] or [np.zeros(1)]))
-    limit = float(np.ceil(max(found.max(initial=0.0), 0.1) * 10) / 10)
+    cosines = np.abs(np.concatenate([square[np.isfinite(square)] for square in squares.values()] or [np.zeros(1)]))
+    limit = float(np.ceil(max(cosines.max(initial=0.0), 0.1) * 10) / 10)
     diverging = LinearSegmentedColormap.from_list("conflict", [OKABE_ITO[0], "#fffffd", OKABE_ITO[1]])
     colours = diverging.with_extremes(bad=BAND)
     starts = [i for i in range(1, count) if categories.get(tasks[i]) != categories.get(tasks[i - 1])]
@@ -109,8 +109,10 @@ def _drawn(
             axes.axvline(start, color=INK, lw=0.5)
         score = scores.get(label)
         words = short(label, 60 if panels == 1 else 58 // columns)
-        told = "" if score is None else f"score {score:.3f}"
-        axes.set_title(f"{words}: {told}" if panels == 1 and told else f"{words}\n{told}".strip(), loc="left")
+        subtitle = "" if score is None else f"score {score:.3f}"
+        axes.set_title(
+            f"{words}: {subtitle}" if panels == 1 and subtitle else f"{words}\n{subtitle}".strip(), loc="left"
+        )
         ticks = np.arange(count) + 0.5
         size = min(7.5, 300 / count) if panels == 1 else min(6.5, 130 / count)
         if named and index % columns == 0:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 _DPI = 160
+_METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ class Figure:
         """The numbers: fractions in full."""
         return frame_csv(self.frame)
 
-    def _saved(self, kind: str, words: bool) -> bytes:
+    def _saved(self, file_format: str, words: bool) -> bytes:
         out = io.BytesIO()
         with drawing():
             around = self._words() if words else []
             # Whatever stands around the axes makes the page larger, measured at the resolution of the file, in which
             # letters may be wider than in another: nothing is ever cut off.
-            self.canvas.savefig(out, format=kind, dpi=_DPI, bbox_inches="tight", pad_inches=0.08,
-                                metadata={"Date": None, "Creator": None} if kind == "svg" else {"Software": None},
+            self.canvas.savefig(out, format=file_format, dpi=_DPI, bbox_inches="tight", pad_inches=0.08,
+                                metadata=_METADATA[file_format],
                                 transparent=not words)  # fmt: skip
             for text in around:
                 text.remove()

@@ -53,7 +53,7 @@ def _lettered(groups: Sequence[str]) -> list[tuple[int, ...]]:
     for index, letters in enumerate(groups):
         for letter in re.findall(r"\[\d+\]|[A-Za-z]", str(letters)):
             members.setdefault(letter, []).append(index)
-    return [tuple(found) for found in members.values() if len(found) > 1]
+    return [tuple(group) for group in members.values() if len(group) > 1]
 
 
 def _rank_panel(

@@ -39,20 +39,22 @@ def similarity_figures(results: StoredRun, report: Report) -> list[Figure]:
     """
     scene = Scene(results, report)
     frames = {table.name: table.frame for table in report.tables}
-    found = []
+    figures = []
     unseen, costs = frames.get("similarity_outcomes"), frames.get("similarity_switches")
     if unseen is not None:
         outcome = GAIN if unseen[GAIN].notna().any() else SCORE
-        found.append(_panels(scene, "similarity-unseen", outcome, unseen, frames["similarity"], "nearest seen task"))
+        figures.append(_panels(scene, "similarity-unseen", outcome, unseen, frames["similarity"], "nearest seen task"))
     if costs is not None:
-        found.append(_panels(scene, "similarity-combos", COST, costs, frames["similarity"], "other side"))
-    return found
+        figures.append(_panels(scene, "similarity-combos", COST, costs, frames["similarity"], "other side"))
+    return figures
 
 
-def _panels(scene: Scene, name: str, outcome: str, points: pd.DataFrame, correlations: pd.DataFrame, of: str) -> Figure:
+def _panels(
+    scene: Scene, name: str, outcome: str, points: pd.DataFrame, correlations: pd.DataFrame, unit_name: str
+) -> Figure:
     points = points[points[outcome].notna()]
     methods = scene.methods(points)
-    told = correlations[correlations["outcome"] == outcome].set_index("method")
+    shown_rows = correlations[correlations["outcome"] == outcome].set_index("method")
     title = f"Similarity and {outcome}"
     with drawing():
         across = min(4, len(methods))
@@ -66,21 +68,21 @@ def _panels(scene: Scene, name: str, outcome: str, points: pd.DataFrame, correla
             axes.axhline(0, color=FAINT, lw=0.8)
             axes.grid()
             axes.scatter(own["similarity"], own[outcome], s=16, marker=look.marker, color=look.color, alpha=0.7, lw=0)
-            axes.set_title(f"{short(method, 72 // across)}\n{_rho(told, method)}", loc="left", fontsize=8)
+            axes.set_title(f"{short(method, 72 // across)}\n{_rho(shown_rows, method)}", loc="left", fontsize=8)
             percent_axis(axes.yaxis, signed=outcome != SCORE)
             if index % across == 0:
                 axes.set_ylabel("points" if outcome != SCORE else "score (%)")
             if index + across >= len(methods):
-                axes.set_xlabel(f"similarity: {of}", fontsize=7.5)
+                axes.set_xlabel(f"similarity: {unit_name}", fontsize=7.5)
                 axes.tick_params(labelbottom=True)
         return Figure(name, title, _CAPTIONS[outcome] + _WORDS, points.reset_index(drop=True), page)
 
 
-def _rho(told: pd.DataFrame, method: str) -> str:
-    if method not in told.index:
+def _rho(rows: pd.DataFrame, method: str) -> str:
+    if method not in rows.index:
         return ""
     columns = ["spearman", "spearman_low", "spearman_high"]
-    value, low, high = told.loc[[method], columns].to_numpy(dtype=float)[0].tolist()
+    value, low, high = rows.loc[[method], columns].to_numpy(dtype=float)[0].tolist()
     if isnan(value):
         return "no variation"
     return f"{value:+.2f}" if isnan(low) or isnan(high) else f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"

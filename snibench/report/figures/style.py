@@ -59,11 +59,11 @@ def looks(methods: Sequence[str], baseline: str = "", controls: Sequence[str] = 
     alphabetical order takes the next that is free. Beyond seven methods colours come back darker and hatched. No two
     of up to 14 share a marker, and no two of up to 98 both marker and colour.
     """
-    found = {label: Look(INK, CONTROL_MARKERS[index % 4]) for index, label in enumerate(controls)}
-    found[baseline] = Look(BASELINE, MARKERS[0])
+    by_label = {label: Look(INK, CONTROL_MARKERS[index % 4]) for index, label in enumerate(controls)}
+    by_label[baseline] = Look(BASELINE, MARKERS[0])
     size = len(OKABE_ITO)
     taken: set[int] = set()
-    for label in sorted(set(methods) - set(found)):
+    for label in sorted(set(methods) - set(by_label)):
         start = int.from_bytes(hashlib.sha256(f"{_SALT}{label}".encode()).digest()[:4]) % size
         lap = len(taken) // size
         place = next(lap * size + (start + step) % size for step in range(size)
@@ -72,8 +72,8 @@ def looks(methods: Sequence[str], baseline: str = "", controls: Sequence[str] = 
         shades = DARKER if lap % 2 else OKABE_ITO
         shapes = len(MARKERS) - 1
         marker = MARKERS[1 + (place + place // shapes) % shapes]
-        found[label] = Look(shades[place % size], marker, HATCHES[lap % len(HATCHES)])
-    return {label: found[label] for label in methods}
+        by_label[label] = Look(shades[place % size], marker, HATCHES[lap % len(HATCHES)])
+    return {label: by_label[label] for label in methods}
 
 
 @contextmanager
@@ -173,20 +173,28 @@ def legend(page: Canvas, labels: Sequence[str], handles: Sequence[Any], columns:
         text.set_text(short(label, 28))
 
 
-def handles(labels: Sequence[str], found: dict[str, Look], *, kind: str = "marker") -> list[Any]:
+def handles(labels: Sequence[str], looks_by_label: dict[str, Look], *, shape: str = "marker") -> list[Any]:
     """One legend entry per label: its ``marker``, its ``line``, its ``patch`` with hatch, or a ``plain`` patch."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    if kind in ("patch", "plain"):
-        hatches = [found[one].hatch if kind == "patch" else "" for one in labels]
+    if shape in ("patch", "plain"):
+        hatches = [looks_by_label[one].hatch if shape == "patch" else "" for one in labels]
         return [
-            Patch(facecolor=found[one].color, edgecolor=PAPER, hatch=hatch, lw=0)
+            Patch(facecolor=looks_by_label[one].color, edgecolor=PAPER, hatch=hatch, lw=0)
             for one, hatch in zip(labels, hatches, strict=True)
         ]
-    line = "-" if kind == "line" else "none"
+    line = "-" if shape == "line" else "none"
     return [
-        Line2D([], [], color=found[one].color, marker=found[one].marker, ls=line, ms=5, mec=found[one].color)
+        Line2D(
+            [],
+            [],
+            color=looks_by_label[one].color,
+            marker=looks_by_label[one].marker,
+            ls=line,
+            ms=5,
+            mec=looks_by_label[one].color,
+        )
         for one in labels
     ]
 
