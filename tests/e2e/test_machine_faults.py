@@ -176,7 +176,6 @@ def test_a_clock_that_goes_backwards_changes_no_number(snibench, undisturbed, tm
     monkeypatch.setattr(time, "time", lambda: before - 3600.0 * next(calls))
     ended = snibench("run", "-m", "lora", *TINY, "-o", tmp_path)
     assert ended.code == 0, ended.err
-    assert next(calls) > 1
     assert rows(tmp_path) == undisturbed
     assert all(record.seconds >= 0 for record in load_results(tmp_path).records)
     assert snibench("verify", tmp_path).code == 0

@@ -153,6 +153,14 @@ def test_the_next_run_removes_temporary_folders_of_killed_ones_and_of_nobody_els
         assert not (fit / ".tmp.other-host.1.x").exists()
 
 
+def test_where_the_clock_was_set_back_nobody_elses_folder_is_removed(tmp_path) -> None:
+    foreign = tmp_path / "fit" / ".tmp.other-host.1.x"
+    foreign.mkdir(parents=True)
+    os.utime(foreign, (4e9, 4e9))  # of a time that is to come
+    with Store(tmp_path).locked("fit"):
+        assert foreign.exists()
+
+
 def test_a_process_that_is_killed_while_it_writes_leaves_the_old_file_and_a_folder_that_is_found(tmp_path) -> None:
     write_json(tmp_path / "it.json", {"old": True})
     script = (
