@@ -44,7 +44,7 @@ def rouge_l(prediction: str, references: Sequence[str], tokenize: Tokenize | Non
 
 
 def byte_pair_tokens(tokenizer: Any) -> Tokenize:
-    """How the official cross-lingual track cuts a text: a byte-level tokenizer's tokens (GPT-2's), blanks taken off.
+    """Tokens of a text by the official cross-lingual track: those of a byte-level tokenizer (GPT-2's), without blanks.
 
     Args:
         tokenizer: With a method ``tokenize(text)``, as those of transformers.

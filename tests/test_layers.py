@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import snibench
-from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES
+from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SAMPLERS
 
 ROOT = Path(snibench.__file__).parent
 LIGHT = [
@@ -113,13 +113,15 @@ WORDS = {
     "adapter",
     "answers",
     *("full", "majority", "ours", "mean", "sum", "gap", "formats", "combos", "definition", "template", "declarative"),
-    *("question", "role", "chat", "json", "imperative", "abstract", "keyword", "uncertainty"),
+    *("question", "role", "chat", "json", "imperative", "abstract", "keyword", "uncertainty", "temperature"),
 }
 # The defaults of a run are names, in one place; the room `testing` checks plugins with built-ins, `api` lists names.
 # Comparisons ask the questions of the three built-in protocols, each by a test of its own.
 NAMES_ALLOWED = {"plan/defaults.py", "report/comparison.py", "report/questions.py"}
-OWN_ROOMS = {"methods", "rules", "formats", "protocols", "data", "testing", "api"}
-LOOK_UP = re.compile(r"(method|rule|format|protocol|METHODS|RULES|FORMATS|PROTOCOLS|\bname)s?\b[\"'\])]*$")
+OWN_ROOMS = {"methods", "rules", "samplers", "formats", "protocols", "data", "testing", "api"}
+LOOK_UP = re.compile(
+    r"(method|rule|sampler|format|protocol|METHODS|RULES|SAMPLERS|FORMATS|PROTOCOLS|\bname)s?\b[\"'\])]*$"
+)
 
 
 def looked_up(tree: ast.AST) -> Iterator[ast.Constant]:
@@ -146,10 +148,10 @@ def names_in(source: str, names: set[str]) -> list[tuple[int, str]]:
     return sorted({(one.lineno, str(one.value)) for one in found})
 
 
-def test_no_stage_knows_a_method_rule_format_or_protocol_by_name() -> None:
-    registries = (METHODS, RULES, FORMATS, PROTOCOLS)
+def test_no_stage_knows_a_method_rule_sampler_format_or_protocol_by_name() -> None:
+    registries = (METHODS, RULES, SAMPLERS, FORMATS, PROTOCOLS)
     names = {entry.name for one in registries for entry in one.entries() if entry.distribution == "snibench"}
-    assert {"untuned", "tk_definition", "gap", "pcgrad"} <= names
+    assert {"untuned", "tk_definition", "gap", "pcgrad", "deck"} <= names
     found = {
         f"{file.relative_to(ROOT)}:{line} {name}"
         for file in ROOT.rglob("*.py")

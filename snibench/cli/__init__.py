@@ -22,7 +22,7 @@ COMMANDS = {
     "report": ("snibench.cli.report:report", "Show or export the tables and figures of a stored run."),
     "eval": ("snibench.cli.elsewhere:eval_", "Run the protocols on models that were tuned elsewhere."),
     "questions": ("snibench.cli.elsewhere:questions", "Export the prompts, to be answered elsewhere."),
-    "answers": ("snibench.cli.elsewhere:answers", "Show what was said; import answers from elsewhere."),
+    "answers": ("snibench.cli.elsewhere:answers", "Show stored answers; import answers of another engine."),
     "compare": ("snibench.cli.report:compare", "Compare two methods of a stored run, task by task."),
     "power": ("snibench.cli.power:power", "Say what a run finds, and what a larger one would."),
     "similarity": ("snibench.cli.report:similarity", "Does the similarity of tasks explain the results?"),

@@ -126,7 +126,7 @@ print(json.dumps({
 
 
 def device_findings(program: str = ASK_TORCH) -> Iterator[Finding]:
-    """What ``program`` says of torch and its devices, run in a process of its own."""
+    """Findings on torch and its devices, by ``program`` in a process of its own."""
     part = "Devices"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if find_spec("torch") is None:

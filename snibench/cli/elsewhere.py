@@ -94,7 +94,7 @@ def export_questions(file: Path, **options: Any) -> None:
 @click.option("--as", "form", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True)
 @click.pass_context
 def answers(ctx: click.Context, /, **options: Any) -> None:
-    """Show what was said in a stored run, or import answers that were given elsewhere."""
+    """Show the answers of a stored run, or import answers of another engine."""
     if ctx.invoked_subcommand is None:
         from snibench.report.said import said
         from snibench.store import load_results

@@ -1,4 +1,4 @@
-"""How long a run will still take, guessed from what has been measured in it. No torch, no clock of its own."""
+"""Remaining time of a run, estimated from what has been measured in it. No torch, no clock of its own."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def flush_output() -> None:
 def after_failure(error: OSError) -> int:
     """The exit code after a command that the system refused something, which is said in one sentence.
 
-    A reader of the output that has read enough, such as ``head``, is told nothing.
+    A reader of the output that has read enough, such as ``head``, gets no message.
 
     Raises:
         OSError: ``error`` itself, with its traceback, if neither a file nor a limit of the system explains it.

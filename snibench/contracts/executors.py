@@ -58,7 +58,7 @@ class Work(ABC):
 
 
 class Board(ABC):
-    """What becomes of the jobs, as the person at the terminal sees it. Only the process of the run writes on it."""
+    """State of the jobs as it is shown at the terminal. Only the process of the run writes to it."""
 
     @abstractmethod
     def started(self, number: int) -> None:
@@ -66,7 +66,7 @@ class Board(ABC):
 
     @abstractmethod
     def said(self, number: int, event: str, *values: Any) -> None:
-        """What ``Work.run`` said of the job."""
+        """An event that ``Work.run`` reported for the job."""
 
     @abstractmethod
     def ended(self, number: int, record: FitRecord) -> None:
@@ -81,7 +81,7 @@ class Board(ABC):
 
 
 class Executor(ABC):
-    """How the jobs of a run are spread over processes and machines."""
+    """Distribution of a run's jobs over processes and machines."""
 
     Settings: ClassVar[type] = NoSettings
 
@@ -96,7 +96,7 @@ class Executor(ABC):
         """
 
     def beside(self, work: Work) -> int:
-        """How many jobs are under way at a time."""
+        """Number of jobs that run at a time."""
         return 1
 
     @abstractmethod

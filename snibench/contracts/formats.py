@@ -36,9 +36,9 @@ class Format(ABC):
         return usual_stop(task)
 
     def read(self, text: str) -> str:
-        """The answer in what the model said, stripped and without the stop: by default all of it.
+        """The answer in the model's text, which is stripped and without the stop: by default all of it.
 
-        What is returned is scored; what was said is kept beside it. A pure function, for any text, and the same for
+        What is returned is scored; the model's text is kept beside it. A pure function, for any text, and the same for
         every task, so that no label and no gold answer can be read into it.
         """
         return text
@@ -65,7 +65,7 @@ def usual_stop(task: TaskCard) -> str:
 
 
 def until(stop: str, text: str) -> str:
-    """What is said in ``text`` before ``stop``, stripped; all of it where there is no stop.
+    """The part of ``text`` before ``stop``, stripped; all of it where there is no stop.
 
     A blank before the first word belongs to the format; a stop there is an answer's end all the same.
     """

@@ -10,7 +10,7 @@ _CLOSE = 0.75
 
 
 def check_hooks(implementation: type, contract: type) -> None:
-    """Nothing, unless a public name of ``implementation`` is close to one of ``contract`` and is not one of its own.
+    """Refuse an ``implementation`` with a public name that is close to a hook of ``contract`` and is none.
 
     A hook under a wrong name is never called, and the method would be tuned as though it were not there. Names of
     helpers begin with an underscore, or are unlike all hooks; abstract ones are a base class's own hooks.

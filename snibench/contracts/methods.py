@@ -25,7 +25,7 @@ Encode = Callable[[Sequence[str]], "Tensor"]  # n texts -> [n, H] mean last hidd
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """How one parameter is moved: its learning rate as a multiple of the run's, and its decoupled weight decay."""
+    """Optimizer settings of one parameter: learning rate as a multiple of the run's, and decoupled weight decay."""
 
     scale: float = 1.0
     decay: float = 0.0
@@ -140,7 +140,7 @@ class Method(ABC):
 
     @abstractmethod
     def rule(self) -> Rule:
-        """How task gradients combine, where ``--rule`` does not say. Called after ``attach``."""
+        """Rule that combines task gradients unless ``--rule`` names another. Called after ``attach``."""
 
     @abstractmethod
     def for_prompts(
@@ -165,11 +165,11 @@ class Recorded(ABC):
     @property
     @abstractmethod
     def elsewhere(self) -> str:
-        """Who answered, for tables and notes, such as "answered elsewhere by vllm 0.11"."""
+        """Origin of the answers, for tables and notes, such as "answered elsewhere by vllm 0.11"."""
 
     @abstractmethod
     def answers(self, asked: Collection[str]) -> Mapping[str, str]:
-        """What was said to each prompt that is ``asked``, by its digest, stop and all.
+        """The raw answer to each prompt that is ``asked``, by the prompt's digest, stop included.
 
         Called while a run is planned, and again when its fit is scored.
 

@@ -9,7 +9,7 @@ from snibench.base.types import Instance
 
 
 class Metric(ABC):
-    """How one answer is scored, named by ``TaskCard.metric``. Without settings or state."""
+    """Score of one answer, named by ``TaskCard.metric``. Without settings or state."""
 
     @abstractmethod
     def score(self, prediction: str, references: Sequence[str]) -> float:

@@ -1,4 +1,4 @@
-"""Contract of a rule: how K task gradients become one update."""
+"""Contract of a rule, which aggregates K task gradients into one update."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Needs(Flag):
 
 
 class Rule(ABC):  # noqa: B024 (one of two hooks is to be there)
-    """How K task gradients become one update: by ``weights``, or coordinate by coordinate by ``combine``.
+    """Aggregation of K task gradients into one update: by ``weights``, or coordinate by coordinate by ``combine``.
 
     Anything kept from step to step is keyed by task name: rows change from step to step.
     """

@@ -1,4 +1,4 @@
-"""What a class of settings may say beside its fields, and the settings of what has none.
+"""Optional members of a settings class beside its fields, and the empty settings.
 
 Settings are frozen dataclasses. Bounds of a number stand in its type (``snibench.base.bounds``). Each of these is
 optional:

@@ -100,7 +100,7 @@ def _text_part(base: Any) -> nn.Module:
 
 
 def described(layers: Sequence[str]) -> str:
-    """How many layers, and their last names by how often they stand in the model."""
+    """Number of layers, and their last names by frequency in the model."""
     counts = Counter(name.rpartition(".")[2] for name in layers)
     groups: dict[int, list[str]] = {}
     for name, count in counts.items():

@@ -18,7 +18,7 @@ _DIGEST = "digest"  # of all else in the file
 
 
 def previous(path: Path) -> Path:
-    """Where the checkpoint before that at ``path`` lies."""
+    """Path of the checkpoint before that at ``path``."""
     return path.with_suffix(f".previous{path.suffix}")
 
 

@@ -24,7 +24,7 @@ NAME = "snibench_shared_prefix"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where prefix and instances of B packed rows of L columns lie; P is the longest prefix, O the longest own part.
+    """Positions of prefix and instances in B packed rows of L columns; P is the longest prefix, O the longest own part.
 
     Tokens are numbered row by row, ``0 .. B * L - 1``. ``own [B, m, O]``: every instance's tokens. ``place [B * L]``:
     where a token stands in the list of all prefix places ``[B, P]``, then all own places ``[B, m, O]``.

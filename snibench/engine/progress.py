@@ -1,4 +1,4 @@
-"""How far a tuning has come, and what it cost so far."""
+"""Progress and cost of a tuning so far."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Interrupted(SnibenchError):
 
 @dataclass
 class Stop:
-    """How often the user asked."""
+    """Number of the user's requests to stop."""
 
     signals: int = 0
 

@@ -264,7 +264,7 @@ class TaskLosses:
                 )
 
     def described(self, rows: int) -> str | None:
-        """How ``rows`` gradients are collected, for the record; None for the usual way."""
+        """Backend by which ``rows`` gradients are collected, for the record; None for the usual one."""
         return (self._given if self.pseudo else self.collector).describe(rows)
 
     @property

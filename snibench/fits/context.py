@@ -19,7 +19,7 @@ ATTACHING = "attaching"  # the stage at which a fit's time begins
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where and how fits run; nothing here changes a weight or an answer but by rounding."""
+    """Execution options of fits; none of them changes a weight or an answer but by rounding."""
 
     device: str = "cpu"
     threads: int | None = None  # of the processor, for one fit; None = the library's own choice

@@ -17,7 +17,7 @@ FILE = "forecasts.json"
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What one fit will take, from a real step and a real batch of answers. Conflict and scoring are not in it."""
+    """Estimated cost of one fit, from a real step and a real batch of answers, without conflict and scoring."""
 
     loading: float  # seconds, attaching among them
     tuning: float  # seconds
@@ -56,7 +56,7 @@ def _mib(count: int) -> str:
 
 
 def _stored(store: Store) -> dict[str, Forecast]:
-    """What was foreseen, by fit; nothing where the file is missing or damaged: it decides nothing."""
+    """Stored estimates by fit; none where the file is missing or damaged, as nothing depends on them."""
     path: Path = store.root / FILE
     with suppress(StoreError):
         if path.exists():

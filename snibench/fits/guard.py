@@ -28,7 +28,7 @@ _AGAIN = 1.0
 
 
 class Unheard(SnibenchError):
-    """What is shown of a run cannot be shown any more: its output is closed or full."""
+    """The output of a run is closed or full, so that nothing more can be shown."""
 
 
 def heard(progress: FitProgress) -> FitProgress:

@@ -1,4 +1,4 @@
-"""What a method may change in its process beyond its own fit: looked at before, put back after, and named.
+"""Process state that a method may change beyond its own fit: saved before, restored after, changes named.
 
 A fit starts from the same state whatever ran before it in the process, so that its numbers are those of a process of
 its own. This is no sandbox: a method's code has all the rights of the process.

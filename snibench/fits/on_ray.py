@@ -21,7 +21,7 @@ from snibench.base.types import FitRecord
 from snibench.contracts import Board, Executor, Work
 from snibench.engine.stopping import Interrupted
 
-_PATIENCE = 0.5  # seconds between two looks at what was said
+_PATIENCE = 0.5  # seconds between two looks at the workers' messages
 _RATE = 0.2  # seconds between two steps of one fit that are said
 _LEAVE = 120.0  # seconds for interrupted fits to save their state
 
@@ -169,7 +169,7 @@ def _cancel(references: list[Any]) -> None:
 
 
 class _Mailbox:
-    """What fits have said since it was last asked."""
+    """Events of fits since the last call."""
 
     def __init__(self) -> None:
         self._messages: list[tuple[int, str, tuple[Any, ...]]] = []

@@ -25,7 +25,7 @@ _PROMPTS = 32  # in the batch that is answered
 def probe(
     planned: Plan, runtime: Runtime, begun: Callable[[FitPlan], FitProgress]
 ) -> tuple[dict[str, Forecast], dict[str, str]]:
-    """What each fit will take, by its id; and why a method cannot be probed, by its label.
+    """Estimated cost of each fit, by its id; and why a method cannot be probed, by its label.
 
     A method is probed once for all its seeds and mixtures; nothing of it is kept. Floors and methods that have no place
     in the model are left out.
@@ -48,7 +48,7 @@ def probe(
 
 
 class _Pace:
-    """What was measured of one method."""
+    """Measured cost of one method."""
 
     def __init__(self) -> None:
         self.loading = self.step = self.prompt = 0.0  # seconds
@@ -56,7 +56,7 @@ class _Pace:
         self.reply = 0.0  # bytes of one stored reply
 
     def of(self, fit: FitPlan, planned: Plan) -> Forecast:
-        """What ``fit`` will take at this pace."""
+        """Estimated cost of ``fit`` at this pace."""
         prompts = len(unanswered(fit.questions, {}, planned.suite))
         rows = sum(len(part.rendered) for part in fit.questions)
         return Forecast(

@@ -89,7 +89,7 @@ class _Crew:
         self.refusal: Exception | None = None
 
     def work_off(self, jobs: int) -> None:
-        """Every job, by so many workers."""
+        """Run every job, on ``jobs`` workers."""
         try:
             with _stop_signal() as stopped:
                 for number in range(jobs):

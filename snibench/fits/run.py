@@ -46,7 +46,7 @@ class RunProgress:
 
 
 def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code: bool = False) -> Runtime:
-    """Where and how the fits of a run with ``options`` run.
+    """Execution options of the fits of a run with ``options``.
 
     Raises:
         UsageError: If the batch size is no number, or there are jobs for the executor that runs one fit at a time.

@@ -32,7 +32,7 @@ class Standing:
 
 
 def standing(fit: str, store: Store, runtime: Runtime, say: Callable[[str], None]) -> Standing:
-    """How far ``fit`` has come, by what of it is intact; ``say`` is passed a sentence for each file that is not."""
+    """State of ``fit`` by those of its files that are intact; ``say`` is passed a sentence for each that is not."""
     if runtime.overwrite == "always":
         store.clear(fit)
         return Standing()

@@ -93,7 +93,7 @@ def _started(name: str, spec: FitSpec, root: Path) -> Any:
 
 
 def _configuration(spec: FitSpec) -> dict[str, Any]:
-    """What decides a fit, as trackers take it: texts, numbers and truth values."""
+    """Configuration of a fit as trackers take it: texts, numbers and truth values."""
     about: dict[str, Any] = {"method": spec.label, "seed": spec.seed, "fit": spec.id, "model": spec.model.spec}
     about |= {"suite": spec.suite.name, "train_format": spec.train_format, "precision": spec.precision}
     recipe = {name: getattr(spec.recipe, name) for name in type(spec.recipe).__dataclass_fields__}

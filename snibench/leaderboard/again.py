@@ -1,4 +1,4 @@
-"""What a board says of an entry, as the request that would make it again."""
+"""An entry of a board as the request that would make it again."""
 
 from __future__ import annotations
 

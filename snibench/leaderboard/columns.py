@@ -1,4 +1,4 @@
-"""How the measures of a board are called and read: as their protocol describes them, or plainly by their names."""
+"""Titles and layouts of a board's measures: as their protocol describes them, or plainly by their names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Measures:
 
 
 def board_measures(board: Board) -> Measures:
-    """What ``board`` holds, described by the protocols that are installed; others' measures have plain columns."""
+    """Measures of ``board``, described by the protocols that are installed; others have plain columns."""
     summary: dict[Key, Column] = {}
     overall: dict[Key, Column] = {}
     by: dict[tuple[str, str, str], Column] = {}

@@ -99,7 +99,7 @@ def _rate(budget: dict[str, Any], config: dict[str, Any]) -> str | None:
 
 
 def row_of(entry: dict[str, Any], measures: Measures, compared: dict[str, Any]) -> dict[str, Any]:
-    """What tables show of ``entry``; ``compared``: its row of the comparison, empty if it has none."""
+    """Row of ``entry`` in tables; ``compared``: its row of the comparison, empty if it has none."""
     row: dict[str, Any] = {"label": entry["label"]}
     for (protocol, measure), column in measures.summary.items():
         values = entry["metrics"].get(protocol, {}).get("overall", {}).get(measure, {})

@@ -31,7 +31,7 @@ NEVER = (
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a check found; ``unchecked``: what it could not look at, one phrase each."""
+    """Result of a check; ``unchecked``: what it could not check, one phrase each."""
 
     faults: tuple[Fault, ...]
     unchecked: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Verification:
 
     @property
     def summary(self) -> str:
-        """What was shown, where there is no fault."""
+        """The claim that is shown, where there is no fault."""
         if not self.measured:
             return "valid; no entry is measured, so there is nothing to verify"
         return "verified: its rows give its numbers" + (", and the suite its questions" if self.against_suite else "")

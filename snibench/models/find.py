@@ -47,7 +47,7 @@ class ModelSource:
 
 
 def home() -> Path:
-    """Where snibench keeps what it can make again: ``SNIBENCH_HOME`` or the user's cache folder."""
+    """Folder of caches: ``SNIBENCH_HOME``, or the user's cache folder."""
     return Path(os.environ.get("SNIBENCH_HOME") or user_cache_path("snibench"))
 
 

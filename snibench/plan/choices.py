@@ -284,7 +284,7 @@ def _plain(value: Any) -> str:
 
 
 def _code(registry: Registry, name: str) -> dict[str, str]:
-    """Whose code a name runs: object, distribution, version, and the digest of its file."""
+    """Origin of the code behind a name: object, distribution, version, and the digest of its file."""
     if ".py:" in name:
         path, _, attribute = name.rpartition(":")
         return {"object": attribute, "distribution": "file", "version": "", "file": file_digest(Path(path))}

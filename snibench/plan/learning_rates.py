@@ -47,7 +47,7 @@ def searched_rate(method: str, parameters: int, optimizer: str, schedule: str) -
 
 
 def start_rate(rate: float, parameters: int, optimizer: str, schedule: str) -> float:
-    """What a method starts at that was not searched for, and whose own ``base_rate`` is ``rate``.
+    """Learning rate of a method that was not searched for, and whose own ``base_rate`` is ``rate``.
 
     As far from it as the search for the baseline went from the usual rate of adapters: an adapter with that usual rate
     starts where the baseline is, so that a comparison of the two does not favour the baseline.

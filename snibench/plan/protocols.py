@@ -28,7 +28,7 @@ def protocols_of(request: RunRequest) -> dict[str, Protocol]:
 
 
 def settings_for(protocol: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of ``settings`` that are of ``protocol``: their keys begin with its name and a dot."""
+    """Settings of ``protocol`` among ``settings``: their keys begin with its name and a dot."""
     start = f"{_prefix(protocol)}."
     return {key.removeprefix(start): value for key, value in settings.items() if key.startswith(start)}
 

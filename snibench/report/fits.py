@@ -230,7 +230,7 @@ def _rate_notes(results: StoredRun) -> list[str]:
 
 
 def _elsewhere_notes(results: StoredRun) -> list[str]:
-    """What stands beside methods that were tuned and answered here, although it was not."""
+    """Notes on rows that were tuned or answered outside of snibench."""
     known = dict.fromkeys((spec.label, spec.elsewhere) for spec in results.specs if spec.elsewhere)
     return [f"{label} was {origin}: every difference to it is one of that, too." for label, origin in known]
 

@@ -1,4 +1,4 @@
-"""What tuning does to the base model's loss on general text, which no task of a suite asks for."""
+"""Change of the loss on general text by tuning, which no task of a suite measures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How frames are laid out as tables: as their protocol says, or plainly."""
+"""Layout of frames as tables: as their protocol says, or plain."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def distinct(tables: Sequence[Table]) -> tuple[Table, ...]:
 
 
 def plain_frame(protocol: str, name: str, frame: pd.DataFrame) -> Frame:
-    """How a frame is shown that its protocol does not describe.
+    """Layout of a frame that its protocol does not describe.
 
     Text columns name the row; a number X with X_low and X_high beside it has an interval.
     """

@@ -77,7 +77,7 @@ class Questions:
 
     @cached_property
     def tunings(self) -> dict[str, Tuning]:
-        """How each method was tuned, by label."""
+        """Tuning of each method, by label."""
         return tunings(self.results)
 
     @cached_property
@@ -261,7 +261,7 @@ class Questions:
 
 
 def design_of(design: Plan, seeds: int) -> Design:
-    """How many unseen tasks a planned run asks, with how many questions each."""
+    """Number of unseen tasks that a planned run asks, and of questions for each."""
     unseen = {
         one.question
         for fit in design.fits

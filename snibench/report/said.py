@@ -1,4 +1,4 @@
-"""What was said: answers of a run, filtered."""
+"""Answers of a run, filtered."""
 
 from __future__ import annotations
 

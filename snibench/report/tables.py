@@ -88,7 +88,7 @@ def build(results: StoredRun, baseline: str | None = None, *, everyone: StoredRu
 
 
 def build_brief(results: StoredRun, baseline: str | None = None, *, everyone: StoredRun | None = None) -> Report:
-    """What ``brief`` shows of ``build``, and nothing else is computed; an export of it would lack tables.
+    """The part of ``build`` that ``brief`` shows; nothing else is computed, so an export of it would lack tables.
 
     Raises:
         UsageError: If ``baseline`` has no finished fit.

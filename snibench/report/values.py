@@ -55,7 +55,7 @@ class Table:
 
     @property
     def drawn_as(self) -> str:
-        """What figures find it by: a protocol's table by its frame's ``figure``, one of the report by its name."""
+        """Key of the table for figures: its frame's ``figure`` if it is a protocol's, else its name."""
         return self.figure if self.section else self.name
 
 

@@ -1,4 +1,4 @@
-"""How task gradients become one update, one file each, found through ``snibench.rules``.
+"""Rules that aggregate task gradients into one update, one file each, found through ``snibench.rules``.
 
 A rule of one's own derives from ``GramRule`` if it is a function of the Gram matrix, else from ``snibench.api.Rule``.
 """

@@ -1,4 +1,4 @@
-"""What stands below a comparison: tests, unit and draws, whose seed noise, and what cannot be found."""
+"""Footnotes of a comparison: tests, unit and draws, source of the seed noise, and limits."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _POOLING = {
 
 
 def _seed_notes(scores: Scores, comparisons: Mapping[str, Comparison]) -> list[str]:
-    """Whose seeds the seed noise is taken from, and who has too few."""
+    """Notes on the methods whose seeds give the seed noise, and on those with too few."""
     by_rule: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for method, comparison in comparisons.items():
         by_rule.setdefault((comparison.seeds.pooling, comparison.seeds.pooled), []).append(method)

@@ -1,4 +1,4 @@
-"""How large a difference a run can find, and how large a one another design would find."""
+"""Minimum detectable difference of a run, and of another design."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _power(effects: Floats, cuts: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """How much is measured: ``tasks``, ``instances`` of each, ``seeds`` of each method, ``methods`` of one recipe."""
+    """Size of a design: ``tasks``, ``instances`` of each, ``seeds`` of each method, ``methods`` of one recipe."""
 
     tasks: int
     instances: float

@@ -24,7 +24,7 @@ _SAID = ("", "yes", "one line\nand another", "Let me see.\nAnswer:", "Answer: a\
 
 
 def check_format(format: Format, *, as_written: Callable[[str], str] = str) -> None:
-    """Nothing, if ``format`` keeps its contract.
+    """Check that ``format`` keeps its contract.
 
     Checked: the same seed gives the same segments, without Python's global generator; one ``input`` segment,
     verbatim; no demonstration with the asked input; the instruction does not depend on the input; the prompt ends

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def check_method(method: type[Method] | type[Floor], settings: Any = None) -> None:
-    """Nothing, if ``method`` keeps its contract on a two-layer Llama with random weights.
+    """Check that ``method`` keeps its contract on a two-layer Llama with random weights.
 
     Checked: settings are a frozen dataclass of JSON values; attaching twice under one seed gives the same
     parameters; losses are ``[K]``, a task's loss does not depend on its company, nor on whether its instances share

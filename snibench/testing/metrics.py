@@ -13,7 +13,7 @@ _ANSWERS = ("a red house", "red", "", "7", "a house that is red\nand old", "no")
 
 
 def check_metric(metric: Metric) -> None:
-    """Nothing, if ``metric`` keeps its contract.
+    """Check that ``metric`` keeps its contract.
 
     Checked: a reference scores 1 against itself; every score lies in [0, 1], is the same again, and does not depend on
     the order of the references or the global generator; another reference never lowers it; chance lies in [0, 1].

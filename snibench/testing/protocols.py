@@ -26,7 +26,7 @@ _FRACTIONS = ("percent", "points", "difference")
 
 
 def check_protocol(protocol_type: type[Protocol], settings: Any = None, *, suite: SuiteData | None = None) -> None:
-    """Nothing, if ``protocol_type`` keeps its contract under ``settings``.
+    """Check that ``protocol_type`` keeps its contract under ``settings``.
 
     Checked: settings survive the manifest; the same plan again, without the global generator; questions are about
     evaluated instances of the suite's tasks in installed formats, none is asked twice of a fit, and ``limit`` bounds

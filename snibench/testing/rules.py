@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check_rule(make: Callable[[], Rule]) -> None:
-    """Nothing, if the rules that ``make`` returns keep their contract.
+    """Check that the rules that ``make`` returns keep their contract.
 
     Checked: ``[K + R]`` finite float64 weights, also for one task, for zero, equal and opposite gradients, and with
     references; the step's generator is the only randomness; the Gram matrix is left as it was; permuting the tasks

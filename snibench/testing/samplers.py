@@ -18,7 +18,7 @@ _STEPS = 12
 
 
 def check_sampler(make: Callable[[], Sampler]) -> None:
-    """Nothing, if the samplers that ``make`` returns keep their contract.
+    """Check that the samplers that ``make`` returns keep their contract.
 
     Checked: each step draws different tasks of those there are, at least one and at most as many as asked for, for one
     task and for many, for every count; the step's generator is the only randomness; losses are taken in, infinite ones

@@ -15,7 +15,7 @@ _POOLS = ("training", "probe", "evaluation", "context")
 
 
 def check_suite(suite_type: type[Suite], request: SuiteRequest) -> None:
-    """Nothing, if ``suite_type`` keeps its contract under ``request``, which allows no leak.
+    """Check that ``suite_type`` keeps its contract under ``request``, which allows no leak.
 
     Checked: equal requests give equal data and an equal digest, without the global generator; seen and unseen tasks
     are known and disjoint, and both are there; every task has instances to evaluate, every seen task instances to tune

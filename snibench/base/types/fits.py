@@ -17,7 +17,7 @@ RateSchedule = Literal["constant", "averaged", "linear", "cosine"]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How every method is tuned; the same for all but ``learning_rate``, and recorded."""
+    """Recipe of tuning; the same for every method but for ``learning_rate``, and recorded."""
 
     steps: int
     tasks_per_step: int = 8  # K
@@ -42,7 +42,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """How a base model is read: a fast path only where it gives what the model's own forward pass gives.
+    """Execution paths of a base model: a fast one only where it gives what the model's own forward pass gives.
 
     ``attention``: the implementation of transformers. ``rows``: a task's instances behind their common prefix in one
     row, or each in a row of its own. ``decoding``: the fast path, padded batches through the model's own forward pass,

@@ -1,4 +1,4 @@
-"""How the frames of a protocol are shown."""
+"""Layout of a protocol's frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Unit = Literal["text", "percent", "share", "difference", "points", "number", "co
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How one column of a frame is shown.
+    """Layout of one column of a frame.
 
     ``percent``, ``share``, ``difference`` and ``points`` take fractions; a share is shown without decimals, a
     difference in points with its sign. ``low`` and ``high`` name the fields with the ends of the interval, ``n``
@@ -46,7 +46,7 @@ METHOD = Column("method", "Method", description="the method, as -m takes it")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """How one frame of a protocol is shown: the columns that name a row, and the columns with its numbers.
+    """Layout of one frame of a protocol: the columns that name a row, and the columns with its numbers.
 
     ``across`` names a key whose values become columns where the table is drawn, of the first of ``columns`` alone. A
     frame with ``detail`` is too long to read and stands in CSV and JSON alone. ``summary``: the fields of a frame with

@@ -126,7 +126,7 @@ def generated(
 
 
 def certain_tokens(said: Sequence[int], logits: Tensor) -> tuple[int, ...]:
-    """The likeliest tokens while they are what was said, up to a near-tie; ``logits [n, V]`` of these places."""
+    """The likeliest tokens while they are those generated, up to a near-tie; ``logits [n, V]`` of these places."""
     certain: list[int] = []
     for token, here in zip(said, logits, strict=True):
         first, second = here.topk(2).values.tolist()

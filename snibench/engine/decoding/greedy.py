@@ -12,7 +12,7 @@ from snibench.base.errors import Diverged
 # Whether a row's answer is over with the last of its tokens so far.
 Ends = Callable[[int, Sequence[int]], bool]
 
-# Tokens between two looks of the host at what was said. On an accelerator a look waits for all that was launched, so
+# Tokens between two looks of the host at the new tokens. On an accelerator a look waits for all that was launched, so
 # rows that have ended go on for some tokens, which are then left out. On a CPU a look costs nothing.
 _LOOK_EVERY = {"cpu": 1}
 _LOOK_ELSEWHERE = 8

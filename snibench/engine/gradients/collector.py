@@ -67,7 +67,7 @@ class GradientCollector:
         return rows * self.size * self.dtype.itemsize
 
     def describe(self, rows: int) -> str | None:
-        """How ``rows`` gradients are collected, for the record; None for the usual backend, hooks into one matrix."""
+        """Backend that collects ``rows`` gradients, for the record; None for the usual one, hooks into a matrix."""
         size = f"{rows} x {self.size:,} x {self.dtype.itemsize} bytes = {self.bytes_of(rows) / 2**30:.1f} GiB"
         if self.layered:
             return f"task gradients: layer by layer, since {size} do not fit"

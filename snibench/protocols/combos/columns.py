@@ -1,4 +1,4 @@
-"""How the frames of protocol ``combos`` are shown."""
+"""Layout of the frames of protocol ``combos``."""
 
 from __future__ import annotations
 

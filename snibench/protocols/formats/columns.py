@@ -1,4 +1,4 @@
-"""How the frames of protocol ``formats`` are shown."""
+"""Layout of the frames of protocol ``formats``."""
 
 from __future__ import annotations
 

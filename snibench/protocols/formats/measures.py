@@ -1,4 +1,4 @@
-"""How the answers to protocol ``formats`` are summarised."""
+"""Measures of protocol ``formats``."""
 
 from __future__ import annotations
 

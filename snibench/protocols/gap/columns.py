@@ -1,4 +1,4 @@
-"""How the frames of protocol ``gap`` are shown."""
+"""Layout of the frames of protocol ``gap``."""
 
 from __future__ import annotations
 

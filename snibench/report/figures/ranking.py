@@ -1,4 +1,4 @@
-"""Who is better than whom: mean ranks with groups of methods that are not told apart."""
+"""Mean ranks, with groups of methods that are not separated."""
 
 from __future__ import annotations
 

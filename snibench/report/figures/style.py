@@ -40,7 +40,7 @@ LONGEST_LABEL = 34  # characters of a method's, task's or category's name
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How one method is drawn, everywhere."""
+    """Colour, marker and hatch of one method in every figure."""
 
     color: str
     marker: str
