@@ -305,13 +305,13 @@ def test_a_board_goes_from_export_to_verified_and_is_shown(
     assert snibench("leaderboard", "verify", tmp_path / "board.json") == 1  # mini has other tasks
     assert "/suite/digest: is aaaaaaaaaaaa…, but mini under /suite/request has" in capsys.readouterr().err
     board = json.loads((tmp_path / "board.json").read_text("utf-8"))
-    board["suite"]["request"]["name"] = "own"
+    board["suite"]["request"]["name"] = "elsewhere"
     (tmp_path / "board.json").write_text(json.dumps(board), encoding="utf-8")
     assert snibench("leaderboard", "verify", tmp_path / "board.json") == 0
     assert snibench("leaderboard", "show", tmp_path / "board.json") == 0
     out = capsys.readouterr().out
     assert "verified: its rows give its numbers\n" in out
-    assert "  not checked against the suite (the suite 'own' is not installed)\n" in out
+    assert "  not checked against the suite (the suite 'elsewhere' is not installed)\n" in out
     assert "  not checked: cost, conflict" in out
     # By the mean on unseen tasks; one fit of ours diverged.
     assert out.index("unified-prompt ") < out.index("untuned ") < out.index("Incomplete") < out.index("ours ")

@@ -38,7 +38,7 @@ def test_a_sampler_that_looks_at_losses_or_gradients_serves_any_method(sampler, 
 
 @pytest.mark.slow
 def test_halves_of_an_odd_number_of_instances_fail_in_a_sentence(snibench, tmp_path) -> None:
-    run = ["run", "-m", "lora", "--sampler", "pike", "--per-step", "2,3", "--no-baseline", *SHORT, "-o", tmp_path]
+    run = ["run", "-m", "lora", "--sampler", "pike", "--no-baseline", *SHORT, "--per-step", "2,3", "-o", tmp_path]
     done = snibench(*run)
     assert done.code == 1
     assert "their number must be even, but is 3" in " ".join((done.out + done.err).split())

@@ -62,7 +62,7 @@ def test_the_temperature_evens_sizes_out(temperature, ratio) -> None:
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
 def test_a_temperature_that_is_none_is_refused_where_the_run_is_planned(value) -> None:
-    with pytest.raises(UsageError, match="temperature must be above 0"):
+    with pytest.raises(UsageError, match=r"temperature (must be above 0|cannot be nan)"):
         validated(TemperatureSettings(value))
 
 
