@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from snibench.base.errors import DataError, UsageError
+from snibench.base.registry import SUITES
 from snibench.base.types import Reply, SuiteData
 from snibench.leaderboard.export import export
 from snibench.leaderboard.rows import RowsError, questions_by_protocol, questions_digest, read_rows
@@ -140,6 +141,20 @@ def test_rows_of_other_suites_have_digests_in_place_of_text(results: StoredRun, 
     raw = rows.read_bytes()
     assert not any(text.encode() in raw for text in hidden)
     assert verify(path).faults == ()  # the suite is there, and restores them
+
+
+@pytest.mark.parametrize(("openly", "expected"), [(True, "text"), (False, "digests")])
+def test_a_suite_says_whether_its_references_are_published(
+    openly: bool, expected: str, results: StoredRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SUITES.get("mini"), "open_references", openly)
+    path = export(results, tmp_path).path
+    made = json.loads(path.read_text("utf-8"))
+    assert {entry["rows"]["references"] for entry in made["entries"]} == {expected}
+    monkeypatch.setattr(SUITES.get("mini"), "reads_data", True)
+    found = verify(path)  # without --data there is nothing to hold the rows against
+    assert found.faults == ()
+    assert "not checked against the suite (its tasks are read from a folder or a file: --data PATH)" in found.unchecked
 
 
 # ------------------------------------------------------------------------------------------- rows
