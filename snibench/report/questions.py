@@ -57,7 +57,7 @@ def tunings(results: StoredRun) -> dict[str, Tuning]:
 def _tuning(spec: FitSpec, adapter: str) -> Tuning:
     if spec.elsewhere:  # of a recipe that nobody knows: its seeds are its own
         return Tuning(recipe=f"{spec.elsewhere} {spec.label}")
-    if spec.floor or not spec.recipe.steps:
+    if not spec.trains:
         return Tuning(deterministic=True)
     recipe = replace(spec.recipe, learning_rate=0.0)
     design = [repr(recipe), spec.model.digest, spec.suite_digest, spec.train_format, spec.precision]
