@@ -26,8 +26,8 @@ class PlannedWork(Work):
 
     def __init__(self, plan: Plan, store: Store, runtime: Runtime, numbers: Sequence[int]) -> None:
         self.plan, self.store, self.runtime = plan, Store(store.root.absolute()), runtime
-        self.device, self.threads, self.asked = runtime.device, runtime.threads, runtime.jobs
-        self.folder, self.place, self.timeout = str(self.store.root), os.getcwd(), runtime.fit_timeout
+        self.device, self.threads, self.requested_jobs = runtime.device, runtime.threads, runtime.jobs
+        self.folder, self.working_folder, self.timeout = str(self.store.root), os.getcwd(), runtime.fit_timeout
         jobs = [_job(number, plan.fits[number]) for number in numbers]
         self.jobs = sorted(jobs, key=lambda job: -job.size)
         self.reporting = Reporting(runtime.report_to)
@@ -39,8 +39,8 @@ class PlannedWork(Work):
 
     def run(self, number: int, say: Say) -> FitRecord:
         """The record of one fit; paths of the request are read as where the run was started."""
-        if os.path.isdir(self.place):
-            os.chdir(self.place)
+        if os.path.isdir(self.working_folder):
+            os.chdir(self.working_folder)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         with self.reporting.tracked(self.plan.fits[number], self.store, reporting(say)) as progress:
             return inline.run_fit(self.plan, number, self.store, self.runtime, lambda *_: progress)

@@ -62,7 +62,7 @@ from typing import Any
 from snibench.api import FitRecord, Job, Work
 
 class Deadly(Work):
-    device, threads, asked, timeout = "cpu", 1, None, None
+    device, threads, requested_jobs, timeout = "cpu", 1, None, None
 
     def __init__(self, folder, times):
         self.folder, self.times, self.jobs = str(folder), times, [Job(0, "deadly", 0, 1)]

@@ -55,7 +55,7 @@ class Slurm(Executor):
 
     def beside(self, work: Work) -> int:
         """``--jobs``; else all of them, as far as the cluster takes them."""
-        return min(work.asked or len(work.jobs), len(work.jobs))
+        return min(work.requested_jobs or len(work.jobs), len(work.jobs))
 
     def run(self, work: Work, board: Board) -> None:
         """Every job of ``work`` as a job of the cluster."""
@@ -121,7 +121,7 @@ class _Queue:
             SnibenchError: What a job raised for all.
             SnibenchError: Also on Ctrl-C, after the jobs under way have saved their state.
         """
-        most = self.work.asked or len(self.waiting)
+        most = self.work.requested_jobs or len(self.waiting)
         try:
             while self.waiting or self.under_way:
                 while self.waiting and len(self.under_way) < most:
