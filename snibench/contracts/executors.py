@@ -13,7 +13,7 @@ from snibench.contracts.settings import NoSettings
 if TYPE_CHECKING:
     from snibench.base.types import FitRecord
 
-Say = Callable[..., None]  # an event's name, then its values
+Say = Callable[..., None]  # an event's name, then its values, which JSON can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class Work(ABC):
 
     ``device``: ``cpu``, ``cuda``, ...; ``threads``: of the processor, that every fit has, None = the library's choice.
     ``timeout``: seconds that a fit may take, after which its worker is ended. ``folder``: the store, which every worker
-    must see under this path. ``asked``: ``--jobs``, None where not given.
+    must see under this path. ``requested_jobs``: ``--jobs``, None where not given.
     """
 
     jobs: Sequence[Job]
     device: str
     threads: int | None
     folder: str
-    asked: int | None
+    requested_jobs: int | None
     timeout: float | None
 
     @abstractmethod

@@ -47,7 +47,7 @@ class Processes(Executor):
         """``--jobs``, else one for each accelerator, or for the threads of a fit."""
         devices = _devices(work)
         some = len(devices) if work.device != "cpu" else default_jobs() // (work.threads or 1)
-        return min(len(work.jobs), work.asked or max(1, some))
+        return min(len(work.jobs), work.requested_jobs or max(1, some))
 
     def run(self, work: Work, board: Board) -> None:
         """Each worker takes the longest job that is left whenever it has done one."""

@@ -130,7 +130,7 @@ def _worked(work: _Work) -> FitRecord:
     folder = store.folder(spec.id)
     known = store.replies(spec.id, progress.on_note) if tuned else {}
     prompts = unanswered(work.asked, known, suite)
-    if tuned and (prompts or work.unmeasured) and spec.recipe.steps and (fault := adapter_fault(tuned, store)):
+    if tuned and (prompts or work.unmeasured) and spec.trains and (fault := adapter_fault(tuned, store)):
         return _beyond_repair(work, f"{fault}, and only tuning makes it again: --overwrite failed", len(prompts))
     record = tuned or _record(spec)
     notes: Sequence[str] = ()
@@ -143,7 +143,7 @@ def _worked(work: _Work) -> FitRecord:
                 before = passage_losses(backbone, backbone.model, passages()) if measured else None
             with guarded("attach"):
                 context = attach(spec, suite, backbone, folder, work.runtime, progress)
-                if tuned and spec.recipe.steps:
+                if tuned and spec.trains:
                     try:
                         load_trained(context.model, folder / "adapter")
                     except StoreError as error:  # of an older snibench or peft
@@ -152,7 +152,7 @@ def _worked(work: _Work) -> FitRecord:
             if not tuned:
                 record = _sized(record, context.model)
                 with guarded("tune"):
-                    record = _tune(context, record) if spec.recipe.steps else record
+                    record = _tune(context, record) if spec.trains else record
             if before is not None:
                 with guarded("measure"):
                     _measure_forgetting(context, before)
@@ -184,7 +184,7 @@ def _beyond_repair(work: _Work, fault: str, prompts: int) -> FitRecord:
 def _measure_forgetting(context: FitContext, before: pd.DataFrame) -> None:
     """Write the loss per token of every general passage ``before`` and after tuning; nothing tuned, nothing changed."""
     after = before
-    if context.spec.recipe.steps:
+    if context.spec.trains:
         with context.method.for_prompts(context.model, [CARD], [""]):
             after = passage_losses(context.backbone, context.model, passages())
     frame = before.rename(columns={"loss": "before"}).assign(after=after["loss"])

@@ -91,6 +91,7 @@ def _facts(board: Board, entry: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "Recipe", _json({name: value for name, value in budget.items() if name != "learning_rate"})
     yield "Seeds", ", ".join(map(str, entry["seeds"]))
     yield "Precision", config.get("precision")
+    yield "Outside of snibench", config.get("elsewhere")
     if cost:
         yield "Tuning", number(cost["seconds"], "seconds")
         yield "Peak memory", number(cost["peak_memory_bytes"], "bytes")

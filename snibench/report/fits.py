@@ -132,7 +132,7 @@ def costs(results: StoredRun) -> pd.DataFrame:
     rates: dict[str, dict[str, None]] = {}
     for record, spec in zip(results.records, results.specs, strict=True):
         fits.setdefault(spec.label, []).append(record)
-        if spec.recipe.steps and spec.recipe.learning_rate:
+        if spec.trains and spec.recipe.learning_rate:
             mark = "" if spec.searched else f" ({NOT_SEARCHED})"
             rates.setdefault(spec.label, {})[f"{spec.recipe.learning_rate:g}{mark}"] = None
     rows = [_cost(label, records) for label, records in fits.items()]

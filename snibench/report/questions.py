@@ -57,7 +57,7 @@ def tunings(results: StoredRun) -> dict[str, Tuning]:
 def _tuning(spec: FitSpec, adapter: str) -> Tuning:
     if spec.elsewhere:  # of a recipe that nobody knows: its seeds are its own
         return Tuning(recipe=f"{spec.elsewhere} {spec.label}")
-    if spec.floor or not spec.recipe.steps:
+    if not spec.trains:
         return Tuning(deterministic=True)
     recipe = replace(spec.recipe, learning_rate=0.0)
     design = [repr(recipe), spec.model.digest, spec.suite_digest, spec.train_format, spec.precision]
@@ -217,15 +217,18 @@ class Questions:
         """Scores of each task above chance, over all combos and histories: one unit for exact match and ROUGE-L."""
         if self._in_combos is None:
             return None
-        shared, asked = self._in_combos
-        fair = asked[asked["informative"]]
-        if not len(fair):
+        shared, questions = self._in_combos
+        compared = questions[questions["informative"]]
+        if not len(compared):
             return None
-        chance, tasks = fair["chance"].to_numpy(dtype=np.float64), tuple(map(str, np.sort(fair["task"].unique())))
+        chance, tasks = (
+            compared["chance"].to_numpy(dtype=np.float64),
+            tuple(map(str, np.sort(compared["task"].unique()))),
+        )
         methods = {}
         for method in self._methods(shared):
-            values = above_chance(shared.values("score", method=method)[:, fair.index], chance)
-            methods[method] = self._sample(method, Side(task_means(values, fair["task"])))
+            values = above_chance(shared.values("score", method=method)[:, compared.index], chance)
+            methods[method] = self._sample(method, Side(task_means(values, compared["task"])))
         scores = Scores(methods, tasks, (self._clusters(tasks),))
         return with_lenders(scores, self._all.combos()) if self._all else scores
 
@@ -233,27 +236,27 @@ class Questions:
         """Scores of every combo, schedule and history, in its metric."""
         if self._in_combos is None:
             return
-        shared, asked = self._in_combos
+        shared, questions = self._in_combos
         others = {tuple(names.values()): scores for names, scores in self._all.by_combo()} if self._all else {}
-        for combo, members in asked.groupby("combo"):
-            metric, fair = comparable(members)
-            for (schedule, history), part in fair.groupby(["schedule", "history"]):
+        for combo, members in questions.groupby("combo"):
+            metric, compared = comparable(members)
+            for (schedule, history), part in compared.groupby(["schedule", "history"]):
                 names = {"combo": str(combo), "schedule": str(schedule), "history": str(history), "metric": metric}
                 yield names, with_lenders(self._streams(shared, part), others.get(tuple(names.values())))
 
-    def _streams(self, shared: Panel, asked: pd.DataFrame) -> Scores:
+    def _streams(self, shared: Panel, questions: pd.DataFrame) -> Scores:
         """Scores whose unit is the source, or with too few of them the stream."""
-        unit = "source" if asked["source"].nunique() >= FEWEST_SOURCES else "stream"
-        zero = asked["zero"].to_numpy(dtype=np.float64)
+        unit = "source" if questions["source"].nunique() >= FEWEST_SOURCES else "stream"
+        zero = questions["zero"].to_numpy(dtype=np.float64)
         return Scores(
             methods={
                 method: self._sample(
-                    method, Side(above_chance(shared.values("score", method=method)[:, asked.index], zero))
+                    method, Side(above_chance(shared.values("score", method=method)[:, questions.index], zero))
                 )
                 for method in self._methods(shared)
             },
-            tasks=tuple(map(str, asked["task"])),
-            clusters=(asked[unit].astype(str).tolist(),),
+            tasks=tuple(map(str, questions["task"])),
+            clusters=(questions[unit].astype(str).tolist(),),
         )
 
     def _clusters(self, tasks: tuple[str, ...]) -> list[str]:

@@ -258,7 +258,7 @@ def _comparable(one: FitSpec, other: FitSpec) -> bool:
     def tuning(spec: FitSpec) -> tuple[Any, ...]:
         return replace(spec.recipe, learning_rate=0.0), spec.train_format
 
-    tuned = one.recipe.steps and other.recipe.steps
+    tuned = one.trains and other.trains
     return answering(one) == answering(other) and (not tuned or tuning(one) == tuning(other))
 
 

@@ -88,6 +88,11 @@ class FitSpec:
     elsewhere: str = ""  # what was done outside of snibench, such as "tuned elsewhere"
 
     @property
+    def trains(self) -> bool:
+        """Whether parameters are tuned; otherwise the base model, a heuristic or a file answers."""
+        return self.recipe.steps > 0
+
+    @property
     def train_formats(self) -> tuple[str, ...]:
         """The names in ``train_format``; none where nothing is trained."""
         return tuple(self.train_format.split(",")) if self.train_format else ()
