@@ -13,7 +13,7 @@ from snibench.contracts.settings import NoSettings
 if TYPE_CHECKING:
     from snibench.base.types import FitRecord
 
-Say = Callable[..., None]  # an event's name, then its values
+Say = Callable[..., None]  # an event's name, then its values, which JSON can hold
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from snibench.base.types import FitRecord
@@ -59,10 +59,10 @@ def _job(number: int, fit: FitPlan) -> Job:
 
 
 def reporting(say: Say) -> FitProgress:
-    """Callbacks that pass on what a fit says, by their names and short enough to be sent."""
+    """Callbacks that pass on what a fit says, by their names, as what JSON can hold and short enough to be sent."""
 
     def on_step(progress: Tuning, steps: int) -> None:
-        say("on_step", replace(progress, trace=progress.trace[-1:]), steps)
+        say("on_step", asdict(replace(progress, trace=progress.trace[-1:])), steps)
 
     return FitProgress(
         on_stage=lambda stage: say("on_stage", stage),
@@ -92,7 +92,12 @@ class WatchedBoard(Board):
                 return
             self._failed.add(values[0])
         progress = self._progress.get(number)
-        if progress is not None and event in FitProgress.__dataclass_fields__:
+        if progress is None:
+            return
+        if event == "on_step":
+            state, steps = values
+            progress.on_step(Tuning(**state), steps)
+        elif event in FitProgress.__dataclass_fields__:
             getattr(progress, event)(*values)
 
     def ended(self, number: int, record: FitRecord) -> None:

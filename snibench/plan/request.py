@@ -61,7 +61,7 @@ class RunRequest:
     train_format: str = defaults.FORMAT
     seeds: tuple[int, ...] = QUICK.seeds  # none: the profile's
     # Steps 0 = the profile's; learning_rate 0 = the method's own.
-    recipe: Recipe = Recipe(steps=QUICK.steps)  # noqa: RUF009 (frozen)
+    recipe: Recipe = field(default_factory=lambda: Recipe(steps=QUICK.steps))
     limit: int | None = None
     rank_labels: bool = False  # store the likeliest label of closed tasks beside what is said
     precision: str = "float32"  # or "bfloat16", or "auto": as the device can
