@@ -92,7 +92,7 @@ def _specs(board: Board, entry: dict[str, Any]) -> list[FitSpec]:
 
 def _record(spec: FitSpec, entry: dict[str, Any]) -> FitRecord:
     trainable = entry["cost"]["trainable_parameters"]
-    return FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "done", trainable_parameters=trainable)
+    return FitRecord.of(spec, "done", trainable_parameters=trainable)
 
 
 def chosen_baseline(board: Board, rows: Mapping[str, StoredRun]) -> str | None:

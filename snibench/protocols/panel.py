@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 K = TypeVar("K")
 
+# The columns that name a question, whatever protocol asked it.
+QUESTION = ("task", "instance", "format", "split", "side", "variant", "stream", "position")
 FEWEST_SOURCES = 5  # with fewer, no interval over tasks for a category or a combo
 TRIVIAL_MAJORITY = 0.9  # from here on a task says nothing beyond chance
 

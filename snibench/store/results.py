@@ -201,7 +201,7 @@ def _record(store: Store, spec: FitSpec) -> FitRecord:
     """The stored record of a fit, or one that says why there is none."""
 
     def lacking(status: Literal["damaged", "interrupted"], cause: str) -> FitRecord:
-        return FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, status, cause)
+        return FitRecord.of(spec, status, cause)
 
     try:
         return store.record(spec.id) or lacking("interrupted", "not finished: repeat the run to go on")

@@ -149,3 +149,8 @@ class FitRecord:
     conflict: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # "0.0" -> score, raw, ...
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, FileSeal] = field(default_factory=dict)  # by path in the fit's folder
+
+    @classmethod
+    def of(cls, spec: FitSpec, status: Status, cause: str = "", **values: Any) -> FitRecord:
+        """The record of the fit of ``spec``; ``values``: its further fields."""
+        return cls(spec.id, spec.label, spec.method, spec.rule, spec.seed, status, cause, **values)

@@ -48,7 +48,7 @@ class GenerateDecoder(Decoder):
 
         def over(generated: Tensor, scores: Any, **_: Any) -> Tensor:
             rows = generated[:, start:].tolist()  # rows that have ended stay so, whatever is asked of them here
-            return sent(torch.tensor([ends(row, row) for row, row in enumerate(rows)]), device)
+            return sent(torch.tensor([ends(number, row) for number, row in enumerate(rows)]), device)
 
         output: Tensor = base_of(self.model).generate(
             input_ids=ids.clamp(min=0),
@@ -62,6 +62,6 @@ class GenerateDecoder(Decoder):
         check_finite(torch.stack(finite).tolist())
         generated = output[:, start:].tolist()
         return [
-            row[: next((count for count in range(1, len(row) + 1) if ends(row, row[:count])), len(row))]
-            for row, row in enumerate(generated)
+            row[: next((count for count in range(1, len(row) + 1) if ends(number, row[:count])), len(row))]
+            for number, row in enumerate(generated)
         ]
