@@ -239,6 +239,17 @@ def test_files_come_in_threes(figures: dict[str, Any], tmp_path: Path) -> None:
     assert sorted(path.name for path in written) == ["forest.csv", "forest.png", "forest.svg"]
 
 
+def test_an_image_has_a_palette_and_the_colours_of_the_figure(figures: dict[str, Any]) -> None:
+    from PIL import Image
+
+    figure = figures["conflict"]  # of continuous colours
+    image = Image.open(io.BytesIO(figure.png()))
+    assert image.mode == "P"
+    plain = Image.open(io.BytesIO(figure._saved("png", words=True))).convert("RGB")
+    off = np.abs(np.asarray(image.convert("RGB")).astype(int) - np.asarray(plain).astype(int))
+    assert off.max() <= 8
+
+
 def test_nothing_is_cut_off_at_an_edge(figures: dict[str, Any]) -> None:
     for figure in figures.values():
         image = imread(io.BytesIO(figure.png()))[..., :3]
