@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -83,21 +83,6 @@ def load_task(path: Path) -> Task:
     for fault in errors(raw):
         raise DataError(f"{path}: {fault}")
     return task_from_json(path.stem, raw)
-
-
-def load_folder(folder: Path, names: Collection[str] | None = None) -> dict[str, Task]:
-    """The tasks in ``folder`` by name: those in ``names``, in its order, or all.
-
-    Raises:
-        DataError: If the folder or a file is missing or malformed.
-    """
-    files = task_files(folder)
-    for name in names or ():
-        if name not in files:
-            raise DataError(
-                f"{folder} has no file for the task '{name}'. Check its spelling, or get the data: {GET_THE_DATA}."
-            )
-    return {name: load_task(files[name]) for name in (files if names is None else names)}
 
 
 def task_files(folder: Path) -> dict[str, Path]:

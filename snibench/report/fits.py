@@ -51,8 +51,8 @@ def label_of(results: StoredRun, asked: str) -> str:
 
 
 def _head(label: str) -> str:
-    """The method's name in a label, without settings and rule."""
-    return re.split(r"[(+]", label, maxsplit=1)[0]
+    """The method's name in a label, without settings, rule and sampler."""
+    return re.split(r"[(+@]", label, maxsplit=1)[0]
 
 
 def finished(results: StoredRun) -> list[str]:
