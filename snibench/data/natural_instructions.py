@@ -355,11 +355,11 @@ def _objects(raw: Mapping[str, Any], field: str) -> Iterator[tuple[int, Fault | 
             yield place, Fault(f"{field}[{place}]", f"is {_kind(entry)}, not an object", "Give it input and output.")
 
 
-def _not_text(where: str, owner: Mapping[str, Any], part: str, wanted: str = "a text") -> Fault:
+def _not_text(where: str, owner: Mapping[str, Any], part: str, expected: str = "a text") -> Fault:
     if part not in owner:
-        return Fault(where, "is missing", f"Add it, as {wanted}.")
-    found = "a list of other things" if isinstance(owner[part], list) and wanted != "a text" else _kind(owner[part])
-    return Fault(where, f"is {found}, not {wanted}", "Correct it.")
+        return Fault(where, "is missing", f"Add it, as {expected}.")
+    found = "a list of other things" if isinstance(owner[part], list) and expected != "a text" else _kind(owner[part])
+    return Fault(where, f"is {found}, not {expected}", "Correct it.")
 
 
 def _kind(value: Any) -> str:

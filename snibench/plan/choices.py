@@ -130,10 +130,10 @@ def _kept(baseline: Choice, named: MethodName, settings: Mapping[str, Any]) -> l
 
 
 def _ablated(
-    named: MethodName, whole: Choice, run_settings: Mapping[str, Any], rule: str, sampler: str
+    named: MethodName, choice: Choice, run_settings: Mapping[str, Any], rule: str, sampler: str
 ) -> list[Choice]:
-    """``whole`` without one of its parts each: a switch that is on goes off, and another one where the two need it."""
-    switches = [key for key, value in whole.settings.items() if value is True]
+    """``choice`` without one of its parts each: a switch that is on goes off, and another one where the two need it."""
+    switches = [key for key, value in choice.settings.items() if value is True]
     return [_without(named, switch, switches, run_settings, rule, sampler) for switch in switches]
 
 
