@@ -96,10 +96,7 @@ def _unfit(fit: FitPlan, store: Store) -> FitRecord:
     """The record of a fit that has no place in its model; nothing is loaded for it."""
     spec = fit.spec
     store.begin(spec)
-    record = FitRecord(
-        spec.id, spec.label, spec.method, spec.rule, spec.seed, "unfit", fit.unfit, versions=software_versions()
-    )
-    return store.seal(record)
+    return store.seal(FitRecord.of(spec, "unfit", fit.unfit, versions=software_versions()))
 
 
 @dataclass(frozen=True)
@@ -178,7 +175,7 @@ def _beyond_repair(work: _Work, fault: str, prompts: int) -> FitRecord:
     if work.sealed and not work.missing:
         work.progress.on_note(f"{cause.removesuffix('.')}. The answers that are stored stand.")
         return work.sealed
-    return FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "damaged", cause)
+    return FitRecord.of(spec, "damaged", cause)
 
 
 def _measure_forgetting(context: FitContext, before: pd.DataFrame) -> None:
@@ -314,16 +311,8 @@ def trainer_of(context: FitContext, instances: Mapping[str, Sequence[Instance]])
 
 def _record(spec: FitSpec, backbone: Backbone | None = None) -> FitRecord:
     """The record of a fit before its first stage: done, unless a stage says otherwise."""
-    return FitRecord(
-        fit=spec.id,
-        label=spec.label,
-        method=spec.method,
-        rule=spec.rule,
-        seed=spec.seed,
-        status="done",
-        device="" if backbone is None else device_name(backbone.device),
-        versions=software_versions(),
-    )
+    device = "" if backbone is None else device_name(backbone.device)
+    return FitRecord.of(spec, "done", device=device, versions=software_versions())
 
 
 def _sized(record: FitRecord, model: nn.Module) -> FitRecord:

@@ -110,7 +110,7 @@ class WatchedBoard(Board):
         spec = self.plan.fits[number].spec
         self.store.begin(spec)
         status: Status = "failed" if failed else "interrupted"
-        record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, status, cause=cause)
+        record = FitRecord.of(spec, status, cause)
         if failed:
             self.store.seal(record)
         self.records[number] = record

@@ -96,11 +96,11 @@ class Question(Format):
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """x, D through ``declarative_form``, ``What is the correct output`` among L, and ``Answer:``."""
         asks = "\nWhat is the correct output"
-        told = declarative_form(definition(task))
+        statements = declarative_form(definition(task))
         if task.labels:
-            asking = (instruction(f"{told}{asks} among {label_list(task)}"), cue("?\nAnswer:"))
+            asking = (instruction(f"{statements}{asks} among {label_list(task)}"), cue("?\nAnswer:"))
         else:
-            asking = (instruction(told), cue(f"{asks}?\nAnswer:"))
+            asking = (instruction(statements), cue(f"{asks}?\nAnswer:"))
         return prompt_of(query(input), cue("\n\n"), *asking)
 
 
@@ -196,10 +196,10 @@ class Json(Format):
         """The object with an indent of one, then ``Output:``; the input segment is x as a JSON string's body."""
         dumps = partial(json.dumps, ensure_ascii=False, indent=1)
         opening = '{\n "instruction": "'
-        told = dumps({"instruction": definition(task), "labels": list(task.labels) if task.labels else None})
+        head = dumps({"instruction": definition(task), "labels": list(task.labels) if task.labels else None})
         return prompt_of(
             cue(opening),
-            instruction(told.removeprefix(opening).removesuffix("\n}")),
+            instruction(head.removeprefix(opening).removesuffix("\n}")),
             cue(',\n "input": "'),
             query(dumps(input)[1:-1]),
             cue('"\n}\nOutput:'),
@@ -264,8 +264,8 @@ class Imperative(Format):
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """D through ``imperative_sentences`` (all of D if there is none), x, and ``Answer:``."""
-        told = " ".join(imperative_sentences(definition(task))) or definition(task)
-        return prompt_of(instruction(told), cue("\n\n"), query(input), cue("\n\nAnswer:"))
+        orders = " ".join(imperative_sentences(definition(task))) or definition(task)
+        return prompt_of(instruction(orders), cue("\n\n"), query(input), cue("\n\nAnswer:"))
 
 
 class Abstract(Format):

@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 K = TypeVar("K")
 
+# The columns that name a question, whatever protocol asked it.
+QUESTION = ("task", "instance", "format", "split", "side", "variant", "stream", "position")
 FEWEST_SOURCES = 5  # with fewer, no interval over tasks for a category or a combo
 TRIVIAL_MAJORITY = 0.9  # from here on a task says nothing beyond chance
 
@@ -158,7 +160,7 @@ def above_chance(values: Floats, chance: Floats) -> Floats:
 
 
 def informative(tasks: pd.DataFrame) -> Bools:
-    """Which tasks can be normalised by chance: more than one label, and no label with nine tenths of the answers."""
+    """Mask of tasks that can be normalised by chance: several labels, none with nine tenths of the answers."""
     return ((tasks["chance"] < 1.0) & ~(tasks["majority"] >= TRIVIAL_MAJORITY)).to_numpy(dtype=bool)
 
 

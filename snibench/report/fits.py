@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from snibench.base.registry import METHODS
+from snibench.base.wording import counted
 from snibench.report.layouts import METHOD, ordered, present
 from snibench.report.values import Column, Table
 from snibench.store import what_to_do
@@ -50,8 +51,8 @@ def label_of(results: StoredRun, asked: str) -> str:
 
 
 def _head(label: str) -> str:
-    """The method's name in a label, without settings and rule."""
-    return re.split(r"[(+]", label, maxsplit=1)[0]
+    """The method's name in a label, without settings, rule and sampler."""
+    return re.split(r"[(+@]", label, maxsplit=1)[0]
 
 
 def finished(results: StoredRun) -> list[str]:
@@ -181,10 +182,7 @@ def title(results: StoredRun) -> str:
     recipe = max((spec.recipe for spec in specs), key=lambda recipe: recipe.steps)
     seeds = len({spec.seed for spec in specs})
     steps = f"{recipe.steps} steps of {recipe.tasks_per_step} tasks x {recipe.instances_per_task} instances"
-    return (
-        f"Suite {suites}, model {models}: {steps if recipe.steps else 'nothing tuned'}, "
-        f"{seeds} seed{'' if seeds == 1 else 's'}"
-    )
+    return f"Suite {suites}, model {models}: {steps if recipe.steps else 'nothing tuned'}, {counted(seeds, 'seed')}"
 
 
 def facts(results: StoredRun) -> dict[str, Any]:
@@ -221,7 +219,7 @@ def run_notes(results: StoredRun) -> tuple[str, ...]:
 
 
 def _rate_notes(results: StoredRun) -> list[str]:
-    """Which of the methods were tuned with a rate that nobody searched for, where others' rates were."""
+    """Methods that were tuned with a rate that nobody searched for, where others' rates were."""
     searched = {spec.label: spec.searched for record, spec in done(results) if record.trainable_parameters}
     lacking = [label for label, known in searched.items() if not known]
     if not lacking or len(lacking) == len(searched):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from snibench.base.errors import SnibenchError
 from snibench.base.hashing import canonical_json
 from snibench.protocols.formats.measures import compared_formats, extremes
 from snibench.protocols.gap.crossfit import of_split
 from snibench.protocols.panel import (
     FEWEST_SOURCES,
+    QUESTION,
     Floats,
     Panel,
     above_chance,
@@ -28,6 +31,8 @@ from snibench.protocols.panel import (
     with_facts,
 )
 from snibench.report.fits import floors
+from snibench.report.measures import as_planned
+from snibench.report.values import QUESTIONS
 from snibench.stats.power import Design
 from snibench.stats.scopes import Sample, Side, Tuning
 from snibench.stats.scores import Scores, with_lenders
@@ -147,6 +152,40 @@ class Questions:
         }
         scores = Scores(both, seen.tasks, (*seen.clusters, *unseen.clusters), (*seen.excluded, *unseen.excluded))
         return with_lenders(scores, self._all.gap()) if self._all else scores
+
+    # ------------------------------------------------------------------------------ other protocols
+
+    @cached_property
+    def further(self) -> dict[str, str]:
+        """Protocols with a verdict of their own, and what it is on; those that are not installed have none."""
+        titles = {}
+        for name in dict.fromkeys(map(str, self.results.answers["protocol"].unique())):
+            with suppress(SnibenchError):  # a report says which cannot be shown
+                if on := as_planned(name, self.results).verdict_on:
+                    titles[name] = on
+        return titles
+
+    def title(self, question: str) -> str:
+        """Subject of a question, in words."""
+        return QUESTIONS.get(question) or self.further[question]
+
+    def of_protocol(self, name: str) -> Scores | None:
+        """Scores by what protocol ``name`` compares, mean over tasks; None without common questions."""
+        rows = self._rows(name)
+        rows = rows.assign(score=as_planned(name, self.results).compared(rows)).dropna(subset=["score"])
+        shared = panel(rows, questions=QUESTION)
+        if not len(shared.questions):
+            return None
+        names = shared.questions["task"]
+        tasks = tuple(map(str, np.sort(names.unique())))
+        by_method = {method: shared.values("score", method=method) for method in self._methods(shared)}
+        scores = Scores(
+            {method: self._sample(method, side) for method, side in _sides(by_method, names).items()},
+            tasks,
+            (self._clusters(tasks),),
+            tuple(sorted(set(map(str, rows["task"].unique())) - set(tasks))),
+        )
+        return with_lenders(scores, self._all.of_protocol(name)) if self._all else scores
 
     # --------------------------------------------------------------------------------------- formats
 

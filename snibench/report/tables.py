@@ -82,7 +82,7 @@ def build(results: StoredRun, baseline: str | None = None, *, everyone: StoredRu
         failed=failed,
         baseline=chosen,
         rows_digest=rows_digest(results.answers),
-        verdicts=verdicts(by_question, chosen, _judged(questions, order)),
+        verdicts=verdicts(by_question, chosen, _judged(questions, order), further=questions.further),
         facts=facts(results),
     )
 
@@ -115,7 +115,7 @@ def build_brief(results: StoredRun, baseline: str | None = None, *, everyone: St
             failed=failed_fits(results),
             baseline=chosen,
             rows_digest="",
-            verdicts=verdicts(by_question, chosen, judged, scopes=scopes),
+            verdicts=verdicts(by_question, chosen, judged, scopes=scopes, further=questions.further),
         )
     )
 
@@ -155,14 +155,14 @@ def selected(results: StoredRun, methods: Sequence[str], baseline: str | None = 
     return only(results, [*controls(results), baseline_of(results, baseline)[0], *wanted])
 
 
-def baseline_of(results: StoredRun, asked: str | None = None) -> tuple[str, tuple[str, ...]]:
+def baseline_of(results: StoredRun, requested: str | None = None) -> tuple[str, tuple[str, ...]]:
     """The baseline's label, empty if there is none, and a note if it is not the one that the run asked for."""
     there = [label for label in finished(results) if label not in floors(results)]
-    if asked is not None:
-        asked = label_of(results, asked)
-        if asked not in there:
-            raise unknown("baseline", asked, there)
-        return asked, ()
+    if requested is not None:
+        requested = label_of(results, requested)
+        if requested not in there:
+            raise unknown("baseline", requested, there)
+        return requested, ()
     planned = results.manifest.baseline
     by_method = {spec.method: spec.label for spec in reversed(results.specs) if spec.label in there}
     wishes = (planned, by_method.get(defaults.METHOD), *controls(results))
