@@ -120,9 +120,10 @@ def results(methods: int, tasks: int, instances: int, seeds: int, everything: bo
                          truncated=False)
         )  # fmt: skip
         records.append(
-            FitRecord(fit=spec.id, label=spec.label, method=spec.method, rule="", seed=spec.seed, status="done",
-                      seconds=60.0, peak_memory=2**30, trainable_parameters=10**6, total_parameters=10**8)
-        )  # fmt: skip
+            FitRecord.of(
+                spec, "done", seconds=60.0, peak_memory=2**30, trainable_parameters=10**6, total_parameters=10**8
+            )
+        )
     answers = pd.concat(rows, ignore_index=True)
     # As the store reads them: text columns of few values are categories there.
     answers["targets"] = [["yes"]] * len(answers)

@@ -121,13 +121,9 @@ def conflict_of(fit: FitPlan, end: str) -> dict[str, float]:
 
 def record_of(fit: FitPlan, number: int) -> FitRecord:
     spec = fit.spec
-    return FitRecord(
-        fit=spec.id,
-        label=spec.label,
-        method=spec.method,
-        rule=spec.rule,
-        seed=spec.seed,
-        status="done",
+    return FitRecord.of(
+        spec,
+        "done",
         seconds=60.0 + number % 7,
         peak_memory=2**29,
         trainable_parameters=0 if spec.floor or not spec.recipe.steps else 98_304,

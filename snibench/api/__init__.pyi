@@ -262,9 +262,6 @@ from snibench.formats.base import (
     query as query,
 )
 from snibench.formats.base import (
-    tells as tells,
-)
-from snibench.formats.base import (
     with_shots as with_shots,
 )
 from snibench.methods.base import (

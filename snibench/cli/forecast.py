@@ -31,9 +31,9 @@ class Turn:
     """A fit under way: how fast it goes, and what is left of it."""
 
     forecast: Forecast
-    left: dict[str, int]
+    remaining: dict[str, int]
     last: float
-    own: dict[str, _Pace] = field(default_factory=lambda: {"steps": _Pace(), "prompts": _Pace()})
+    paces: dict[str, _Pace] = field(default_factory=lambda: {"steps": _Pace(), "prompts": _Pace()})
     seen: dict[str, int] = field(default_factory=dict)
 
     def stage(self) -> None:
@@ -49,18 +49,18 @@ class Turn:
         """
         now = self.forecast.clock()
         units = done - self.seen.get(unit, done - 1 if unit == "steps" else 0)
-        for pace in (self.own[unit], self.forecast.mean[unit]):
+        for pace in (self.paces[unit], self.forecast.mean[unit]):
             pace.seconds += now - self.last
             pace.units += units
-        self.seen[unit], self.left[unit], self.last = done, total - done, now
+        self.seen[unit], self.remaining[unit], self.last = done, total - done, now
 
     def end(self) -> None:
         """The fit is over, however it ended."""
-        self.left = dict.fromkeys(self.left, 0)
+        self.remaining = dict.fromkeys(self.remaining, 0)
 
     def seconds_left(self) -> float | None:
         """Seconds that the fit still needs."""
-        return self.forecast.needed(self.left, self.own)
+        return self.forecast.needed(self.remaining, self.paces)
 
 
 @dataclass
@@ -97,14 +97,14 @@ class Forecast:
         known = [part for part in parts if part is not None]
         return max([sum(known) / self.jobs, *known]) if len(known) == len(parts) else None
 
-    def needed(self, left: Mapping[str, int], own: Mapping[str, _Pace]) -> float | None:
+    def needed(self, remaining: Mapping[str, int], paces: Mapping[str, _Pace]) -> float | None:
         """Seconds for what is left, at the fit's own pace where it has one."""
         total = 0.0
-        for unit, units in left.items():
-            each = (own[unit].each if unit in own else None) or self.mean[unit].each
-            if units and each is None:
+        for unit, units in remaining.items():
+            pace = (paces[unit].each if unit in paces else None) or self.mean[unit].each
+            if units and pace is None:
                 return None
-            total += units * (each or 0.0)
+            total += units * (pace or 0.0)
         return total
 
 

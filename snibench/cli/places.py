@@ -31,29 +31,27 @@ class NewFile(click.ParamType[Path]):
         """The path.
 
         Raises:
-            StoreError: If no file can be written there.
+            StoreError: If it cannot be written.
         """
-        from snibench.store import require_file_place
+        from snibench import store
 
-        require_file_place(path := Path(value))
+        path = Path(value)
+        (store.require_folder_place if self.is_folder(path) else store.require_file_place)(path)
         return path
 
+    def is_folder(self, path: Path) -> bool:
+        """Whether ``path`` is a folder to write files into, made if it is not there."""
+        return False
 
-class NewFolder(click.ParamType[Path]):
+
+class NewFolder(NewFile):
     """A folder to write files into, made if it is not there."""
 
     name = "DIR"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path.
-
-        Raises:
-            StoreError: If no files can be written there.
-        """
-        from snibench.store import require_folder_place
-
-        require_folder_place(path := Path(value))
-        return path
+    def is_folder(self, path: Path) -> bool:
+        """Always."""
+        return True
 
 
 class NewBoard(NewFile):
@@ -61,11 +59,6 @@ class NewBoard(NewFile):
 
     name = "FILE|DIR"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path.
-
-        Raises:
-            StoreError: If it cannot be written.
-        """
-        path = Path(value)
-        return (NewFile() if path.suffix == ".json" else NewFolder()).convert(path, param, ctx)
+    def is_folder(self, path: Path) -> bool:
+        """Unless it ends in .json."""
+        return path.suffix != ".json"

@@ -66,7 +66,7 @@ def show_forecasts(planned: Plan, forecasts: Mapping[str, Forecast], causes: Map
 def _lines(planned: Plan, request: RunRequest) -> list[str]:
     suite, spec = planned.suite, max((fit.spec for fit in planned.fits), key=lambda spec: spec.recipe.steps)
     labels = ", ".join(dict.fromkeys(fit.spec.label for fit in planned.fits))
-    mixtures = len({fit.spec.mixture for fit in planned.fits if fit.spec.recipe.steps})
+    mixtures = len({fit.spec.mixture for fit in planned.fits if fit.spec.trains})
     on_mixtures = f"; on {mixtures} sets of tasks or mixtures of them." if mixtures > 1 else "."
     precision = "the precision that the device is best at" if spec.precision == "auto" else spec.precision
     return [
@@ -78,7 +78,7 @@ def _lines(planned: Plan, request: RunRequest) -> list[str]:
 
 
 def _tuned(planned: Plan, request: RunRequest) -> str:
-    specs = [fit.spec for fit in planned.fits if fit.spec.recipe.steps]
+    specs = [fit.spec for fit in planned.fits if fit.spec.trains]
     if not specs:
         return "Nothing is tuned; each"
     recipe = max((spec.recipe for spec in specs), key=lambda recipe: recipe.steps)

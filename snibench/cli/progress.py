@@ -36,7 +36,7 @@ def work_left(fits: Sequence[FitPlan], store: Store) -> list[Work]:
 
 def search_work(fits: Sequence[FitPlan], trials: int, steps: int | None) -> list[Work]:
     """Work of a search for learning rates: ``trials`` trainings of each tuned method, of ``steps`` or its own."""
-    lengths = {fit.spec.label: fit.spec.recipe.steps for fit in fits if fit.spec.recipe.steps and not fit.unfit}
+    lengths = {fit.spec.label: fit.spec.recipe.steps for fit in fits if fit.spec.trains and not fit.unfit}
     return [Work(steps or length, 0) for length in lengths.values() for _ in range(trials)]
 
 
@@ -71,7 +71,7 @@ def watching(
 
 
 def _title(index: int, fits: int, fit: FitPlan) -> str:
-    seed = f" seed {fit.spec.seed}" if fit.spec.recipe.steps else ""
+    seed = f" seed {fit.spec.seed}" if fit.spec.trains else ""
     return f"[{index + 1}/{fits}] {fit.spec.label}{seed}"
 
 

@@ -116,7 +116,7 @@ def _fit_again(
     then, now = store.folder(name), again.folder(new_spec.id)
     items: list[Item] = [*reproduction.stored_items(faults)]
     # What is not what was sealed has its item already.
-    if spec.recipe.steps and not any(name.startswith("adapter/") for name in faults):
+    if spec.trains and not any(name.startswith("adapter/") for name in faults):
         items.append(reproduction.weights_item(then / "adapter", now / "adapter"))
     for name, compared in (("trace.parquet", reproduction.losses_item), (FORGETTING, reproduction.forgetting_item)):
         paths = [folder / name for folder in (then, now)]

@@ -125,7 +125,7 @@ def _adapted(planned: Plan, request: RunRequest) -> str:
     from snibench.engine.adapted_layers import adapted_layers, described
     from snibench.engine.backbone import skeleton
 
-    if not any(fit.spec.recipe.steps for fit in planned.fits):
+    if not any(fit.spec.trains for fit in planned.fits):
         return ""
     bare = skeleton(planned.model, trust_remote_code=request.trust_remote_code)
     where = "known once the model is loaded" if bare is None else described(adapted_layers(bare))

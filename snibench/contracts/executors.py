@@ -13,7 +13,7 @@ from snibench.contracts.settings import NoSettings
 if TYPE_CHECKING:
     from snibench.base.types import FitRecord
 
-Say = Callable[..., None]  # an event's name, then its values
+Say = Callable[..., None]  # an event's name, then its values, which JSON can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,15 @@ class Work(ABC):
     ``device``: ``cpu``, ``cuda``, ...; ``threads``: of the processor, that every fit has, None = the library's choice.
     ``distributed``: processes that tune one fit together, started where it runs, each with ``threads`` and, off the
     CPU, an accelerator of its own. ``timeout``: seconds that a fit may take, after which its worker is ended.
-    ``folder``: the store, which every worker must see under this path. ``asked``: ``--jobs``, None where not given.
+    ``folder``: the store, which every worker must see under this path. ``requested_jobs``: ``--jobs``, None where not
+    given.
     """
 
     jobs: Sequence[Job]
     device: str
     threads: int | None
     folder: str
-    asked: int | None
+    requested_jobs: int | None
     distributed: int = 1
     timeout: float | None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from random import Random
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from snibench.base.types import Prompt, TaskCard
 
@@ -81,10 +81,11 @@ class FormatFlags:
     definition, "II" changes it, "control" is a floor.
     """
 
-    definition: str
-    labels: bool
-    positive: int
-    negative: int
-    explanations: bool
-    category: bool
-    group: str
+    definition: Literal["full", "part", "none"]
+    group: Literal["I", "II", "control"]
+    _: KW_ONLY
+    labels: bool = False
+    positive: int = 0
+    negative: int = 0
+    explanations: bool = False
+    category: bool = False

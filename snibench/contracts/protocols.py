@@ -19,6 +19,9 @@ class Protocol(ABC):
 
     ``version`` changes whenever a question or a number does. ``title`` heads its tables. ``frames`` describes the
     frames of ``measure`` in the order in which they are shown; one that it does not describe gets a plain table.
+
+    ``verdict_on`` has every method compared with the baseline on what ``compared`` gives, mean over tasks, with a
+    verdict in a sentence. It says what that is, such as "negated instructions"; empty: no such comparison.
     """
 
     Settings: ClassVar[type] = NoSettings  # its defaults are the full budget
@@ -26,6 +29,7 @@ class Protocol(ABC):
     version: ClassVar[int]
     title: ClassVar[str] = ""
     frames: ClassVar[Mapping[str, Frame]] = {}
+    verdict_on: ClassVar[str] = ""
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = validated(self.Settings() if settings is None else settings)
@@ -56,3 +60,10 @@ class Protocol(ABC):
         (bool: shown, but not ranked). ``tasks``: one row per
         task with ``task, category, domains, sources, labels, metric, chance, majority``.
         """
+
+    def compared(self, answers: pd.DataFrame) -> pd.Series[float]:
+        """What methods are compared on: a fraction in [0, 1] for each of ``answers``, NaN for those that do not count.
+
+        By default the score. A question is paired by task, instance, format, split, side, variant, stream and position.
+        """
+        return answers["score"]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Final, final
+from typing import ClassVar, Final, final
 
 from snibench.base import reading
 from snibench.base.errors import DataError, UsageError, unknown
@@ -64,6 +64,9 @@ class Sni(Suite):
     least four, or half of fewer than eight), the name of a folder in ``splits/``, or the path of a folder,
     or a prefix, with ``train_tasks.txt`` and ``test_tasks.txt``.
     """
+
+    reads_data: ClassVar[bool] = True
+    homepage: ClassVar[str] = "https://github.com/allenai/natural-instructions"
 
     def load(self, request: SuiteRequest) -> SuiteData:
         """The suite under ``request``; of the instances, only those of the chosen tasks are read.

@@ -100,15 +100,15 @@ def make_optimizer(recipe: Recipe, model: nn.Module, groups: Groups) -> torch.op
 
 
 def _adamw(recipe: Recipe, groups: Groups) -> torch.optim.Optimizer:
-    devices = {one.device.type for group in groups for one in group["params"]}
+    devices = {parameter.device.type for group in groups for parameter in group["params"]}
     return torch.optim.AdamW(
         _copied(groups), lr=recipe.learning_rate, betas=(0.9, 0.999), weight_decay=0.0, fused=devices <= _FUSED
     )
 
 
-def _those(groups: Groups, wanted: Any) -> list[dict[str, Any]]:
+def _those(groups: Groups, chosen: Any) -> list[dict[str, Any]]:
     """``groups`` with the wanted parameters alone, without the groups that have none."""
-    parts = [{**group, "params": [one for one in group["params"] if wanted(one)]} for group in groups]
+    parts = [{**group, "params": [parameter for parameter in group["params"] if chosen(parameter)]} for group in groups]
     return [part for part in parts if part["params"]]
 
 

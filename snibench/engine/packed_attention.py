@@ -1,6 +1,6 @@
 """Attention over packed rows, in two parts instead of under a dense mask.
 
-In a packed row (``batches``) an instance sees the shared prefix and itself, so most of a dense ``L x L`` mask hides.
+In a packed row (``packing``) an instance sees the shared prefix and itself, so most of a dense ``L x L`` mask hides.
 Here the prefix attends to itself, and every instance to the prefix and itself, each part as a matrix product over
 just the keys that it sees. On a CPU that takes a third of the time of ``scaled_dot_product_attention`` with the mask:
 half the products are gone, and its kernel multiplies at a third of the speed of a plain product.

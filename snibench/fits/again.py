@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from snibench.base.errors import DataError, StoreError
@@ -12,7 +11,7 @@ from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.run import placed
 from snibench.fits.run_one import run_one
 from snibench.plan.plan import FitPlan, Plan, plan
-from snibench.plan.request import PAPER, QUICK, RunRequest
+from snibench.plan.request import RunRequest, request_again
 from snibench.store import Store, read_frame
 
 if TYPE_CHECKING:
@@ -96,30 +95,21 @@ def possible_limits(rows: Mapping[str, pd.DataFrame]) -> Iterator[int | None]:
 
 
 def _request(spec: FitSpec, manifest: Manifest, rows: Mapping[str, pd.DataFrame], limit: int | None) -> RunRequest:
-    model, _, revision = spec.model.spec.partition("@")
-    settings = {
-        **spec.settings,
-        **{f"rule.{key}": value for key, value in spec.rule_settings.items()},
-        **{f"sampler.{key}": value for key, value in spec.sampler_settings.items()},
-    }
-    for protocol in rows:
-        prefix = protocol.rpartition(":")[2].replace("-", "_")
-        settings |= {f"{prefix}.{key}": value for key, value in manifest.protocol_settings.get(protocol, {}).items()}
-    return RunRequest(
-        methods=(spec.method,),
+    return request_again(
+        spec.method,
         suite=spec.suite,
-        model=model,
-        revision=revision,
+        model=spec.model.spec,
         rule=spec.rule,
         sampler=spec.sampler,
-        settings=settings,
-        baseline=None,
+        settings=spec.settings,
+        rule_settings=spec.rule_settings,
+        sampler_settings=spec.sampler_settings,
+        protocol_settings=manifest.protocol_settings,
         protocols=tuple(rows),
-        profile=QUICK if spec.suite.name == "mini" else PAPER,
-        train_format=spec.train_format or "definition",
+        train_format=spec.train_format,
         seeds=(spec.seed,),
-        recipe=spec.recipe if spec.recipe.steps else replace(spec.recipe, steps=1),
+        recipe=spec.recipe,
         limit=limit,
-        rank_labels=any("ranked" in frame for frame in rows.values()),
         precision=spec.precision,
+        rank_labels=any("ranked" in frame for frame in rows.values()),
     )

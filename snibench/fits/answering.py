@@ -24,18 +24,18 @@ _ROWS_AT_A_TIME = 16
 
 
 def unanswered(
-    sets: Sequence[QuestionSet], known: Mapping[PromptKey, Reply], suite: SuiteData
+    sets: Sequence[QuestionSet], replies: Mapping[PromptKey, Reply], suite: SuiteData
 ) -> Mapping[PromptKey, Rendered]:
     """Prompts of ``sets`` that were never answered, or without the ranking that is wanted now; each once."""
     ranking = any(questions.ranked for questions in sets)
 
-    def lacking(one: Rendered) -> bool:
-        if (reply := known.get(_key(one))) is None:
+    def lacking(rendered: Rendered) -> bool:
+        if (reply := replies.get(_key(rendered))) is None:
             return True
-        closed = suite.tasks[one.question.task].card.labels is not None
+        closed = suite.tasks[rendered.question.task].card.labels is not None
         return ranking and closed and not reply.too_long and reply.ranked is None
 
-    return {_key(one): one for questions in sets for one in questions.rendered if lacking(one)}
+    return {_key(rendered): rendered for questions in sets for rendered in questions.rendered if lacking(rendered)}
 
 
 def ask(
@@ -44,42 +44,46 @@ def ask(
     """Replies to ``prompts``, each part of them stored as it comes; and notes for the record."""
     spec, todo = context.spec, list(prompts.values())
     context.progress.on_stage("answering")
-    known: dict[PromptKey, Reply] = {}
+    replies: dict[PromptKey, Reply] = {}
     pending: dict[PromptKey, Reply] = {}
 
     def flush() -> None:
         if pending:
             store.add_replies(spec.id, pending)
-            known.update(pending)
+            replies.update(pending)
             pending.clear()
 
-    asked = [Prompted(context.suite.tasks[one.question.task].card, one.prompt, _group(one), one.stop) for one in todo]
+    prompted = [
+        Prompted(context.suite.tasks[rendered.question.task].card, rendered.prompt, _group(rendered), rendered.stop)
+        for rendered in todo
+    ]
     encoder = Encoder(context.backbone, spec.recipe.max_input, spec.recipe.max_output)
     note = ""
-    if asked:
+    if prompted:
         decoder, note = choose(
             context.backbone, context.model, context.method, encoder, batch_size=context.runtime.batch_size
         )
-        for done, (index, reply) in enumerate(decoder.replies(asked, rank_labels=rank_labels), start=1):
+        for done, (index, reply) in enumerate(decoder.replies(prompted, rank_labels=rank_labels), start=1):
             pending[_key(todo[index])] = reply
             if len(pending) >= _ROWS_AT_ONCE:
                 flush()
             if done % _ROWS_AT_A_TIME == 0 or done == len(todo):
                 context.progress.on_answers(done, len(todo))
         flush()
-    return known, [note] if note else []
+    return replies, [note] if note else []
 
 
 def write_rows(
-    fit: str, sets: Sequence[QuestionSet], known: Mapping[PromptKey, Reply], suite: SuiteData, store: Store
+    fit: str, sets: Sequence[QuestionSet], replies: Mapping[PromptKey, Reply], suite: SuiteData, store: Store
 ) -> None:
     """Write each protocol's scored rows, from the replies to its prompts."""
     reader = _Reader()
     for questions in sets:
         answers = [
-            _scored(fit, one, reader.read(one.question.format, known[_key(one)]), suite) for one in questions.rendered
+            _scored(fit, rendered, reader.read(rendered.question.format, replies[_key(rendered)]), suite)
+            for rendered in questions.rendered
         ]
-        further = _ranked(questions, known) if questions.ranked else None
+        further = _ranked(questions, replies) if questions.ranked else None
         store.write_answers(fit, questions.protocol, questions.digest, answers, further)
 
 
@@ -127,40 +131,41 @@ def answer_by_record(
     spec: FitSpec, method: Recorded, sets: Sequence[QuestionSet], suite: SuiteData, store: Store
 ) -> None:
     """Write answers that were given outside of snibench, read and scored like its own."""
-    said = method.answers({one.prompt_sha: one for questions in sets for one in questions.rendered})
+    texts = method.answers({rendered.prompt_sha: rendered for questions in sets for rendered in questions.rendered})
     reader = _Reader()
     for questions in sets:
         answers = []
-        for one in questions.rendered:
-            stop = one.ends_at(suite.tasks[one.question.task].card)
-            reply = Reply(until(stop, said[one.prompt_sha]), prompt_tokens=0, truncated=False, too_long=False)
-            answers.append(_scored(spec.id, one, reader.read(one.question.format, reply), suite))
+        for rendered in questions.rendered:
+            stop = rendered.ends_at(suite.tasks[rendered.question.task].card)
+            reply = Reply(until(stop, texts[rendered.prompt_sha]), prompt_tokens=0, truncated=False, too_long=False)
+            answers.append(_scored(spec.id, rendered, reader.read(rendered.question.format, reply), suite))
         store.write_answers(spec.id, questions.protocol, questions.digest, answers)
 
 
-def _ranked(questions: QuestionSet, known: Mapping[PromptKey, Reply]) -> dict[str, list[Any]]:
+def _ranked(questions: QuestionSet, replies: Mapping[PromptKey, Reply]) -> dict[str, list[Any]]:
     """Columns: the likeliest label of every question, and its exact match; missing where there are no labels."""
-    likeliest = [(one, known[_key(one)].ranked) for one in questions.rendered]
+    likeliest = [(rendered, replies[_key(rendered)].ranked) for rendered in questions.rendered]
     return {
         "ranked": [label for _, label in likeliest],
         "ranked_exact_match": [
-            metrics.exact_match(label, one.targets) if label is not None else float("nan") for one, label in likeliest
+            metrics.exact_match(label, rendered.targets) if label is not None else float("nan")
+            for rendered, label in likeliest
         ],
     }
 
 
-def _key(one: Rendered) -> PromptKey:
-    return one.question.task, one.prompt_sha
+def _key(rendered: Rendered) -> PromptKey:
+    return rendered.question.task, rendered.prompt_sha
 
 
-def _group(one: Rendered) -> str:
+def _group(rendered: Rendered) -> str:
     """Prompts that start alike: one task in one format, without history."""
-    question = one.question
+    question = rendered.question
     return "with history" if question.history else f"{question.task}|{question.format}"
 
 
-def _scored(fit: str, one: Rendered, reply: Reply, suite: SuiteData) -> Answer:
-    question, prediction = one.question, reply.prediction
+def _scored(fit: str, rendered: Rendered, reply: Reply, suite: SuiteData) -> Answer:
+    question, prediction = rendered.question, reply.prediction
     return Answer(
         fit=fit,
         protocol=question.protocol,
@@ -173,12 +178,12 @@ def _scored(fit: str, one: Rendered, reply: Reply, suite: SuiteData) -> Answer:
         stream=question.stream,
         position=question.position,
         side=question.side,
-        prompt_sha=one.prompt_sha,
+        prompt_sha=rendered.prompt_sha,
         prediction=prediction,
-        targets=one.targets,
-        exact_match=metrics.exact_match(prediction, one.targets),
-        rouge_l=metrics.rouge_l(prediction, one.targets),
-        score=metrics.metric(suite.tasks[question.task].card.metric).score(prediction, one.targets),
+        targets=rendered.targets,
+        exact_match=metrics.exact_match(prediction, rendered.targets),
+        rouge_l=metrics.rouge_l(prediction, rendered.targets),
+        score=metrics.metric(suite.tasks[question.task].card.metric).score(prediction, rendered.targets),
         prompt_tokens=reply.prompt_tokens,
         truncated=reply.truncated or reply.too_long,
     )

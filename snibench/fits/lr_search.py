@@ -91,7 +91,7 @@ def search_rates(
     searches: dict[str, Search] = {}
     fits = []
     for fit in planned.fits:
-        if fit.spec.floor or fit.unfit or not fit.spec.recipe.steps:
+        if fit.unfit or not fit.spec.trains:
             fits.append(fit)
             continue
         base = _base(fit.spec, planned.suite, steps)

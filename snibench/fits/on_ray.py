@@ -65,7 +65,7 @@ class Ray(Executor):
         import ray
 
         with _cluster(self.settings.address):
-            mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, **_here()).remote()
+            mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, max_restarts=-1, **_here()).remote()
             shared = ray.put(work)
             task = ray.remote(_work).options(
                 num_cpus=self.settings.cpus or (work.threads or 1) * work.distributed,
@@ -77,7 +77,8 @@ class Ray(Executor):
             try:
                 while waiting:
                     ready, _ = ray.wait(list(waiting), timeout=_PATIENCE)
-                    _pass_on(ray.get(mailbox.taken.remote()), board)
+                    with suppress(ray.exceptions.ActorUnavailableError):  # it starts anew where its node was lost
+                        _pass_on(ray.get(mailbox.taken.remote()), board)
                     for reference in ready:
                         _settle(reference, waiting.pop(reference), labels, board)
             except BaseException as error:

@@ -84,7 +84,7 @@ def _probed(planned: Plan, fit: FitPlan, runtime: Runtime, progress: FitProgress
         with guarded("attach"):
             context = attach(spec, planned.suite, backbone, folder, replace(runtime, fit_timeout=None), progress)
         pace.loading = time.perf_counter() - began
-        if spec.recipe.steps:
+        if spec.trains:
             with guarded("tune"):
                 trainer = trainer_of(context, {task: planned.suite.training[task] for task in spec.mixture.tasks})
                 trainer.model.train()

@@ -47,7 +47,7 @@ class Processes(Executor):
     def beside(self, work: Work) -> int:
         """``--jobs``, else one for the accelerators, or for the threads, of each fit."""
         some = len(_devices(work)) if work.device != "cpu" else default_jobs(work)
-        return min(len(work.jobs), work.asked or some)
+        return min(len(work.jobs), work.requested_jobs or some)
 
     def run(self, work: Work, board: Board) -> None:
         """Each worker takes the longest job that is left whenever it has done one."""

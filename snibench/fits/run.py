@@ -128,7 +128,8 @@ def executor_of(work: PlannedWork) -> Executor:
     """The executor that the run asks for; of "auto" the faster of one fit after the other and side by side."""
     name = work.runtime.executor
     if name == "auto":
-        several = len(work.jobs) > 1 and (work.asked or processes.default_jobs(work)) > 1 and work.threads
+        requested = work.requested_jobs or processes.default_jobs(work)
+        several = len(work.jobs) > 1 and requested > 1 and work.threads
         name = "processes" if several and sum(job.size for job in work.jobs) >= processes.WORTH else "inline"
     executor = make_executor(name)
     executor.check()

@@ -93,10 +93,7 @@ def _unfit(fit: FitPlan, store: Store) -> FitRecord:
     """The record of a fit that has no place in its model; nothing is loaded for it."""
     spec = fit.spec
     store.begin(spec)
-    record = FitRecord(
-        spec.id, spec.label, spec.method, spec.rule, spec.seed, "unfit", fit.unfit, versions=software_versions()
-    )
-    return store.seal(record)
+    return store.seal(FitRecord.of(spec, "unfit", fit.unfit, versions=software_versions()))
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def _worked(work: _Work) -> FitRecord:
     folder = store.folder(spec.id)
     known = store.replies(spec.id, progress.on_note) if tuned else {}
     prompts = unanswered(work.asked, known, suite)
-    if tuned and (prompts or work.unmeasured) and spec.recipe.steps and (fault := adapter_fault(tuned, store)):
+    if tuned and (prompts or work.unmeasured) and spec.trains and (fault := adapter_fault(tuned, store)):
         return _beyond_repair(work, f"{fault}, and only tuning makes it again: --overwrite failed", len(prompts))
     record = tuned or _record(spec)
     notes: Sequence[str] = ()
@@ -140,7 +137,7 @@ def _worked(work: _Work) -> FitRecord:
                 before = passage_losses(backbone, backbone.model, passages()) if measured else None
             with guarded("attach"):
                 context = attach(spec, suite, backbone, folder, work.runtime, progress)
-                if tuned and spec.recipe.steps:
+                if tuned and spec.trains:
                     try:
                         load_trained(context.model, folder / "adapter")
                     except StoreError as error:  # of an older snibench or peft
@@ -149,7 +146,7 @@ def _worked(work: _Work) -> FitRecord:
             if not tuned:
                 record = _sized(record, context.model)
                 with guarded("tune"):
-                    record = _tune(context, record, work.source) if spec.recipe.steps else record
+                    record = _tune(context, record, work.source) if spec.trains else record
             if before is not None:
                 with guarded("measure"):
                     _measure_forgetting(context, before)
@@ -175,13 +172,13 @@ def _beyond_repair(work: _Work, fault: str, prompts: int) -> FitRecord:
     if work.sealed and not work.missing:
         work.progress.on_note(f"{cause.removesuffix('.')}. The answers that are stored stand.")
         return work.sealed
-    return FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "damaged", cause)
+    return FitRecord.of(spec, "damaged", cause)
 
 
 def _measure_forgetting(context: FitContext, before: pd.DataFrame) -> None:
     """Write the loss per token of every general passage ``before`` and after tuning; nothing tuned, nothing changed."""
     after = before
-    if context.spec.recipe.steps:
+    if context.spec.trains:
         with context.method.for_prompts(context.model, [CARD], [""]):
             after = passage_losses(context.backbone, context.model, passages())
     frame = before.rename(columns={"loss": "before"}).assign(after=after["loss"])
@@ -270,16 +267,8 @@ def _tune(context: FitContext, record: FitRecord, source: ModelSource) -> FitRec
 
 def _record(spec: FitSpec, backbone: Backbone | None = None) -> FitRecord:
     """The record of a fit before its first stage: done, unless a stage says otherwise."""
-    return FitRecord(
-        fit=spec.id,
-        label=spec.label,
-        method=spec.method,
-        rule=spec.rule,
-        seed=spec.seed,
-        status="done",
-        device="" if backbone is None else device_name(backbone.device),
-        versions=software_versions(),
-    )
+    device = "" if backbone is None else device_name(backbone.device)
+    return FitRecord.of(spec, "done", device=device, versions=software_versions())
 
 
 def _sized(record: FitRecord, model: nn.Module) -> FitRecord:

@@ -97,7 +97,12 @@ def _configuration(spec: FitSpec) -> dict[str, Any]:
     about: dict[str, Any] = {"method": spec.label, "seed": spec.seed, "fit": spec.id, "model": spec.model.spec}
     about |= {"suite": spec.suite.name, "train_format": spec.train_format, "precision": spec.precision}
     recipe = {name: getattr(spec.recipe, name) for name in type(spec.recipe).__dataclass_fields__}
-    parts: Mapping[str, Mapping[str, Any]] = {"": recipe, "set.": spec.settings, "rule.": spec.rule_settings}
+    parts: Mapping[str, Mapping[str, Any]] = {
+        "": recipe,
+        "set.": spec.settings,
+        "rule.": spec.rule_settings,
+        "sampler.": spec.sampler_settings,
+    }
     for head, values in parts.items():
         about |= {f"{head}{key}": value for key, value in values.items()}
     return {key: value if isinstance(value, str | int | float) else str(value) for key, value in about.items()}

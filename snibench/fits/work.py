@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from snibench.base.types import FitRecord
@@ -26,9 +26,9 @@ class PlannedWork(Work):
 
     def __init__(self, plan: Plan, store: Store, runtime: Runtime, numbers: Sequence[int]) -> None:
         self.plan, self.store, self.runtime = plan, Store(store.root.absolute()), runtime
-        self.device, self.threads, self.asked = runtime.device, runtime.threads, runtime.jobs
+        self.device, self.threads, self.requested_jobs = runtime.device, runtime.threads, runtime.jobs
         self.distributed = runtime.distributed
-        self.folder, self.place, self.timeout = str(self.store.root), os.getcwd(), runtime.fit_timeout
+        self.folder, self.working_folder, self.timeout = str(self.store.root), os.getcwd(), runtime.fit_timeout
         jobs = [_job(number, plan.fits[number]) for number in numbers]
         self.jobs = sorted(jobs, key=lambda job: -job.size)
         self.reporting = Reporting(runtime.report_to)
@@ -40,8 +40,8 @@ class PlannedWork(Work):
 
     def run(self, number: int, say: Say) -> FitRecord:
         """The record of one fit; paths of the request are read as where the run was started."""
-        if os.path.isdir(self.place):
-            os.chdir(self.place)
+        if os.path.isdir(self.working_folder):
+            os.chdir(self.working_folder)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         with self.reporting.tracked(self.plan.fits[number], self.store, reporting(say)) as progress:
             return inline.run_fit(self.plan, number, self.store, self.runtime, lambda *_: progress)
@@ -60,10 +60,10 @@ def _job(number: int, fit: FitPlan) -> Job:
 
 
 def reporting(say: Say) -> FitProgress:
-    """Callbacks that pass on what a fit says, by their names and short enough to be sent."""
+    """Callbacks that pass on what a fit says, by their names, as what JSON can hold and short enough to be sent."""
 
     def on_step(progress: Tuning, steps: int) -> None:
-        say("on_step", replace(progress, trace=progress.trace[-1:]), steps)
+        say("on_step", asdict(replace(progress, trace=progress.trace[-1:])), steps)
 
     return FitProgress(
         on_stage=lambda stage: say("on_stage", stage),
@@ -93,7 +93,12 @@ class WatchedBoard(Board):
                 return
             self._failed.add(values[0])
         progress = self._progress.get(number)
-        if progress is not None and event in FitProgress.__dataclass_fields__:
+        if progress is None:
+            return
+        if event == "on_step":
+            state, steps = values
+            progress.on_step(Tuning(**state), steps)
+        elif event in FitProgress.__dataclass_fields__:
             getattr(progress, event)(*values)
 
     def ended(self, number: int, record: FitRecord) -> None:
@@ -106,7 +111,7 @@ class WatchedBoard(Board):
         spec = self.plan.fits[number].spec
         self.store.begin(spec)
         status: Status = "failed" if failed else "interrupted"
-        record = FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, status, cause=cause)
+        record = FitRecord.of(spec, status, cause)
         if failed:
             self.store.seal(record)
         self.records[number] = record

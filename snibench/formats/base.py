@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from snibench.base.hashing import normalise_input
 from snibench.base.types import Prompt, Segment
-from snibench.contracts import Format, FormatFlags
+from snibench.contracts import Format
 
 if TYPE_CHECKING:
     from snibench.base.types import Example, TaskCard
@@ -40,20 +40,6 @@ def cue(text: str) -> Segment:
 def prompt_of(*segments: Segment) -> Prompt:
     """The prompt of ``segments``, without those that are empty; the input stays even so."""
     return Prompt(tuple(segment for segment in segments if segment.text or segment.role == "input"))
-
-
-def tells(
-    definition: str,
-    group: str,
-    *,
-    labels: bool = False,
-    positive: int = 0,
-    negative: int = 0,
-    explanations: bool = False,
-    category: bool = False,
-) -> FormatFlags:
-    """The flags of a format; what is not named is not shown."""
-    return FormatFlags(definition, labels, positive, negative, explanations, category, group)
 
 
 def definition(task: TaskCard) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from snibench.base.errors import ModelError
-from snibench.contracts import Format
+from snibench.contracts import Format, FormatFlags
 from snibench.formats.base import (
     counterexamples,
     cue,
@@ -22,7 +22,6 @@ from snibench.formats.base import (
     label_list,
     prompt_of,
     query,
-    tells,
 )
 from snibench.formats.rewrites import declarative_form, imperative_sentences
 
@@ -48,7 +47,7 @@ def _explained(heading: str, shown: Example) -> Segment:
 class Definition(Format):
     """The definition, then the input: the reference format."""
 
-    flags = tells("full", "I")
+    flags = FormatFlags("full", "I")
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """``Definition: D``, a blank line, ``Input: x`` and ``Output:``."""
@@ -60,7 +59,7 @@ class Definition(Format):
 class Template(Format):
     """Category, definition and allowed outputs under ``###`` headings."""
 
-    flags = tells("full", "I", labels=True, category=True)
+    flags = FormatFlags("full", "I", labels=True, category=True)
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """One heading each for C, D, L (closed tasks only), x and the output."""
@@ -77,7 +76,7 @@ class Template(Format):
 class Declarative(Format):
     """The definition as statements: nobody is addressed and nothing is commanded."""
 
-    flags = tells("full", "I")
+    flags = FormatFlags("full", "I")
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """D through ``declarative_form``, then ``The input is: x`` and ``The output is:``."""
@@ -92,23 +91,23 @@ class Declarative(Format):
 class Question(Format):
     """The input first, then the definition as statements and a question for the output."""
 
-    flags = tells("full", "I", labels=True)
+    flags = FormatFlags("full", "I", labels=True)
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """x, D through ``declarative_form``, ``What is the correct output`` among L, and ``Answer:``."""
         asks = "\nWhat is the correct output"
-        told = declarative_form(definition(task))
+        statements = declarative_form(definition(task))
         if task.labels:
-            asking = (instruction(f"{told}{asks} among {label_list(task)}"), cue("?\nAnswer:"))
+            asking = (instruction(f"{statements}{asks} among {label_list(task)}"), cue("?\nAnswer:"))
         else:
-            asking = (instruction(told), cue(f"{asks}?\nAnswer:"))
+            asking = (instruction(statements), cue(f"{asks}?\nAnswer:"))
         return prompt_of(query(input), cue("\n\n"), *asking)
 
 
 class Role(Format):
     """The model is called an expert for the category, then given the definition."""
 
-    flags = tells("full", "I", category=True)
+    flags = FormatFlags("full", "I", category=True)
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """``You are an expert annotator for`` C in lower case, then D, x and ``Output:``."""
@@ -124,7 +123,7 @@ class Role(Format):
 class Chat(Format):
     """The definition as system message and the input as the user's, in the tokenizer's own chat template."""
 
-    flags = tells("full", "I")
+    flags = FormatFlags("full", "I")
 
     def __init__(self, frame: tuple[str, str, str] = ("System: ", "\nUser: ", "\nAssistant:")) -> None:
         self._frame = frame  # before the definition, between it and the input, after the input
@@ -190,17 +189,17 @@ def _chat_frame(tokenizer: Any) -> tuple[str, str, str]:
 class Json(Format):
     """Instruction, labels and input as one JSON object."""
 
-    flags = tells("full", "I", labels=True)
+    flags = FormatFlags("full", "I", labels=True)
     takes_shots_inside = False
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """The object with an indent of one, then ``Output:``; the input segment is x as a JSON string's body."""
         dumps = partial(json.dumps, ensure_ascii=False, indent=1)
         opening = '{\n "instruction": "'
-        told = dumps({"instruction": definition(task), "labels": list(task.labels) if task.labels else None})
+        head = dumps({"instruction": definition(task), "labels": list(task.labels) if task.labels else None})
         return prompt_of(
             cue(opening),
-            instruction(told.removeprefix(opening).removesuffix("\n}")),
+            instruction(head.removeprefix(opening).removesuffix("\n}")),
             cue(',\n "input": "'),
             query(dumps(input)[1:-1]),
             cue('"\n}\nOutput:'),
@@ -213,7 +212,7 @@ class Json(Format):
 class InstructionExample(Format):
     """The definition, two solved examples, then the input."""
 
-    flags = tells("full", "II", positive=2)
+    flags = FormatFlags("full", "II", positive=2)
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """``definition`` with the first two positive examples in front of the input."""
@@ -231,7 +230,7 @@ class InstructionExample(Format):
 class ExamplesOnly(Format):
     """Two solved examples, then the input; no word about the task."""
 
-    flags = tells("none", "II", positive=2)
+    flags = FormatFlags("none", "II", positive=2)
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """``instruction_example`` without its definition."""
@@ -242,7 +241,7 @@ class ExamplesOnly(Format):
 class FullExamples(Format):
     """The definition, two right and two wrong examples with their reasons, then the input."""
 
-    flags = tells("full", "II", positive=2, negative=2, explanations=True)
+    flags = FormatFlags("full", "II", positive=2, negative=2, explanations=True)
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """``instruction_example`` with headed and explained examples of both kinds; wrong ones stand last."""
@@ -261,18 +260,18 @@ class FullExamples(Format):
 class Imperative(Format):
     """Only the sentences of the definition that say what to do."""
 
-    flags = tells("part", "II")
+    flags = FormatFlags("part", "II")
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """D through ``imperative_sentences`` (all of D if there is none), x, and ``Answer:``."""
-        told = " ".join(imperative_sentences(definition(task))) or definition(task)
-        return prompt_of(instruction(told), cue("\n\n"), query(input), cue("\n\nAnswer:"))
+        orders = " ".join(imperative_sentences(definition(task))) or definition(task)
+        return prompt_of(instruction(orders), cue("\n\n"), query(input), cue("\n\nAnswer:"))
 
 
 class Abstract(Format):
     """The category's name and nothing else about the task."""
 
-    flags = tells("none", "II", category=True)
+    flags = FormatFlags("none", "II", category=True)
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """``A problem of the type "C" is considered.``, x, and ``Result:``."""
@@ -288,7 +287,7 @@ class Abstract(Format):
 class Keyword(Format):
     """Category, first domain and labels as bare key words."""
 
-    flags = tells("none", "II", labels=True, category=True)
+    flags = FormatFlags("none", "II", labels=True, category=True)
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """C, the first domain and L with slashes between, x, and ``=>``."""
@@ -302,7 +301,7 @@ class Keyword(Format):
 class InputOnly(Format):
     """The input alone: what can be guessed without an instruction."""
 
-    flags = tells("none", "control")
+    flags = FormatFlags("none", "control")
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """x and a line feed."""

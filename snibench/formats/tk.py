@@ -14,8 +14,8 @@ from __future__ import annotations
 import string
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.contracts import Format
-from snibench.formats.base import cue, definition, example, instruction, prompt_of, query, tells
+from snibench.contracts import Format, FormatFlags
+from snibench.formats.base import cue, definition, example, instruction, prompt_of, query
 
 if TYPE_CHECKING:
     from random import Random
@@ -67,53 +67,53 @@ class TkEncoding(Format):
 class TkInputOnly(TkEncoding):
     """Official encoding without any instruction."""
 
-    flags = tells("none", "control")
+    flags = FormatFlags("none", "control")
 
 
 class TkTaskName(TkEncoding):
     """Official encoding with the task's name."""
 
-    flags = tells("none", "II")
+    flags = FormatFlags("none", "II")
     names_task = True
 
 
 class TkDefinition(TkEncoding):
     """Official encoding with the definition."""
 
-    flags = tells("full", "I")
+    flags = FormatFlags("full", "I")
 
 
 class TkExamples2(TkEncoding):
     """Official encoding with two positive examples."""
 
-    flags = tells("none", "II", positive=2)
+    flags = FormatFlags("none", "II", positive=2)
 
 
 class TkDefPos2(TkEncoding):
     """Official default encoding: definition and two positive examples."""
 
-    flags = tells("full", "II", positive=2)
+    flags = FormatFlags("full", "II", positive=2)
 
 
 class TkDefPos4(TkEncoding):
     """Official encoding with the definition and four positive examples."""
 
-    flags = tells("full", "II", positive=4)
+    flags = FormatFlags("full", "II", positive=4)
 
 
 class TkDefPos2Neg2(TkEncoding):
     """Official encoding with the definition, two positive and two negative examples."""
 
-    flags = tells("full", "II", positive=2, negative=2)
+    flags = FormatFlags("full", "II", positive=2, negative=2)
 
 
 class TkDefPos2Expl(TkEncoding):
     """Official encoding with the definition and two explained positive examples."""
 
-    flags = tells("full", "II", positive=2, explanations=True)
+    flags = FormatFlags("full", "II", positive=2, explanations=True)
 
 
 class TkDefPos2Neg2Expl(TkEncoding):
     """Official encoding with the definition, two positive and two negative examples, explained."""
 
-    flags = tells("full", "II", positive=2, negative=2, explanations=True)
+    flags = FormatFlags("full", "II", positive=2, negative=2, explanations=True)

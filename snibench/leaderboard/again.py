@@ -9,7 +9,7 @@ from snibench.base.errors import DataError, UsageError, unknown
 from snibench.base.types import ModelRef, Recipe, SuiteRequest
 from snibench.leaderboard.rows import RowsError, read_rows
 from snibench.leaderboard.validate import faults, read_board
-from snibench.plan.request import PAPER, QUICK, RunRequest
+from snibench.plan.request import RunRequest, request_again
 
 if TYPE_CHECKING:
     from snibench.store import StoredRun
@@ -60,29 +60,24 @@ def entry_request(
         raise UsageError(
             f"The fits of '{entry['label']}' differ in {', '.join(several)}: one run cannot make them all."
         )
-    name, _, revision = (model or board["model"]["name"]).partition("@")
-    suite = board["suite"]["request"]
     here = {"split": split, "tasks": tasks, "instances": instances}
-    chosen = {**suite, **{key: value for key, value in here.items() if value is not None}}
-    settings = dict(config["settings"])
-    for protocol, values in rows.manifest.protocol_settings.items():
-        settings |= {f"{protocol.replace('-', '_')}.{key}": value for key, value in values.items()}
-    recipe = Recipe(**budget)
-    return RunRequest(
-        methods=(entry["method"],),
+    suite = {**board["suite"]["request"], **{key: value for key, value in here.items() if value is not None}}
+    return request_again(
+        entry["method"],
         suite=SuiteRequest(
-            **{**chosen, "categories": tuple(chosen["categories"])}, data=None if data is None else str(data)
+            **{**suite, "categories": tuple(suite["categories"])}, data=None if data is None else str(data)
         ),
-        model=name,
-        revision=revision,
+        model=model or board["model"]["name"],
         rule=entry["rule"],
-        settings={**settings, **{f"rule.{key}": value for key, value in config["rule_settings"].items()}},
-        baseline=None,
+        sampler=config["sampler"],
+        settings=config["settings"],
+        rule_settings=config["rule_settings"],
+        sampler_settings=config["sampler_settings"],
+        protocol_settings=rows.manifest.protocol_settings,
         protocols=tuple(board["protocols"]),
-        profile=QUICK if suite["name"] == "mini" else PAPER,
-        train_format=config["train_format"] or "definition",
+        train_format=config["train_format"],
         seeds=seeds,
-        recipe=recipe if recipe.steps else Recipe(steps=1, max_input=recipe.max_input, max_output=recipe.max_output),
+        recipe=Recipe(**budget),
         limit=board["limit"],
         precision=config["precision"],
     )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from snibench.base.errors import SnibenchError
 from snibench.base.registry import PROTOCOLS
+from snibench.report.cells import printable
 from snibench.report.layouts import METHOD, summary_columns
-from snibench.report.values import Column
+from snibench.report.values import QUESTIONS, Column
 
 if TYPE_CHECKING:
     from snibench.base.types import Frame
@@ -29,6 +30,20 @@ class Measures:
     overall: dict[Key, Column]
     by: dict[tuple[str, str, str], Column]
     titles: dict[str, str]
+
+
+def compared_on(board: Board) -> dict[str, str]:
+    """The questions on which the entries of ``board`` are compared, the usual ones first, and what each is on."""
+    usual = {name: on for name, on in QUESTIONS.items() if name in board["comparisons"]}
+    further = sorted(set(board["comparisons"]) - set(usual))
+    return usual | {name: _verdict_on(name) for name in further}
+
+
+def _verdict_on(protocol: str) -> str:
+    try:
+        return str(PROTOCOLS.entry(protocol).load().verdict_on) or printable(protocol)
+    except SnibenchError:
+        return printable(protocol)
 
 
 def board_measures(board: Board) -> Measures:

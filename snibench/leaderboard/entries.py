@@ -44,6 +44,7 @@ def entry(label: str, results: StoredRun, rows: dict[str, Any], authors: Sequenc
             "sampler_settings": dict(spec.sampler_settings),
             "train_format": spec.train_format,
             "precision": spec.precision,
+            "elsewhere": spec.elsewhere,
             "rate_searched": all(one.searched for _, one in fits) if recipes[0]["steps"] else None,
             "code": dict(spec.source),
         },

@@ -9,11 +9,11 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from snibench.leaderboard.columns import Measures
+from snibench.leaderboard.columns import Measures, compared_on
 from snibench.leaderboard.show import place_of
 from snibench.leaderboard.validate import incomplete
 from snibench.report.cells import MISSING, cell, heading, number, printable
-from snibench.report.values import QUESTIONS, Column, Verdict
+from snibench.report.values import Column, Verdict
 from snibench.stats.outcomes import MARGIN
 
 if TYPE_CHECKING:
@@ -35,19 +35,20 @@ def details(board: Board, entry: dict[str, Any], measures: Measures, rows_url: s
 
 
 def _verdicts(board: Board, entry: dict[str, Any]) -> Iterator[str]:
-    for question in QUESTIONS:
-        for row in board["comparisons"].get(question, ()):
+    for question, on in compared_on(board).items():
+        for row in board["comparisons"][question]:
             if row["label"] == entry["label"] and row["delta"] is not None and entry["status"] == "measured":
-                yield _sentence(row, question, board["baseline"])
+                yield _sentence(row, question, on, board["baseline"])
 
 
-def _sentence(row: dict[str, Any], question: Any, baseline: str) -> str:
+def _sentence(row: dict[str, Any], question: str, on: str, baseline: str) -> str:
     """The verdict of a comparison's row, in the words of reports."""
     numbers = {name: nan if row[name] is None else row[name] for name in ("delta", "delta_low", "delta_high", "mde")}
     return Verdict(
         method=row["label"],
         baseline=baseline,
         question=question,
+        on=on,
         scope="tasks like these",
         estimate=numbers["delta"],
         low=numbers["delta_low"],
@@ -63,15 +64,15 @@ def _sentence(row: dict[str, Any], question: Any, baseline: str) -> str:
 
 
 def _tied(board: Board, entry: dict[str, Any]) -> Iterator[str]:
-    for question in list(QUESTIONS)[:1]:
-        rows = board["comparisons"].get(question, ())
+    for question, on in list(compared_on(board).items())[:1]:
+        rows = board["comparisons"][question]
         mine = next((row for row in rows if row["label"] == entry["label"]), None)
         if mine is None or not mine["group"] or entry["status"] != "measured":
             continue
         alike = [row["label"] for row in rows if row is not mine and set(row["group"] or "") & set(mine["group"])]
         more = f" and {len(alike) - 12} more" if len(alike) > 12 else ""
         if alike:
-            yield f"Not separated on {QUESTIONS[question]} from: {', '.join(alike[:12])}{more}."
+            yield f"Not separated on {on} from: {', '.join(alike[:12])}{more}."
 
 
 def _facts(board: Board, entry: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -91,6 +92,7 @@ def _facts(board: Board, entry: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "Recipe", _json({name: value for name, value in budget.items() if name != "learning_rate"})
     yield "Seeds", ", ".join(map(str, entry["seeds"]))
     yield "Precision", config.get("precision")
+    yield "Outside of snibench", config.get("elsewhere")
     if cost:
         yield "Tuning", number(cost["seconds"], "seconds")
         yield "Peak memory", number(cost["peak_memory_bytes"], "bytes")

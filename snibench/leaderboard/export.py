@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from snibench.base.codec import to_json
 from snibench.base.errors import DataError, UsageError
 from snibench.base.hashing import digest, file_digest
+from snibench.base.registry import PROTOCOLS, SUITES
 from snibench.leaderboard.entries import entry
 from snibench.leaderboard.pool import Board, chosen_baseline, comparisons
 from snibench.leaderboard.rows import References, questions_by_protocol, questions_digest, write_rows
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from snibench.store import StoredRun
 
 VERSION = 2
-EMBEDDED = "mini"  # its references are ours to give away; those of other suites have licences of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ def export(
         place: A file that ends in .json, or a folder, where the board is named for its suite and model.
         authors: Who stands behind the entries.
         suite_name: What the board calls the suite, in place of its own name.
-        references: Text or digests in the rows. None: digests, but for the embedded suite.
+        references: Text or digests in the rows. None: digests, but for a suite with
+            ``open_references``.
 
     Raises:
         UsageError: If the run mixes suites or models, is damaged, or the file holds entries that would be lost.
@@ -71,7 +72,7 @@ def export(
     kept, notes = _comparable(results, labels, questions)
     _check_overwrite(path, list(kept))
     if references is None:
-        references = "text" if suite["request"]["name"] == EMBEDDED else "digests"
+        references = "text" if _has_open_references(suite["request"]["name"]) else "digests"
     versions = protocol_versions(results)
     settings = to_json(results.manifest.protocol_settings)
     entries = [entry(label, own, rows_entry(label, own, path, references), authors) for label, own in kept.items()]
@@ -145,8 +146,6 @@ def rows_entry(
 
 def protocol_versions(results: StoredRun) -> dict[str, int]:
     """Version of every protocol that ``results`` has answers of, as the run noted it."""
-    from snibench.base.registry import PROTOCOLS
-
     noted = results.manifest.protocol_versions
     asked = [str(name) for name in results.answers["protocol"].unique()]
     return {name: int(noted[name]) if name in noted else int(PROTOCOLS.get(name).version) for name in asked}
@@ -168,6 +167,11 @@ def _identity(results: StoredRun, suite_name: str | None) -> tuple[dict[str, Any
     about = {"name": public_name(model.spec), "digest": model.digest, "tokenizer_digest": model.tokenizer_digest}
     name = suite_name or _suite_name(results, request)
     return {"name": name, "digest": suite_digest, "request": _request(request)}, about
+
+
+def _has_open_references(suite: str) -> bool:
+    """Whether the references of the suite may be published; not where nothing is known of it."""
+    return suite in SUITES.names() and bool(SUITES.get(suite).open_references)
 
 
 def _request(request: SuiteRequest) -> dict[str, Any]:

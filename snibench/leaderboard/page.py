@@ -6,7 +6,7 @@ Every text and number is laid out here; the script shows, hides and draws. Witho
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snibench.base.version import __version__
-from snibench.leaderboard.columns import board_measures
+from snibench.leaderboard.columns import board_measures, compared_on
 from snibench.leaderboard.drawn import figures_data
 from snibench.leaderboard.entry_page import details
 from snibench.leaderboard.show import AGAINST, board_report, headline_question, place_of
@@ -22,7 +22,7 @@ from snibench.report.cells import MISSING, cell, grid, heading
 from snibench.report.fits import public_name
 from snibench.report.glossary import GLOSSARY
 from snibench.report.html import Html, data_block, document, element, joined, notes, sortable
-from snibench.report.values import QUESTIONS, Asked, Column, Table, points
+from snibench.report.values import Column, Table, points
 
 if TYPE_CHECKING:
     from snibench.leaderboard.pool import Board
@@ -97,8 +97,8 @@ def _lead(board: Board) -> str:
 def _verdicts(board: Board) -> Html:
     """One line for each question: who is better than the baseline, who is worse, and what could be found."""
     lines = []
-    for question, on in QUESTIONS.items():
-        rows = [row for row in board["comparisons"].get(question, ()) if row["outcome"]]
+    for question, on in compared_on(board).items():
+        rows = [row for row in board["comparisons"][question] if row["outcome"]]
         if not rows:
             continue
         named = {outcome: [row for row in rows if row["outcome"] == outcome] for outcome in _OUTCOMES}
@@ -141,7 +141,7 @@ def _ranking(board: Board, table: Table) -> Html:
     heads = [_head(Column("label", "Entry"), records, name=True), *(_head(column, records) for column in columns)]
     spans = {column.field: _span(column, records) for column in columns}
     rows = [_row(board, row, columns, places[row["label"]], spans) for row in records]
-    questions = [name for name in QUESTIONS if board["comparisons"].get(name)]
+    questions = {name: on for name, on in compared_on(board).items() if board["comparisons"][name]}
     body = element(
         "table",
         element("caption", element("span", "Every complete entry. A name opens its details.")),
@@ -228,7 +228,7 @@ def _bar(value: Any, low: Any, high: Any, span: tuple[float, float] | None) -> H
     return element("span", class_="interval", style=style, aria_hidden="true")
 
 
-def _controls(columns: Sequence[Column], questions: Sequence[Asked], headline: str | None) -> Html:
+def _controls(columns: Sequence[Column], questions: Mapping[str, str], headline: str | None) -> Html:
     choices = [
         element(
             "label",
@@ -237,7 +237,7 @@ def _controls(columns: Sequence[Column], questions: Sequence[Asked], headline: s
         )
         for column in columns
     ]
-    asked = [element("option", QUESTIONS[name], value=name, selected=name == headline) for name in questions]
+    asked = [element("option", on, value=name, selected=name == headline) for name, on in questions.items()]
     outcomes = [
         element("option", text, value=value) for value, text in [("", "any"), *((one, one) for one in _OUTCOMES)]
     ]

@@ -54,7 +54,7 @@ def pooled(board: Board, rows: Mapping[str, StoredRun]) -> StoredRun:
         records=tuple(_record(spec, entry) for entry in entries for spec in _specs(board, entry)),
         specs=tuple(specs),
         manifest=Manifest(
-            controls=tuple(dict.fromkeys(spec.label for spec in specs if not spec.recipe.steps)),
+            controls=tuple(dict.fromkeys(spec.label for spec in specs if not (spec.trains or spec.elsewhere))),
             protocol_settings={name: one["settings"] for name, one in board["protocols"].items()},
             baseline=board["baseline"],
         ),
@@ -83,6 +83,7 @@ def _specs(board: Board, entry: dict[str, Any]) -> list[FitSpec]:
             recipe=recipe,
             seed=seed,
             precision=entry["config"]["precision"],
+            elsewhere=entry["config"].get("elsewhere", ""),
             label=entry["label"],
         )
         for seed in entry["seeds"]
@@ -91,7 +92,7 @@ def _specs(board: Board, entry: dict[str, Any]) -> list[FitSpec]:
 
 def _record(spec: FitSpec, entry: dict[str, Any]) -> FitRecord:
     trainable = entry["cost"]["trainable_parameters"]
-    return FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, "done", trainable_parameters=trainable)
+    return FitRecord.of(spec, "done", trainable_parameters=trainable)
 
 
 def chosen_baseline(board: Board, rows: Mapping[str, StoredRun]) -> str | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from snibench.base.errors import UsageError
 from snibench.base.hashing import digest
+from snibench.base.registry import SUITES
 from snibench.base.version import __version__
 from snibench.leaderboard.columns import Measures, board_measures
 from snibench.report.cells import printable
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from snibench.report.values import Column
 
 EEE_VERSION = "0.3.0"
-OFFICIAL_TASKS = "https://github.com/allenai/natural-instructions"
 _ABOVE_CHANCE = re.compile("above_chance|normalised")  # unbounded below
 Files = dict[PurePosixPath, str]
 
@@ -163,8 +163,9 @@ def _max_output(entry: dict[str, Any]) -> int:
 def _source_data(board: Board) -> dict[str, Any]:
     suite = board["suite"]
     details = {"additional_details": {"suite_sha256": suite["digest"]}}
-    if suite["request"]["name"] == "sni":
-        return {"dataset_name": suite["name"], "source_type": "url", "url": [OFFICIAL_TASKS], **details}
+    name = suite["request"]["name"]
+    if name in SUITES.names() and (homepage := SUITES.entry(name).load().homepage):
+        return {"dataset_name": suite["name"], "source_type": "url", "url": [homepage], **details}
     return {"dataset_name": suite["name"], "source_type": "other", **details}
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from snibench.leaderboard.columns import Measures, board_measures
+from snibench.leaderboard.columns import Measures, board_measures, compared_on
 from snibench.leaderboard.validate import incomplete
 from snibench.report.layouts import METHOD, present
 from snibench.report.tables import OF_RECORDS
-from snibench.report.values import QUESTIONS, Column, Report, Table
+from snibench.report.values import Column, Report, Table
 
 if TYPE_CHECKING:
     from snibench.leaderboard.pool import Board
@@ -65,7 +65,7 @@ def place_of(board: Board, entry: dict[str, Any]) -> str:
 
 def headline_question(board: Board) -> str | None:
     """The question that boards rank by: the first that was compared."""
-    return next((name for name in QUESTIONS if name in board["comparisons"]), None)
+    return next(iter(compared_on(board)), None)
 
 
 def _table(state: str, title: str, measures: Measures, board: Board, entries: list[dict[str, Any]]) -> Table:
@@ -80,7 +80,7 @@ def _table(state: str, title: str, measures: Measures, board: Board, entries: li
         frame = frame.sort_values(headline.field, ascending=not down, na_position="last", ignore_index=True)
         notes = (_SORTED.format(headline.title),)
     if question:
-        notes += (_COMPARED.format(QUESTIONS[question], board["baseline"]),)  # type: ignore[index]  # one of them
+        notes += (_COMPARED.format(compared_on(board)[question], board["baseline"]),)
     records = tuple(column for column in OF_RECORDS if column.field != "fits")
     columns = (*measures.summary.values(), *AGAINST, *_LACKS, *records, *_DETAILS)
     return Table(state, title, frame, (replace(METHOD, field="label"),), present(columns, frame), notes)

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from snibench.leaderboard.pool import Board
     from snibench.store import StoredRun
 
-NEEDS_DATA = frozenset({"sni", "own"})  # suites that are read from a folder or a file
-
 
 class NoSuite(Exception):
     """The suite is not there; the message says why, and what to pass."""
@@ -115,10 +113,11 @@ def expected(board: Board, data: Path | None, model: str | None = None) -> Expec
     name = asked["name"]
     if name not in SUITES.names():
         raise NoSuite(f"the suite '{printable(name)}' is not installed")
-    if name in NEEDS_DATA and data is None:
+    suite_type = SUITES.entry(name).load()
+    if suite_type.reads_data and data is None:
         raise NoSuite("its tasks are read from a folder or a file: --data PATH")
     wanted = {**asked, "categories": tuple(asked["categories"]), "data": None if data is None else str(data)}
-    suite = SUITES.entry(name).load()().load(SuiteRequest(**wanted))
+    suite = suite_type().load(SuiteRequest(**wanted))
     return Expected(suite, board, _source(board, model))
 
 

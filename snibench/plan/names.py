@@ -94,6 +94,11 @@ def shown(name: str) -> str:
     return f"./{file.relative_to(here).as_posix()}{colon}{attribute}" if file.is_relative_to(here) else name
 
 
+def setting_prefix(protocol: str) -> str:
+    """Part of a protocol's settings before the dot: its name as ``parse_assignments`` leaves it, or a file's class."""
+    return protocol.rpartition(":")[2].replace("-", "_")
+
+
 def _assignments(text: str | None, whole: str) -> dict[str, str]:
     settings = {}
     for pair in _NEXT.split(text) if text and text.strip() else ():

@@ -130,7 +130,7 @@ def plan(request: RunRequest) -> Plan:
         FitPlan(
             spec,
             question_sets(tuple(mixtures_of_fit[fit]), shots[fit]),
-            shortened if spec.recipe.steps else (),
+            shortened if spec.trains else (),
             unfit[fit],
         )
         for fit, spec in specs.items()

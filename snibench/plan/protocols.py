@@ -9,6 +9,7 @@ from snibench.base.errors import UsageError
 from snibench.base.registry import PROTOCOLS
 from snibench.base.settings import with_texts
 from snibench.contracts import Protocol
+from snibench.plan.names import setting_prefix
 from snibench.plan.request import RunRequest
 
 
@@ -29,7 +30,7 @@ def protocols_of(request: RunRequest) -> dict[str, Protocol]:
 
 def settings_for(protocol: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of ``protocol`` among ``settings``: their keys begin with its name and a dot."""
-    start = f"{_prefix(protocol)}."
+    start = f"{setting_prefix(protocol)}."
     return {key.removeprefix(start): value for key, value in settings.items() if key.startswith(start)}
 
 
@@ -39,8 +40,8 @@ def settings_of_methods(request: RunRequest) -> dict[str, Any]:
     Raises:
         UsageError: If one is of an installed protocol that is not asked.
     """
-    asked = {_prefix(name) for name in request.protocols}
-    installed = {_prefix(name): name for name in PROTOCOLS.names()}
+    asked = {setting_prefix(name) for name in request.protocols}
+    installed = {setting_prefix(name): name for name in PROTOCOLS.names()}
     kept = {}
     for key, value in request.settings.items():
         prefix, dot, _ = key.partition(".")
@@ -53,8 +54,3 @@ def settings_of_methods(request: RunRequest) -> dict[str, Any]:
             )
         kept[key] = value
     return kept
-
-
-def _prefix(protocol: str) -> str:
-    """Part before the dot: the name as ``parse_assignments`` leaves it, or the class of a file."""
-    return protocol.rpartition(":")[2].replace("-", "_")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SAMPLERS, SUITES
 from snibench.base.types import Recipe, SuiteData, SuiteRequest
 from snibench.plan import defaults
-from snibench.plan.names import parse_method
+from snibench.plan.names import parse_method, setting_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class RunRequest:
     train_format: str = defaults.FORMAT
     seeds: tuple[int, ...] = QUICK.seeds  # none: the profile's
     # Steps 0 = the profile's; learning_rate 0 = the method's own.
-    recipe: Recipe = Recipe(steps=QUICK.steps)  # noqa: RUF009 (frozen)
+    recipe: Recipe = field(default_factory=lambda: Recipe(steps=QUICK.steps))
     limit: int | None = None
     rank_labels: bool = False  # store the likeliest label of closed tasks beside what is said
     precision: str = "float32"  # or "bfloat16", or "auto": as the device can
@@ -89,6 +89,59 @@ def sized(request: RunRequest, suite: SuiteData) -> RunRequest:
         profile=profile,
         recipe=recipe if recipe.steps else replace(recipe, steps=steps),
         seeds=request.seeds or profile.seeds,
+    )
+
+
+def request_again(
+    method: str,
+    *,
+    suite: SuiteRequest,
+    model: str,
+    rule: str = "",
+    sampler: str = "",
+    settings: Mapping[str, Any],
+    rule_settings: Mapping[str, Any],
+    sampler_settings: Mapping[str, Any],
+    protocol_settings: Mapping[str, Mapping[str, Any]],
+    protocols: Sequence[str],
+    train_format: str,
+    seeds: Sequence[int],
+    recipe: Recipe,
+    limit: int | None,
+    precision: str,
+    rank_labels: bool = False,
+) -> RunRequest:
+    """The request of one method alone, without a baseline, that plans a fit again from what was stored of it.
+
+    All settings are given, so that defaults of now decide nothing. ``rule`` and ``sampler``: those that were named.
+    ``model``: its spec, with its revision behind an @. ``train_format``: "" where nothing was trained.
+    """
+    name, _, revision = model.partition("@")
+    every = {
+        **settings,
+        **{f"rule.{key}": value for key, value in rule_settings.items()},
+        **{f"sampler.{key}": value for key, value in sampler_settings.items()},
+    }
+    for protocol in protocols:
+        own = protocol_settings.get(protocol, {})
+        every |= {f"{setting_prefix(protocol)}.{key}": value for key, value in own.items()}
+    return RunRequest(
+        methods=(method,),
+        suite=suite,
+        model=name,
+        revision=revision,
+        rule=rule,
+        sampler=sampler,
+        settings=every,
+        baseline=None,
+        protocols=tuple(protocols),
+        profile=QUICK if suite.name == defaults.SUITE else PAPER,
+        train_format=train_format or defaults.FORMAT,
+        seeds=tuple(seeds),
+        recipe=recipe if recipe.steps else replace(recipe, steps=1),  # 0 would be the profile's
+        limit=limit,
+        rank_labels=rank_labels,
+        precision=precision,
     )
 
 

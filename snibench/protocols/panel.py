@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 K = TypeVar("K")
 
+# The columns that name a question, whatever protocol asked it.
+QUESTION = ("task", "instance", "format", "split", "side", "variant", "stream", "position")
 FEWEST_SOURCES = 5  # with fewer, no interval over tasks for a category or a combo
 TRIVIAL_MAJORITY = 0.9  # from here on a task says nothing beyond chance
 
@@ -127,18 +129,18 @@ def source_clusters(tasks: pd.DataFrame) -> pd.Series[str]:
     Sources are compared as leakage control does, so that derived data sets count as their origin. A task that names
     no data set stands alone.
     """
-    known = [
+    names_of = [
         origins(list(sources)) or {f"task {name}"}
         for name, sources in zip(tasks["task"], tasks["sources"], strict=True)
     ]
-    component = _components(known)
+    component = _components(names_of)
     first = tasks["task"].groupby(component).transform("min")  # a name that no order of the rows can change
     return pd.Series(first.to_numpy(), index=pd.Index(tasks["task"], name="task"))
 
 
-def _components(known: Sequence[Collection[str]]) -> list[int]:
+def _components(names_of: Sequence[Collection[str]]) -> list[int]:
     """The number of the connected component of each set of names; two that share a name are connected."""
-    parent = list(range(len(known)))
+    parent = list(range(len(names_of)))
 
     def root(member: int) -> int:
         while parent[member] != member:
@@ -146,10 +148,10 @@ def _components(known: Sequence[Collection[str]]) -> list[int]:
         return member
 
     owner: dict[str, int] = {}
-    for member, names in enumerate(known):
-        for name in names:
+    for member, own in enumerate(names_of):
+        for name in own:
             parent[root(member)] = root(owner.setdefault(name, member))
-    return [root(member) for member in range(len(known))]
+    return [root(member) for member in range(len(names_of))]
 
 
 def above_chance(values: Floats, chance: Floats) -> Floats:
@@ -178,15 +180,15 @@ def with_facts(questions: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
     return questions.join(facts[["metric", "chance", "source", "informative"]], on="task")
 
 
-def comparable(asked: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+def comparable(questions: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     """The metric of some questions, and those whose scores may be averaged, with what counts as their ``zero``.
 
     Exact match and ROUGE-L never go into one mean as they are: questions of both are compared above chance.
     """
-    metrics = asked["metric"].unique()
+    metrics = questions["metric"].unique()
     if len(metrics) == 1:
-        return str(metrics[0]), asked.assign(zero=0.0)
-    return ABOVE_CHANCE, asked[asked["informative"]].assign(zero=asked["chance"])
+        return str(metrics[0]), questions.assign(zero=0.0)
+    return ABOVE_CHANCE, questions[questions["informative"]].assign(zero=questions["chance"])
 
 
 def box(data: Floats) -> dict[str, float]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from snibench.base.errors import unknown
+from snibench.base.wording import counted
 from snibench.report.fits import NOT_SEARCHED
 from snibench.report.values import Asked, Report, Table, Verdict
 from snibench.store import what_to_do
@@ -92,12 +93,12 @@ def _notes(report: Report) -> tuple[str, ...]:
     failed = len(report.failed)
     notes = []
     if failed:
-        notes.append(f"{failed} fit{'' if failed == 1 else 's'} of this run {'is' if failed == 1 else 'are'} not done.")
+        notes.append(f"{counted(failed, 'fit')} of this run {'is' if failed == 1 else 'are'} not done.")
         notes += [
             f"{', '.join(dict.fromkeys(some['method']))} ({stage or 'not begun'}): {cause}"
             for (stage, cause), some in report.failed.groupby(["stage", "cause"], sort=False)
         ]
         notes.append(what_to_do(report.failed["status"]))
     if report.notes:
-        notes.append(f"{len(report.notes)} note{'' if len(report.notes) == 1 else 's'} on this run: {report.notes[0]}")
+        notes.append(f"{counted(len(report.notes), 'note')} on this run: {report.notes[0]}")
     return (*notes, _MORE)

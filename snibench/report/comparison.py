@@ -98,7 +98,7 @@ def comparison_table(
     Not ``whole``: without floors and footers.
     """
     first = [*controls(questions.results), baseline]
-    title = f"Compared with {baseline}: {QUESTIONS[question]}"
+    title = f"Compared with {baseline}: {questions.title(question)}"
     floors = _levels(questions, question) if whole else pd.DataFrame()
     return _comparison(summary, floors, question, title, first, footed=whole)
 
@@ -134,7 +134,8 @@ def _comparison(
     if len(floors):
         notes += (f"No part of tests, ranks and groups: {', '.join(sorted(floors['method']))}.",)
     frame = pd.concat([summary.table, floors], ignore_index=True) if len(floors) else summary.table
-    table = Table(_NAMES[question], title, frame, (METHOD,), columns, notes, _PROTOCOLS[question])
+    name, protocol = _NAMES.get(question, f"comparison_{question}"), _PROTOCOLS.get(question, question)
+    table = Table(name, title, frame, (METHOD,), columns, notes, protocol)
     return ordered(table, by_mean)
 
 
@@ -270,7 +271,7 @@ def compare(results: StoredRun, first: str, second: str) -> Report:
     return Report(
         title=f"{first} against {second}",
         tables=(
-            _overall(by_question, first, second),
+            _overall(questions, by_question, first, second),
             *failed_tables(failed),
             *_part_tables(questions, second),
             *(_pair_categories(questions, scores, split, first, second) for split, scores in sides.items()),
@@ -280,7 +281,7 @@ def compare(results: StoredRun, first: str, second: str) -> Report:
         failed=failed,
         baseline=second,
         rows_digest=rows_digest(pair.answers),
-        verdicts=verdicts(by_question, second, [first]),
+        verdicts=verdicts(by_question, second, [first], further=questions.further),
         facts=facts(pair),
     )
 
@@ -289,18 +290,18 @@ def _means(first: str, second: str) -> tuple[Column, Column]:
     return Column("first", first, "percent", "higher"), Column("second", second, "percent", "higher")
 
 
-def _overall(by_question: Mapping[Asked, Summary], first: str, second: str) -> Table:
+def _overall(questions: Questions, by_question: Mapping[Asked, Summary], first: str, second: str) -> Table:
     rows = []
     for question, summary in by_question.items():
         table = summary.table.set_index("method")
-        row = table.loc[first].to_dict() | {"on": QUESTIONS[question], "first": table.loc[first, "mean"]}
+        row = table.loc[first].to_dict() | {"on": questions.title(question), "first": table.loc[first, "mean"]}
         rows.append(row | {"second": table.loc[second, "mean"]})
     said = {
         question: [note for note in footers(summary) if not note.startswith("Groups")]
         for question, summary in by_question.items()
     }
     notes = dict.fromkeys(
-        note if all(note in others for others in said.values()) else f"{QUESTIONS[question].capitalize()}: {note}"
+        note if all(note in others for others in said.values()) else f"{questions.title(question).capitalize()}: {note}"
         for question, own in said.items()
         for note in own
     )

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from snibench.base.registry import METHODS
+from snibench.base.wording import counted
 from snibench.report.layouts import METHOD, ordered, present
 from snibench.report.values import Column, Table
 from snibench.store import what_to_do
@@ -132,7 +133,7 @@ def costs(results: StoredRun) -> pd.DataFrame:
     rates: dict[str, dict[str, None]] = {}
     for record, spec in zip(results.records, results.specs, strict=True):
         fits.setdefault(spec.label, []).append(record)
-        if spec.recipe.steps and spec.recipe.learning_rate:
+        if spec.trains and spec.recipe.learning_rate:
             mark = "" if spec.searched else f" ({NOT_SEARCHED})"
             rates.setdefault(spec.label, {})[f"{spec.recipe.learning_rate:g}{mark}"] = None
     rows = [_cost(label, records) for label, records in fits.items()]
@@ -181,10 +182,7 @@ def title(results: StoredRun) -> str:
     recipe = max((spec.recipe for spec in specs), key=lambda recipe: recipe.steps)
     seeds = len({spec.seed for spec in specs})
     steps = f"{recipe.steps} steps of {recipe.tasks_per_step} tasks x {recipe.instances_per_task} instances"
-    return (
-        f"Suite {suites}, model {models}: {steps if recipe.steps else 'nothing tuned'}, "
-        f"{seeds} seed{'' if seeds == 1 else 's'}"
-    )
+    return f"Suite {suites}, model {models}: {steps if recipe.steps else 'nothing tuned'}, {counted(seeds, 'seed')}"
 
 
 def facts(results: StoredRun) -> dict[str, Any]:

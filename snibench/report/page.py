@@ -105,7 +105,9 @@ def _grouped(tables: Sequence[Table]) -> Iterator[tuple[str, list[Table], Collec
     """Each heading, its tables, and what figures find those by; a heading for each protocol."""
     own = [one for one in tables if not one.section]
     for title, names in _BEFORE:
-        yield title, [one for one in own if one.name in names], names
+        # A protocol's own comparison stands among the others.
+        some = [*names, *(one.name for one in own if one.name.startswith("comparison_") and "comparison" in names)]
+        yield title, [one for one in own if one.name in some], names
     for title in dict.fromkeys(one.section for one in tables if one.section):
         mine = [one for one in tables if one.section == title]
         yield title, mine, {one.drawn_as for one in mine}

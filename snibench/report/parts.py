@@ -63,11 +63,15 @@ def families(results: StoredRun) -> Mapping[str, Mapping[str, str]]:
 
 def _left_out(whole: FitSpec, other: FitSpec) -> list[str]:
     """The switches that are on in ``whole`` and off in ``other``; empty if anything else differs."""
-    same = (whole.method, whole.rule, whole.rule_settings) == (other.method, other.rule, other.rule_settings)
-    if not same or whole.settings.keys() != other.settings.keys():
+    if _beside_settings(whole) != _beside_settings(other) or whole.settings.keys() != other.settings.keys():
         return []
     differ = [key for key in whole.settings if whole.settings[key] != other.settings[key]]
     return differ if all(whole.settings[key] is True and other.settings[key] is False for key in differ) else []
+
+
+def _beside_settings(spec: FitSpec) -> tuple[Any, ...]:
+    """What tables tell methods apart by, but for the method's own settings."""
+    return spec.method, spec.rule, spec.rule_settings, spec.sampler, spec.sampler_settings
 
 
 def _added(results: StoredRun, whole: str, label: str, variants: list[str]) -> dict[str, Any]:

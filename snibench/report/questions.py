@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from snibench.base.errors import SnibenchError
 from snibench.base.hashing import canonical_json
 from snibench.protocols.formats.measures import compared_formats, extremes
 from snibench.protocols.gap.crossfit import of_split
 from snibench.protocols.panel import (
     FEWEST_SOURCES,
+    QUESTION,
     Floats,
     Panel,
     above_chance,
@@ -28,6 +31,8 @@ from snibench.protocols.panel import (
     with_facts,
 )
 from snibench.report.fits import floors
+from snibench.report.measures import as_planned
+from snibench.report.values import QUESTIONS
 from snibench.stats.power import Design
 from snibench.stats.scopes import Sample, Side, Tuning
 from snibench.stats.scores import Scores, with_lenders
@@ -57,7 +62,7 @@ def tunings(results: StoredRun) -> dict[str, Tuning]:
 def _tuning(spec: FitSpec, adapter: str) -> Tuning:
     if spec.elsewhere:  # of a recipe that nobody knows: its seeds are its own
         return Tuning(recipe=f"{spec.elsewhere} {spec.label}")
-    if spec.floor or not spec.recipe.steps:
+    if not spec.trains:
         return Tuning(deterministic=True)
     recipe = replace(spec.recipe, learning_rate=0.0)
     design = [repr(recipe), spec.model.digest, spec.suite_digest, spec.train_format, spec.precision]
@@ -148,6 +153,40 @@ class Questions:
         scores = Scores(both, seen.tasks, (*seen.clusters, *unseen.clusters), (*seen.excluded, *unseen.excluded))
         return with_lenders(scores, self._all.gap()) if self._all else scores
 
+    # ------------------------------------------------------------------------------ other protocols
+
+    @cached_property
+    def further(self) -> dict[str, str]:
+        """Protocols with a verdict of their own, and what it is on; those that are not installed have none."""
+        titles = {}
+        for name in dict.fromkeys(map(str, self.results.answers["protocol"].unique())):
+            with suppress(SnibenchError):  # a report says which cannot be shown
+                if on := as_planned(name, self.results).verdict_on:
+                    titles[name] = on
+        return titles
+
+    def title(self, question: str) -> str:
+        """What a question is on, in words."""
+        return QUESTIONS.get(question) or self.further[question]
+
+    def of_protocol(self, name: str) -> Scores | None:
+        """What protocol ``name`` compares of each answer, mean over tasks; None without common questions."""
+        rows = self._rows(name)
+        rows = rows.assign(score=as_planned(name, self.results).compared(rows)).dropna(subset=["score"])
+        shared = panel(rows, questions=QUESTION)
+        if not len(shared.questions):
+            return None
+        names = shared.questions["task"]
+        tasks = tuple(map(str, np.sort(names.unique())))
+        by_method = {method: shared.values("score", method=method) for method in self._methods(shared)}
+        scores = Scores(
+            {method: self._sample(method, side) for method, side in _sides(by_method, names).items()},
+            tasks,
+            (self._clusters(tasks),),
+            tuple(sorted(set(map(str, rows["task"].unique())) - set(tasks))),
+        )
+        return with_lenders(scores, self._all.of_protocol(name)) if self._all else scores
+
     # --------------------------------------------------------------------------------------- formats
 
     @cached_property
@@ -217,15 +256,18 @@ class Questions:
         """Scores of each task above chance, over all combos and histories: one unit for exact match and ROUGE-L."""
         if self._in_combos is None:
             return None
-        shared, asked = self._in_combos
-        fair = asked[asked["informative"]]
-        if not len(fair):
+        shared, questions = self._in_combos
+        compared = questions[questions["informative"]]
+        if not len(compared):
             return None
-        chance, tasks = fair["chance"].to_numpy(dtype=np.float64), tuple(map(str, np.sort(fair["task"].unique())))
+        chance, tasks = (
+            compared["chance"].to_numpy(dtype=np.float64),
+            tuple(map(str, np.sort(compared["task"].unique()))),
+        )
         methods = {}
         for method in self._methods(shared):
-            values = above_chance(shared.values("score", method=method)[:, fair.index], chance)
-            methods[method] = self._sample(method, Side(task_means(values, fair["task"])))
+            values = above_chance(shared.values("score", method=method)[:, compared.index], chance)
+            methods[method] = self._sample(method, Side(task_means(values, compared["task"])))
         scores = Scores(methods, tasks, (self._clusters(tasks),))
         return with_lenders(scores, self._all.combos()) if self._all else scores
 
@@ -233,27 +275,27 @@ class Questions:
         """Scores of every combo, schedule and history, in its metric."""
         if self._in_combos is None:
             return
-        shared, asked = self._in_combos
+        shared, questions = self._in_combos
         others = {tuple(names.values()): scores for names, scores in self._all.by_combo()} if self._all else {}
-        for combo, members in asked.groupby("combo"):
-            metric, fair = comparable(members)
-            for (schedule, history), part in fair.groupby(["schedule", "history"]):
+        for combo, members in questions.groupby("combo"):
+            metric, compared = comparable(members)
+            for (schedule, history), part in compared.groupby(["schedule", "history"]):
                 names = {"combo": str(combo), "schedule": str(schedule), "history": str(history), "metric": metric}
                 yield names, with_lenders(self._streams(shared, part), others.get(tuple(names.values())))
 
-    def _streams(self, shared: Panel, asked: pd.DataFrame) -> Scores:
+    def _streams(self, shared: Panel, questions: pd.DataFrame) -> Scores:
         """Scores whose unit is the source, or with too few of them the stream."""
-        unit = "source" if asked["source"].nunique() >= FEWEST_SOURCES else "stream"
-        zero = asked["zero"].to_numpy(dtype=np.float64)
+        unit = "source" if questions["source"].nunique() >= FEWEST_SOURCES else "stream"
+        zero = questions["zero"].to_numpy(dtype=np.float64)
         return Scores(
             methods={
                 method: self._sample(
-                    method, Side(above_chance(shared.values("score", method=method)[:, asked.index], zero))
+                    method, Side(above_chance(shared.values("score", method=method)[:, questions.index], zero))
                 )
                 for method in self._methods(shared)
             },
-            tasks=tuple(map(str, asked["task"])),
-            clusters=(asked[unit].astype(str).tolist(),),
+            tasks=tuple(map(str, questions["task"])),
+            clusters=(questions[unit].astype(str).tolist(),),
         )
 
     def _clusters(self, tasks: tuple[str, ...]) -> list[str]:

@@ -82,7 +82,7 @@ def build(results: StoredRun, baseline: str | None = None, *, everyone: StoredRu
         failed=failed,
         baseline=chosen,
         rows_digest=rows_digest(results.answers),
-        verdicts=verdicts(by_question, chosen, _judged(questions, order)),
+        verdicts=verdicts(by_question, chosen, _judged(questions, order), further=questions.further),
         facts=facts(results),
     )
 
@@ -115,7 +115,7 @@ def build_brief(results: StoredRun, baseline: str | None = None, *, everyone: St
             failed=failed_fits(results),
             baseline=chosen,
             rows_digest="",
-            verdicts=verdicts(by_question, chosen, judged, scopes=scopes),
+            verdicts=verdicts(by_question, chosen, judged, scopes=scopes, further=questions.further),
         )
     )
 

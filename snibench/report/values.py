@@ -59,10 +59,11 @@ class Table:
         return self.figure if self.section else self.name
 
 
-Asked = Literal["unseen", "seen", "gap", "formats", "combos"]
+Asked = str  # a question that a report answers: one of ``QUESTIONS``, or a protocol with a verdict of its own
 Scope = Literal["tasks like these", "this suite"]
 SCOPES: tuple[Scope, Scope] = ("tasks like these", "this suite")
 
+# What the questions of the built-in protocols are on, in the order in which they are answered.
 QUESTIONS: Mapping[Asked, str] = {
     "unseen": "unseen tasks",
     "seen": "held-out instances of seen tasks",
@@ -97,11 +98,12 @@ class Verdict:
     equivalence_bound: float
     why: str = ""
     few_seeds: bool = False
+    on: str = ""  # what the question is on, where it is none of ``QUESTIONS``
 
     @property
     def sentence(self) -> str:
         """The verdict for people, in points."""
-        on = QUESTIONS[self.question] + (", this suite alone" if self.scope == "this suite" else "")
+        on = (self.on or QUESTIONS[self.question]) + (", this suite alone" if self.scope == "this suite" else "")
         head = f"{self.method} against {self.baseline}, {on}: {points(self.estimate)} points"
         if self.low != self.low:
             return f"{head}: undecided; no interval, {self.why}."

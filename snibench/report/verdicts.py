@@ -33,6 +33,7 @@ def each_summary(
         "formats": lambda: questions.formats().get("mean"),
         "combos": questions.combos,
     }
+    asked |= {name: partial(questions.of_protocol, name) for name in questions.further}
     for question, scores_of in asked.items():
         scores = scores_of()
         if scores is not None and baseline in scores.methods and len(scores.methods) > 1:
@@ -56,8 +57,9 @@ def verdicts(
     *,
     margin: float = MARGIN,
     scopes: Sequence[Scope] = SCOPES,
+    further: Mapping[Asked, str] | None = None,
 ) -> tuple[Verdict, ...]:
-    """A verdict per method, question and scope, in this order."""
+    """A verdict per method, question and scope, in this order; ``further``: what questions beyond the usual are on."""
     answers = []
     rows = {question: summary.table.set_index("method") for question, summary in by_question.items()}
     for method in methods:
@@ -88,6 +90,7 @@ def verdicts(
                             equivalence_bound=equivalence_bound(estimate),
                             why=_why(comparison.seeds.variance.value, seeds),
                             few_seeds=2 in seeds,
+                            on=(further or {}).get(question, ""),
                         )
                     )
     return tuple(answers)

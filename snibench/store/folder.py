@@ -170,14 +170,14 @@ class Store:
 
     def replies(self, fit: str, damaged: Callable[[str], None] = lambda text: None) -> dict[PromptKey, Reply]:
         """Replies of the fit so far; parts that cannot be read are removed, and each is a sentence for ``damaged``."""
-        known: dict[PromptKey, Reply] = {}
+        replies: dict[PromptKey, Reply] = {}
         for path in sorted((self.folder(fit) / "predictions").glob("*.parquet")):
             try:
-                known |= _replies_in(path)
+                replies |= _replies_in(path)
             except StoreError as error:
                 leftovers.remove(path)
                 damaged(f"{first_line(error)} Its prompts are asked again.")
-        return known
+        return replies
 
     def add_replies(self, fit: str, replies: Mapping[PromptKey, Reply]) -> None:
         """Keep one more part of what the fit answered."""

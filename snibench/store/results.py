@@ -201,7 +201,7 @@ def _record(store: Store, spec: FitSpec) -> FitRecord:
     """The stored record of a fit, or one that says why there is none."""
 
     def lacking(status: Literal["damaged", "interrupted"], cause: str) -> FitRecord:
-        return FitRecord(spec.id, spec.label, spec.method, spec.rule, spec.seed, status, cause)
+        return FitRecord.of(spec, status, cause)
 
     try:
         return store.record(spec.id) or lacking("interrupted", "not finished: repeat the run to go on")
@@ -258,7 +258,7 @@ def _comparable(one: FitSpec, other: FitSpec) -> bool:
     def tuning(spec: FitSpec) -> tuple[Any, ...]:
         return replace(spec.recipe, learning_rate=0.0), spec.train_format
 
-    tuned = one.recipe.steps and other.recipe.steps
+    tuned = one.trains and other.trains
     return answering(one) == answering(other) and (not tuned or tuning(one) == tuning(other))
 
 

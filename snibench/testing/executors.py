@@ -88,7 +88,7 @@ def _check_refusal(name: str, executor: Executor, work: _Small) -> None:
 class _Small(Work):
     """Jobs that take no time and leave a file each; job ``refused`` raises what all would."""
 
-    device, threads, asked, timeout = "cpu", 1, None, None
+    device, threads, requested_jobs, timeout = "cpu", 1, None, None
 
     def __init__(self, folder: str, count: int, refused: int = -1) -> None:
         self.folder, self.count, self.refused = folder, count, refused

@@ -66,7 +66,7 @@ def _check_prompt(format: Format, name: str, card: TaskCard, text: str, as_writt
     other = format.render(card, "quite another input", random.Random(7))
     expect(
         prompt.instruction == other.instruction,
-        f"{name} must tell the same of the task for every input, but tells {prompt.instruction!r} "
+        f"{name} must show the same of the task for every input, but shows {prompt.instruction!r} "
         f"and {other.instruction!r}",
     )
     expect(

@@ -19,6 +19,7 @@ from snibench.base.errors import SnibenchError
 from snibench.base.registry import FORMATS, SUITES
 from snibench.base.types import Ask, Column, Frame, Question, SuiteData, SuiteRequest
 from snibench.contracts import Protocol
+from snibench.protocols.panel import QUESTION
 from snibench.testing.expectations import expect
 
 _METHODS = {"first": 2, "second": 2}  # label -> seeds
@@ -32,7 +33,8 @@ def check_protocol(protocol_type: type[Protocol], settings: Any = None, *, suite
     evaluated instances of the suite's tasks in installed formats, none is asked twice of a fit, and ``limit`` bounds
     them; fits are tuned on seen tasks; made-up answers are measured, whatever the order of the rows; every described
     frame has its columns, keys that name a row, fractions in place of percents, and intervals around their value; a
-    column of fractions names its ``n``, so that a leaderboard takes it.
+    column of fractions names its ``n``, so that a leaderboard takes it; with a verdict, what is compared is a fraction
+    for each answer, the same in any order, and pairs the answers of two fits.
 
     Args:
         protocol_type: The class that is registered.
@@ -180,6 +182,25 @@ def _check_measures(protocol: Protocol, name: str, answers: pd.DataFrame, tasks:
         column for layout in described.values() for column in layout.columns if column.unit in _FRACTIONS and column.n
     ]
     expect(counted, f"{name} has no column of fractions that names its n: a leaderboard has nothing of it")
+    _check_compared(protocol, name, answers)
+
+
+def _check_compared(protocol: Protocol, name: str, answers: pd.DataFrame) -> None:
+    if not protocol.verdict_on:
+        return
+    values = protocol.compared(answers)
+    aligned = isinstance(values, pd.Series) and values.index.equals(answers.index)
+    expect(aligned, f"{name}.compared must give a value for each answer, as a Series with their index")
+    numbers = values.to_numpy(np.float64)
+    fractions = ((numbers >= 0) & (numbers <= 1)) | np.isnan(numbers)
+    expect(fractions.all(), f"{name}.compared must give fractions in [0, 1], or NaN for what does not count")
+    expect(not np.isnan(numbers).all(), f"{name}.compared counts no answer")
+    shuffled = answers.sample(frac=1, random_state=1)
+    same = protocol.compared(shuffled).reindex(answers.index).equals(values)
+    expect(same, f"{name}.compared depends on the order of the rows")
+    counted = answers[~np.isnan(numbers)]
+    twice = counted.duplicated(["method", "seed", *QUESTION])
+    expect(not twice.any(), f"{name} compares several answers of one fit to one question: name each by its variant")
 
 
 def _rounded(row: Mapping[Any, Any]) -> str:

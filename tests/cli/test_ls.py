@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from stored_specs import LORA
 
 from snibench.base.errors import StoreError, UsageError
-from snibench.base.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
+from snibench.base.types import FitRecord, SuiteRequest
 from snibench.cli import cli, main
 from snibench.cli.outline import Unreadable, outline
 from snibench.store import Store
@@ -127,30 +129,12 @@ def test_markup_and_control_characters_of_a_plugin_are_shown_not_obeyed(install:
 # ---------------------------------------------------------------------------------------- runs
 
 
-def spec(seed: int) -> FitSpec:
-    return FitSpec(
-        method="lora",
-        rule="",
-        settings={},
-        source={},
-        model=ModelRef("tiny", "0", "0"),
-        suite=SuiteRequest("mini"),
-        suite_digest="0",
-        mixture=Mixture(("a",)),
-        train_format="definition",
-        recipe=Recipe(steps=1),
-        seed=seed,
-        precision="float32",
-        label="lora",
-    )
-
-
 def test_runs_are_listed_with_their_status_finished_or_not(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    fits = [spec(seed) for seed in range(3)]
+    fits = [replace(LORA, seed=seed) for seed in range(3)]
     for fit in fits:
         store.begin(fit)
-    store.seal(FitRecord(fits[0].id, "lora", "lora", "", 0, "done", seconds=12.5))
+    store.seal(FitRecord.of(fits[0], "done", seconds=12.5))
     (tmp_path / fits[2].id / "record.json").write_text("{", encoding="utf-8")
     (tmp_path / "notes").mkdir()
     rows = listed("runs", "-o", str(tmp_path))

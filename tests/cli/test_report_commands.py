@@ -81,7 +81,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 asked = [(task, instance) for task in range(12) for instance in range(8)]
                 store.write_answers(spec.id, "gap", "q1", [answer(spec.id, *q, rng.random() < level) for q in asked])
                 write_frame(folder / "tasks.parquet", tasks)
-            store.seal(FitRecord(spec.id, method, method, "", seed, status, cause))  # type: ignore[arg-type]
+            store.seal(FitRecord.of(spec, status, cause))  # type: ignore[arg-type]
     store.write_manifest(
         Manifest(tuple(fits), question_sets=fits, protocol_versions={"gap": 2}, baseline="unified-prompt")
     )

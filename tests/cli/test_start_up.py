@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from stored_specs import LORA
 
-from snibench.base.types import FitRecord, FitSpec, Mixture, ModelRef, Recipe, SuiteRequest
+from snibench.base.types import FitRecord
 from snibench.cli import COMMANDS
 from snibench.store import Store
 
@@ -26,24 +27,9 @@ except SystemExit as end:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    spec = FitSpec(
-        method="lora",
-        rule="",
-        settings={},
-        source={},
-        model=ModelRef("tiny", "0", "0"),
-        suite=SuiteRequest("mini"),
-        suite_digest="0",
-        mixture=Mixture(("a",)),
-        train_format="definition",
-        recipe=Recipe(steps=1),
-        seed=0,
-        precision="float32",
-        label="lora",
-    )
     store = Store(tmp_path)
-    store.begin(spec)
-    store.seal(FitRecord(fit=spec.id, label="lora", method="lora", rule="", seed=0, status="done"))
+    store.begin(LORA)
+    store.seal(FitRecord.of(LORA, "done"))
     return tmp_path
 
 

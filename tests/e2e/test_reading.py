@@ -13,13 +13,13 @@ from snibench import metrics
 
 SHORT = shlex.split("--tasks 4 --steps 40 --per-step 2,2 --limit 2 --max-output 40 --conflict off --seeds 0")
 SOURCE = '''
-from snibench.api import BaseMethod, Format, attach_all, cue, definition, instruction, prompt_of, query, tells
+from snibench.api import BaseMethod, Format, FormatFlags, attach_all, cue, definition, instruction, prompt_of, query
 
 
 class Steps(Format):
     """Reasoning on lines of its own, then the answer, up to END."""
 
-    flags = tells("full", "I")
+    flags = FormatFlags("full", "I")
 
     def render(self, task, input, rng):
         return prompt_of(instruction(definition(task)), cue("\\nInput: "), query(input), cue("\\nThink first.\\n"))

@@ -57,7 +57,7 @@ def test_they_go_from_the_plan_to_a_verified_board(snibench: Callable[..., Any],
     results = load_results(runs)
     settings = json.loads((runs / "manifest.json").read_text(encoding="utf-8"))["protocol_settings"]
     assert settings == {
-        "template-protocol": {"turns": 1, "tasks": 20, "instances": 3, "format": "definition", "seed": 0}
+        "template-protocol": {"turns": 1, "tasks": 8, "instances": 3, "format": "definition", "seed": 0}
     }
     metrics = dict(zip(results.tasks["task"], results.tasks["metric"], strict=True))
     assert metrics["words3_turned"] == "template-f1"

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small_models import whole_and_resumed
 from torch import nn
 
 from snibench.base.types import Recipe
@@ -83,23 +84,7 @@ def test_a_tuning_ends_with_the_mean_of_the_steps_that_a_constant_rate_takes(
 def test_one_that_was_killed_before_in_or_after_the_last_quarter_ends_with_equal_bytes(
     method, after, make_trainer, tmp_path
 ) -> None:
-    class Stop(Exception):
-        pass
-
-    whole = make_trainer(method, recipe=AVERAGED)
-    whole.run(tmp_path / "whole")
-    broken = make_trainer(method, recipe=AVERAGED)
-
-    def leave(progress, steps) -> None:
-        if progress.step == after:
-            broken.save(tmp_path / "part")
-            raise Stop
-
-    with pytest.raises(Stop):
-        broken.run(tmp_path / "none", on_step=leave)
-    resumed = make_trainer(method, recipe=AVERAGED)
-    resumed.run(tmp_path / "part")
-    assert all(torch.equal(a, b) for a, b in zip(whole.named.values(), resumed.named.values(), strict=True))
+    whole, resumed = whole_and_resumed(lambda: make_trainer(method, recipe=AVERAGED), tmp_path, after)
     assert resumed.mean.count == whole.mean.count == 2
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small_models import whole_and_resumed
 
 from snibench.base.errors import PluginError, UsageError
 from snibench.base.types import Mixture, Recipe
@@ -58,21 +59,8 @@ def test_a_group_scales_the_learning_rate_of_every_step(make_trainer, tmp_path) 
 
 
 def test_groups_survive_a_checkpoint(make_trainer, tmp_path) -> None:
-    whole, broken = make_trainer(LoraPlus), make_trainer(LoraPlus)
-    whole.run(tmp_path / "whole")
-
-    class Stop(Exception):
-        pass
-
-    def leave() -> None:
-        broken.save(tmp_path / "part")
-        raise Stop
-
-    with pytest.raises(Stop):
-        broken.run(tmp_path / "none", pauses={3: leave})
-    resumed = make_trainer(LoraPlus)
-    resumed.run(tmp_path / "part")
-    assert all(torch.equal(a, b) for a, b in zip(whole.named.values(), resumed.named.values(), strict=True))
+    whole, resumed = whole_and_resumed(lambda: make_trainer(LoraPlus), tmp_path)
+    assert resumed.progress.trace == whole.progress.trace
 
 
 @pytest.mark.parametrize(
@@ -126,21 +114,7 @@ class Curriculum(Lora):
 
 def test_a_sampler_that_looks_at_losses_goes_on_bit_equal_after_a_checkpoint(make_trainer, tmp_path) -> None:
     recipe = replace(RECIPE, steps=6, tasks_per_step=2)
-    whole, broken = make_trainer(Curriculum, recipe=recipe), make_trainer(Curriculum, recipe=recipe)
-    whole.run(tmp_path / "whole")
-
-    class Stop(Exception):
-        pass
-
-    def leave() -> None:
-        broken.save(tmp_path / "part")
-        raise Stop
-
-    with pytest.raises(Stop):
-        broken.run(tmp_path / "none", pauses={3: leave})
-    resumed = make_trainer(Curriculum, recipe=recipe)
-    resumed.run(tmp_path / "part")
-    assert all(torch.equal(a, b) for a, b in zip(whole.named.values(), resumed.named.values(), strict=True))
+    whole, resumed = whole_and_resumed(lambda: make_trainer(Curriculum, recipe=recipe), tmp_path)
     assert whole.draws.sampler.losses == resumed.draws.sampler.losses
     assert any(note.startswith("own order: LeastLearned") for note in whole.progress.notes)
 

@@ -59,13 +59,9 @@ def fit_spec(method: str, seed: int, suite: SuiteData) -> FitSpec:
 
 def fit_record(spec: FitSpec, status: Any = "done") -> FitRecord:
     tuned = spec.method != "untuned"
-    return FitRecord(
-        fit=spec.id,
-        label=spec.label,
-        method=spec.method,
-        rule=spec.rule,
-        seed=spec.seed,
-        status=status,
+    return FitRecord.of(
+        spec,
+        status,
         seconds=10.0 if tuned else 0.0,
         peak_memory=2**28,
         trainable_parameters=4096 if tuned else 0,

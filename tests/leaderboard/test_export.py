@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from snibench.base.errors import DataError, UsageError
-from snibench.base.types import Reply, SuiteData
+from snibench.base.registry import SUITES
+from snibench.base.types import Recipe, Reply, SuiteData
 from snibench.leaderboard.export import export
 from snibench.leaderboard.rows import RowsError, questions_by_protocol, questions_digest, read_rows
 from snibench.leaderboard.show import board_report
@@ -59,6 +60,24 @@ def test_ranks_and_tests_are_those_of_the_report(board: Any, results: StoredRun)
     assert compared["ours"]["group"] == told.loc["ours", "group"]
     assert compared["ours"]["outcome"] == told.loc["ours", "outcome"]
     assert compared["unified-prompt"]["delta"] is None
+
+
+def test_one_seed_of_what_was_tuned_elsewhere_has_no_star_on_a_board_either(make: Make, tmp_path: Path) -> None:
+    made = make({"untuned": 0.3, "unified-prompt": 0.3, "ours": 0.9}, seeds=(0,))
+    untuned = Recipe(steps=0)
+    foreign = [
+        replace(one, recipe=untuned, train_format="", elsewhere="tuned elsewhere") if one.label == "ours" else one
+        for one in made.specs
+    ]
+    results = replace(made, specs=tuple(foreign))
+    board = read_board(export(results, tmp_path).path)
+    for question, table in (("unseen", "comparison_unseen"), ("seen", "comparison_held_out")):
+        (row,) = [one for one in board["comparisons"][question] if one["label"] == "ours"]
+        reported = build(results).table(table).frame.set_index("method").loc["ours"]
+        assert (row["significant"], bool(reported["significant"])) == (False, False)
+        assert row["delta"] == pytest.approx(reported["delta"])
+        assert row["delta_low"] is None
+        assert missing(reported["delta_low"])
 
 
 def test_a_method_with_a_fit_that_is_not_done_is_shown_without_a_rank(make: Make, tmp_path: Path) -> None:
@@ -140,6 +159,20 @@ def test_rows_of_other_suites_have_digests_in_place_of_text(results: StoredRun, 
     raw = rows.read_bytes()
     assert not any(text.encode() in raw for text in hidden)
     assert verify(path).faults == ()  # the suite is there, and restores them
+
+
+@pytest.mark.parametrize(("openly", "expected"), [(True, "text"), (False, "digests")])
+def test_a_suite_says_whether_its_references_are_published(
+    openly: bool, expected: str, results: StoredRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SUITES.get("mini"), "open_references", openly)
+    path = export(results, tmp_path).path
+    made = json.loads(path.read_text("utf-8"))
+    assert {entry["rows"]["references"] for entry in made["entries"]} == {expected}
+    monkeypatch.setattr(SUITES.get("mini"), "reads_data", True)
+    found = verify(path)  # without --data there is nothing to hold the rows against
+    assert found.faults == ()
+    assert "not checked against the suite (its tasks are read from a folder or a file: --data PATH)" in found.unchecked
 
 
 # ------------------------------------------------------------------------------------------- rows

@@ -95,8 +95,8 @@ def test_items_with_a_comma_are_separated_by_semicolons() -> None:
 
 def test_patterns_of_formats_are_the_protocols_own() -> None:
     (protocol,) = protocols_of(request("formats", formats__formats="tk_def*,definition")).values()
-    compared = protocol.compared  # type: ignore[attr-defined]
-    assert compared[-1] == "definition"
-    assert "tk_definition" in compared
+    chosen = protocol.chosen_formats  # type: ignore[attr-defined]
+    assert chosen[-1] == "definition"
+    assert "tk_definition" in chosen
     with pytest.raises(UsageError, match=r"Unknown format 'surfaces-\*'"):
         protocols_of(request("formats", formats__formats="surfaces-*"))

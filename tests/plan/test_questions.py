@@ -12,10 +12,10 @@ from snibench.models.find import find_model
 from snibench.plan.questions import QuestionRenderer, QuestionSet
 
 HEAD = """
-from snibench.api import Format, cue, definition, instruction, prompt_of, query, tells
+from snibench.api import Format, FormatFlags, cue, definition, instruction, prompt_of, query
 
 class Mine(Format):
-    flags = tells("full", "I")
+    flags = FormatFlags("full", "I")
     def render(self, task, input, rng):
         head = cue("Definition: "), instruction(definition(task)), cue("\\n\\nInput: ")
         return prompt_of(*head, query(input), cue("\\nOutput:"))

@@ -43,14 +43,10 @@ def fit_spec(method: str, seed: int, label: str = "") -> FitSpec:
 
 def fit_record(spec: FitSpec, status: str = "done", cause: str = "") -> FitRecord:
     tuned = spec.method not in ("untuned", *FLOORS)
-    return FitRecord(
-        fit=spec.id,
-        label=spec.label,
-        method=spec.method,
-        rule=spec.rule,
-        seed=spec.seed,
-        status=status,  # type: ignore[arg-type]
-        cause=cause,
+    return FitRecord.of(
+        spec,
+        status,  # type: ignore[arg-type]
+        cause,
         seconds=12.5 + spec.seed if tuned else 0.0,
         peak_memory=300 * 2**20,
         trainable_parameters=98_304 if tuned else 0,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,12 @@ def results(make_results: Make) -> StoredRun:
 
 def test_a_family_is_a_method_and_its_variants_with_switches_off(results: StoredRun) -> None:
     assert families(results) == {"ours": {"ours(a=false)": "a", "ours(a=false,b=false)": "a, b"}}
+
+
+@pytest.mark.parametrize("other", [{"rule": "pcgrad"}, {"sampler": "deck"}, {"sampler_settings": {"t": 2.0}}])
+def test_a_variant_under_another_rule_or_sampler_is_no_variant(results: StoredRun, other: dict[str, Any]) -> None:
+    specs = [replace(spec, **other) if spec.label == "ours(a=false)" else spec for spec in results.specs]
+    assert families(replace(results, specs=tuple(specs))) == {"ours": {"ours(a=false,b=false)": "a, b"}}
 
 
 def test_a_part_adds_what_the_comparison_says_the_variant_lacks(results: StoredRun) -> None:

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
         (place / "checkpoint.safetensors").write_bytes(b"x" * 2**20)
         (place / "checkpoint.previous.safetensors").write_bytes(b"x")
         if spec is not OURS and spec is not under_way:
-            store.seal(FitRecord(spec.id, spec.label, spec.method, "", spec.seed, "done"))
+            store.seal(FitRecord.of(spec, "done"))
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     import re

@@ -25,7 +25,7 @@ def run(tmp_path: Path):
             store.begin(spec)
             write_frame(store.folder(spec.id) / "tasks.parquet", pd.DataFrame({"task": ["a"]}))
             write_frame(store.answers_path(spec.id, protocol, "q"), pd.DataFrame({"protocol": [protocol]}))
-            store.seal(FitRecord(spec.id, spec.label, spec.method, "", spec.seed, status))  # type: ignore[arg-type]
+            store.seal(FitRecord.of(spec, status))  # type: ignore[arg-type]
         store.write_manifest(
             Manifest(
                 tuple(spec.id for spec in specs),

@@ -32,7 +32,7 @@ def begin(store: Store, spec: FitSpec) -> FitRecord:
     for name in FILES:
         (place / name).parent.mkdir(exist_ok=True)
         (place / name).write_text(f"{name} of {spec.label}")
-    return FitRecord(spec.id, spec.label, spec.method, "", spec.seed, "done")
+    return FitRecord.of(spec, "done")
 
 
 @pytest.fixture

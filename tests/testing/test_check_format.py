@@ -28,7 +28,7 @@ def test_every_format_of_our_own_keeps_the_contract(name: str) -> None:
 class Sound(Format):
     """A format that keeps every promise; each broken one below differs in one point."""
 
-    flags = FormatFlags("full", labels=False, positive=0, negative=0, explanations=False, category=False, group="I")
+    flags = FormatFlags("full", "I")
 
     def segments(self, task: TaskCard, input: str, rng: Random) -> list[Segment]:
         return [Segment("instruction", task.definition), Segment("input", input), Segment("cue", "\n=>")]
@@ -151,7 +151,7 @@ class Guesses(Sound):
         (Counts, "differently under the same seed"),
         (Strips, "must show the input"),
         (TwoInputs, "exactly one segment with the role 'input', but has 2"),
-        (TellsTheInput, "must tell the same of the task for every input"),
+        (TellsTheInput, "must show the same of the task for every input"),
         (NoSlot, "must end with a cue"),
         (Blank, "ends with a blank"),
         (DemonstratesTheInput, "shows an example whose input is the asked one"),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -84,6 +84,15 @@ def giving(**changes: Any) -> type[Sound]:
         return {**Sound.row(self, method, share, count), **changes}
 
     return type("Broken", (Sound,), {"row": row})
+
+
+def comparing(values: Callable[[pd.DataFrame], Any]) -> type[Sound]:
+    members = {"verdict_on": "shares", "compared": lambda self, answers: values(answers)}
+    return type("Broken", (Sound,), members)
+
+
+def test_a_sound_comparison_passes() -> None:
+    check_protocol(comparing(lambda answers: answers["score"].where(answers["seen"])))
 
 
 class NoVersion(Sound):
@@ -203,6 +212,11 @@ class Twice(Sound):
         (giving(share=43.0, share_low=43.0, share_high=43.0), "fractions, not percents"),
         (giving(share_low=1.0, share_high=1.0), "outside of its interval"),
         (giving(n=0), "at least 1"),
+        (comparing(lambda answers: answers["score"].mean()), "a value for each answer"),
+        (comparing(lambda answers: answers["score"].reset_index(drop=True).iloc[1:]), "a value for each answer"),
+        (comparing(lambda answers: 100 * answers["score"]), r"fractions in \[0, 1\]"),
+        (comparing(lambda answers: answers["score"] * float("nan")), "counts no answer"),
+        (comparing(lambda answers: answers["score"].cummax()), "order of the rows"),
     ],
 )
 def test_a_broken_protocol_is_named_with_its_promise(broken: type[Protocol], words: str) -> None:

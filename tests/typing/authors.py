@@ -30,7 +30,6 @@ from snibench.api import (
     query,
     target_logits,
     target_nll,
-    tells,
 )
 from snibench.report.results import Results, View
 from snibench.report.values import Verdict
@@ -70,7 +69,7 @@ class Largest(Sampler):
 
 
 class Terse(Format):
-    flags = tells("full", "I")
+    flags = FormatFlags("full", "I")
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         return prompt_of(instruction(definition(task)), cue("\n---\n"), query(input), cue("\n->"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from snibench_slurm import Settings, Slurm
@@ -22,8 +23,8 @@ RUN = ["run", "-m", "lora", "--no-baseline", "--seeds", "0,1", "--tasks", "8", "
 RUN += ["--steps", "6", "--protocol", "gap", "--conflict", "off"]
 
 
-def local(**settings: object) -> Slurm:
-    return Slurm(Settings(cluster="local", **settings))  # type: ignore[arg-type]
+def local(**settings: Any) -> Slurm:
+    return Slurm(Settings(cluster="local", **settings))
 
 
 def snibench(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -57,10 +58,11 @@ def test_its_rows_are_those_of_one_process(tmp_path: Path) -> None:
 DEADLY = """
 import os, signal
 from pathlib import Path
+from typing import Any
 from snibench.api import FitRecord, Job, Work
 
 class Deadly(Work):
-    device, threads, asked, timeout = "cpu", 1, None, None
+    device, threads, requested_jobs, timeout = "cpu", 1, None, None
 
     def __init__(self, folder, times):
         self.folder, self.times, self.jobs = str(folder), times, [Job(0, "deadly", 0, 1)]
@@ -138,12 +140,10 @@ def test_ctrl_c_saves_the_state_of_every_job(tmp_path: Path) -> None:
 
 
 def test_half_a_message_is_read_when_it_is_whole(tmp_path: Path) -> None:
-    import base64
-
-    line = base64.b64encode(pickle.dumps(("on_stage", ("tuning",)))) + b"\n"
+    line = json.dumps(["on_stage", ["tuning"]]).encode() + b"\n"
     file = tmp_path / "3.said"
     assert messages(tmp_path, 3, 0) == ([], 0)
     file.write_bytes(line + line[:9])
-    assert messages(tmp_path, 3, 0) == ([("on_stage", ("tuning",))], len(line))
+    assert messages(tmp_path, 3, 0) == ([("on_stage", ["tuning"])], len(line))
     file.write_bytes(line + line)
-    assert messages(tmp_path, 3, len(line)) == ([("on_stage", ("tuning",))], 2 * len(line))
+    assert messages(tmp_path, 3, len(line)) == ([("on_stage", ["tuning"])], 2 * len(line))

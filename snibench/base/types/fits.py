@@ -88,6 +88,11 @@ class FitSpec:
     elsewhere: str = ""  # what was done outside of snibench, such as "tuned elsewhere"
 
     @property
+    def trains(self) -> bool:
+        """Whether parameters are tuned; otherwise the base model, a heuristic or a file answers."""
+        return self.recipe.steps > 0
+
+    @property
     def train_formats(self) -> tuple[str, ...]:
         """The names in ``train_format``; none where nothing is trained."""
         return tuple(self.train_format.split(",")) if self.train_format else ()
@@ -145,3 +150,8 @@ class FitRecord:
     conflict: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # "0.0" -> score, raw, ...
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, FileSeal] = field(default_factory=dict)  # by path in the fit's folder
+
+    @classmethod
+    def of(cls, spec: FitSpec, status: Status, cause: str = "", **values: Any) -> FitRecord:
+        """The record of the fit of ``spec``; ``values``: its further fields."""
+        return cls(spec.id, spec.label, spec.method, spec.rule, spec.seed, status, cause, **values)

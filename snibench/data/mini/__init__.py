@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import ClassVar
 
 from snibench.base.errors import UsageError
 from snibench.base.types import Combo, SuiteData, SuiteRequest, Task
@@ -16,6 +17,8 @@ HELD_OUT = 100  # evaluation instances per task
 
 class Mini(Suite):
     """Tasks of every type in the paper's figures, each type with seen and unseen tasks, and types wholly unseen."""
+
+    open_references: ClassVar[bool] = True
 
     def load(self, request: SuiteRequest) -> SuiteData:
         """The suite under ``request``; see ``Suite.load``.

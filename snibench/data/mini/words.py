@@ -1,8 +1,8 @@
 # ruff: noqa: E501, SIM905 (word lists are read as lists of words, not as code)
 """The lexicons that suite ``mini`` and the pre-training text of model ``tiny`` share. Data, no behaviour.
 
-Held-out domains stand beside the others: which domain serves the suite and which the pre-training is decided
-by ``grammar.SUITE_DOMAINS``.
+Held-out domains stand beside the others: ``grammar.Family`` says which domains serve the suite and which the
+pre-training.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 from snibench.base.errors import DataError, UsageError, unknown
 from snibench.base.reading import quoted
@@ -29,6 +29,8 @@ class Own(Suite):
     four, or half of fewer than eight; from as many categories as there are), or the path of a folder, or a prefix, with
     ``train_tasks.txt`` and ``test_tasks.txt``. docs/data.md has every column.
     """
+
+    reads_data: ClassVar[bool] = True
 
     def load(self, request: SuiteRequest) -> SuiteData:
         """The suite under ``request``; see ``Suite.load``.

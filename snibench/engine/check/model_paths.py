@@ -196,15 +196,15 @@ def _finite(model: nn.Module) -> bool:
     return all(bool(parameter.isfinite().all()) for parameter in model.parameters())
 
 
-def _reads_ahead(backbone: Backbone, one: Encoded) -> bool:
+def _reads_ahead(backbone: Backbone, instance: Encoded) -> bool:
     with torch.no_grad():
-        alone, before = own_logits(backbone, one, ()), own_logits(backbone, one, one.target_ids)[:1]
-    return not bool((alone - before).abs().max() <= LOSS_TOLERANCE * alone.abs().max())
+        without, within = own_logits(backbone, instance, ()), own_logits(backbone, instance, instance.target_ids)[:1]
+    return not bool((without - within).abs().max() <= LOSS_TOLERANCE * without.abs().max())
 
 
-def _own_loss(backbone: Backbone, one: Encoded) -> Tensor:
-    targets = torch.tensor(one.target_ids, device=backbone.device)
-    return nn.functional.cross_entropy(own_logits(backbone, one, one.target_ids[:-1]), targets)
+def _own_loss(backbone: Backbone, instance: Encoded) -> Tensor:
+    targets = torch.tensor(instance.target_ids, device=backbone.device)
+    return nn.functional.cross_entropy(own_logits(backbone, instance, instance.target_ids[:-1]), targets)
 
 
 def _training(backbone: Backbone) -> Numbers:
@@ -227,15 +227,15 @@ def _numbers(model: nn.Module, losses: Callable[[], Tensor]) -> Numbers:
 
 
 @torch.no_grad()
-def _own_answer(backbone: Backbone, one: Encoded) -> tuple[int, ...]:
+def _own_answer(backbone: Backbone, instance: Encoded) -> tuple[int, ...]:
     """The first tokens of the model's own greedy answer, as far as rounding could not change them.
 
     Raises:
         ModelError: If its ``generate`` says what its full forward pass does not.
     """
-    said = generated(backbone, backbone.model, cast(Method, NoMethod()), plain_card(""), one, TOKENS)
-    certain = certain_tokens(said, own_logits(backbone, one, said[:-1]))
-    if any(a != b for a, b in zip(certain, said, strict=False)):
+    answer = generated(backbone, backbone.model, cast(Method, NoMethod()), plain_card(""), instance, TOKENS)
+    certain = certain_tokens(answer, own_logits(backbone, instance, answer[:-1]))
+    if any(a != b for a, b in zip(certain, answer, strict=False)):
         raise ModelError(
             f"{type(backbone.model).__name__} in '{backbone.source.folder}' does not generate what its own full "
             "forward pass says is likeliest, so its answers cannot be trusted. Name another model."

@@ -97,14 +97,14 @@ def plain_card(name: str) -> TaskCard:
     return TaskCard(name, "", (), (), "", (), (), None, "exact_match")
 
 
-def own_logits(backbone: Backbone, one: Encoded, following: Sequence[int]) -> Tensor:
+def own_logits(backbone: Backbone, case: Encoded, following: Sequence[int]) -> Tensor:
     """``[1 + n, V]`` logits after the prompt and after each of n following tokens, of the model's own forward pass."""
     base, device = base_of(backbone.model), backbone.device
     if backbone.encoder_decoder:
         spoken = torch.tensor([[base.config.decoder_start_token_id, *following]], device=device)
-        inputs = {"input_ids": torch.tensor([one.prompt_ids], device=device), "decoder_input_ids": spoken}
+        inputs = {"input_ids": torch.tensor([case.prompt_ids], device=device), "decoder_input_ids": spoken}
     else:
-        inputs = {"input_ids": torch.tensor([[*one.prompt_ids, *following]], device=device)}
+        inputs = {"input_ids": torch.tensor([[*case.prompt_ids, *following]], device=device)}
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     logits: Tensor = base(**inputs, use_cache=False).logits[0].float()
     return logits[-1 - len(following) :]
@@ -117,22 +117,22 @@ def per_task(losses: Sequence[Tensor], groups: Groups) -> Tensor:
 
 @torch.no_grad()
 def generated(
-    backbone: Backbone, model: nn.Module, method: Method, card: TaskCard, one: Encoded, most: int
+    backbone: Backbone, model: nn.Module, method: Method, card: TaskCard, case: Encoded, most: int
 ) -> tuple[int, ...]:
     """At most ``most`` tokens of the answer to one prompt by the model's own ``generate``, whatever ends it."""
     decoder = GenerateDecoder(backbone, model, method, Encoder(backbone, 1 << 20, most))
-    ((_, completion),) = decoder.complete([Tokens(Prompted(card, one.prompt, "", stop=""), one)])
+    ((_, completion),) = decoder.complete([Tokens(Prompted(card, case.prompt, "", stop=""), case)])
     return completion.ids
 
 
-def certain_tokens(said: Sequence[int], logits: Tensor) -> tuple[int, ...]:
+def certain_tokens(generated: Sequence[int], logits: Tensor) -> tuple[int, ...]:
     """The likeliest tokens while they are those generated, up to a near-tie; ``logits [n, V]`` of these places."""
     certain: list[int] = []
-    for token, here in zip(said, logits, strict=True):
-        first, second = here.topk(2).values.tolist()
-        if first - second < TIE * float(here.max() - here.min()):
+    for token, row in zip(generated, logits, strict=True):
+        first, second = row.topk(2).values.tolist()
+        if first - second < TIE * float(row.max() - row.min()):
             break
-        certain.append(int(here.argmax()))
+        certain.append(int(row.argmax()))
         if certain[-1] != token:
             break
     return tuple(certain)
@@ -143,9 +143,13 @@ def decoded(
 ) -> tuple[list[tuple[int, ...]], str]:
     """The first tokens of the answers to all prompts as the engine decodes them, and a note of doing so, if any."""
     decoder, note = choose(backbone, model, method, Encoder(backbone, 1 << 20, TOKENS))
-    known = {card.name: card for card in cards}
-    asked = [Prompted(known.get(name) or plain_card(name), one.prompt, name) for name, some in groups for one in some]
-    return decoder.token_ids(asked), note
+    by_name = {card.name: card for card in cards}
+    prompted = [
+        Prompted(by_name.get(name) or plain_card(name), instance.prompt, name)
+        for name, instances in groups
+        for instance in instances
+    ]
+    return decoder.token_ids(prompted), note
 
 
 def begin_alike(expected: Sequence[Sequence[int]], actual: Sequence[Sequence[int]]) -> bool:

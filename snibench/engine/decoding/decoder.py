@@ -97,64 +97,64 @@ class Decoder(ABC):
     # --------------------------------------------------------------------------------- answers
 
     @torch.no_grad()
-    def replies(self, asked: Sequence[Prompted], *, rank_labels: bool = False) -> Iterator[tuple[int, Reply]]:
+    def replies(self, prompted: Sequence[Prompted], *, rank_labels: bool = False) -> Iterator[tuple[int, Reply]]:
         """Index and reply of every prompt as they come; prompts that are too long first."""
-        if not asked:
+        if not prompted:
             return
-        encoded = self.encoder.prompts([one.prompt for one in asked])
-        short = [index for index, one in enumerate(encoded) if not one.too_long]
-        for index, one in enumerate(encoded):
-            if one.too_long:
-                yield index, Reply("", one.prompt_tokens, one.truncated, True)
-        for place, completion in self._completed(
-            [asked[index] for index in short], [encoded[index] for index in short], rank_labels=rank_labels
+        encoded = self.encoder.prompts([tokens.prompt for tokens in prompted])
+        short = [index for index, tokens in enumerate(encoded) if not tokens.too_long]
+        for index, tokens in enumerate(encoded):
+            if tokens.too_long:
+                yield index, Reply("", tokens.prompt_tokens, tokens.truncated, True)
+        for position, completion in self._completed(
+            [prompted[index] for index in short], [encoded[index] for index in short], rank_labels=rank_labels
         ):
-            index = short[place]
-            one = encoded[index]
-            text = self._text(asked[index].ends_at, completion.ids)
-            yield index, Reply(text, one.prompt_tokens, one.truncated, one.too_long, completion.ranked)
+            index = short[position]
+            tokens = encoded[index]
+            text = self._text(prompted[index].ends_at, completion.ids)
+            yield index, Reply(text, tokens.prompt_tokens, tokens.truncated, tokens.too_long, completion.ranked)
 
-    def answer(self, asked: Sequence[Prompted], *, rank_labels: bool = False) -> list[Reply]:
+    def answer(self, prompted: Sequence[Prompted], *, rank_labels: bool = False) -> list[Reply]:
         """A reply to every prompt, in order."""
-        replies = dict(self.replies(asked, rank_labels=rank_labels))
-        return [replies[index] for index in range(len(asked))]
+        replies = dict(self.replies(prompted, rank_labels=rank_labels))
+        return [replies[index] for index in range(len(prompted))]
 
     @torch.no_grad()
-    def token_ids(self, asked: Sequence[Prompted]) -> list[tuple[int, ...]]:
+    def token_ids(self, prompted: Sequence[Prompted]) -> list[tuple[int, ...]]:
         """The ids of every answer, in order; no prompt is too long."""
-        encoded = self.encoder.prompts([one.prompt for one in asked])
-        ids = {index: completion.ids for index, completion in self._completed(asked, encoded)}
-        return [ids[index] for index in range(len(asked))]
+        encoded = self.encoder.prompts([prompt.prompt for prompt in prompted])
+        ids = {index: completion.ids for index, completion in self._completed(prompted, encoded)}
+        return [ids[index] for index in range(len(prompted))]
 
     def _completed(
-        self, asked: Sequence[Prompted], encoded: Sequence[Encoded], *, rank_labels: bool = False
+        self, prompted: Sequence[Prompted], encoded: Sequence[Encoded], *, rank_labels: bool = False
     ) -> Iterator[tuple[int, Completion]]:
         self.model.eval()
-        labels = self._labels(asked, encoded) if rank_labels else [None] * len(asked)
-        return self.complete([Tokens(*each) for each in zip(asked, encoded, labels, strict=True)])
+        labels = self._labels(prompted, encoded) if rank_labels else [None] * len(prompted)
+        return self.complete([Tokens(*parts) for parts in zip(prompted, encoded, labels, strict=True)])
 
-    def _labels(self, asked: Sequence[Prompted], encoded: Sequence[Encoded]) -> list[Labels | None]:
+    def _labels(self, prompted: Sequence[Prompted], encoded: Sequence[Encoded]) -> list[Labels | None]:
         """Per prompt the labels to rank."""
-        known: dict[tuple[str, str], Labels | None] = {}
+        by_prompt: dict[tuple[str, str], Labels | None] = {}
         labels = []
-        for one, own in zip(asked, encoded, strict=True):
-            key = one.card.name, last_word(own.prompt.text)  # all that their tokens depend on
-            if key not in known:
-                known[key] = labels_after(own.prompt, one.card, self.encoder)
-            labels.append(known[key])
+        for prompt, tokens in zip(prompted, encoded, strict=True):
+            key = prompt.card.name, last_word(tokens.prompt.text)  # all that their tokens depend on
+            if key not in by_prompt:
+                by_prompt[key] = labels_after(tokens.prompt, prompt.card, self.encoder)
+            labels.append(by_prompt[key])
         return labels
 
     # ------------------------------------------------------------------- shared by the engines
 
     def routed(self, prompts: Sequence[Tokens]) -> AbstractContextManager[None]:
         """The method's hook for these prompts, one a row."""
-        cards, instructions = [one.prompted.card for one in prompts], [one.instruction for one in prompts]
+        cards, instructions = [prompt.prompted.card for prompt in prompts], [prompt.instruction for prompt in prompts]
         return self.method.for_prompts(self.model, cards, instructions)
 
     def ends(self, prompts: Sequence[Tokens]) -> Ends:
         """Whether the answer to a prompt, by its place among these, is over with the last of its tokens so far."""
-        stops = [one.prompted.ends_at for one in prompts]
-        return lambda place, ids: self._over(stops[place], ids)
+        stops = [prompt.prompted.ends_at for prompt in prompts]
+        return lambda row, ids: self._over(stops[row], ids)
 
     def _over(self, stop: str, ids: Sequence[int]) -> bool:
         if ids[-1] in self.backbone.ends:
@@ -171,9 +171,9 @@ class Decoder(ABC):
         text: str = self.backbone.tokenizer.decode(ids, skip_special_tokens=True)
         return until(stop, text)
 
-    def likeliest_label(self, one: Tokens) -> str | None:
+    def likeliest_label(self, prompt: Tokens) -> str | None:
         """The likeliest of a prompt's labels, each read in a row of its own; None without labels."""
-        if one.labels is None:
+        if prompt.labels is None:
             return None
-        with self.routed([one] * len(one.labels.ids)):
-            return one.labels.best(scores_alone(self.backbone, self.model, one.ids, one.labels))
+        with self.routed([prompt] * len(prompt.labels.ids)):
+            return prompt.labels.best(scores_alone(self.backbone, self.model, prompt.ids, prompt.labels))

@@ -28,23 +28,25 @@ class FastDecoder(Decoder):
 
     def complete(self, prompts: Sequence[Tokens]) -> Iterator[tuple[int, Completion]]:
         """Completions round by round, group by group."""
-        keys: list[Hashable] = [(one.prompted.group, one.prompted.card.name, one.instruction) for one in prompts]
+        keys: list[Hashable] = [
+            (prompt.prompted.group, prompt.prompted.card.name, prompt.instruction) for prompt in prompts
+        ]
         for members in self._rounds(prompts, keys):
-            some = [prompts[index] for index in members]
-            rows = [Row(one.ids, keys[index]) for index, one in zip(members, some, strict=True)]
-            yield from zip(members, self._read(some, rows), strict=True)
+            chosen = [prompts[index] for index in members]
+            rows = [Row(prompt.ids, keys[index]) for index, prompt in zip(members, chosen, strict=True)]
+            yield from zip(members, self._read(chosen, rows), strict=True)
 
     def _rounds(self, prompts: Sequence[Tokens], keys: Sequence[Hashable]) -> Iterator[list[int]]:
         """Indices of rows that are answered together."""
         members: dict[Hashable, list[tuple[int, ...]]] = {}
-        for one, key in zip(prompts, keys, strict=True):
-            members.setdefault(key, []).append(one.ids)
+        for prompt, key in zip(prompts, keys, strict=True):
+            members.setdefault(key, []).append(prompt.ids)
         shared = {key: common_prefix(ids) if len(ids) > 1 else 0 for key, ids in members.items()}
         prefixes = [shared[key] if shared[key] >= LEAST_PREFIX else 0 for key in keys]
         # Half of the longest answer is more than most take.
         answer = self.encoder.max_output // 2
         return by_prefix(
-            [len(one.ids) - prefix + answer for one, prefix in zip(prompts, prefixes, strict=True)],
+            [len(prompt.ids) - prefix + answer for prompt, prefix in zip(prompts, prefixes, strict=True)],
             prefixes,
             keys,
             _MOST_BYTES.get(self.backbone.device.type, 1 << 30) // self.fast.shape.bytes_per_token,
@@ -61,10 +63,10 @@ class FastDecoder(Decoder):
         def rank(members: Sequence[int], logits: Tensor, branch: Branch) -> None:
             labels = [prompts[row].labels for row in members]
             scores = label_scores(labels, logits, branch, self.fast.logits)
-            for row, known, each in zip(members, labels, scores, strict=True):
-                if known is not None:
-                    ranked[row] = known.best(each)
+            for row, own, values in zip(members, labels, scores, strict=True):
+                if own is not None:
+                    ranked[row] = own.best(values)
 
         first = reading.prompts(rank)
-        said = reading.answers(first, self.ends(prompts), self.encoder.max_output)
-        return [Completion(tuple(said[row]), ranked[row]) for row in range(len(rows))]
+        ids = reading.answers(first, self.ends(prompts), self.encoder.max_output)
+        return [Completion(tuple(ids[row]), ranked[row]) for row in range(len(rows))]

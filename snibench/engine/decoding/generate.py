@@ -30,15 +30,15 @@ class GenerateDecoder(Decoder):
             for index in batch:
                 alike.setdefault(0 if pads else len(prompts[index].ids), []).append(index)
             for members in alike.values():
-                some = [prompts[index] for index in members]
-                with self.routed(some):
-                    answers = self._generated(some)
-                for index, one, ids in zip(members, some, answers, strict=True):
-                    yield index, Completion(tuple(ids), self.likeliest_label(one))
+                chosen = [prompts[index] for index in members]
+                with self.routed(chosen):
+                    answers = self._generated(chosen)
+                for index, prompt, ids in zip(members, chosen, answers, strict=True):
+                    yield index, Completion(tuple(ids), self.likeliest_label(prompt))
 
     def _generated(self, prompts: Sequence[Tokens]) -> list[list[int]]:
         device, ends = self.backbone.device, self.ends(prompts)
-        ids = padded([one.ids for one in prompts], device, value=-1)
+        ids = padded([prompt.ids for prompt in prompts], device, value=-1)
         start = 1 if self.backbone.encoder_decoder else ids.shape[1]  # an encoder-decoder's first is its start token
         finite: list[Tensor] = []
 
@@ -46,9 +46,9 @@ class GenerateDecoder(Decoder):
             finite.append(likeliest(logits).amin())
             return logits
 
-        def over(said: Tensor, scores: Any, **_: Any) -> Tensor:
-            rows = said[:, start:].tolist()  # rows that have ended stay so, whatever is asked of them here
-            return sent(torch.tensor([ends(place, row) for place, row in enumerate(rows)]), device)
+        def over(generated: Tensor, scores: Any, **_: Any) -> Tensor:
+            rows = generated[:, start:].tolist()  # rows that have ended stay so, whatever is asked of them here
+            return sent(torch.tensor([ends(number, row) for number, row in enumerate(rows)]), device)
 
         output: Tensor = base_of(self.model).generate(
             input_ids=ids.clamp(min=0),
@@ -60,8 +60,8 @@ class GenerateDecoder(Decoder):
             stopping_criteria=[over],
         )
         check_finite(torch.stack(finite).tolist())
-        said = output[:, start:].tolist()
+        generated = output[:, start:].tolist()
         return [
-            row[: next((count for count in range(1, len(row) + 1) if ends(place, row[:count])), len(row))]
-            for place, row in enumerate(said)
+            row[: next((count for count in range(1, len(row) + 1) if ends(number, row[:count])), len(row))]
+            for number, row in enumerate(generated)
         ]

@@ -30,10 +30,7 @@ class PromptPass:
             output, total = attend(query, key, value, self._scale, causal=True)
         else:  # the last layer's one wanted column, which is every row's last
             output, total = attend(query, key, value, self._scale, mask=block.mask)
-        for start, end, prefix in self._spans:
-            there = _over_prefix(query[start:end], layer, prefix, self._scale)
-            output[start:end] = merged((output[start:end], total[start:end]), there)[0]
-        return output.transpose(1, 2).flatten(2)
+        return _with_prefixes((output, total), query, layer, self._spans, self._scale)
 
 
 class BranchPass:
@@ -50,10 +47,16 @@ class BranchPass:
         own_mask = None if block.mask is None else block.mask[rows]
         own = attend(query, block.keys[layer][rows], block.values[layer][rows], self._scale, mask=own_mask)
         output, total = merged(branch, own)
-        for start, end, prefix in self._spans:
-            there = _over_prefix(query[start:end], layer, prefix, self._scale)
-            output[start:end] = merged((output[start:end], total[start:end]), there)[0]
-        return output.transpose(1, 2).flatten(2)
+        return _with_prefixes((output, total), query, layer, self._spans, self._scale)
+
+
+def _with_prefixes(own: Part, query: Tensor, layer: int, spans: Sequence[Span], scale: float) -> Tensor:
+    """``[n, L, H * D]``: attention to the rows' own keys, merged with that to the prefixes that they share."""
+    output, total = own
+    for start, end, prefix in spans:
+        shared = _over_prefix(query[start:end], layer, prefix, scale)
+        output[start:end] = merged((output[start:end], total[start:end]), shared)[0]
+    return output.transpose(1, 2).flatten(2)
 
 
 def _over_prefix(query: Tensor, layer: int, prefix: Prefix, scale: float) -> Part:

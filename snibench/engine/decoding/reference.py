@@ -27,9 +27,9 @@ class ReferenceDecoder(Decoder):
     def complete(self, prompts: Sequence[Tokens]) -> Iterator[tuple[int, Completion]]:
         """Completions in batches of one group and similar length."""
         for batch in batches_by_group(self, prompts):
-            some = [prompts[index] for index in batch]
-            for index, one, ids in zip(batch, some, self._batch(some), strict=True):
-                yield index, Completion(tuple(ids), self.likeliest_label(one))
+            chosen = [prompts[index] for index in batch]
+            for index, prompt, ids in zip(batch, chosen, self._batch(chosen), strict=True):
+                yield index, Completion(tuple(ids), self.likeliest_label(prompt))
 
     def _batch(self, prompts: Sequence[Tokens]) -> list[list[int]]:
         """Answers of one batch."""
@@ -45,9 +45,9 @@ class ReferenceDecoder(Decoder):
             with self.routed(prompts[:1]):
                 last_logits(self.model, input_ids=padded([prompts[0].ids[:prefix]], device), **{cache_name: cache})
             cache.batch_repeat_interleave(count)
-        own = [one.ids[prefix:] for one in prompts]
-        ids = padded(own, device, left=True)
-        lengths = sent(torch.tensor([len(one) for one in own]), device)
+        suffixes = [one.ids[prefix:] for one in prompts]
+        ids = padded(suffixes, device, left=True)
+        lengths = sent(torch.tensor([len(one) for one in suffixes]), device)
         real = torch.arange(ids.shape[1], device=device) >= (ids.shape[1] - lengths)[:, None]
         mask = torch.cat([real.new_ones(count, prefix), real], dim=1).long()
         places = prefix + (real.cumsum(1) - 1).clamp(min=0)

@@ -34,15 +34,15 @@ def recording(
             places.setdefault(id(site.module), []).append((name, site))
     recorder = GradientRecorder(into, places, batch)
     handles = [module.register_forward_hook(recorder.remember, with_kwargs=True) for module in modules.values()]
-    asked = [parameter for parameter in named.values() if parameter.requires_grad]
-    for parameter in asked:
+    trainable = [parameter for parameter in named.values() if parameter.requires_grad]
+    for parameter in trainable:
         parameter.requires_grad_(False)
     try:
         yield recorder
     finally:
         for handle in handles:
             handle.remove()
-        for parameter in asked:
+        for parameter in trainable:
             parameter.requires_grad_(True)
 
 

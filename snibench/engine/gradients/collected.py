@@ -198,7 +198,7 @@ class Collected(ABC):
         Args:
             weights: ``[K + E]``, or ``[Q, K + E]`` with a row for every one of ``layers``.
             layers: Q names.
-            of: Which layer a parameter belongs to.
+            group_of: Which layer a parameter belongs to.
         """
         if weights.dim() == 1:
             self.combine(lambda name: weights)

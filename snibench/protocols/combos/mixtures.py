@@ -104,20 +104,22 @@ def training_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> Frames:
     The datum is the accuracy of one task after one fit.
     """
     shared = panel(answers, questions=("combo", "mixture", "side", "task", "instance"))
-    asked = with_facts(shared.questions, tasks)
+    questions = with_facts(shared.questions, tasks)
     seeds = shared.fits.groupby("method")["seed"].agg(list)
     combos = [
         _Cells.of(method, str(name), shared.values("score", method=method), combo)
-        for name, combo in asked.groupby("combo")
+        for name, combo in questions.groupby("combo")
         for method in shared.methods
     ]
     return Frames(
         {
-            "combo_training": lambda: pd.DataFrame(row for one in combos for row in one.box_row()),
+            "combo_training": lambda: pd.DataFrame(row for cells in combos for row in cells.box_row()),
             "combo_interference": lambda: pd.DataFrame(
-                row for one in combos for side, cells in one.by_side() for row in cells.interference_rows(side)
+                row for cells in combos for side, part in cells.by_side() for row in part.interference_rows(side)
             ),
-            "combo_training_tasks": lambda: pd.DataFrame(row for one in combos for row in one.rows(seeds[one.method])),
+            "combo_training_tasks": lambda: pd.DataFrame(
+                row for cells in combos for row in cells.rows(seeds[cells.method])
+            ),
         }
     )
 
@@ -134,27 +136,27 @@ class _Cells:
     values: Floats  # [S, G] comparable
     noise: Floats  # [G] variance of a value if answers varied only by chance
 
-    asked: pd.DataFrame  # [Q] the questions
+    questions: pd.DataFrame  # [Q]
     answers: Floats  # [S, Q'] of every question that was asked
 
     @classmethod
-    def of(cls, method: str, combo: str, answers: Floats, asked: pd.DataFrame) -> _Cells:
-        """``answers`` to all questions, by number; ``asked`` are those of one combo or of one side of it."""
-        metric, fair = comparable(asked)
-        groups = fair.groupby(["mixture", "side", "task"])
+    def of(cls, method: str, combo: str, answers: Floats, questions: pd.DataFrame) -> _Cells:
+        """``answers`` to all questions, by number; ``questions`` are those of one combo or of one side of it."""
+        metric, compared = comparable(questions)
+        groups = compared.groupby(["mixture", "side", "task"])
         number = groups.ngroup()
-        raw = answers[:, fair.index]
-        values = above_chance(raw, fair["zero"].to_numpy(dtype=np.float64))
+        raw = answers[:, compared.index]
+        values = above_chance(raw, compared["zero"].to_numpy(dtype=np.float64))
         level, square = group_means(values, number), group_means(values**2, number)
         noise = np.maximum(0.0, square - level**2).mean(axis=0) / groups.size().to_numpy()
         about = groups[["source"]].first().reset_index()
-        return cls(method, combo, metric, about, group_means(raw, number), level, noise, asked, answers)
+        return cls(method, combo, metric, about, group_means(raw, number), level, noise, questions, answers)
 
     def by_side(self) -> Iterator[tuple[str, _Cells]]:
         """The combo as a whole, and each side in the metric of its own tasks."""
         yield _BOTH, self
-        for side, asked in self.asked.groupby("side"):
-            yield str(side), _Cells.of(self.method, self.combo, self.answers, asked)
+        for side, questions in self.questions.groupby("side"):
+            yield str(side), _Cells.of(self.method, self.combo, self.answers, questions)
 
     @property
     def names(self) -> dict[str, str]:

@@ -177,9 +177,9 @@ def _left_task(stream: Sequence[_Query], position: int) -> str:
     return before[-1] if before else next(query.task for query in stream[position:] if query.side != side)
 
 
-def _turns(task: str, asked: Instance, contexts: Contexts, count: int, rng: Random) -> tuple[Turn, ...]:
+def _turns(task: str, instance: Instance, contexts: Contexts, count: int, rng: Random) -> tuple[Turn, ...]:
     """``count`` solved instances of ``task``, no input twice and none equal to the asked one."""
-    text = input_key(asked)
+    text = input_key(instance)
     return tuple(Turn(task, name) for name in rng.sample([n for n, other in contexts[task] if other != text], count))
 
 
@@ -191,7 +191,7 @@ _DRAWS = 2_000  # resamples of streams
 def stream_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> Frames:
     """``combos``, ``combo_means``, ``combo_streams``, ``combo_differences`` and ``switch_cost``."""
     shared = panel(answers, questions=("combo", "schedule", "history", "stream", "position"), facts=("task", "side"))
-    asked = with_facts(shared.questions, tasks)
+    questions = with_facts(shared.questions, tasks)
     scores = {method: shared.values("score", method=method) for method in shared.methods}
     seeds = shared.fits.groupby("method")["seed"].agg(list)
 
@@ -199,37 +199,37 @@ def stream_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> Frames:
     def boxes() -> list[_Box]:
         return [
             one
-            for _, combo in asked.groupby("combo")
-            for metric, fair in [comparable(combo)]
-            for key, part in fair.groupby(["combo", "schedule", "history"])
+            for _, combo in questions.groupby("combo")
+            for metric, compared in [comparable(combo)]
+            for key, part in compared.groupby(["combo", "schedule", "history"])
             for one in _boxes(tuple(map(str, key)), metric, scores, part)
         ]
 
     return Frames(
         {
             "combos": lambda: pd.DataFrame(box.row for box in boxes()),
-            "combo_means": lambda: _means(asked, scores),
+            "combo_means": lambda: _means(questions, scores),
             "combo_streams": lambda: pd.DataFrame(row for box in boxes() for row in box.data(seeds[box.method])),
             "combo_differences": lambda: pd.DataFrame(_differences(boxes())),
-            "switch_cost": lambda: pd.DataFrame(_switch_costs(asked, scores)),
+            "switch_cost": lambda: pd.DataFrame(_switch_costs(questions, scores)),
         }
     )
 
 
-def _means(asked: pd.DataFrame, scores: Mapping[str, Floats]) -> pd.DataFrame:
+def _means(questions: pd.DataFrame, scores: Mapping[str, Floats]) -> pd.DataFrame:
     """One row per method over all combos, schedules and histories, in one unit: above chance.
 
     ``above_chance``: mean over tasks, each over all its questions, as comparisons of methods take it. The others are
     means over boxes, whose streams are above chance as well; ``min`` is of all streams.
     """
-    fair = asked[asked["informative"]]
-    fair = fair.assign(zero=fair["chance"])
-    if not len(fair):
+    informative = questions[questions["informative"]]
+    informative = informative.assign(zero=informative["chance"])
+    if not len(informative):
         return pd.DataFrame()
-    parts = [part for _, part in fair.groupby(["combo", "schedule", "history"])]
+    parts = [part for _, part in informative.groupby(["combo", "schedule", "history"])]
     by_part = [_boxes(("", "", ""), ABOVE_CHANCE, scores, part) for part in parts]
-    means = task_means_of({method: _values(own, fair) for method, own in scores.items()}, fair["task"])
-    sources = fair.drop_duplicates("task").set_index("task")["source"].sort_index().astype(str).tolist()
+    means = task_means_of({method: _values(own, informative) for method, own in scores.items()}, informative["task"])
+    sources = informative.drop_duplicates("task").set_index("task")["source"].sort_index().astype(str).tolist()
     return pd.DataFrame(_mean_row(boxes, means[boxes[0].method], sources) for boxes in zip(*by_part, strict=True))
 
 
@@ -253,28 +253,28 @@ def _mean_row(boxes: Sequence[_Box], means: Floats, sources: Sequence[str]) -> d
 _OF_BOXES = ("median", "iqr", "p5", "noise_sd", "excess_sd")
 
 
-def _values(scores: Floats, asked: pd.DataFrame) -> Floats:
+def _values(scores: Floats, questions: pd.DataFrame) -> Floats:
     """``[S, len(asked)]`` comparable scores."""
-    return above_chance(scores[:, asked.index], asked["zero"].to_numpy(dtype=np.float64))
+    return above_chance(scores[:, questions.index], questions["zero"].to_numpy(dtype=np.float64))
 
 
-def _level(values: Floats, asked: pd.DataFrame) -> tuple[Estimate, str]:
+def _level(values: Floats, questions: pd.DataFrame) -> tuple[Estimate, str]:
     """The interval of the mean of ``values`` [S, Q], and its unit: the source, or with too few of them the stream.
 
     By streams it holds for these very tasks only, as the box does.
     """
-    unit = "source" if asked["source"].nunique() >= FEWEST_SOURCES else "stream"
-    return mean_interval(values, clusters=asked[unit].astype(str).tolist()), unit
+    unit = "source" if questions["source"].nunique() >= FEWEST_SOURCES else "stream"
+    return mean_interval(values, clusters=questions[unit].astype(str).tolist()), unit
 
 
-def _boxes(variant: tuple[str, ...], metric: str, scores: Mapping[str, Floats], asked: pd.DataFrame) -> list[_Box]:
-    """The box of every method over the streams of ``asked``; means over groups are taken for all methods at once.
+def _boxes(variant: tuple[str, ...], metric: str, scores: Mapping[str, Floats], questions: pd.DataFrame) -> list[_Box]:
+    """The box of every method over the streams of ``questions``; means over groups are taken for all methods at once.
 
     Noise: for right and wrong, sum p(1 - p) / L^2, p the accuracy of each question's task over all streams and
     seeds; other scores vary less than that, and their own variance within the task stands in its place.
     """
-    task, streams = asked["task"], asked["stream"]
-    values = {method: _values(own, asked) for method, own in scores.items()}
+    task, streams = questions["task"], questions["stream"]
+    values = {method: _values(own, questions) for method, own in scores.items()}
     every = np.concatenate(list(values.values()))  # [methods S, Q]
     ends = np.cumsum([len(own) for own in values.values()])[:-1]
     accuracy, level, square = (
@@ -285,7 +285,7 @@ def _boxes(variant: tuple[str, ...], metric: str, scores: Mapping[str, Floats], 
     length = streams.groupby(streams).transform("size").to_numpy()  # [Q]
     noise = group_means(np.stack(within)[:, pd.factorize(task, sort=True)[0]] / length, streams)  # [methods, n]
     return [
-        _Box(method, variant, metric, values[method], asked, accuracy[place], noise[place])
+        _Box(method, variant, metric, values[method], questions, accuracy[place], noise[place])
         for place, method in enumerate(values)
     ]
 
@@ -298,7 +298,7 @@ class _Box:
     variant: tuple[str, ...]  # combo, schedule, history
     metric: str
     values: Floats  # [S, Q]
-    asked: pd.DataFrame  # [Q]
+    questions: pd.DataFrame  # [Q]
     accuracy: Floats  # [S, n] mean of each stream: the data of the box
     noise: Floats  # [n] variance of each stream's mean if answers varied only within their tasks
 
@@ -321,7 +321,7 @@ class _Box:
     @cached_property
     def row(self) -> dict[str, Any]:
         """The statistics of the box, quartiles of type 7."""
-        level, unit = _level(self.values, self.asked)
+        level, unit = _level(self.values, self.questions)
         spread = dict(self.spread)
         noise = {name: spread.pop(name) for name in ("noise_sd", "excess_sd")}
         return {
@@ -338,7 +338,7 @@ class _Box:
 
     def data(self, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
         """One row per stream and seed."""
-        streams = sorted(self.asked["stream"].unique())
+        streams = sorted(self.questions["stream"].unique())
         for (row, column), accuracy in np.ndenumerate(self.accuracy):
             yield {**self.names, "stream": streams[column], "seed": seeds[row], "accuracy": accuracy}
 
@@ -363,20 +363,20 @@ def _differences(boxes: Sequence[_Box]) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _switch_costs(asked: pd.DataFrame, scores: Mapping[str, Floats]) -> Iterator[dict[str, Any]]:
+def _switch_costs(questions: pd.DataFrame, scores: Mapping[str, Floats]) -> Iterator[dict[str, Any]]:
     """Per side, the score after history of the same task minus the score after history of the other side.
 
     The same queries on both sides of the minus. ``relative_change`` is from no history to the other side's; it has
     no meaning above chance, where zero is not the bottom.
     """
-    for (combo, side), part in asked.groupby(["combo", "side"]):
-        metric, fair = comparable(part)
-        columns = fair.reset_index(names="column").pivot(
+    for (combo, side), part in questions.groupby(["combo", "side"]):
+        metric, compared = comparable(part)
+        columns = compared.reset_index(names="column").pivot(
             index=["schedule", "stream", "position"], columns="history", values="column"
         )
         columns = columns.reindex(columns=list(HISTORIES)).dropna(subset=["same", "other"])
         for schedule, queries in columns.groupby(level="schedule"):
-            by_history = {name: fair.loc[queries[name].dropna().astype(int)] for name in HISTORIES}
+            by_history = {name: compared.loc[queries[name].dropna().astype(int)] for name in HISTORIES}
             for method, answered in scores.items():
                 none, same, other = (_values(answered, by_history[name]) for name in HISTORIES)
                 cost, unit = _level(same - other, by_history["same"])

@@ -34,7 +34,7 @@ class Formats(Protocol):
     frames: ClassVar[Mapping[str, Frame]] = FRAMES
 
     @property
-    def compared(self) -> tuple[str, ...]:
+    def chosen_formats(self) -> tuple[str, ...]:
         """The formats, with patterns replaced by the installed names that match them."""
         installed = FORMATS.names()
         asked = (name for text in self.settings.formats for name in (matching(installed, text) or [text]))
@@ -42,9 +42,9 @@ class Formats(Protocol):
 
     def check(self) -> None:
         """Raise UsageError if there is no format, or one of them is not installed."""
-        if not self.compared:
+        if not self.chosen_formats:
             raise UsageError("At least one format has to be named: --formats definition,template.")
-        check_formats((*self.compared, self.settings.reference))
+        check_formats((*self.chosen_formats, self.settings.reference))
 
     def plan(self, suite: SuiteData, limit: int | None) -> Sequence[Ask]:
         """One fit on all seen tasks; the head of every chosen task's pool in every format."""
@@ -52,7 +52,7 @@ class Formats(Protocol):
         questions = [
             question
             for task in chosen_tasks(suite, settings.tasks, settings.seed)
-            for format in self.compared
+            for format in self.chosen_formats
             for question in held_out_questions(suite, "formats", task, format, settings.instances, limit)
         ]
         return [Ask(Mixture(suite.seen), tuple(questions))]

@@ -93,7 +93,7 @@ def of_split(answers: pd.DataFrame) -> Bools:
 
 
 def crossfit_frames(answers: pd.DataFrame, tasks: pd.DataFrame) -> Frames:
-    """``gap_crossfit``, its ``_categories``, ``_differences`` and ``_tasks``, over the questions of both halves."""
+    """``gap_crossfit``, and the same by category, by pair of methods and by task, over the questions of both halves."""
     shared = panel(answers, questions=("task", "instance", "format", "seen"))
     twins = shared.questions.groupby(["task", "instance", "format"])["seen"].transform("size").to_numpy() == 2
     names = shared.questions.loc[twins, "task"].to_numpy()[::2]

@@ -21,7 +21,7 @@ def heat_map(pairs: pd.DataFrame, category_of: Mapping[str, str], heading: str) 
 
     Args:
         pairs: Columns first, second, cosine; each pair once.
-        of: Category of each task: tasks are ordered by it.
+        category_of: Category of each task: tasks are ordered by it.
         heading: What is drawn.
     """
     tasks = sorted({*pairs["first"], *pairs["second"]}, key=lambda task: (category_of.get(task, "~"), task))

@@ -9,8 +9,6 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from snibench.base.errors import UsageError
 from snibench.base.hashing import canonical_json, digest
@@ -303,21 +301,6 @@ def test_differences_of_boxes_turn_their_sign_with_the_order_of_the_methods() ->
     assert one["iqr_difference"] == pytest.approx(0.5)
     assert other["iqr_difference_low"] == -one["iqr_difference_high"]
     assert one["excess_sd_difference"] >= 0.0
-
-
-def test_the_order_of_the_rows_changes_nothing(suite: SuiteData, tasks: pd.DataFrame, answer: Answer) -> None:
-    protocol = Combos(dataclasses.replace(QUICK, streams=3))
-    rows = answer(protocol.plan(suite, None), {"untuned": 1, "ours": 2})
-    expected = protocol.measure(rows, tasks)
-
-    @settings(max_examples=5, deadline=None)
-    @given(seed=st.integers(0, 2**32 - 1))
-    def unchanged(seed: int) -> None:
-        order = {"frac": 1.0, "random_state": seed}
-        for name, frame in protocol.measure(rows.sample(**order), tasks.sample(**order)).items():
-            pd.testing.assert_frame_equal(frame, expected[name])
-
-    unchanged()
 
 
 def test_the_headline_is_the_mean_over_tasks_of_all_combos_above_chance(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from snibench.base.hashing import digest
 from snibench.base.registry import FORMATS, PROTOCOLS
@@ -205,21 +202,6 @@ def test_with_one_method_agreement_is_not_defined() -> None:
     (row,) = Formats().measure(rows(HAND), about("t"))["format_agreement"].to_dict("records")
     assert np.isnan([row["kendall_w"], row["tau_b"], row["top1"]]).all()
     assert (row["n_formats"], row["n_methods"]) == (2, 1)
-
-
-def test_the_order_of_the_rows_changes_nothing(suite: SuiteData, tasks: pd.DataFrame, answer: Answer) -> None:
-    protocol = Formats(dataclasses.replace(QUICK, instances=4))
-    rows = answer(protocol.plan(suite, None), {"untuned": 1, "ours": 2})
-    expected = protocol.measure(rows, tasks)
-
-    @settings(max_examples=5, deadline=None)
-    @given(seed=st.integers(0, 2**32 - 1))
-    def unchanged(seed: int) -> None:
-        order = {"frac": 1.0, "random_state": seed}
-        for name, frame in protocol.measure(rows.sample(**order), tasks.sample(**order)).items():
-            pd.testing.assert_frame_equal(frame, expected[name])
-
-    unchanged()
 
 
 def test_kinds_of_formats_stand_apart() -> None:

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from snibench.base.hashing import digest
 from snibench.base.registry import PROTOCOLS
@@ -165,18 +162,3 @@ def test_a_category_is_shown_on_the_sides_that_it_has_tasks_on() -> None:
     frames = Gap().measure(rows(HAND), about("abcd", category=["both", "seen only", "both", "unseen only"]))
     assert frames["gap_categories_seen"]["category"].tolist() == ["both", "seen only"]
     assert frames["gap_categories_unseen"]["category"].tolist() == ["both", "unseen only"]
-
-
-def test_the_order_of_the_rows_changes_nothing(suite: SuiteData, tasks: pd.DataFrame, answer: Answer) -> None:
-    protocol = Gap(dataclasses.replace(QUICK, instances=4))
-    rows = answer(protocol.plan(suite, None), {"untuned": 1, "ours": 2})
-    expected = protocol.measure(rows, tasks)
-
-    @settings(max_examples=5, deadline=None)
-    @given(seed=st.integers(0, 2**32 - 1))
-    def unchanged(seed: int) -> None:
-        order = {"frac": 1.0, "random_state": seed}
-        for name, frame in protocol.measure(rows.sample(**order), tasks.sample(**order)).items():
-            pd.testing.assert_frame_equal(frame, expected[name])
-
-    unchanged()

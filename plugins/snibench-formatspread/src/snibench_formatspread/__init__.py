@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from snibench.api import Format, cue, definition, instruction, prompt_of, query, tells
+from snibench.api import Format, FormatFlags, cue, definition, instruction, prompt_of, query
 from snibench_formatspread.grammar import sampled
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Surface(Format):
     at the end of the prompt are left out: the harness puts one before the answer.
     """
 
-    flags = tells("full", "I")
+    flags = FormatFlags("full", "I")
     number: ClassVar[int]  # from 1
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snibench.api import Format, cue, definition, instruction, prompt_of, query, tells
+from snibench.api import Format, FormatFlags, cue, definition, instruction, prompt_of, query
 from snibench_rewrites.rewriting import Rewrite, definition_digest, one_line, read
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class LlmRewrite(Format):
     file that the environment variable SNIBENCH_REWRITES names, else from those shipped for suite mini.
     """
 
-    flags = tells("full", "I")
+    flags = FormatFlags("full", "I")
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file or Path(os.environ.get(VARIABLE) or SHIPPED)

@@ -1,12 +1,11 @@
 """Fits as jobs of a SLURM cluster, through submitit.
 
-The work is written once into the output folder, which every node sees. A job appends what it has to say to a file of
-its own there, which the process of the run reads; its record comes back as submitit's result.
+submitit takes the work to a node and its record back. A job appends what it has to say to a file of its own in the
+output folder, which every node sees, and the process of the run reads it there.
 """
 
 from __future__ import annotations
 
-import pickle
 import shutil
 import tempfile
 import time
@@ -56,7 +55,7 @@ class Slurm(Executor):
 
     def beside(self, work: Work) -> int:
         """``--jobs``; else all of them, as far as the cluster takes them."""
-        return min(work.asked or len(work.jobs), len(work.jobs))
+        return min(work.requested_jobs or len(work.jobs), len(work.jobs))
 
     def run(self, work: Work, board: Board) -> None:
         """Every job of ``work`` as a job of the cluster."""
@@ -102,7 +101,6 @@ class _Queue:
         import submitit
 
         settings = self.settings
-        (self.folder / "work.pickle").write_bytes(pickle.dumps(self.work))
         executor = submitit.AutoExecutor(folder=self.folder / "%j", cluster=settings.cluster or None)
         asked: dict[str, Any] = {
             "name": "snibench",
@@ -123,7 +121,7 @@ class _Queue:
             SnibenchError: What a job raised for all.
             SnibenchError: Also on Ctrl-C, after the jobs under way have saved their state.
         """
-        most = self.work.asked or len(self.waiting)
+        most = self.work.requested_jobs or len(self.waiting)
         try:
             while self.waiting or self.under_way:
                 while self.waiting and len(self.under_way) < most:
@@ -143,7 +141,7 @@ class _Queue:
 
     def _begin(self, number: int) -> None:
         self.tries[number] += 1
-        self.under_way[number] = self.submit(Fit(str(self.folder), number))
+        self.under_way[number] = self.submit(Fit(self.work, number, str(self.folder)))
 
     def _pass_on(self, number: int) -> None:
         """Write on the board what a job has said since."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import pickle
+import json
 import signal
 import threading
 import time
@@ -11,20 +10,20 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from snibench.api import SnibenchError
+from snibench.api import SnibenchError, Work
 
 STOP = "stop"  # the file that asks all jobs of a run to save their state and end
 _RATE = 1.0  # seconds between two steps of one fit that are said
 _LOOK = 0.5  # seconds between two looks for the file
 
-Message = tuple[str, tuple[Any, ...]]
+Message = tuple[str, list[Any]]
 
 
 class Fit:
-    """Job ``number`` of the work that lies in ``folder``, to be called where it is run."""
+    """Job ``number`` of ``work``, to be called where it is run; what it says goes into ``folder``."""
 
-    def __init__(self, folder: str, number: int) -> None:
-        self.folder, self.number = folder, number
+    def __init__(self, work: Work, number: int, folder: str) -> None:
+        self.work, self.number, self.folder = work, number, folder
 
     def __call__(self) -> tuple[Any, ...]:
         """``("record", record)``; ``("refused", sentence, exit code)`` for what all would meet; else a traceback."""
@@ -34,9 +33,7 @@ class Fit:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Thread(target=_interrupt_when_asked, args=(folder,), daemon=True).start()
         try:
-            # Written by the run's own process, into its own output folder.
-            work = pickle.loads((folder / "work.pickle").read_bytes())  # noqa: S301
-            return "record", work.run(self.number, say)
+            return "record", self.work.run(self.number, say)
         except KeyboardInterrupt:
             return "refused", "Interrupted; the state is saved. The same command goes on from there.", 130
         except SnibenchError as error:
@@ -71,7 +68,7 @@ class _Speech:
                 return
             self.last = time.monotonic()
         with self.path.open("ab") as file:
-            file.write(base64.b64encode(pickle.dumps((event, values))) + b"\n")
+            file.write(json.dumps([event, values]).encode() + b"\n")
 
 
 def messages(folder: Path, number: int, start: int) -> tuple[list[Message], int]:
@@ -82,7 +79,7 @@ def messages(folder: Path, number: int, start: int) -> tuple[list[Message], int]
     with path.open("rb") as file:
         file.seek(start)
         whole, newline, _ = file.read().rpartition(b"\n")
-    said = [pickle.loads(base64.b64decode(line)) for line in whole.splitlines()]  # noqa: S301 (our own)
+    said = [(event, values) for event, values in map(json.loads, whole.splitlines())]
     return said, start + len(whole) + len(newline)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Arrow(Format):
     """The definition, the input, and an arrow where the answer starts."""
 
-    flags = FormatFlags("full", labels=False, positive=0, negative=0, explanations=False, category=False, group="I")
+    flags = FormatFlags("full", "I")
 
     def render(self, task: TaskCard, input: str, rng: Random) -> Prompt:
         """``D``, a blank line, ``x`` and ``=>``: the segments say which is which."""

@@ -51,6 +51,7 @@ class Solved(Protocol):
     quick = Settings(turns=1, tasks=8, instances=10)
     version = 1  # changes whenever a question or a number does
     title = "Solved instances in front"
+    verdict_on = "questions behind solved instances"  # methods are compared with the baseline on what `compared` gives
     frames = {  # noqa: RUF012 (never changed)
         "solved": Frame(
             "Score without and with solved instances before the question",
@@ -93,12 +94,15 @@ class Solved(Protocol):
         yield replace(question, variant=canonical_json({"solved": 0}))
         yield replace(question, variant=canonical_json({"solved": self.settings.turns}), history=history)
 
+    def compared(self, answers: pd.DataFrame) -> pd.Series[float]:
+        """The score behind solved instances; questions without them do not count."""
+        return answers["score"].where(_shown(answers))
+
     def measure(self, answers: pd.DataFrame, tasks: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
         """``solved``: one row per method, over the questions that every fit answered."""
         import pandas as pd
 
-        solved = answers["variant"].map(lambda text: json.loads(text)["solved"])
-        shared = panel(answers.assign(shown=solved > 0), questions=("shown", "task", "instance"))
+        shared = panel(answers.assign(shown=_shown(answers)), questions=("shown", "task", "instance"))
         shown = shared.questions["shown"].to_numpy(dtype=bool)
         names = shared.questions.loc[shown, "task"]
         sources = source_clusters(tasks)[sorted(names.unique())].tolist()
@@ -112,3 +116,8 @@ class Solved(Protocol):
                 row |= {name: level.value, f"{name}_low": level.low, f"{name}_high": level.high}
             rows.append(row)
         return {"solved": pd.DataFrame(rows)}
+
+
+def _shown(answers: pd.DataFrame) -> pd.Series[bool]:
+    """Whether solved instances stood before the question."""
+    return answers["variant"].map(lambda text: json.loads(text)["solved"] > 0).astype(bool)
