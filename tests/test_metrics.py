@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from official import OFFICIAL, needs_official
+from official import OFFICIAL, load_tasks, needs_official
 
 from snibench.base.errors import UsageError
 from snibench.base.types import Instance, TaskCard
@@ -99,10 +99,8 @@ def test_scoring_nothing_is_refused() -> None:
 @needs_official
 @pytest.mark.parametrize("heuristic", ["copy_demo", "copy_input"])
 def test_the_official_evaluation_of_both_heuristics_is_reproduced_to_four_decimals(heuristic: str) -> None:
-    from snibench.data.natural_instructions import load_folder
-
     expected = json.loads((OFFICIAL / "reference_scores.json").read_text())[heuristic]
-    tasks = load_folder(OFFICIAL, (OFFICIAL / "splits/available/test_tasks.txt").read_text().split())
+    tasks = load_tasks(OFFICIAL, (OFFICIAL / "splits/available/test_tasks.txt").read_text().split())
     rows = [
         Scored(name, task.card.category, exact_match(answer, instance.outputs), rouge_l(answer, instance.outputs))
         for name, task in tasks.items()

@@ -18,14 +18,14 @@ def to_json(value: Any) -> Json:
     return msgspec.to_builtins(value)
 
 
-def from_json(wanted: type[T], raw: Json, path: Path, *, remedy: str) -> T:
-    """``raw``, which was read from ``path``, as the frozen dataclass ``wanted``; fields that it has not are ignored.
+def from_json(value_type: type[T], raw: Json, path: Path, *, remedy: str) -> T:
+    """``raw``, which was read from ``path``, as the frozen dataclass ``value_type``; unknown fields are ignored.
 
     Raises:
         StoreError: If a field is missing or of another type; names file and field, and says ``remedy``.
     """
     try:
-        return msgspec.convert(raw, wanted)
+        return msgspec.convert(raw, value_type)
     except msgspec.ValidationError as error:
         fault, _, place = str(error).replace("`", "").partition(" - at ")
         where = f"{place.removeprefix('$').removeprefix('.')}: " if place else ""

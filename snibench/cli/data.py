@@ -262,7 +262,7 @@ def score(
 
 
 def _byte_pair_tokens(name: str) -> Tokenize:
-    """How the cross-lingual track cuts texts, by the tokenizer called ``name``."""
+    """Token ids as the cross-lingual track cuts texts, by the tokenizer called ``name``."""
     from snibench.base.errors import MissingExtra, ModelError, first_line
     from snibench.metrics import byte_pair_tokens
 

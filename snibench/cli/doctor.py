@@ -303,7 +303,7 @@ def loaded(group: str, name: str) -> str:
 
 
 def plugin_findings(registries: Mapping[str, Registry] = REGISTRIES) -> Iterator[Finding]:
-    """Which plugins of ``registries`` cannot be loaded, why, and how many there are."""
+    """The plugins of ``registries`` that cannot be loaded, with the cause, and their number."""
     part = "Plugins"
     for one in {item.distribution: item for item in installed_points("snibench.methods")[1]}.values():
         text = f"its entry points cannot be read ({one.cause}), so that none of them is found. Install it again."

@@ -1,4 +1,4 @@
-"""What was tuned or answered outside of snibench: ``eval``, ``questions export``, ``answers``."""
+"""Models tuned and answers given outside of snibench: ``eval``, ``questions export``, ``answers``."""
 
 from __future__ import annotations
 
@@ -96,11 +96,11 @@ def export_questions(file: Path, **options: Any) -> None:
 def answers(ctx: click.Context, /, **options: Any) -> None:
     """Show the answers of a stored run, or import answers of another engine."""
     if ctx.invoked_subcommand is None:
-        from snibench.report.said import said
+        from snibench.report.answers import filtered
         from snibench.store import load_results
 
         folder, form, limit = options.pop("folder"), options.pop("form"), options.pop("limit")
-        replies = said(load_results(folder, earlier=True), **options)
+        replies = filtered(load_results(folder, earlier=True), **options)
         _show(replies.head(limit), form)
         if len(replies) > limit:
             click.echo(f"{limit} of {len(replies):,}; --limit N shows more.", err=True)

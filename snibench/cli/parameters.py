@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from snibench.base.bounds import Bounds
 from snibench.base.numbers import finite_number, shown, whole_number
 
 _MOST_SEEDS = 1000
@@ -27,20 +28,30 @@ class Count(click.ParamType[int]):
             self.fail(f"a whole number from {self.least} on is wanted, but {error}", param, ctx)
 
 
-class Positive(click.ParamType[float]):
-    """A finite number above zero."""
+class Number(click.ParamType[float]):
+    """A finite number within bounds."""
 
     name = "NUMBER"
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number."""
         try:
-            if (number := finite_number(str(value))) > 0:
+            if self.bounds.hold(number := finite_number(str(value))):
                 return number
             reason = f"'{shown(str(value))}' is not"
         except ValueError as error:
             reason = str(error)
-        self.fail(f"a finite number above 0 is wanted, but {reason}", param, ctx)
+        self.fail(f"a finite number {self.bounds} is wanted, but {reason}", param, ctx)
+
+
+class Positive(Number):
+    """A finite number above zero."""
+
+    def __init__(self) -> None:
+        super().__init__(Bounds(above=0))
 
 
 class CommaList(click.ParamType[tuple[Any, ...]]):

@@ -8,11 +8,14 @@ from pathlib import Path
 import click
 from click import Option
 
+from snibench.base.types import Recipe
+from snibench.base.types.fits import CLIP, WARMUP
 from snibench.cli.config import read_config
-from snibench.cli.parameters import CommaList, Count, PerStep, Positive, Seeds
+from snibench.cli.parameters import CommaList, Count, Number, PerStep, Positive, Seeds
 from snibench.cli.places import AnyPath, NewFile
 from snibench.plan import defaults
 
+_RECIPE = Recipe(steps=1)
 OPTIONS: Mapping[str, Sequence[Option]] = {
     "Methods": (
         Option(
@@ -138,6 +141,16 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             show_default=True,
             help="Of the learning rate after the warm-up; linear and cosine fall to zero. averaged: constant, and the "
             "mean of the parameters over the last quarter of the steps is kept.",
+        ),
+        Option(
+            ["--warmup"],
+            type=Number(WARMUP),
+            help=f"Share of the steps in which the learning rate rises (default: {_RECIPE.warmup:g}).",
+        ),
+        Option(
+            ["--clip"],
+            type=Number(CLIP),
+            help=f"Longest gradient, as a norm; 0: not clipped (default: {_RECIPE.clip:g}).",
         ),
         Option(
             ["--tune-budget"],

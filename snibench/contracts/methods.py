@@ -103,7 +103,7 @@ class Method(ABC):
 
     @abstractmethod
     def sampler(self) -> Sampler:
-        """Which tasks a step draws, where ``--sampler`` does not say."""
+        """Sampler of the tasks of each step, where ``--sampler`` does not say."""
 
     def targets(self, card: TaskCard, instance: Instance, rng: Random) -> Sequence[str]:
         """Texts that are scored under the instance's prompt, at least one; the first is what is learned by default.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Protocol(ABC):
-    """Which fits to make, which questions each must answer, and how the answers are summarised.
+    """A plan of fits and of the questions that each must answer, and a summary of the answers.
 
     ``version`` changes whenever a question or a number does. ``title`` heads its tables. ``frames`` describes the
     frames of ``measure`` in the order in which they are shown; one that it does not describe gets a plain table.
@@ -62,7 +62,7 @@ class Protocol(ABC):
         """
 
     def compared(self, answers: pd.DataFrame) -> pd.Series[float]:
-        """What methods are compared on: a fraction in [0, 1] for each of ``answers``, NaN for those that do not count.
+        """Values that methods are compared on: a fraction in [0, 1] for each answer, NaN for one that does not count.
 
         By default the score. A question is paired by task, instance, format, split, side, variant, stream and position.
         """

@@ -32,7 +32,7 @@ class Draw:
 
 
 class Sampler(ABC):
-    """Which tasks a step draws. Which of their instances, and how many, is the harness's choice.
+    """A choice of the tasks of each step. Which of their instances, and how many, is the harness's choice.
 
     Anything kept from step to step is given back by ``state``: a resumed run must draw what the whole one would have.
     """

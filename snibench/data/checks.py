@@ -126,7 +126,7 @@ def _track_findings(
 
 
 def _line_faults(lines: Sequence[str]) -> Iterator[str]:
-    """What the official loader, which takes lines as they are, would not find."""
+    """Names in split lists that the official loader, which takes lines as they are, would not find."""
     if any(not line.strip() for line in lines):
         yield "holds a blank line. Drop it: the official loader looks for '.json' then."
     if padded := [line for line in lines if line.strip() and line != line.strip()]:

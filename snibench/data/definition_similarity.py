@@ -1,4 +1,4 @@
-"""How alike tasks are, by the words of their definitions: no model, so that anybody can recompute it."""
+"""Similarity of tasks by the words of their definitions: no model, so that anybody can recompute it."""
 
 from __future__ import annotations
 

@@ -54,9 +54,9 @@ class Line:
             value = value.get(part) if isinstance(value, Mapping) else None
         return value
 
-    def _error(self, path: tuple[str, ...], value: Any, wanted: str) -> DataError:
+    def _error(self, path: tuple[str, ...], value: Any, expected: str) -> DataError:
         found = "is missing" if value is None else "is something else"
-        return DataError(f"{self.where}: '{'.'.join(path)}' must be {wanted}, but {found}. Correct that line.")
+        return DataError(f"{self.where}: '{'.'.join(path)}' must be {expected}, but {found}. Correct that line.")
 
 
 # The first bytes of compressed files that are not read.

@@ -1,4 +1,4 @@
-"""When two tasks share a source data set, or two instances an input.
+"""Keys by which two tasks share a source data set, or two instances an input.
 
 Only what a task file says is compared: what a base model met in its pre-training cannot be controlled.
 """

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -83,21 +83,6 @@ def load_task(path: Path) -> Task:
     for fault in errors(raw):
         raise DataError(f"{path}: {fault}")
     return task_from_json(path.stem, raw)
-
-
-def load_folder(folder: Path, names: Collection[str] | None = None) -> dict[str, Task]:
-    """The tasks in ``folder`` by name: those in ``names``, in its order, or all.
-
-    Raises:
-        DataError: If the folder or a file is missing or malformed.
-    """
-    files = task_files(folder)
-    for name in names or ():
-        if name not in files:
-            raise DataError(
-                f"{folder} has no file for the task '{name}'. Check its spelling, or get the data: {GET_THE_DATA}."
-            )
-    return {name: load_task(files[name]) for name in (files if names is None else names)}
 
 
 def task_files(folder: Path) -> dict[str, Path]:
@@ -370,11 +355,11 @@ def _objects(raw: Mapping[str, Any], field: str) -> Iterator[tuple[int, Fault | 
             yield place, Fault(f"{field}[{place}]", f"is {_kind(entry)}, not an object", "Give it input and output.")
 
 
-def _not_text(where: str, owner: Mapping[str, Any], part: str, wanted: str = "a text") -> Fault:
+def _not_text(where: str, owner: Mapping[str, Any], part: str, expected: str = "a text") -> Fault:
     if part not in owner:
-        return Fault(where, "is missing", f"Add it, as {wanted}.")
-    found = "a list of other things" if isinstance(owner[part], list) and wanted != "a text" else _kind(owner[part])
-    return Fault(where, f"is {found}, not {wanted}", "Correct it.")
+        return Fault(where, "is missing", f"Add it, as {expected}.")
+    found = "a list of other things" if isinstance(owner[part], list) and expected != "a text" else _kind(owner[part])
+    return Fault(where, f"is {found}, not {expected}", "Correct it.")
 
 
 def _kind(value: Any) -> str:

@@ -23,7 +23,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicates:
-    """How many training inputs of one task nearly repeat an evaluated input of another, with the closest pair."""
+    """Number of training inputs of one task that nearly repeat an evaluated input of another, with the closest pair."""
 
     train: str
     test: str

@@ -99,44 +99,44 @@ def drawn(categories: Mapping[str, str], seed: int) -> Lists:
 
 
 def present(
-    lists: Lists, known: Collection[str], split: str, *, partial: bool, remedy: str
+    lists: Lists, tasks: Collection[str], split: str, *, partial: bool, remedy: str
 ) -> tuple[Lists, tuple[str, ...]]:
-    """The names that are ``known``, and a sentence about the others.
+    """The names that are ``tasks``, and a sentence about the others.
 
     Raises:
         DataError: If one is not known and the user does not go on without it; names the closest that is.
     """
     named = (*lists.seen, *lists.unseen)
-    missing = [name for name in named if name not in known]
+    missing = [name for name in named if name not in tasks]
     if not missing:
         return lists, ()
-    spare = set(known).difference(named)
+    spare = set(tasks).difference(named)
     statement = f"{len(missing)} of {len(named)} tasks of split '{split}' have no file: {with_closest(missing, spare)}"
     if not partial:
         raise DataError(f"{statement}. {remedy}, or go on without them with --partial.")
-    seen, unseen = (tuple(name for name in side if name in known) for side in (lists.seen, lists.unseen))
+    seen, unseen = (tuple(name for name in side if name in tasks) for side in (lists.seen, lists.unseen))
     return Lists(seen, unseen), (f"{statement}.",)
 
 
-def with_closest(missing: Sequence[str], known: Collection[str]) -> str:
-    """The first of ``missing``, each with the name among ``known`` that it nearly is."""
+def with_closest(missing: Sequence[str], names: Collection[str]) -> str:
+    """The first of ``missing``, each with the name among ``names`` that it nearly is."""
 
-    def one(name: str) -> str:
-        near = near_miss(name, known)
+    def described(name: str) -> str:
+        near = near_miss(name, names)
         return f"{name} (did you mean '{near}'?)" if near else name
 
-    return ", ".join(map(one, missing[:_SHOWN])) + (", ..." if len(missing) > _SHOWN else "")
+    return ", ".join(map(described, missing[:_SHOWN])) + (", ..." if len(missing) > _SHOWN else "")
 
 
-def near_miss(name: str, known: Collection[str]) -> str | None:
-    """The name among ``known`` that ``name`` was meant to be: equal but for case, an ending or a few letters.
+def near_miss(name: str, names: Collection[str]) -> str | None:
+    """The name among ``names`` that ``name`` was meant to be: equal but for case, an ending or a few letters.
 
     Names of tasks are numbered: where both numbers and words differ, two names are those of two tasks.
     """
     name = name.removesuffix(".json")
     alike = {
         other.casefold(): other
-        for other in known
+        for other in names
         if _NUMBER.findall(other) == _NUMBER.findall(name) or _NUMBER.sub("", other) == _NUMBER.sub("", name)
     }
     near = get_close_matches(name.casefold(), alike, n=1, cutoff=0.85)

@@ -42,24 +42,24 @@ class Backbone:
         return self.paths.rows == "packed"
 
 
-def choose_device(wanted: str) -> str:
-    """``wanted``, with "auto" resolved to the best device there is.
+def choose_device(requested: str) -> str:
+    """``requested``, with "auto" resolved to the best device there is.
 
     Raises:
         ModelError: If the device is not there.
     """
     import torch
 
-    if wanted == "auto":
+    if requested == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(1, device=wanted)
+        torch.empty(1, device=requested)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"Device '{wanted}' cannot be used: {first_line(error)}") from error
-    return wanted
+        raise ModelError(f"Device '{requested}' cannot be used: {first_line(error)}") from error
+    return requested
 
 
-def choose_precision(wanted: str, device: str, model: str = "") -> str:
+def choose_precision(requested: str, device: str, model: str = "") -> str:
     """ "bfloat16" where the processor multiplies it natively, else "float32"; or what was wanted.
 
     The embedded ``model`` is read in float32 everywhere: its layers are too small to gain speed from bfloat16, and so
@@ -67,8 +67,8 @@ def choose_precision(wanted: str, device: str, model: str = "") -> str:
     """
     import torch
 
-    if wanted != "auto":
-        return wanted
+    if requested != "auto":
+        return requested
     if model in EMBEDDED:
         return "float32"
     if device.startswith("cuda"):

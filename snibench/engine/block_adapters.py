@@ -66,7 +66,7 @@ def uneven(share: Tensor, part: Tensor) -> Tensor:
 
 
 def far_from_orthogonal(gram: Tensor) -> Tensor:
-    """How far the columns of matrices with ``gram [..., r, r]`` are from orthogonal ones of one length; their mean.
+    """Mean distance of the columns of matrices with ``gram [..., r, r]`` from orthogonal ones of one length.
 
     ``|| w w' o (B'B - s^2 I) ||_F^2``, s^2 the mean squared length of a column, w = exp(-sigma / mean(sigma)) by the
     singular values sigma of B in falling order; s and w are constants for the gradient.

@@ -191,7 +191,7 @@ def last_block(model: nn.Module) -> nn.Module:
 def _residual(
     rule: Rule, seed: int, tasks: tuple[str, ...], gram: Tensor, losses: Tensor, estimate: ConflictEstimate
 ) -> float:
-    """How much of the conflict the update that the rule makes of the probe's gradients has; NaN where it needs more."""
+    """Residual conflict of the rule's update of the probe's gradients; NaN where it needs more than those."""
     if rule.needs & (Needs.LAYERS | Needs.TENSORS | Needs.ROWS):
         return float("nan")
     # Through JSON: a state may hold the rule's own dictionaries, which its weights then change.

@@ -1,4 +1,4 @@
-"""Which tasks and which of their instances every step draws."""
+"""Draws of every step: its tasks, and which of their instances."""
 
 from __future__ import annotations
 

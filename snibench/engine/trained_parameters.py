@@ -52,8 +52,8 @@ def load_trained(model: nn.Module, folder: Path) -> None:
             parameter.copy_(stored[name])
 
 
-def _stored(file: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of ``file``, which must have the names and shapes of ``wanted``."""
+def _stored(file: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of ``file``, which must have the names and shapes of ``expected``."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -61,8 +61,8 @@ def _stored(file: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         stored = load_file(file)
     except (OSError, SafetensorError) as error:
         raise StoreError(f"{file} cannot be read ({first_line(error)}).") from error
-    lacking, further = sorted(wanted.keys() - stored.keys()), sorted(stored.keys() - wanted.keys())
-    other = sorted(name for name in wanted.keys() & stored.keys() if wanted[name].shape != stored[name].shape)
+    lacking, further = sorted(expected.keys() - stored.keys()), sorted(stored.keys() - expected.keys())
+    other = sorted(name for name in expected.keys() & stored.keys() if expected[name].shape != stored[name].shape)
     for fault, names in (("lacks", lacking), ("has the unknown tensor", further), ("has another shape of", other)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""

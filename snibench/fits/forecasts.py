@@ -1,4 +1,4 @@
-"""What a probe foresaw of a fit, kept beside the fits, and what the fit took then: a note of its record."""
+"""Forecasts of fits, kept beside them, and compared with what each fit took in a note of its record."""
 
 from __future__ import annotations
 

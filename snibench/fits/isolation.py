@@ -82,9 +82,9 @@ def _note(changed: Sequence[str]) -> str:
     return f"the method changed the process beyond its fit; put back: {', '.join(changed)}"
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(first: Any, second: Any) -> bool:
     with suppress(Exception):  # values of anybody's types may refuse to be compared
-        return one is other or bool(one == other)
+        return first is second or bool(first == second)
     return False
 
 

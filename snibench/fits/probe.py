@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from snibench.base.registry import METHODS
+from snibench.contracts import Method
 from snibench.engine.trained_parameters import save_trained
 from snibench.engine.tuning import device_memory
 from snibench.fits.answering import ask, unanswered
@@ -27,15 +29,15 @@ def probe(
 ) -> tuple[dict[str, Forecast], dict[str, str]]:
     """Estimated cost of each fit, by its id; and why a method cannot be probed, by its label.
 
-    A method is probed once for all its seeds and mixtures; nothing of it is kept. Floors and methods that have no place
-    in the model are left out.
+    A method is probed once for all its seeds and mixtures; nothing of it is kept. What needs no model (floors, answers
+    given elsewhere) is left out, and methods that have no place in it.
     """
     forecasts: dict[str, Forecast] = {}
     causes: dict[str, str] = {}
     pace: dict[str, _Pace] = {}
     for fit in planned.fits:
         label = fit.spec.label
-        if fit.spec.floor or fit.unfit or label in causes:
+        if fit.unfit or label in causes or not issubclass(METHODS.get(fit.spec.method), Method):
             continue
         if label not in pace:
             try:

@@ -116,7 +116,7 @@ def _json(value: Any) -> str | None:
 
 
 def _rows(entry: dict[str, Any], rows_url: str) -> list[str] | None:
-    """Where the rows are, how many, and their digest."""
+    """Address, number and digest of the rows."""
     rows = entry["rows"]
     if rows is None:
         return None

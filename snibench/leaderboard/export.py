@@ -39,20 +39,20 @@ class Exported:
 
 def export(
     results: StoredRun,
-    place: Path,
+    output: Path,
     authors: Sequence[str] = (),
     *,
     suite_name: str | None = None,
     references: References | None = None,
 ) -> Exported:
-    """Write the board of ``results`` to ``place``.
+    """Write the board of ``results`` to ``output``.
 
     Methods without a finished fit are left out, and so are floors, and answers to other questions than most methods
     answered; the notes say so.
 
     Args:
         results: What ``store.load_results`` reads.
-        place: A file that ends in .json, or a folder, where the board is named for its suite and model.
+        output: A file that ends in .json, or a folder, where the board is named for its suite and model.
         authors: Who stands behind the entries.
         suite_name: What the board calls the suite, in place of its own name.
         references: Text or digests in the rows. None: digests, but for a suite with
@@ -65,7 +65,7 @@ def export(
     _check_whole(results)
     suite, model = _identity(results, suite_name)
     name = f"{_slug(suite['name'])}-{suite['digest'][:8]}-{_slug(model['name'])}-{model['digest'][:8]}.json"
-    path = place if place.suffix == ".json" else place / name
+    path = output if output.suffix == ".json" else output / name
     labels = [label for label in finished(results) if label not in floors(results)]
     check_sealed(only(results, labels))
     questions = _questions(results, labels)
@@ -133,7 +133,7 @@ def _text(board: Board) -> str:
 def rows_entry(
     label: str, results: StoredRun, board: Path, references: References, *, sha256: str = "0" * 64
 ) -> dict[str, Any]:
-    """What an entry says of its rows; ``sha256`` is known once they are written."""
+    """Description of an entry's rows; ``sha256`` is known once they are written."""
     return {
         # Two labels can have one slug.
         "path": f"{board.stem}-rows/{_slug(label)}-{digest(label)[:8]}.parquet",

@@ -32,8 +32,8 @@ class _Rows:
     results: StoredRun
 
 
-def merge(paths: Sequence[Path], place: Path) -> Exported:
-    """Write one board with the entries of all boards at ``paths`` to the file ``place``, which may be one of them.
+def merge(paths: Sequence[Path], output: Path) -> Exported:
+    """Write one board with the entries of all boards at ``paths`` to the file ``output``, which may be one of them.
 
     An entry that several boards hold, answer for answer, stands once. Where two have one label but other answers,
     the later one is called for its author, or for its file. The baseline is that of the first board that has one.
@@ -68,7 +68,7 @@ def merge(paths: Sequence[Path], place: Path) -> Exported:
                 if own["status"] == "measured":
                     rows[label] = _rows(read.path.parent / own["rows"]["path"], label)
                     own["rows"] = {
-                        **rows_entry(label, rows[label].results, place, own["rows"]["references"]),
+                        **rows_entry(label, rows[label].results, output, own["rows"]["references"]),
                         "digest": own["rows"]["digest"],
                         "questions": own["rows"]["questions"],
                     }
@@ -82,12 +82,12 @@ def merge(paths: Sequence[Path], place: Path) -> Exported:
         board = ranked(board, {label: one.results for label, one in rows.items()})
     except RowsError as error:
         raise DataError(f"The rows of an entry {error}") from error
-    check_board(board, place)
+    check_board(board, output)
     for entry in entries:
         if entry["status"] == "measured":
-            entry["rows"]["digest"] = _written(rows[entry["label"]], place.parent / entry["rows"]["path"], entry)
-    write_board(place, board)
-    return Exported(place, tuple(notes))
+            entry["rows"]["digest"] = _written(rows[entry["label"]], output.parent / entry["rows"]["path"], entry)
+    write_board(output, board)
+    return Exported(output, tuple(notes))
 
 
 def _valid(path: Path) -> _Read:

@@ -172,13 +172,13 @@ def _head(column: Column, records: list[dict[Any, Any]], *, name: bool = False) 
 
 
 def _row(
-    board: Board, row: dict[Any, Any], columns: list[Column], place: int, spans: dict[str, tuple[float, float] | None]
+    board: Board, row: dict[Any, Any], columns: list[Column], index: int, spans: dict[str, tuple[float, float] | None]
 ) -> Html:
-    entry = board["entries"][place]
+    entry = board["entries"][index]
     label = entry["label"]
     name = element(
         "th",
-        element("button", label, type="button", class_="open", data_entry=str(place), aria_haspopup="dialog"),
+        element("button", label, type="button", class_="open", data_entry=str(index), aria_haspopup="dialog"),
         element("small", "baseline", class_="tag") if label == board["baseline"] else "",
         scope="row",
         class_="name",
@@ -187,7 +187,7 @@ def _row(
     searched = {"True": "yes", "False": "no"}.get(str((entry["config"] or {}).get("rate_searched")), "")
     cells = [_cell(row, column, spans[column.field]) for column in columns]
     return element(
-        "tr", name, cells, data_entry=str(place), data_words=words, data_searched=searched,
+        "tr", name, cells, data_entry=str(index), data_words=words, data_searched=searched,
         class_="baseline" if label == board["baseline"] else None,
     )  # fmt: skip
 

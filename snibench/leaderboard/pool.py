@@ -62,7 +62,7 @@ def pooled(board: Board, rows: Mapping[str, StoredRun]) -> StoredRun:
 
 
 def _specs(board: Board, entry: dict[str, Any]) -> list[FitSpec]:
-    """What is known of the fits of ``entry``, one for each seed."""
+    """Specs of the fits of ``entry``, one for each seed, as far as the board knows them."""
     budget = {name: value[0] if isinstance(value, list) else value for name, value in entry["budget"].items()}
     try:
         recipe = from_json(Recipe, budget, Path("budget"), remedy="")

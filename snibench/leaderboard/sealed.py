@@ -84,6 +84,6 @@ def _counted(wrong: np.ndarray, answers: pd.DataFrame) -> str:
 
 
 def first_of(wrong: np.ndarray, answers: pd.DataFrame) -> str:
-    """Which of the marked answers comes first."""
+    """The first of the marked answers, in words."""
     first = answers.iloc[int(np.argmax(wrong))]
     return f"the first is {printable(first['instance'])} of {printable(first['task'])}"

@@ -66,7 +66,7 @@ class Expected:
 
     @cached_property
     def tasks(self) -> dict[str, dict[str, Any]]:
-        """What the rows must say of each task."""
+        """Columns that the rows must have of each task."""
         frame = task_frame(self.suite)[TASK_COLUMNS]
         return {row["task"]: row for row in rows_as_json(frame)}
 
@@ -154,19 +154,19 @@ def suite_faults(results: StoredRun, suite: Expected, shots: int) -> Iterator[st
     answers = results.answers
     keys = [tuple(row) for row in answers[QUESTION].astype(str).to_numpy()]
     protocols = answers["protocol"].astype(str).to_numpy()
-    known = [suite.questions.get(protocol, {}).get(key) for protocol, key in zip(protocols, keys, strict=True)]
-    strange = np.array([one is None for one in known])
+    questions = [suite.questions.get(protocol, {}).get(key) for protocol, key in zip(protocols, keys, strict=True)]
+    strange = np.array([one is None for one in questions])
     if strange.any():
         yield f"{_counted(strange)} ask what the suite does not, {_where(strange, answers)}."
         return
     yield from _missing(answers, keys, suite.questions)
     pairs = zip(answers["task"], answers["instance"], strict=True)
-    wanted = [references_digest(suite.references.get(pair, ())) for pair in pairs]
-    other = np.array([one != two for one, two in zip(targets_digests(answers), wanted, strict=True)])
-    if other.any():
-        yield f"{_counted(other)} have other references than the suite, {_where(other, answers)}."
+    references = [references_digest(suite.references.get(pair, ())) for pair in pairs]
+    differ = np.array([one != two for one, two in zip(targets_digests(answers), references, strict=True)])
+    if differ.any():
+        yield f"{_counted(differ)} have other references than the suite, {_where(differ, answers)}."
     yield from _task_faults(results, suite.tasks)
-    yield from _prompt_faults(answers, [one for one in known if one is not None], suite, shots)
+    yield from _prompt_faults(answers, [one for one in questions if one is not None], suite, shots)
 
 
 def _missing(
@@ -202,8 +202,8 @@ def _same(first: Any, other: Any) -> bool:
     return bool(first == other)
 
 
-def _prompt_faults(answers: pd.DataFrame, known: list[Question], suite: Expected, shots: int) -> Iterator[str]:
-    shas = [suite.prompt_sha(question, shots) for question in known]
+def _prompt_faults(answers: pd.DataFrame, questions: list[Question], suite: Expected, shots: int) -> Iterator[str]:
+    shas = [suite.prompt_sha(question, shots) for question in questions]
     other = np.array(
         [wanted is not None and wanted != sha for wanted, sha in zip(shas, answers["prompt_sha"], strict=True)]
     )

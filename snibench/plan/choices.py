@@ -130,10 +130,10 @@ def _kept(baseline: Choice, named: MethodName, settings: Mapping[str, Any]) -> l
 
 
 def _ablated(
-    named: MethodName, whole: Choice, run_settings: Mapping[str, Any], rule: str, sampler: str
+    named: MethodName, choice: Choice, run_settings: Mapping[str, Any], rule: str, sampler: str
 ) -> list[Choice]:
-    """``whole`` without one of its parts each: a switch that is on goes off, and another one where the two need it."""
-    switches = [key for key, value in whole.settings.items() if value is True]
+    """``choice`` without one of its parts each: a switch that is on goes off, and another one where the two need it."""
+    switches = [key for key, value in choice.settings.items() if value is True]
     return [_without(named, switch, switches, run_settings, rule, sampler) for switch in switches]
 
 
@@ -217,26 +217,14 @@ def _choice(named: MethodName, run_settings: Mapping[str, Any], default_rule: st
         check_hooks(method, Method)
     own = {key: value for key, value in run_settings.items() if key in fields}
     settings = make_settings(method.Settings, name, {**own, **named.settings})
-    source = _code(METHODS, name)
     floor = issubclass(method, Floor)
     rule = (named.rule or default_rule) if method.trains else ""
-    rule_settings: Any = NoSettings()
-    if rule:
-        rule_type = RULES.get(rule)  # a typo is reported before any work
-        check_hooks(rule_type, Rule)
-        keys = {one.name for one in dataclasses.fields(rule_type.Settings)}
-        taken = _taken("rule", keys, fields, run_settings)
-        rule_settings = make_settings(rule_type.Settings, rule, {**taken, **named.rule_settings})
-        source |= {f"rule_{key}": value for key, value in _code(RULES, rule).items()}
     sampler = (named.sampler or sampler) if method.trains else ""
-    sampler_settings: Any = NoSettings()
-    if sampler:
-        drawing = SAMPLERS.get(sampler)
-        check_hooks(drawing, Sampler)
-        keys = {one.name for one in dataclasses.fields(drawing.Settings)}
-        taken = _taken("sampler", keys, fields, run_settings)
-        sampler_settings = make_settings(drawing.Settings, sampler, {**taken, **named.sampler_settings})
-        source |= {f"sampler_{key}": value for key, value in _code(SAMPLERS, sampler).items()}
+    _, rule_settings, rule_code = _beside(RULES, Rule, rule, named.rule_settings, fields, run_settings)
+    drawing, sampler_settings, sampler_code = _beside(
+        SAMPLERS, Sampler, sampler, named.sampler_settings, fields, run_settings
+    )
+    if drawing is not None:
         own_order = drawing.own_order
     else:
         with _asked(name):
@@ -261,11 +249,33 @@ def _choice(named: MethodName, run_settings: Mapping[str, Any], default_rule: st
         sampler_settings=dataclasses.asdict(sampler_settings),
         own_order=own_order,
         label=label,
-        source=source,
+        source={**_code(METHODS, name), **rule_code, **sampler_code},
         with_model=with_model,
         by_seed=getattr(settings, "by_seed", False),
         elsewhere=elsewhere,
     )
+
+
+def _beside(
+    registry: Registry,
+    contract: type,
+    name: str,
+    own: Mapping[str, Any],
+    of_method: set[str],
+    run_settings: Mapping[str, Any],
+) -> tuple[Any, Any, dict[str, str]]:
+    """Class, settings and code of a rule or sampler that is named beside a method; None and nothing where none is.
+
+    ``own``: the settings in its name, which count first. ``of_method``: the method's keys.
+    """
+    if not name:
+        return None, NoSettings(), {}
+    part_type = registry.get(name)  # a typo is reported before any work
+    check_hooks(part_type, contract)
+    keys = {field.name for field in dataclasses.fields(part_type.Settings)}
+    taken = _taken(registry.noun, keys, of_method, run_settings)
+    settings = make_settings(part_type.Settings, name, {**taken, **own})
+    return part_type, settings, {f"{registry.noun}_{key}": value for key, value in _code(registry, name).items()}
 
 
 def _taken(group: str, keys: set[str], methods: set[str], run_settings: Mapping[str, Any]) -> dict[str, Any]:

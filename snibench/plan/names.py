@@ -99,11 +99,11 @@ def setting_prefix(protocol: str) -> str:
     return protocol.rpartition(":")[2].replace("-", "_")
 
 
-def _assignments(text: str | None, whole: str) -> dict[str, str]:
+def _assignments(text: str | None, text_of_method: str) -> dict[str, str]:
     settings = {}
     for pair in _NEXT.split(text) if text and text.strip() else ():
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"Settings in brackets are key=value, but got '{pair.strip()}' in '{whole}'.")
+            raise UsageError(f"Settings in brackets are key=value, but got '{pair.strip()}' in '{text_of_method}'.")
         settings[key.strip().replace("-", "_")] = value.strip()
     return settings

@@ -14,7 +14,7 @@ from snibench.base.numbers import shown, whole_number
 from snibench.base.reading import is_folder
 from snibench.base.registry import RULES, SAMPLERS
 from snibench.base.types import Recipe, SuiteRequest
-from snibench.base.types.fits import OptimizerName, RateSchedule
+from snibench.base.types.fits import CLIP, WARMUP, OptimizerName, RateSchedule
 from snibench.data.own.rows import SUFFIXES
 from snibench.data.own.tasks import is_own
 from snibench.plan import defaults
@@ -55,6 +55,8 @@ class RequestOptions(TypedDict, total=False):
     learning_rate: float | None
     optimizer: OptimizerName
     schedule: RateSchedule
+    warmup: float  # share of the steps
+    clip: float  # 0: gradients are not clipped
     tune_budget: int
     tune_steps: int | None
     max_input: int
@@ -126,6 +128,9 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
     trials, rate = chosen.get("tune_budget", 1), chosen.get("learning_rate", 0.0)
     if not math.isfinite(rate) or rate < 0:
         raise UsageError(f"The learning rate must be a finite number above 0, but is {rate}.")
+    for option, bounds in (("warmup", WARMUP), ("clip", CLIP)):
+        if not math.isfinite(value := chosen.get(option, 0.0)) or not bounds.hold(value):
+            raise UsageError(f"--{option} must be a finite number {bounds}, but is {value}.")
     if trials > 1 and rate:
         raise UsageError("--tune-budget chooses the learning rate that --learning-rate sets. Name one of them.")
     suite = suite_request(
@@ -140,7 +145,7 @@ def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:
         steps=chosen.get("steps", profile.steps),
         learning_rate=rate,
         **per_step,
-        **_some(chosen, "optimizer", "schedule", "max_input", "max_output"),
+        **_some(chosen, "optimizer", "schedule", "warmup", "clip", "max_input", "max_output"),
     )
     changed = _some(
         chosen, "revision", "rule", "sampler", "train_format", "limit", "rank_labels", "trust_remote_code", "ablate"

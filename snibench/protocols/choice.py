@@ -1,4 +1,4 @@
-"""Which tasks and instances a protocol asks about. Text seeds only, so no hash order can change a question."""
+"""Choice of the tasks and instances of a protocol. Text seeds only, so no hash order can change a question."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def chosen_seen(suite: SuiteData, count: int | None, seed: int) -> tuple[str, ..
     return suite.seen if count is None else tuple(_spread(suite, suite.seen, seed)[:count])
 
 
-def check_choices(noun: str, names: Sequence[str], known: Sequence[str]) -> None:
-    """Raises UsageError unless ``names`` holds at least one of ``known``, and nothing else; ``noun``: what they are."""
+def check_choices(noun: str, names: Sequence[str], allowed: Sequence[str]) -> None:
+    """Raises UsageError unless ``names`` are some of ``allowed``, at least one; ``noun``: what they are."""
     if not names:
-        raise UsageError(f"At least one {noun} has to be named: {', '.join(known)}.")
+        raise UsageError(f"At least one {noun} has to be named: {', '.join(allowed)}.")
     for name in names:
-        if name not in known:
-            raise unknown(noun, name, known)
+        if name not in allowed:
+            raise unknown(noun, name, allowed)
 
 
 def check_formats(names: Sequence[str]) -> None:

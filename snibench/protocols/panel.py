@@ -160,7 +160,7 @@ def above_chance(values: Floats, chance: Floats) -> Floats:
 
 
 def informative(tasks: pd.DataFrame) -> Bools:
-    """Which tasks can be normalised by chance: more than one label, and no label with nine tenths of the answers."""
+    """Mask of tasks that can be normalised by chance: several labels, none with nine tenths of the answers."""
     return ((tasks["chance"] < 1.0) & ~(tasks["majority"] >= TRIVIAL_MAJORITY)).to_numpy(dtype=bool)
 
 

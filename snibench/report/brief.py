@@ -79,7 +79,7 @@ def _marked(summary: Table) -> Table:
 
 
 def _first(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
-    """Of tasks like these, and of this suite on the first question."""
+    """Verdicts on tasks like these, and those on this suite for the first question."""
     methods = list(dict.fromkeys(verdict.method for verdict in verdicts))
     first = verdicts[0].question if verdicts else ""
     like_these = [v for v in verdicts if v.scope == "tasks like these" or v.question == first]
@@ -89,7 +89,7 @@ def _first(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
 
 
 def _notes(report: Report) -> tuple[str, ...]:
-    """Which fits failed and why, how much a reader must know before comparing, and where the rest is."""
+    """Notes: fits that failed and why, caveats of a comparison, and the way to the rest."""
     failed = len(report.failed)
     notes = []
     if failed:

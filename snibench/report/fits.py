@@ -51,8 +51,8 @@ def label_of(results: StoredRun, asked: str) -> str:
 
 
 def _head(label: str) -> str:
-    """The method's name in a label, without settings and rule."""
-    return re.split(r"[(+]", label, maxsplit=1)[0]
+    """The method's name in a label, without settings, rule and sampler."""
+    return re.split(r"[(+@]", label, maxsplit=1)[0]
 
 
 def finished(results: StoredRun) -> list[str]:
@@ -219,7 +219,7 @@ def run_notes(results: StoredRun) -> tuple[str, ...]:
 
 
 def _rate_notes(results: StoredRun) -> list[str]:
-    """Which of the methods were tuned with a rate that nobody searched for, where others' rates were."""
+    """Methods that were tuned with a rate that nobody searched for, where others' rates were."""
     searched = {spec.label: spec.searched for record, spec in done(results) if record.trainable_parameters}
     lacking = [label for label, known in searched.items() if not known]
     if not lacking or len(lacking) == len(searched):

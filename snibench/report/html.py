@@ -89,17 +89,17 @@ def sortable(cells: Grid, *, label: str = "", titled: bool = True) -> Html:
     return element("div", table, class_="wide", tabindex="0", role="region", aria_label=label or cells.title)
 
 
-def _classes(cells: Grid, place: int) -> list[str]:
+def _classes(cells: Grid, column: int) -> list[str]:
     texts = [index for index in range(cells.keys) if not cells.numeric[index]]
     names = texts[-1] if texts else 0  # of the column that names a row best
-    return [*(["number"] if cells.numeric[place] else []), *(["name"] if place == names else [])]
+    return [*(["number"] if cells.numeric[column] else []), *(["name"] if column == names else [])]
 
 
-def _cell(text: str, cells: Grid, place: int) -> Html:
-    classes = _classes(cells, place) + (["long"] if len(text) > 40 and not cells.numeric[place] else [])
-    if text.endswith(" *") and (better := cells.better[place] if cells.better else ""):
+def _cell(text: str, cells: Grid, column: int) -> Html:
+    classes = _classes(cells, column) + (["long"] if len(text) > 40 and not cells.numeric[column] else [])
+    if text.endswith(" *") and (better := cells.better[column] if cells.better else ""):
         classes.append("better" if text.startswith("-") == (better == "lower") else "worse")
-    key = place < cells.keys
+    key = column < cells.keys
     return element("th" if key else "td", text, scope="row" if key else None, class_=" ".join(classes) or None)
 
 

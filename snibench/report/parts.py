@@ -61,16 +61,16 @@ def families(results: StoredRun) -> Mapping[str, Mapping[str, str]]:
     return {whole: variants for whole, variants in by_whole.items() if whole not in inner}
 
 
-def _left_out(whole: FitSpec, other: FitSpec) -> list[str]:
-    """The switches that are on in ``whole`` and off in ``other``; empty if anything else differs."""
-    if _beside_settings(whole) != _beside_settings(other) or whole.settings.keys() != other.settings.keys():
+def _left_out(method: FitSpec, other: FitSpec) -> list[str]:
+    """The switches that are on in ``method`` and off in ``other``; empty if anything else differs."""
+    if _beside_settings(method) != _beside_settings(other) or method.settings.keys() != other.settings.keys():
         return []
-    differ = [key for key in whole.settings if whole.settings[key] != other.settings[key]]
-    return differ if all(whole.settings[key] is True and other.settings[key] is False for key in differ) else []
+    differ = [key for key in method.settings if method.settings[key] != other.settings[key]]
+    return differ if all(method.settings[key] is True and other.settings[key] is False for key in differ) else []
 
 
 def _beside_settings(spec: FitSpec) -> tuple[Any, ...]:
-    """What tables tell methods apart by, but for the method's own settings."""
+    """Fields that distinguish methods in tables, but for the method's own settings."""
     return spec.method, spec.rule, spec.rule_settings, spec.sampler, spec.sampler_settings
 
 

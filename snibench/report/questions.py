@@ -166,11 +166,11 @@ class Questions:
         return titles
 
     def title(self, question: str) -> str:
-        """What a question is on, in words."""
+        """Subject of a question, in words."""
         return QUESTIONS.get(question) or self.further[question]
 
     def of_protocol(self, name: str) -> Scores | None:
-        """What protocol ``name`` compares of each answer, mean over tasks; None without common questions."""
+        """Scores by what protocol ``name`` compares, mean over tasks; None without common questions."""
         rows = self._rows(name)
         rows = rows.assign(score=as_planned(name, self.results).compared(rows)).dropna(subset=["score"])
         shared = panel(rows, questions=QUESTION)

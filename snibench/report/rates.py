@@ -1,4 +1,4 @@
-"""Which learning rates were tried for each method, and which it was tuned with."""
+"""Learning rates that were tried for each method, and the one that it was tuned with."""
 
 from __future__ import annotations
 

@@ -155,14 +155,14 @@ def selected(results: StoredRun, methods: Sequence[str], baseline: str | None = 
     return only(results, [*controls(results), baseline_of(results, baseline)[0], *wanted])
 
 
-def baseline_of(results: StoredRun, asked: str | None = None) -> tuple[str, tuple[str, ...]]:
+def baseline_of(results: StoredRun, requested: str | None = None) -> tuple[str, tuple[str, ...]]:
     """The baseline's label, empty if there is none, and a note if it is not the one that the run asked for."""
     there = [label for label in finished(results) if label not in floors(results)]
-    if asked is not None:
-        asked = label_of(results, asked)
-        if asked not in there:
-            raise unknown("baseline", asked, there)
-        return asked, ()
+    if requested is not None:
+        requested = label_of(results, requested)
+        if requested not in there:
+            raise unknown("baseline", requested, there)
+        return requested, ()
     planned = results.manifest.baseline
     by_method = {spec.method: spec.label for spec in reversed(results.specs) if spec.label in there}
     wishes = (planned, by_method.get(defaults.METHOD), *controls(results))

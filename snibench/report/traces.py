@@ -1,4 +1,4 @@
-"""How the tuning of fits on all seen tasks went, step by step.
+"""Training traces of fits on all seen tasks, step by step.
 
 Fits on folds or on mixtures of two families are left out: they are no further seeds of the fits that tables show.
 """

@@ -116,7 +116,7 @@ def flip_p(scores: Scores, rng: np.random.Generator, draws: int) -> Floats:
 
 
 def separated_pairs(scores: Scores, flips: Floats, table: pd.DataFrame, baseline: str | None, level: float) -> Booleans:
-    """Which pairs of methods are separated, ``[methods, methods]``: by the star, and among the others by both tests.
+    """Pairs of methods that are separated, ``[methods, methods]``: by the star, and among the others by both tests.
 
     Against the baseline the star alone decides, so that groups cannot say otherwise. All other pairs are one family.
     """

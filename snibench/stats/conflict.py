@@ -1,4 +1,4 @@
-"""How much tasks' gradients conflict, estimated without the bias of mini-batch noise.
+"""Gradient conflict between tasks, estimated without the bias of mini-batch noise.
 
 Pure functions of Gram matrices: NumPy only, and nothing here knows where gradients come from.
 """

@@ -33,7 +33,7 @@ def rank_correlation(
     level: float = 0.95,
     draws: int = 2_000,
 ) -> RankCorrelation:
-    """How far ``x`` and ``y`` rank tasks alike, with percentile bootstrap intervals over sources.
+    """Rank correlation of ``x`` and ``y`` over tasks, with percentile bootstrap intervals over sources.
 
     Args:
         x: ``[T]``.

@@ -66,7 +66,7 @@ def _all_signs(n: int) -> Floats:
 
 
 def win_tie_loss(differences: Floats, *, rope: float = 0.0) -> tuple[int, int, int]:
-    """How many differences are above ``rope``, within it (ends included), and below ``-rope``."""
+    """Numbers of differences above ``rope``, within it (ends included), and below ``-rope``."""
     values = rounded(differences)
     wins, losses = int((values > rope).sum()), int((values < -rope).sum())
     return wins, len(values) - wins - losses, losses

@@ -63,7 +63,7 @@ def family(
 def category_deltas(
     scores: Scores, *, baseline: str, categories: Mapping[str, str], level: float = 0.95
 ) -> pd.DataFrame:
-    """Where a method is better: per category and method the difference from the baseline, without p values.
+    """Difference from the baseline per category and method, without p values.
 
     Args:
         scores: Of every method, on one group of tasks.

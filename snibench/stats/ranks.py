@@ -161,7 +161,7 @@ def _split(columns: list[frozenset[int]], first: int, second: int) -> list[froze
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far raters (formats) agree on the order of methods.
+    """Agreement of raters (formats) on the order of methods.
 
     ``kendall_w``: 0 none, 1 full. ``tau_b``: mean over pairs of raters. ``top1``: the chance that two raters name
     the same best method, ties broken at random. NaN where undefined: one rater, one method, or all methods tied.

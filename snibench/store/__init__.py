@@ -1,4 +1,4 @@
-"""Where fits and answers lie on disk.
+"""Layout of fits and answers on disk.
 
 ::
 

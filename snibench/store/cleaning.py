@@ -1,4 +1,4 @@
-"""What of a results folder no record needs."""
+"""Files of a results folder that no record needs."""
 
 from __future__ import annotations
 

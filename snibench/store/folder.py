@@ -50,7 +50,7 @@ class Store:
             ) from error
 
     def folder(self, fit: str) -> Path:
-        """Where one fit lies."""
+        """Folder of one fit."""
         return self.root / fit
 
     @contextmanager
@@ -223,7 +223,7 @@ class Store:
     # ------------------------------------------------------------------------------- answers
 
     def answers_path(self, fit: str, protocol: str, question_set: str) -> Path:
-        """Where the answers of one fit to one question set lie."""
+        """Path of the answers of one fit to one question set."""
         return self.folder(fit) / "answers" / f"{protocol}-{question_set}.parquet"
 
     def answered(self, record: FitRecord | None, protocol: str, question_set: str) -> bool:

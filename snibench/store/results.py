@@ -1,4 +1,4 @@
-"""What reports read: the fits of the last run in a folder, and of earlier ones, as frames."""
+"""The fits of the last run in a folder, and of earlier ones, as frames that reports read."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def load_results(
     manifest = manifest or store.manifest()
     if earlier:
         manifest = _with_earlier(store, manifest)
-    known = {record.fit: record for record in outcomes if record.status != "done"}
-    fits = [_read(store, fit, manifest, known.get(fit)) for fit in manifest.fits]
+    outcome_of = {record.fit: record for record in outcomes if record.status != "done"}
+    fits = [_read(store, fit, manifest, outcome_of.get(fit)) for fit in manifest.fits]
     there = [fit for fit in fits if fit.spec is not None]
     done = [fit for fit in there if fit.answers]
     notes = [note for fit in fits for note in fit.notes]
@@ -143,7 +143,7 @@ class _Read:
         return self.record is not None and not self.record.files
 
 
-def _read(store: Store, fit: str, manifest: Manifest, known: FitRecord | None) -> _Read:
+def _read(store: Store, fit: str, manifest: Manifest, outcome: FitRecord | None) -> _Read:
     label = manifest.labels.get(fit, fit)
     if not store.begun(fit):
         return _Read(fit, notes=(f"{label} is listed, but nothing of fit {fit} is stored. Repeat the run.",))
@@ -151,7 +151,7 @@ def _read(store: Store, fit: str, manifest: Manifest, known: FitRecord | None) -
         spec = _labelled(store, fit, manifest)
     except StoreError as error:
         return _Read(fit, notes=(f"{label} is left out: {first_line(error)}",))
-    record = known or _record(store, spec)
+    record = outcome or _record(store, spec)
     if record.status != "done":
         return _Read(fit, spec, record)
     faults = store.faults(record)
@@ -247,7 +247,7 @@ def _place(spec: FitSpec) -> tuple[Any, ...]:
     return spec.label, spec.seed, spec.mixture, spec.train_format
 
 
-def _comparable(one: FitSpec, other: FitSpec) -> bool:
+def _comparable(first: FitSpec, second: FitSpec) -> bool:
     """Whether both answered on the same terms and, if both were tuned, were tuned on the same ones but for the rate."""
 
     def answering(spec: FitSpec) -> tuple[Any, ...]:
@@ -258,8 +258,8 @@ def _comparable(one: FitSpec, other: FitSpec) -> bool:
     def tuning(spec: FitSpec) -> tuple[Any, ...]:
         return replace(spec.recipe, learning_rate=0.0), spec.train_format
 
-    tuned = one.trains and other.trains
-    return answering(one) == answering(other) and (not tuned or tuning(one) == tuning(other))
+    tuned = first.trains and second.trains
+    return answering(first) == answering(second) and (not tuned or tuning(first) == tuning(second))
 
 
 def _causes(records: Sequence[FitRecord]) -> str:
@@ -274,7 +274,7 @@ def _causes(records: Sequence[FitRecord]) -> str:
 
 
 def what_to_do(statuses: Iterable[str]) -> str:
-    """How fits of these statuses are gone on with, or tried again."""
+    """Instruction how fits of these statuses are gone on with, or tried again."""
     rest = set(statuses) - {"done"}
     on = "Repeat the run to go on." if not rest or rest & {"interrupted", "damaged"} else ""
     again = "To try again: --overwrite failed." if rest - {"interrupted", "damaged"} else ""

@@ -30,14 +30,14 @@ FORGETTING = "forgetting.parquet"
 _KEY = "seal"  # of a record in JSON: the digest of all else in it
 
 
-def sealed_files(folder: Path, known: Mapping[str, FileSeal]) -> dict[str, FileSeal]:
-    """``known``, and the seal of every further file of the fit in ``folder``."""
+def sealed_files(folder: Path, seals: Mapping[str, FileSeal]) -> dict[str, FileSeal]:
+    """``seals``, and the seal of every further file of the fit in ``folder``."""
     fresh = {
         name: FileSeal(_digest(path), path.stat().st_size)
         for name, path in sealable(folder).items()
-        if name not in known
+        if name not in seals
     }
-    return dict(sorted({**known, **fresh}.items()))
+    return dict(sorted({**seals, **fresh}.items()))
 
 
 def sealable(folder: Path) -> dict[str, Path]:

@@ -125,7 +125,7 @@ def _check_flags(format: Format, name: str) -> None:
 
 
 def _check_answers(format: Format, name: str) -> None:
-    """Where an answer ends and how it is read."""
+    """Check where an answer ends and how it is read."""
     before = random.getstate()
     lines = replace(recognisable_card(), positive=(Example("an input", "one line\nand another"),))
     for card in (recognisable_card(), recognisable_card(closed=False), lines):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from official import OFFICIAL, needs_official
+from official import OFFICIAL, load_tasks, needs_official
 
 from snibench.base.errors import DataError
 from snibench.cli import cli, main
@@ -150,10 +150,8 @@ def test_score_without_categories_still_has_the_overall_means(tmp_path: Path) ->
 @pytest.mark.slow
 @needs_official
 def test_score_reproduces_the_official_numbers_of_copy_demo(tmp_path: Path) -> None:
-    from snibench.data.natural_instructions import load_folder
-
     expected = json.loads((OFFICIAL / "reference_scores.json").read_text())["copy_demo"]
-    tasks = load_folder(OFFICIAL, (OFFICIAL / "splits/available/test_tasks.txt").read_text().split())
+    tasks = load_tasks(OFFICIAL, (OFFICIAL / "splits/available/test_tasks.txt").read_text().split())
     path = tmp_path / "predictions.jsonl"
     path.write_text(
         "\n".join(

@@ -11,7 +11,9 @@ import pytest
 
 from snibench.base.errors import UsageError
 from snibench.base.settings import changed_settings, make_settings, parse_assignments
+from snibench.base.types import Recipe
 from snibench.cli import main
+from snibench.plan.options import request_from
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -39,6 +41,9 @@ def test_without_the_extra_the_install_line_is_told(capsys, monkeypatch) -> None
         (["-m", "ours", "--steps", "0"], "--steps"),
         (["-m", "ours", "--conflict", "never"], "ends"),
         (["-m", "ours", "--schedule", "step"], "cosine"),
+        (["-m", "ours", "--warmup", "2"], "at least 0 and at most 1"),
+        (["-m", "ours", "--clip", "-1"], "at least 0"),
+        (["-m", "ours", "--clip", "nan"], "no finite number"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused(capsys, arguments, words) -> None:
@@ -46,6 +51,14 @@ def test_a_value_that_cannot_be_is_refused(capsys, arguments, words) -> None:
     assert code == 2
     assert words in text
     assert "Traceback" not in text
+
+
+def test_warm_up_and_clipping_are_the_recipes_or_refused() -> None:
+    recipe = request_from(["ours"], {"warmup": 0.1, "clip": 0.0}).recipe
+    assert (recipe.warmup, recipe.clip) == (0.1, 0.0)
+    assert request_from(["ours"], {}).recipe == Recipe(steps=recipe.steps)
+    with pytest.raises(UsageError, match="--warmup must be a finite number at least 0 and at most 1"):
+        request_from(["ours"], {"warmup": 1.5})
 
 
 @pytest.mark.parametrize(

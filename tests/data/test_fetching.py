@@ -15,12 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from official import load_tasks
 
 from snibench.base.errors import DataError, UsageError
 from snibench.data.checks import check_folder
 from snibench.data.fetching import RECEIPT, changed_files, fetch
 from snibench.data.fetching.order import Order
-from snibench.data.natural_instructions import load_folder
 
 WriteTask, WriteLists = Callable[..., Path], Callable[..., Path]
 
@@ -95,7 +95,7 @@ def server(official: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
 
 def equal_to_official(folder: Path, official: Path) -> bool:
     names = sorted(path.stem for path in (folder / "tasks").glob("*.json"))
-    return "task999_excluded" not in names and load_folder(folder) == load_folder(official, names) and len(names) == 62
+    return "task999_excluded" not in names and load_tasks(folder) == load_tasks(official, names) and len(names) == 62
 
 
 # ----------------------------------------------------------------------------------------- HTTP
@@ -330,7 +330,7 @@ def test_a_flattened_mirror_is_put_back_into_the_official_layout(mirror: Path, t
     table = tmp_path / "TASKS.tsv"
     table.write_text("task\tcategory\tdomain\tsource\ntask001_a\tSentiment Analysis\tNews\tsst\n")
     receipt = fetch(Order(f"hub:{mirror}", table=table), tmp_path / "data")
-    tasks = load_folder(tmp_path / "data")
+    tasks = load_tasks(tmp_path / "data")
     assert list(tasks) == ["task001_a", "task002_b", "task003_c"]
     one = tasks["task001_a"]
     assert len(one.instances) == 30

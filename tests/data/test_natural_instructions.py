@@ -13,7 +13,6 @@ from snibench.data.checks import check_folder
 from snibench.data.natural_instructions import (
     errors,
     label_space,
-    load_folder,
     load_task,
     read_head,
     task_files,
@@ -214,14 +213,7 @@ def test_the_metric_follows_labels_and_category(
 def test_a_folder_is_official_or_flat(write_task: WriteTask, tmp_path: Path) -> None:
     write_task("b")
     write_task("a")
-    assert list(load_folder(tmp_path)) == ["a", "b"]
-    assert list(load_folder(tmp_path / "tasks", ["b"])) == ["b"]
-
-
-def test_a_folder_without_the_task_says_so(write_task: WriteTask, tmp_path: Path) -> None:
-    write_task("b")
-    with pytest.raises(DataError, match="no file for the task 'c'"):
-        load_folder(tmp_path, ["c"])
+    assert list(task_files(tmp_path)) == list(task_files(tmp_path / "tasks")) == ["a", "b"]
 
 
 def test_a_folder_without_tasks_says_how_to_get_some(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from official import load_tasks
 
 from snibench.base.errors import DataError, UsageError
 from snibench.base.types import Example, Instance, SuiteData, SuiteRequest, Task
-from snibench.data.natural_instructions import errors, load_folder, load_task, make_task
+from snibench.data.natural_instructions import errors, load_task, make_task
 from snibench.data.official_layout import export_suite, official_json
 from snibench.data.overview import describe_folder, describe_suite
 from snibench.data.splits import build_suite
@@ -37,7 +38,7 @@ def suite() -> SuiteData:
 
 def test_an_exported_suite_reads_back_equal(suite: SuiteData, tmp_path: Path) -> None:
     export_suite(suite, tmp_path / "out")
-    assert load_folder(tmp_path / "out") == suite.tasks
+    assert load_tasks(tmp_path / "out") == suite.tasks
     assert (tmp_path / "out/splits/default/train_tasks.txt").read_text() == "a\n"
     assert (tmp_path / "out/splits/default/test_tasks.txt").read_text() == "b\n"
 
@@ -107,5 +108,5 @@ def test_an_export_that_is_killed_leaves_no_folder_and_the_next_one_is_whole(sui
     assert not (tmp_path / "out").exists()
     monkeypatch.undo()
     export_suite(suite, tmp_path / "out")
-    assert load_folder(tmp_path / "out") == suite.tasks
+    assert load_tasks(tmp_path / "out") == suite.tasks
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 pytest.importorskip("torch")
 
+from stored_specs import LORA
+
 from snibench.base.types import FitRecord
+from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.forecasts import FILE, Forecast, compared, keep
+from snibench.fits.probe import probe
+from snibench.plan.plan import FitPlan
 from snibench.store import Store, load_results
 
 OPTIONS = shlex.split("--tasks 4 --steps 3 --per-step 2,2 --limit 1 --max-output 4 --seeds 0 --no-baseline")
@@ -22,6 +30,21 @@ from snibench.methods.lora import Lora
 class Failing(Lora):
     def attach(self, *arguments, **named):
         raise ValueError("no such layer")
+"""
+SAID = """
+from snibench.contracts import Floor, Recorded
+
+
+class Said(Recorded):
+    elsewhere = "answered elsewhere"
+
+    def answers(self, asked):
+        return {}
+
+
+class Guessed(Floor):
+    def answer(self, card, input, pool):
+        return ""
 """
 
 
@@ -67,3 +90,14 @@ def test_a_record_is_compared_once_and_never_by_a_damaged_file(tmp_path: Path) -
     assert compared(compared(record, store), store).notes == (note,)
     (tmp_path / FILE).write_text("[", encoding="utf-8")
     assert compared(record, store) == record
+
+
+def test_answers_that_were_given_elsewhere_need_no_probe(tmp_path: Path) -> None:
+    (tmp_path / "said.py").write_text(SAID, encoding="utf-8")
+    fits = [FitPlan(replace(LORA, method=f"{tmp_path}/said.py:{name}"), ()) for name in ("Said", "Guessed")]
+
+    def begun(fit: FitPlan) -> FitProgress:
+        raise AssertionError(f"{fit.spec.method} was attached to a model")
+
+    planned: Any = SimpleNamespace(fits=fits)
+    assert probe(planned, Runtime(), begun) == ({}, {})

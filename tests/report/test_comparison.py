@@ -7,7 +7,7 @@ import pytest
 
 from snibench.base.errors import UsageError
 from snibench.report import build, compare
-from snibench.report.fits import only
+from snibench.report.fits import label_of, only
 from snibench.report.values import QUESTIONS
 from snibench.store import StoredRun
 
@@ -109,3 +109,10 @@ def test_a_method_is_not_compared_with_itself(results: StoredRun) -> None:
 def test_a_method_that_is_not_there_gets_a_suggestion(results: StoredRun) -> None:
     with pytest.raises(UsageError, match="Did you mean 'ours'"):
         compare(results, "our", "unified-prompt")
+
+
+@pytest.mark.parametrize("rest", ["(r=4)", "+pcgrad", "@temperature(temperature=3.0)", ""])
+def test_a_method_is_found_by_its_other_name_whatever_stands_behind_it(make_results: Make, rest: str) -> None:
+    run = make_results({"lora": 0.5, "ours": 0.6}, seeds=(0, 1))
+    specs = [replace(spec, label=f"lora{rest}") if spec.label == "lora" else spec for spec in run.specs]
+    assert label_of(replace(run, specs=tuple(specs)), f"unified-prompt{rest}") == f"lora{rest}"

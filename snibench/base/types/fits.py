@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from snibench.base.bounds import Bounds
 from snibench.base.hashing import digest
 from snibench.base.types.data import SuiteRequest
 from snibench.base.types.questions import Mixture
@@ -13,6 +14,9 @@ from snibench.base.types.questions import Mixture
 Json = Any  # what json.dumps takes; checked where it is written
 OptimizerName = Literal["adamw", "sgd", "muon"]
 RateSchedule = Literal["constant", "averaged", "linear", "cosine"]
+
+
+WARMUP, CLIP = Bounds(least=0, most=1), Bounds(least=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,10 @@ class Recipe:
     tasks_per_step: int = 8  # K
     instances_per_task: int = 4  # m
     learning_rate: float = 0.0
-    warmup: float = 0.03
+    warmup: float = 0.03  # share of the steps, within ``WARMUP``
     optimizer: OptimizerName = "adamw"
     schedule: RateSchedule = "linear"  # of the learning rate after the warm-up
-    clip: float = 1.0
+    clip: float = 1.0  # longest gradient, within ``CLIP``; 0: any
     max_input: int = 1024
     max_output: int = 128
 

@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RowFault:
-    """What keeps a row from being an instance."""
+    """A fault that keeps a row from being an instance."""
 
     where: str
     message: str  # a sentence

@@ -75,7 +75,7 @@ class NoMethod:
 
     @contextmanager
     def for_prompts(self, model: nn.Module, cards: Sequence[TaskCard], instructions: Sequence[str]) -> Iterator[None]:
-        """Nothing."""
+        """A context in which nothing is changed."""
         yield
 
 

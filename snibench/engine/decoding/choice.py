@@ -1,4 +1,4 @@
-"""Which decoder answers: the fast one where it gives the reference path's numbers."""
+"""Choice of the decoder: the fast one where it gives the reference path's numbers."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Shape:
 
     @property
     def bytes_per_token(self) -> int:
-        """Of all layers together."""
+        """Bytes of one token's keys and values, all layers together."""
         return 2 * self.layers * self.key_heads * self.head_size * self.dtype.itemsize
 
 
@@ -109,7 +109,7 @@ class FastModel:
         return logits
 
     def _states(
-        self, ids: Tensor, positions: Tensor, attention: Attention, wanted: Tensor | Literal["none"] | None
+        self, ids: Tensor, positions: Tensor, attention: Attention, kept: Tensor | Literal["none"] | None
     ) -> Tensor:
         x: Tensor = self._body.embed_tokens(ids)
         cos, sin = self._body.rotary_emb(x, position_ids=positions)
@@ -121,12 +121,12 @@ class FastModel:
             key = _heads(attend.k_proj(h), attend.head_dim, getattr(attend, "k_norm", None))
             value = _heads(attend.v_proj(h), attend.head_dim, None)
             _rotate(key, cos, sin)
-            if index == len(self._layers) - 1 and wanted is not None:
-                if isinstance(wanted, str):
+            if index == len(self._layers) - 1 and kept is not None:
+                if isinstance(kept, str):
                     attention(index, key[:, :0], key, value)
                     break
                 rows = torch.arange(len(x), device=x.device)
-                x, h, cos, sin = (one[rows, wanted][:, None] for one in (x, h, cos, sin))
+                x, h, cos, sin = (one[rows, kept][:, None] for one in (x, h, cos, sin))
             query = _heads(attend.q_proj(h), attend.head_dim, getattr(attend, "q_norm", None))
             _rotate(query, cos, sin)
             x = attend.o_proj(attention(index, query, key, value)).add_(x)

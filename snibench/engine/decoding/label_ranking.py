@@ -1,4 +1,4 @@
-"""Which of a closed set of labels the model finds likeliest, beside what it says greedily.
+"""The likeliest of a closed set of labels, beside the greedy answer.
 
 The score of a label is the mean log-likelihood of its tokens, the end of sequence among them: minus the loss that it
 would have as a training target. The end counts, so that a label is not beaten by one that begins like it; the mean, so

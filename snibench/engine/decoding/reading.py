@@ -159,7 +159,7 @@ class Reading:
         return self._sent(starts)[:, None] + torch.arange(longest, device=self._device)
 
     def _spans(self, members: Sequence[int]) -> list[Span]:
-        """Where rows of one prefix start and end among ``members``."""
+        """Starts and ends of the rows of one prefix among ``members``."""
         spans, start = [], 0
         for _, same in groupby(members, key=self._prefix_number):
             count = len(list(same))

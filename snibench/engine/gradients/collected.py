@@ -50,7 +50,7 @@ class TaskGradients:
 
     @classmethod
     def asked_for(cls, needs: Needs, tasks: tuple[str, ...], **known: Any) -> TaskGradients:
-        """Of what is ``known``, by the names of the arguments above, that which ``needs`` name."""
+        """The part of ``known``, by the names of the arguments above, that ``needs`` ask for."""
         asked = {
             "gram": Needs.GRAM,
             "losses": Needs.LOSSES,
@@ -147,7 +147,7 @@ class Collected(ABC):
         return self.tasks + self.extras
 
     def place(self, piece: Sequence[int]) -> slice:
-        """Where the rows of the next micro-batch go: ``piece`` names its tasks."""
+        """Place of the rows of the next micro-batch: ``piece`` names its tasks."""
         start = len(self._order)
         self._order += piece
         return slice(start, start + len(piece))

@@ -58,7 +58,7 @@ class GradientCollector:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the gradients: the parameters' own, the widest of them if they differ."""
+        """Dtype of the gradients: the parameters' own, the widest of them if they differ."""
         dtypes = {parameter.dtype for parameter in self.named.values()} or {torch.float32}
         return reduce(torch.promote_types, dtypes)
 

@@ -234,7 +234,7 @@ def _means(questions: pd.DataFrame, scores: Mapping[str, Floats]) -> pd.DataFram
 
 
 def _mean_row(boxes: Sequence[_Box], means: Floats, sources: Sequence[str]) -> dict[str, Any]:
-    """Of one method: its boxes, and its means [S, T] over tasks with these sources."""
+    """Row of one method, from its boxes and its means [S, T] over tasks with these sources."""
     level = mean_interval(means, clusters=sources)
     spreads = [one.spread for one in boxes]
     return {
@@ -351,7 +351,7 @@ class _Box:
 
 
 def _differences(boxes: Sequence[_Box]) -> Iterator[dict[str, Any]]:
-    """How much wider one method's box is than another's, streams resampled in pairs."""
+    """Differences in width between the boxes of two methods, streams resampled in pairs."""
     for _, group in groupby(boxes, key=lambda box: box.variant):
         drawn = [(box, box.resampled()) for box in group if box.accuracy.shape[1] > 1]
         for (ours, first), (theirs, second) in permutations(drawn, 2):

@@ -84,7 +84,7 @@ def _group(format: str) -> str:
 
 
 def _groups(shared: Panel, method: str, formats: Sequence[str]) -> dict[str, list[int]]:
-    """Which of ``formats`` keep the information of the definition, and which were met in training."""
+    """Groups of ``formats``: by the information of the definition that they keep, and by training."""
     kinds = [_group(name) for name in formats]
     groups = {f"group {group}": [i for i, own in enumerate(kinds) if own == group] for group in ("I", "II")}
     trained = _train_formats(shared.answers)
@@ -154,7 +154,7 @@ def _train_formats(answers: pd.DataFrame) -> set[tuple[str, str]] | None:
 
 
 def _spread_row(scores: _Scores, sources: Sequence[str]) -> dict[str, float]:
-    """How far the formats lie apart; every measure is taken per task, of seed means, and then averaged."""
+    """Distance of one method's formats; measures are taken per task, of seed means, and then averaged."""
     accuracy = scores.tasks.mean(axis=1)  # [F, T]
     formats, tasks = accuracy.shape
     top, bottom = accuracy.max(axis=0), accuracy.min(axis=0)
@@ -215,7 +215,7 @@ def _spread_of_coins(scores: _Scores) -> float:
 
 
 def _stability(shared: Panel, method: str, formats: Sequence[str]) -> dict[str, float]:
-    """How single instances fare over formats: means over instances, then seeds and tasks.
+    """Stability of single instances over formats: means over instances, then seeds and tasks.
 
     ``disagreement`` is the mean absolute difference of score over pairs of formats; right and wrong are by exact
     match, so that the three shares add up to 1.
@@ -244,7 +244,7 @@ def _rank_rows(scores: Mapping[str, _Scores], formats: Sequence[str]) -> Iterato
 
 
 def _agreement_row(scores: Mapping[str, _Scores], formats: Sequence[str]) -> dict[str, float]:
-    """How far formats agree on the order of the methods, with intervals over tasks."""
+    """Agreement of formats on the order of the methods, with intervals over tasks."""
     row: dict[str, float] = {}
     for name in ("kendall_w", "tau_b", "top1"):
         row |= {name: nan, f"{name}_low": nan, f"{name}_high": nan}

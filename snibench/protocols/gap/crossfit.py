@@ -86,7 +86,7 @@ def folds(suite: SuiteData, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]
 
 
 def of_split(answers: pd.DataFrame) -> Bools:
-    """Which answers of protocol ``gap`` are of its mode ``split``."""
+    """Mask of the answers of protocol ``gap`` that are of its mode ``split``."""
     if "variant" not in answers:
         return np.ones(len(answers), dtype=bool)
     return ~answers["variant"].str.contains('"fold"', regex=False).to_numpy(dtype=bool)

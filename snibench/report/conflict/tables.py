@@ -127,7 +127,7 @@ def scores(report: Report) -> dict[str, float]:
 
 
 def _strongest(pairs: pd.DataFrame) -> Table:
-    """Of every method at its last point, the pairs that pull furthest apart."""
+    """Pairs of tasks that pull furthest apart, of every method at its last point."""
     last = pairs.groupby("method")["share"].transform("max")
     apart = pairs[(pairs["share"] == last) & (pairs["cosine"] < 0)].groupby("method", sort=False).head(STRONGEST)
     note = (

@@ -1,4 +1,4 @@
-"""Which tasks pull which way: cosines between the gradients of tasks."""
+"""Cosines between the gradients of tasks, as maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How tuning went: the loss by step."""
+"""Learning curves: the loss by step."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _BAND = (
 
 @dataclass(frozen=True)
 class _Forest:
-    """What a panel for each method shows: a first row over everything, then one row for each part."""
+    """Content of the panels, one for each method: a first row over everything, then one row for each part."""
 
     rows: Sequence[str]
     frame: pd.DataFrame  # row, method, delta, delta_low, delta_high
@@ -115,7 +115,7 @@ def _with_overall(parts: pd.DataFrame, overall: pd.DataFrame | None) -> pd.DataF
 
 
 def _numbers(frame: pd.DataFrame, key: str) -> pd.DataFrame:
-    """What the CSV beside the figure has: ``row`` names the first row, too."""
+    """Frame of the CSV beside the figure: ``row`` names the first row, too."""
     fields = [
         key,
         "schedule",

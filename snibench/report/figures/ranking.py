@@ -48,7 +48,7 @@ def rank_diagram(scene: Scene) -> Figure | None:
 
 
 def _lettered(groups: Sequence[str]) -> list[tuple[int, ...]]:
-    """Which methods share a letter, for letters that more than one has."""
+    """Groups of methods that share a letter, for letters that more than one has."""
     members: dict[str, list[int]] = {}
     for index, letters in enumerate(groups):
         for letter in re.findall(r"\[\d+\]|[A-Za-z]", str(letters)):

@@ -36,7 +36,7 @@ class Scene:
 
     @cached_property
     def looks(self) -> dict[str, Look]:
-        """How each method is drawn: grey is the run's own baseline, whatever a report compares with."""
+        """Look of each method: grey is the run's own baseline, whatever a report compares with."""
         baseline = self.results.manifest.baseline or self.report.baseline
         return looks(self.order, baseline, controls(self.results))
 

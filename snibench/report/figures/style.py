@@ -1,4 +1,4 @@
-"""How every figure looks: one colour, marker and hatch per method, the paper, and words that nobody's names can break.
+"""Style of all figures: one colour, marker and hatch per method, the paper, and words that nobody's names can break.
 
 Figures are drawn for a white page in the inks below. Each ink is a hex code of its own, so that a page may put its own
 shades in their place (``snibench.report.page`` does, for a dark one).

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from official import load_tasks
 
 from snibench.base.errors import UsageError
 from snibench.base.hashing import normalise_answer, normalise_input
@@ -17,7 +18,7 @@ from snibench.base.types import SuiteData, SuiteRequest, Task
 from snibench.data.mini import Mini, tasks
 from snibench.data.mini.grammar import FAMILIES
 from snibench.data.mini.tasks import VIEWS, View, build
-from snibench.data.natural_instructions import errors, load_folder, warnings
+from snibench.data.natural_instructions import errors, warnings
 from snibench.data.official_layout import export_suite
 
 OF_INTEREST = {
@@ -200,7 +201,7 @@ def test_written_in_the_official_layout_it_is_valid_and_reads_back_equal(suite: 
     files = sorted((tmp_path / "mini/tasks").glob("*.json"))
     raw = [json.loads(path.read_text("utf-8")) for path in files]
     assert [str(fault) for value in raw for fault in (*errors(value), *warnings(value))] == []
-    assert load_folder(tmp_path / "mini") == dict(suite.tasks)
+    assert load_tasks(tmp_path / "mini") == dict(suite.tasks)
 
 
 @pytest.mark.parametrize("request_", [SuiteRequest("mini", data="folder"), SuiteRequest("mini", split="official")])

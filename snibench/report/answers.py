@@ -18,7 +18,7 @@ _PLACE = ["seed", "protocol", "variant", "format", "task", "instance", "stream",
 _SHOWN = ["method", "seed", "protocol", "format", "task", "instance", "prediction", "targets", "score"]
 
 
-def said(
+def filtered(
     results: StoredRun,
     *,
     methods: Sequence[str] = (),
@@ -37,16 +37,16 @@ def said(
         UsageError: If a name is not in the run.
     """
     rows = results.answers
-    known = finished(results)
-    chosen = [_known(label_of(results, name), known, "method") for name in methods]
-    other = _known(label_of(results, differ), known, "method") if differ else None
-    wanted = {name for pattern in tasks for name in _matching(pattern, list(map(str, rows["task"].unique())))}
+    methods_there = finished(results)
+    chosen = [_known(label_of(results, name), methods_there, "method") for name in methods]
+    other = _known(label_of(results, differ), methods_there, "method") if differ else None
+    names_wanted = {name for pattern in tasks for name in _matching(pattern, list(map(str, rows["task"].unique())))}
     for name in formats:
         _known(name, list(map(str, rows["format"].unique())), "format")
     if protocol is not None:
         _known(protocol, list(map(str, rows["protocol"].unique())), "protocol")
     kept = rows[rows["method"].isin(chosen)] if chosen else rows
-    kept = kept[kept["task"].isin(list(wanted))] if tasks else kept
+    kept = kept[kept["task"].isin(list(names_wanted))] if tasks else kept
     kept = kept[kept["format"].isin(list(formats))] if formats else kept
     kept = kept[kept["protocol"] == protocol] if protocol else kept
     kept = kept[kept["score"] < 1] if wrong else kept
