@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from snibench.base.errors import Diverged, SnibenchError, StoreError, first_line
 from snibench.base.types import FitRecord, Stage
+from snibench.engine.ranks import RankLost
 from snibench.engine.tuning import Interrupted
 from snibench.fits.context import FitProgress
 
@@ -92,12 +93,12 @@ def guarded(stage: Stage) -> Iterator[None]:
     Raises:
         StageFailed: For the method's failure; that of a stage within this one keeps its own name.
         Interrupted, Unheard, KeyboardInterrupt: The user's wish goes up.
-        StoreError, OSError: So does what every other fit would meet, such as a full disk.
+        StoreError, RankLost, OSError: So does what every other fit would meet, such as a full disk.
     """
     _WATCH.stages += 1
     try:
         yield
-    except (StageFailed, Interrupted, Unheard, StoreError):
+    except (StageFailed, Interrupted, Unheard, StoreError, RankLost):
         raise
     except SnibenchError as error:
         raise StageFailed(stage, "failed", first_line(error)) from error
