@@ -153,9 +153,9 @@ def test_thousands_of_runs_are_listed_in_plain_columns(tmp_path: Path, monkeypat
     monkeypatch.setattr("snibench.cli.ls._DRAWN", 2)
     store = Store(tmp_path)
     for seed in range(3):
-        fit = spec(seed)
+        fit = replace(LORA, label="lora\x1b[2J", seed=seed)
         store.begin(fit)
-        store.seal(FitRecord(fit.id, "lora\x1b[2J", "lora", "", seed, "failed", cause="out of\nmemory"))
+        store.seal(FitRecord.of(fit, "failed", cause="out of\nmemory"))
     head, *lines = run("ls", "runs", "-o", str(tmp_path)).output.splitlines()
     assert head.split() == ["fit", "method", "seed", "status", "seconds"]
     assert sorted(line.split(maxsplit=4)[1:4] for line in lines) == [["lora�[2J", str(s), "failed"] for s in range(3)]
