@@ -45,6 +45,7 @@ class Diverged(Exception):
 
 
 _LONGEST = 2000  # characters of a cause
+_MOST_NAMES = 60  # that a sentence lists
 
 
 def first_line(error: BaseException) -> str:
@@ -66,9 +67,10 @@ def first_line(error: BaseException) -> str:
 
 
 def unknown(noun: str, typed: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that is not there, with the closest one that is, whatever their case."""
+    """The error for a name that is not there, with the closest one that is, whatever their case, and the others."""
     names = sorted(known)
     folded = {name.casefold(): name for name in names}
     close = get_close_matches(typed.casefold(), folded, n=1, cutoff=0.5)
     hint = f" Did you mean '{folded[close[0]]}'?" if close else ""
-    return UsageError(f"Unknown {noun} '{typed}'.{hint} Known: {', '.join(names) or 'none'}.")
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return UsageError(f"Unknown {noun} '{typed}'.{hint} Known: {', '.join(names[:_MOST_NAMES]) or 'none'}{more}.")

@@ -14,6 +14,7 @@ import click
 from snibench.base.errors import StoreError, UsageError, unknown
 from snibench.base.reading import is_folder
 from snibench.base.registry import EXECUTORS, FORMATS, METHODS, METRICS, PROTOCOLS, RULES, SAMPLERS, SUITES
+from snibench.base.wording import terminal_safe
 from snibench.cli.outline import Unreadable, outline
 from snibench.cli.output import console, plain_text, show_text
 from snibench.cli.places import AnyPath
@@ -53,6 +54,8 @@ class ListedRun:
     seconds: float | None
     cause: str
 
+
+_DRAWN = 1000  # rows that are laid out for the terminal's width
 
 suite_option = click.option("--suite", metavar="NAME", help="Whose tasks. Default: mini, or what reads --data.")
 data_option = click.option(
@@ -168,12 +171,23 @@ def _print_rows(out: Console, group: str, rows: Sequence[Listed | ListedRun]) ->
     from rich.table import Table
 
     titles = ["fit", "method", "seed", "status", "seconds", ""] if group == "runs" else ["name", "from", ""]
+    if len(rows) > _DRAWN:
+        _print_plain(titles, [[text for text, _ in _cells(row)] for row in rows])
+        return
     table = Table(*titles, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in table.columns[: len(titles) - 1]:
         column.overflow = "fold"
     for row in rows:
         table.add_row(*(plain_text(text, style) for text, style in _cells(row)))
     out.print(table)
+
+
+def _print_plain(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as they need, without the seconds that rich takes to lay out thousands of rows."""
+    lines = [titles, *([terminal_safe(cell, keep="") for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _cells(row: Listed | ListedRun) -> list[tuple[str, str]]:

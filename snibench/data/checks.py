@@ -15,10 +15,11 @@ from snibench.base.types import Task
 from snibench.base.wording import counted
 from snibench.data.fetching import changed_files
 from snibench.data.leakage import input_key, origins, source_keys
-from snibench.data.natural_instructions import LARGEST_FILE, errors, read_json, task_files, task_from_json, warnings
+from snibench.data.natural_instructions import LARGEST_FILE, read_json, task_files, task_from_json
 from snibench.data.near_duplicates import near_duplicates
 from snibench.data.sni import HELD_OUT
 from snibench.data.split_lists import raw_lines, read_list, with_closest
+from snibench.data.task_faults import errors, warnings
 
 SIDES = ("train", "test", "excluded")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from snibench.base import reading
 from snibench.base.errors import DataError
-from snibench.data.natural_instructions import LONGEST_TEXT
+from snibench.data.task_faults import LONGEST_TEXT
 
 LARGEST_FILE = 1 << 30  # bytes, also of what a gzip file holds
 

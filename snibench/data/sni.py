@@ -19,8 +19,9 @@ from snibench.base.types import Combo, SuiteData, SuiteRequest, Task
 from snibench.contracts import Suite
 from snibench.data.leakage import origins
 from snibench.data.natural_instructions import GET_THE_DATA, Head, load_task, read_head, task_files
+from snibench.data.sides import Described, choose_sides
 from snibench.data.split_lists import DRAWN, Lists, drawn, list_prefix, present, read_list, read_lists
-from snibench.data.splits import Described, build_suite, choose_sides
+from snibench.data.splits import build_suite
 
 HELD_OUT = 100  # evaluation instances per task, as in the official test set
 

@@ -14,7 +14,7 @@ from snibench.base import reading
 from snibench.base.errors import DataError
 from snibench.base.hashing import derive_seed
 from snibench.base.reading import quoted
-from snibench.data.splits import FEWEST_UNSEEN
+from snibench.data.sides import FEWEST_UNSEEN
 
 DRAWN = "drawn"  # the split that needs no lists
 TRAIN, TEST = "train_tasks.txt", "test_tasks.txt"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 pytest.importorskip("torch")
 
 from rich.console import Console
+from stored_specs import LORA
 
+from snibench.base.types import Recipe
 from snibench.cli.forecast import Work
 from snibench.cli.progress import watching
 from snibench.engine.tuning import Tuning
@@ -26,7 +29,7 @@ class Clock:
 
 
 def fit(label: str, steps: int = 4) -> Any:
-    return SimpleNamespace(spec=SimpleNamespace(label=label, seed=1, recipe=SimpleNamespace(steps=steps)))
+    return SimpleNamespace(spec=replace(LORA, label=label, seed=1, recipe=Recipe(steps)))
 
 
 def told(label: str = "ours", *, width: int = 120, **options: Any) -> str:

@@ -11,14 +11,13 @@ from snibench.base.errors import DataError
 from snibench.base.types import Example, Instance
 from snibench.data.checks import check_folder
 from snibench.data.natural_instructions import (
-    errors,
     label_space,
     load_task,
     read_head,
     task_files,
     task_from_json,
-    warnings,
 )
+from snibench.data.task_faults import errors, warnings
 
 WriteTask = Callable[..., Path]
 

@@ -8,10 +8,11 @@ from official import load_tasks
 
 from snibench.base.errors import DataError, UsageError
 from snibench.base.types import Example, Instance, SuiteData, SuiteRequest, Task
-from snibench.data.natural_instructions import errors, load_task, make_task
+from snibench.data.natural_instructions import load_task, make_task
 from snibench.data.official_layout import export_suite, official_json
 from snibench.data.overview import describe_folder, describe_suite
 from snibench.data.splits import build_suite
+from snibench.data.task_faults import errors
 
 Write = Callable[..., Path]
 

@@ -15,7 +15,7 @@ from snibench.base import reading
 from snibench.base.errors import DataError
 from snibench.base.reading import quoted
 from snibench.data.json_lines import LARGEST_FILE, read_lines
-from snibench.data.natural_instructions import LONGEST_TEXT
+from snibench.data.task_faults import LONGEST_TEXT
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 COLUMNS = "input and output, and maybe task, category, definition, output_2"

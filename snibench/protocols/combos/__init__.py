@@ -11,7 +11,7 @@ import pandas as pd
 from snibench.base.types import Ask, Frame, Mixture, SuiteData
 from snibench.contracts import Protocol
 from snibench.protocols.choice import check_formats
-from snibench.protocols.combos import mixtures, streams
+from snibench.protocols.combos import boxes, mixtures, streams
 from snibench.protocols.combos.columns import FRAMES
 from snibench.protocols.combos.pairs import combos_of
 from snibench.protocols.combos.settings import HISTORIES, MODES, PAPER, QUICK, SCHEDULES, Settings
@@ -68,7 +68,7 @@ class Combos(Protocol):
         trained = rows["mixture"].notna() if "mixture" in rows else pd.Series(False, index=rows.index)
         frames = Frames({})
         if not trained.all():
-            frames = frames | streams.stream_frames(rows[~trained], tasks)
+            frames = frames | boxes.stream_frames(rows[~trained], tasks)
         if trained.any():
             frames = frames | mixtures.training_frames(rows[trained], tasks)
         return frames

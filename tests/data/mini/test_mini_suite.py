@@ -18,8 +18,8 @@ from snibench.base.types import SuiteData, SuiteRequest, Task
 from snibench.data.mini import Mini, tasks
 from snibench.data.mini.grammar import FAMILIES
 from snibench.data.mini.tasks import VIEWS, View, build
-from snibench.data.natural_instructions import errors, warnings
 from snibench.data.official_layout import export_suite
+from snibench.data.task_faults import errors, warnings
 
 OF_INTEREST = {
     "Sentiment Analysis",
