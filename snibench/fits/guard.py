@@ -124,7 +124,8 @@ def guarded(stage: Stage) -> Iterator[None]:
 def listening() -> Iterator[None]:
     """Inside, SIGINT and SIGTERM do what they did, and ``guarded`` knows that they came.
 
-    Only the main thread hears of signals: in another one every KeyboardInterrupt is taken for the user's wish.
+    Only the main thread hears of signals: in another one every KeyboardInterrupt is taken for the user's wish. Where
+    SIGINT is ignored, as in the background of a script, none is.
     """
     before: dict[int, Any] = {}
     alarm: Any = None
@@ -136,7 +137,7 @@ def listening() -> Iterator[None]:
         _WATCH.asked_to_stop = True
         before[number](number, frame)
 
-    _WATCH.asked_to_stop, _WATCH.listening = False, callable(before.get(int(signal.SIGINT)))
+    _WATCH.asked_to_stop, _WATCH.listening = False, before.get(int(signal.SIGINT)) is not None
     for number, handler in before.items():
         if callable(handler):
             signal.signal(number, heard)
