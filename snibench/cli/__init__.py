@@ -30,6 +30,8 @@ COMMANDS = {
     "reproduce": ("snibench.cli.reproduce:reproduce", "Run a stored fit again, and say whether it is reproduced."),
     "leaderboard": ("snibench.cli.leaderboard:leaderboard", "Export, show and validate leaderboard files."),
     "verify": ("snibench.cli.verify:verify", "Hold every file of a folder of runs against its digest."),
+    "push": ("snibench.cli.sync:push", "Copy the finished fits of a folder to a URL, such as s3://bucket/runs."),
+    "pull": ("snibench.cli.sync:pull", "Copy the fits at a URL into a folder."),
     "doctor": ("snibench.cli.doctor:doctor", "Check this machine and this installation."),
     "clean": ("snibench.cli.clean:clean", "List and remove what no record of a folder of runs needs."),
     "ls": ("snibench.cli.ls:ls", "List methods, rules, samplers, formats, protocols, suites, tasks or runs."),

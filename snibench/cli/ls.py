@@ -60,6 +60,8 @@ class ListedRun:
     cause: str
 
 
+_DRAWN = 1000  # rows that are laid out for the terminal's width
+
 _suite = click.option("--suite", metavar="NAME", help="Whose tasks. Default: mini, or what reads --data.")
 _data = click.option(
     "--data", type=AnyPath(), metavar="PATH", help="Folder of tasks, or a CSV or JSONL file or folder."
@@ -235,12 +237,23 @@ def _print_rows(console: Console, group: str, rows: Sequence[Listed | ListedRun]
     from rich.table import Table
 
     titles = ["fit", "method", "seed", "status", "seconds", ""] if group == "runs" else ["name", "from", ""]
+    if len(rows) > _DRAWN:
+        _print_plain(titles, [[text for text, _ in _cells(row)] for row in rows])
+        return
     table = Table(*titles, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in table.columns[: len(titles) - 1]:
         column.overflow = "fold"
     for row in rows:
         table.add_row(*(_text(text, style) for text, style in _cells(row)))
     console.print(table)
+
+
+def _print_plain(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as they need, without the seconds that rich takes to lay out thousands of rows."""
+    lines = [titles, *([terminal_safe(cell, keep="") for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _cells(row: Listed | ListedRun) -> list[tuple[str, str]]:

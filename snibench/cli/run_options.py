@@ -220,6 +220,15 @@ OPTIONS: Mapping[str, Sequence[Option]] = {
             metavar="N",
             help="Fits side by side (default: the processor's cores); their number changes no result.",
         ),
+        Option(
+            ["--distributed"],
+            type=Count(),
+            default=1,
+            show_default=True,
+            metavar="N",
+            help="Processes that tune one fit together, on this machine: each reads its share of a step, on a GPU of "
+            "its own or with the fit's threads.",
+        ),
         Option(["--batch-size"], default="auto", show_default=True, help="Prompts answered at once."),
         Option(
             ["--overwrite"],

@@ -30,8 +30,10 @@ class Work(ABC):
     """The fits of a run that are not done. It can be pickled: an executor sends it to where fits run, once.
 
     ``device``: ``cpu``, ``cuda``, ...; ``threads``: of the processor, that every fit has, None = the library's choice.
-    ``timeout``: seconds that a fit may take, after which its worker is ended. ``folder``: the store, which every worker
-    must see under this path. ``requested_jobs``: ``--jobs``, None where not given.
+    ``distributed``: processes that tune one fit together, started where it runs, each with ``threads`` and, off the
+    CPU, an accelerator of its own. ``timeout``: seconds that a fit may take, after which its worker is ended.
+    ``folder``: the store, which every worker must see under this path. ``requested_jobs``: ``--jobs``, None where not
+    given.
     """
 
     jobs: Sequence[Job]
@@ -39,6 +41,7 @@ class Work(ABC):
     threads: int | None
     folder: str
     requested_jobs: int | None
+    distributed: int = 1
     timeout: float | None
 
     @abstractmethod

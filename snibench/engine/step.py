@@ -107,13 +107,17 @@ class Updater:
 
     def _gradients(self, groups: Groups, step: int) -> tuple[Tensor, Tensor | None]:
         """``backward`` in micro-batches as small as memory asks for."""
-        before = self.rule.state()
+        before, ranks = self.rule.state(), self.task_losses.ranks
         while True:
             # What a model draws in its forward pass (dropout, sampled routings) comes from torch's default generator.
-            torch.manual_seed(derive_seed("forward", self.seed, step))
+            torch.manual_seed(derive_seed("forward", self.seed, step, *ranks.purpose))
             try:
-                return self.backward(groups, step)
+                result = self.backward(groups, step)
+                ranks.draw_alike(derive_seed("after forward", self.seed, step))
+                return result
             except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not ranks.agreed(error):
+                    raise
                 now = self.task_losses.shrink(error, groups)
                 self.task_losses.progress.notes.append(f"out of memory at step {step + 1}: {now}")
                 self.rule.restore(before)
@@ -126,8 +130,11 @@ class Updater:
         needs = self.rule.needs
         own = self.task_losses.task_parameters and needs != Needs.NONE
         if (needs | self.asked).gradients or own or self.task_losses.gives_gradients(groups):
-            return self._combined(groups, tasks, generator)
-        return self._weighted(groups, tasks, generator), None
+            result = self._combined(groups, tasks, generator)
+        else:
+            result = self._weighted(groups, tasks, generator), None
+        self.task_losses.ranks.sum_gradients(self.task_losses.named.values())
+        return result
 
     def _combined(
         self, groups: Groups, tasks: tuple[str, ...], generator: torch.Generator
@@ -202,6 +209,8 @@ class Updater:
         auxiliary[collected.rows - collected.auxiliary :] = 1
         if Needs.ROWS in self.rule.needs and (update := self.rule.combine(gradients)) is not None:
             collected.apply(auxiliary)
+            if self.task_losses.ranks.rank:  # gradients are summed, and every process has the same update
+                return
             for name, value in update.items():
                 parameter = collected.named[name]
                 gradient = value.to(parameter)

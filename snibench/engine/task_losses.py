@@ -6,7 +6,9 @@ gets a loss or a gradient for each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -21,28 +23,36 @@ from snibench.engine.gradients import Collected, GradientCollector, NotSeparable
 from snibench.engine.losses import recorded_logits, target_nll
 from snibench.engine.packing import Batch, Groups, make_batch, tokens_of
 from snibench.engine.progress import Tuning
+from snibench.engine.ranks import OneProcess, Pieces, Ranks
 
 _SHORT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 
 
 class _Losses:
-    """The losses of some groups, micro-batch by micro-batch; the host waits for all of them once."""
+    """The losses of some groups, micro-batch by micro-batch; the host waits for all of them once.
+
+    ``whole``: at the end, the ``[count]`` float64 losses in the order of the groups, on the CPU; ``tokens``: that were
+    read for them.
+    """
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.whole = torch.zeros(count, dtype=torch.float64)
+        self.tokens = 0
         self._pieces: list[int] = []
         self._values: list[Tensor] = []
 
-    def put(self, piece: Sequence[int], values: Tensor) -> None:
-        """Take in the losses of the groups numbered ``piece``."""
+    def put(self, piece: Sequence[int], batch: Batch, values: Tensor) -> None:
+        """Take in the losses of the groups numbered ``piece``, which are ``batch``."""
         self._pieces += piece
         self._values.append(values.detach())
+        self.tokens += batch.tokens
 
-    def whole(self) -> Tensor:
-        """``[count]`` float64 losses in the order of the groups, on the CPU."""
-        losses = torch.zeros(self._count, dtype=torch.float64)
-        losses[self._pieces] = torch.cat(self._values).double().cpu()
-        return losses
+    def end(self, ranks: Ranks) -> None:
+        """Every process has put in its own."""
+        if self._values:
+            self.whole[self._pieces] = torch.cat(self._values).double().cpu()
+        sums = ranks.summed(torch.cat([self.whole, torch.tensor([self.tokens], dtype=torch.float64)]))
+        self.whole, self.tokens = sums[:-1], int(sums[-1])
 
 
 class TaskLosses:
@@ -51,7 +61,8 @@ class TaskLosses:
     ``named``: the trainable parameters. ``task_parameters``: those of them that belong to single tasks.
     ``tokens_at_once``: padded tokens of one forward pass. Once memory has set a limit, ``rows`` is the number of tasks
     of one forward pass, and ``cuts`` the number of passes that one task's instances are cut into. ``plain``: whether
-    the losses are the mean target NLL of the method's forward pass, in place of the method's own.
+    the losses are the mean target NLL of the method's forward pass, in place of the method's own. ``ranks``: the
+    processes that share out the micro-batches; losses are of all of them, gradients of this one's.
     """
 
     def __init__(
@@ -67,6 +78,7 @@ class TaskLosses:
         self.backbone, self.model, self.method = backbone, model, method
         self.progress = progress or Tuning()
         self.plain = plain
+        self.ranks: Ranks = OneProcess()
         own = {id(parameter) for parameter in method.task_parameters(model)}
         self.named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self.task_parameters = [p for p in self.named.values() if id(p) in own]
@@ -80,16 +92,33 @@ class TaskLosses:
 
     # ------------------------------------------------------------------------ micro-batches
 
-    def _pieces(self, groups: Groups, *, by_task: bool = False) -> Iterator[list[int]]:
+    def _pieces(self, groups: Groups, *, by_task: bool = False) -> tuple[Pieces, list[int]]:
+        """The step's micro-batches, and the padded tokens of each; as many as there are processes, if they can be."""
         sizes = [tokens_of(instances, pack=self.pack) for _, instances in groups]
-        return by_length(sizes, self.tokens_at_once, rows=1 if by_task else self.rows)
+        rows = 1 if by_task else self.rows
+        pieces = list(by_length(sizes, self.tokens_at_once, rows=rows))
+        if len(pieces) < self.ranks.count:
+            pieces = list(by_length(sizes, math.ceil(sum(sizes) / self.ranks.count), rows=rows))
+        return pieces, [len(piece) * max(sizes[index] for index in piece) for piece in pieces]
 
     def batches(self, groups: Groups, *, by_task: bool = False) -> Iterator[tuple[list[int], Batch]]:
-        """``groups`` in micro-batches: which of them, and their batch. ``by_task``: a single task in each."""
-        for piece in self._pieces(groups, by_task=by_task):
-            batch = self.batch([groups[index] for index in piece])
-            self.progress.tokens += batch.tokens
-            yield piece, batch
+        """This process's micro-batches: which of ``groups``, and their batch. ``by_task``: a single task in each."""
+        for piece in self.ranks.own(*self._pieces(groups, by_task=by_task)):
+            yield piece, self.batch([groups[index] for index in piece])
+
+    @contextmanager
+    def _read(self, count: int) -> Iterator[_Losses]:
+        """Inside, this process puts in the losses of its own micro-batches, of ``count`` groups in all."""
+        losses = _Losses(count)
+        with self.ranks.together():
+            yield losses
+        losses.end(self.ranks)
+        self.progress.tokens += losses.tokens
+
+    def _two_of(self, groups: Groups) -> Batch:
+        """A batch to look at: at most two groups of the step's first micro-batch."""
+        pieces, _ = self._pieces(groups)
+        return self.batch([groups[index] for index in pieces[0][:2]])
 
     def batch(self, groups: Groups) -> Batch:
         """All ``groups`` in one batch, whatever their size."""
@@ -111,10 +140,10 @@ class TaskLosses:
         """``[K]`` float64 losses of the groups, all of which have equally many instances."""
         parts = self.parts(groups)
         cuts = len(parts) // len(groups)
-        losses = _Losses(len(parts))
-        for piece, batch in self.batches(parts):
-            losses.put(piece, self.losses_of(batch, cuts).tasks)
-        return losses.whole().view(len(groups), cuts).sum(1)
+        with self._read(len(parts)) as losses:
+            for piece, batch in self.batches(parts):
+                losses.put(piece, batch, self.losses_of(batch, cuts).tasks)
+        return losses.whole.view(len(groups), cuts).sum(1)
 
     def add_gradients(self, groups: Groups, weights: Tensor) -> Tensor:
         """``[K]`` float64 losses; the gradient of their sum by ``weights [K]`` is added to the parameters' ``grad``.
@@ -123,15 +152,15 @@ class TaskLosses:
         """
         parts = self.parts(groups)
         share = weights.repeat_interleave(self.cuts)
-        losses = _Losses(len(parts))
-        for piece, batch in self.batches(parts):
-            part = self.losses_of(batch, self.cuts)
-            total = (part.tasks * share[piece].to(part.tasks)).sum()
-            if part.auxiliary is not None:
-                total = total + part.auxiliary * (len(piece) / len(parts))
-            total.backward()
-            losses.put(piece, part.tasks)
-        return losses.whole().view(len(groups), self.cuts).sum(1)
+        with self._read(len(parts)) as losses:
+            for piece, batch in self.batches(parts):
+                part = self.losses_of(batch, self.cuts)
+                total = (part.tasks * share[piece].to(part.tasks)).sum()
+                if part.auxiliary is not None:
+                    total = total + part.auxiliary * (len(piece) / len(parts))
+                total.backward()
+                losses.put(piece, batch, part.tasks)
+        return losses.whole.view(len(groups), self.cuts).sum(1)
 
     def task_gradients(
         self,
@@ -150,24 +179,22 @@ class TaskLosses:
         """
         collector = collector or self.collector
         each = partial(self.losses_of, cuts=cuts)
-        if collector.backend is None:
-            first = next(self._pieces(groups))[:2]
-            batch = self.batch([groups[index] for index in first])
-            collector.select_backend(batch, each, anchors=anchors, auxiliary=auxiliary)
-        collected = collector.start(len(groups))
-        losses = _Losses(len(groups))
         try:
-            for piece, batch in self.batches(groups, by_task=collector.by_task):
-                share = len(piece) / len(groups)
-                values = collector.collect(
-                    collected, piece, batch, each, anchors=anchors, auxiliary=auxiliary, share=share
-                )
-                losses.put(piece, values)
+            with self._read(len(groups)) as losses:
+                if collector.backend is None:
+                    collector.select_backend(self._two_of(groups), each, anchors=anchors, auxiliary=auxiliary)
+                collected = collector.start(len(groups))
+                for piece, batch in self.batches(groups, by_task=collector.by_task):
+                    share = len(piece) / len(groups)
+                    values = collector.collect(
+                        collected, piece, batch, each, anchors=anchors, auxiliary=auxiliary, share=share
+                    )
+                    losses.put(piece, batch, values)
         except NotSeparable:  # these tasks, unlike the first ones
             self.clear()
             collector.backend = "loop"
             return self.task_gradients(groups, anchors=anchors, auxiliary=auxiliary, collector=collector, cuts=cuts)
-        return collected, losses.whole()
+        return self.ranks.across(collected), losses.whole
 
     def pseudo_gradients(self, groups: Groups) -> tuple[Collected, Tensor]:
         """``[K, P]`` rows that the method gives in place of gradients, and the ``[K]`` float64 losses before them.
@@ -176,23 +203,23 @@ class TaskLosses:
             PluginError: If a name is no trainable parameter's, or a shape is not that of one row for each task.
         """
         collector = self._given
-        collected = collector.start(len(groups))
-        losses = _Losses(len(groups))
-        for piece, batch in self.batches(groups):
-            with torch.no_grad():
-                losses.put(piece, self.losses_of(batch).tasks)
-            gradients = self.method.gradients(self.model, batch)
-            if gradients is None:
-                raise PluginError(f"{self._name}.gradients must return a mapping for every batch, or None for all.")
-            self._check_rows(gradients, len(batch.tasks))
-            self.clear_shared()
-            collector.put(collected, piece, gradients)
-            for name, rows in gradients.items():
-                if name not in collector.named:  # a task's own: the sum, as autograd would leave it
-                    parameter = self.named[name]
-                    before = 0 if parameter.grad is None else parameter.grad
-                    parameter.grad = rows.sum(0).to(parameter) + before
-        return collected, losses.whole()
+        with self._read(len(groups)) as losses:
+            collected = collector.start(len(groups))
+            for piece, batch in self.batches(groups):
+                with torch.no_grad():
+                    losses.put(piece, batch, self.losses_of(batch).tasks)
+                gradients = self.method.gradients(self.model, batch)
+                if gradients is None:
+                    raise PluginError(f"{self._name}.gradients must return a mapping for every batch, or None for all.")
+                self._check_rows(gradients, len(batch.tasks))
+                self.clear_shared()
+                collector.put(collected, piece, gradients)
+                for name, rows in gradients.items():
+                    if name not in collector.named:  # a task's own: the sum, as autograd would leave it
+                        parameter = self.named[name]
+                        before = 0 if parameter.grad is None else parameter.grad
+                        parameter.grad = rows.sum(0).to(parameter) + before
+        return self.ranks.across(collected), losses.whole
 
     @cached_property
     def _given(self) -> GradientCollector:
@@ -201,9 +228,8 @@ class TaskLosses:
     def gives_gradients(self, groups: Groups) -> bool:
         """Whether the method has pseudo-gradients, by a look at two of ``groups``; asked once."""
         if self.pseudo is None:
-            first = next(self._pieces(groups))[:2]
-            with torch.random.fork_rng():
-                gradients = self.method.gradients(self.model, self.batch([groups[index] for index in first]))
+            with self.ranks.together(), torch.random.fork_rng():
+                gradients = self.method.gradients(self.model, self._two_of(groups))
             self.clear()
             self.pseudo = gradients is not None
         return self.pseudo
@@ -293,7 +319,7 @@ class TaskLosses:
         short = isinstance(error, torch.OutOfMemoryError) or any(one in str(error) for one in _SHORT_OF_MEMORY)
         if not short or self.cuts == each or (self.pseudo and self.rows == 1):
             raise error
-        rows = max(map(len, self._pieces(groups)))
+        rows = max(map(len, self._pieces(groups)[0]))
         if rows > 1:
             self.rows = rows // 2
             now = f"{self.rows} tasks at once"

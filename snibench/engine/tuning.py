@@ -25,6 +25,7 @@ from snibench.engine.backbone import Backbone
 from snibench.engine.checkpoint import load_checkpoint, save_checkpoint
 from snibench.engine.checkpoint_files import newest_intact
 from snibench.engine.progress import Tuning
+from snibench.engine.ranks import OneProcess, Ranks
 from snibench.engine.sampling import Drawn, Draws
 from snibench.engine.step import Updater
 from snibench.engine.stopping import Interrupted, stop_signals
@@ -81,6 +82,7 @@ class Trainer:
         every: float = 30.0,
         on_step: Callable[[Tuning, int], None] = lambda progress, steps: None,
         pauses: Mapping[int, Callable[[], None]] | None = None,
+        ranks: Ranks | None = None,
     ) -> Tuning:
         """Tune to the end, from ``checkpoint`` if it is there, saving there every ``every`` seconds.
 
@@ -88,17 +90,14 @@ class Trainer:
         parameters are then the mean over the last quarter of the steps.
 
         ``pauses``: step -> what to do before it, off the clock (steps before a resumed checkpoint are over).
+        ``ranks``: the processes that tune it together, of which this is the first; the others ``follow``.
 
         Raises:
             Interrupted: On SIGINT or SIGTERM, after the state is saved; on a second one at once.
             Diverged: If a loss or gradient is not finite.
+            RankLost: If one of the other processes is gone.
         """
-        intact, damage = newest_intact(checkpoint)
-        if intact is not None:
-            self.load(intact)
-        if damage:
-            self.progress.notes.append(damage)
-        self.model.train()
+        self._begin(checkpoint, ranks or OneProcess())
         saved = time.monotonic()
         with stop_signals() as stopped:
             while self.progress.step < self.recipe.steps:
@@ -115,9 +114,37 @@ class Trainer:
                     saved = time.monotonic()
                 if stopped.is_set():
                     raise Interrupted("Interrupted; the state is saved. The same command goes on from there.")
+        self._end()
+        return self.progress
+
+    def follow(self, checkpoint: Path, ranks: Ranks) -> None:
+        """The steps of ``run`` in a process that is not the first: it saves, shows and measures nothing.
+
+        Raises:
+            RankLost: If the first one is gone, for whatever reason.
+        """
+        self._begin(checkpoint, ranks)
+        while self.progress.step < self.recipe.steps:
+            self.step(self.draws.draw(self.progress.step))
+        self._end()
+
+    def _begin(self, checkpoint: Path, ranks: Ranks) -> None:
+        """Go on from the newest intact checkpoint, if there is one."""
+        intact, damage = newest_intact(checkpoint)
+        if intact is not None:
+            self.load(intact)
+        if damage:
+            self.progress.notes.append(damage)
+        self.task_losses.ranks = ranks
+        ranks.begin(self.named.values())
+        self.model.train()
+
+    def _end(self) -> None:
+        """Each process is on its own from here on."""
+        self.task_losses.ranks.end(self.named.values())
+        self.task_losses.ranks = OneProcess()
         self.mean.put_in_place()
         self.model.eval()
-        return self.progress
 
     def step(self, drawn: Drawn) -> None:
         """One update on the drawn instances.

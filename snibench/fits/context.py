@@ -25,6 +25,7 @@ class Runtime:
     threads: int | None = None  # of the processor, for one fit; None = the library's own choice
     executor: str = "inline"  # or "auto"; with its settings in brackets
     jobs: int | None = None  # fits side by side; None = the processor's cores
+    distributed: int = 1  # processes that tune one fit together
     batch_size: int | None = None
     conflict: Literal["off", "ends", "full"] = "ends"
     conflict_tasks: int = 16

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from snibench.base.errors import Diverged, SnibenchError, StoreError, first_line
 from snibench.base.types import FitRecord, Stage
+from snibench.engine.ranks import RankLost
 from snibench.engine.tuning import Interrupted
 from snibench.fits.context import FitProgress
 
@@ -92,12 +93,12 @@ def guarded(stage: Stage) -> Iterator[None]:
     Raises:
         StageFailed: For the method's failure; that of a stage within this one keeps its own name.
         Interrupted, Unheard, KeyboardInterrupt: The user's wish goes up.
-        StoreError, OSError: So does what every other fit would meet, such as a full disk.
+        StoreError, RankLost, OSError: So does what every other fit would meet, such as a full disk.
     """
     _WATCH.stages += 1
     try:
         yield
-    except (StageFailed, Interrupted, Unheard, StoreError):
+    except (StageFailed, Interrupted, Unheard, StoreError, RankLost):
         raise
     except SnibenchError as error:
         raise StageFailed(stage, "failed", first_line(error)) from error
@@ -123,7 +124,8 @@ def guarded(stage: Stage) -> Iterator[None]:
 def listening() -> Iterator[None]:
     """Inside, SIGINT and SIGTERM do what they did, and ``guarded`` knows that they came.
 
-    Only the main thread hears of signals: in another one every KeyboardInterrupt is taken for the user's wish.
+    Only the main thread hears of signals: in another one every KeyboardInterrupt is taken for the user's wish. Where
+    SIGINT is ignored, as in the background of a script, none is.
     """
     before: dict[int, Any] = {}
     alarm: Any = None
@@ -135,7 +137,7 @@ def listening() -> Iterator[None]:
         _WATCH.asked_to_stop = True
         before[number](number, frame)
 
-    _WATCH.asked_to_stop, _WATCH.listening = False, callable(before.get(int(signal.SIGINT)))
+    _WATCH.asked_to_stop, _WATCH.listening = False, before.get(int(signal.SIGINT)) is not None
     for number, handler in before.items():
         if callable(handler):
             signal.signal(number, heard)

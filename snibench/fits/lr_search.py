@@ -26,7 +26,8 @@ from snibench.engine.tuning import Trainer
 from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.guard import StageFailed, guarded, heard
 from snibench.fits.isolation import contained
-from snibench.fits.run_one import attach, load, trainer_of
+from snibench.fits.joint import Joint, joined
+from snibench.fits.trainers import attach, load, trainer_of
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store, read_json, write_json
@@ -181,7 +182,8 @@ def _tried(
             trainer = trainer_of(attach(spec, suite, backbone, folder, runtime, progress), kept)
         progress.on_stage("tuning")
         with guarded("tune"):
-            tuned = trainer.run(checkpoint, every=runtime.checkpoint_seconds, on_step=progress.on_step)
+            with joined(Joint(spec, suite, source, runtime, kept, checkpoint), progress.on_stage) as ranks:
+                tuned = trainer.run(checkpoint, every=runtime.checkpoint_seconds, on_step=progress.on_step, ranks=ranks)
             if not math.isfinite(loss := _mean_loss(trainer, held)):
                 raise Diverged("the loss on held-back instances is not finite")
         trial = Trial(rate, loss, tuned.seconds, steps, spec.seed, "done")

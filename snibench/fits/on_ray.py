@@ -31,7 +31,8 @@ class Settings:
     """``address``: of a cluster; empty: RAY_ADDRESS, else one that is started here and ends with the run.
 
     ``cpus``: processors that one fit claims; 0: its threads. ``gpus``: share of an accelerator, 0.5 for two fits on
-    one; below 0: one where the device is no CPU. ``retries``: how often a fit is tried again after its node was lost.
+    one; below 0: one for each process of a fit where the device is no CPU. ``retries``: how often a fit is tried again
+    after its node was lost.
     """
 
     address: str = ""
@@ -67,7 +68,7 @@ class Ray(Executor):
             mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, max_restarts=-1, **_here()).remote()
             shared = ray.put(work)
             task = ray.remote(_work).options(
-                num_cpus=self.settings.cpus or work.threads or 1,
+                num_cpus=self.settings.cpus or (work.threads or 1) * work.distributed,
                 num_gpus=self._gpus(work),
                 max_retries=self.settings.retries,
             )
@@ -89,7 +90,7 @@ class Ray(Executor):
                 raise
 
     def _gpus(self, work: Work) -> float:
-        return float(self.settings.gpus if self.settings.gpus >= 0 else work.device != "cpu")
+        return float(self.settings.gpus if self.settings.gpus >= 0 else (work.device != "cpu") * work.distributed)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.forecasts import Forecast
 from snibench.fits.guard import StageFailed, guarded
 from snibench.fits.isolation import contained
-from snibench.fits.run_one import attach, load, trainer_of
+from snibench.fits.trainers import attach, load, trainer_of
 from snibench.plan.plan import FitPlan, Plan
 from snibench.store import Store
 

@@ -35,19 +35,19 @@ _PATIENCE = 0.5
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
-def default_jobs() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def default_jobs(work: Work) -> int:
+    """Fits that the processor cores of this process can work on at a time, at least one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // ((work.threads or 1) * work.distributed))
 
 
 class Processes(Executor):
     """Fits side by side, each in a process of its own: as many as there are processor cores, or accelerators."""
 
     def beside(self, work: Work) -> int:
-        """``--jobs``, else one for each accelerator, or for the threads of a fit."""
-        devices = _devices(work)
-        some = len(devices) if work.device != "cpu" else default_jobs() // (work.threads or 1)
-        return min(len(work.jobs), work.requested_jobs or max(1, some))
+        """``--jobs``, else one for the accelerators, or for the threads, of each fit."""
+        some = len(_devices(work)) if work.device != "cpu" else default_jobs(work)
+        return min(len(work.jobs), work.requested_jobs or some)
 
     def run(self, work: Work, board: Board) -> None:
         """Each worker takes the longest job that is left whenever it has done one."""
@@ -55,12 +55,13 @@ class Processes(Executor):
 
 
 def _devices(work: Work) -> list[str]:
-    """The accelerators that workers share out among themselves."""
+    """The accelerators that workers share out among themselves; of a fit on several, its first."""
     if work.device != "cuda":
         return [work.device]
     import torch
 
-    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or [work.device]
+    firsts = range(0, torch.cuda.device_count() - work.distributed + 1, work.distributed)
+    return [f"cuda:{index}" for index in firsts] or [work.device]
 
 
 # -------------------------------------------------------------------------------- in the parent

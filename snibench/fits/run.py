@@ -14,6 +14,7 @@ from snibench.engine.check import check_model
 from snibench.fits import processes
 from snibench.fits.context import FitProgress, Runtime
 from snibench.fits.inline import run_fit
+from snibench.fits.joint import check_devices
 from snibench.fits.lr_search import Watch, search_rates
 from snibench.fits.work import PlannedWork, run_jobs
 from snibench.plan.names import make_executor
@@ -49,13 +50,17 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
     """Execution options of the fits of a run with ``options``.
 
     Raises:
-        UsageError: If the batch size is no number, or there are jobs for the executor that runs one fit at a time.
+        UsageError: If the batch size is no number, there are jobs for the executor that runs one fit at a time, or
+            fewer accelerators than one fit is to have.
         ModelError: If the device is not there.
     """
     check_runtime(options)
     size = str(options.get("batch_size", "auto"))
     device = choose_device(options.get("device", "auto"))
     executor, jobs = options.get("executor", "inline"), options.get("jobs")
+    together = options.get("distributed", 1)
+    if executor in ("auto", "inline", "processes"):  # others run fits on other machines
+        check_devices(device, together)
     # Fits side by side have one thread each, whatever the profile.
     threads = 1 if executor not in ("auto", "inline") or jobs else profile.threads
     return Runtime(
@@ -63,6 +68,7 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
         threads=threads if device == "cpu" else None,
         executor="processes" if jobs and executor == "auto" else executor,
         jobs=jobs,
+        distributed=together,
         batch_size=None if size == "auto" else int(size),
         conflict=options.get("conflict", "ends"),
         conflict_tasks=profile.conflict_tasks,
@@ -122,7 +128,8 @@ def executor_of(work: PlannedWork) -> Executor:
     """The executor that the run asks for; of "auto" the faster of one fit after the other and side by side."""
     name = work.runtime.executor
     if name == "auto":
-        several = len(work.jobs) > 1 and (work.requested_jobs or processes.default_jobs()) > 1 and work.threads
+        requested = work.requested_jobs or processes.default_jobs(work)
+        several = len(work.jobs) > 1 and requested > 1 and work.threads
         name = "processes" if several and sum(job.size for job in work.jobs) >= processes.WORTH else "inline"
     executor = make_executor(name)
     executor.check()

@@ -11,27 +11,24 @@ import pandas as pd
 from torch import nn
 
 from snibench.base.errors import StoreError, first_line
-from snibench.base.hashing import derive_seed
-from snibench.base.registry import FORMATS, METHODS, RULES, SAMPLERS
-from snibench.base.types import FitRecord, FitSpec, Instance, SuiteData
-from snibench.contracts import Floor, Method, Recorded, Rule
+from snibench.base.registry import METHODS
+from snibench.base.types import FitRecord, FitSpec, SuiteData
+from snibench.contracts import Floor, Method, Recorded
 from snibench.data.general import passages
 from snibench.engine.backbone import Backbone
-from snibench.engine.check import check_method
 from snibench.engine.checkpoint_files import remove_checkpoints
 from snibench.engine.conflict import measure_conflict, probe_tasks
-from snibench.engine.embeddings import InstructionEncoder
-from snibench.engine.loading import load_backbone
 from snibench.engine.passage_loss import CARD, passage_losses
 from snibench.engine.trained_parameters import load_trained, save_trained
-from snibench.engine.tuning import Trainer, TrainingSet
 from snibench.fits.answering import answer_by_floor, answer_by_record, ask, unanswered, write_rows
-from snibench.fits.context import ATTACHING, FitContext, FitProgress, Runtime
+from snibench.fits.context import FitContext, FitProgress, Runtime
 from snibench.fits.forecasts import compared
-from snibench.fits.guard import StageFailed, guarded, start_clock
-from snibench.fits.isolation import contained, seed_generators
+from snibench.fits.guard import StageFailed, guarded
+from snibench.fits.isolation import contained
+from snibench.fits.joint import Joint, joined
 from snibench.fits.provenance import device_name, software_versions
 from snibench.fits.standing import adapter_fault, standing
+from snibench.fits.trainers import attach, load, trainer_of
 from snibench.models.find import ModelSource
 from snibench.plan.plan import FitPlan
 from snibench.plan.questions import QuestionSet
@@ -149,7 +146,7 @@ def _worked(work: _Work) -> FitRecord:
             if not tuned:
                 record = _sized(record, context.model)
                 with guarded("tune"):
-                    record = _tune(context, record) if spec.trains else record
+                    record = _tune(context, record, work.source) if spec.trains else record
             if before is not None:
                 with guarded("measure"):
                     _measure_forgetting(context, before)
@@ -195,37 +192,6 @@ def _failed(failure: StageFailed, record: FitRecord, folder: Path) -> FitRecord:
     return failure.sealed(record, log)
 
 
-def load(spec: FitSpec, source: ModelSource, runtime: Runtime, progress: FitProgress) -> Backbone:
-    """The base model of ``spec``."""
-    progress.on_stage("loading")
-    return load_backbone(
-        source,
-        device=runtime.device,
-        precision=spec.precision,
-        trust_remote_code=runtime.trust_remote_code,
-        paths=spec.paths,
-    )
-
-
-def attach(
-    spec: FitSpec, suite: SuiteData, backbone: Backbone, folder: Path, runtime: Runtime, progress: FitProgress
-) -> FitContext:
-    """The base model with the method's parameters in it; initial values come from the run's seed.
-
-    The fit's time counts from here on.
-    """
-    start_clock(runtime.fit_timeout)
-    progress.on_stage(ATTACHING)
-    method_type = METHODS.get(spec.method)
-    method: Method = method_type(method_type.Settings(**spec.settings))
-    seed = derive_seed("initial values", spec.seed)
-    seed_generators(seed)  # for libraries that draw from them
-    cards = [suite.tasks[task].card for task in spec.mixture.tasks]
-    model = method.attach(backbone.model, cards, InstructionEncoder(backbone, spec.recipe.max_input), seed)
-    check_method(backbone, method, model, cards, spec)
-    return FitContext(spec, suite, backbone, method, model, folder, runtime, progress)
-
-
 def _answered_without_model(
     spec: FitSpec,
     record: FitRecord | None,
@@ -254,14 +220,16 @@ def _answered_without_model(
 # ------------------------------------------------------------------------------------- tuning
 
 
-def _tune(context: FitContext, record: FitRecord) -> FitRecord:
+def _tune(context: FitContext, record: FitRecord, source: ModelSource) -> FitRecord:
     """``record`` of what was tuned now, its parameters on disk."""
     spec, suite, folder = context.spec, context.suite, context.folder
-    tasks = spec.mixture.tasks
-    trainer = trainer_of(context, {task: suite.training[task] for task in tasks})
+    instances = {task: suite.training[task] for task in spec.mixture.tasks}
+    trainer = trainer_of(context, instances)
     points = _CONFLICT_POINTS[context.runtime.conflict]
-    chosen = probe_tasks({task: suite.probe[task] for task in tasks}, context.runtime.conflict_tasks) if points else {}
-    probe = {task: trainer.encode_instances(task, instances) for task, instances in chosen.items()}
+    chosen = (
+        probe_tasks({task: suite.probe[task] for task in instances}, context.runtime.conflict_tasks) if points else {}
+    )
+    probe = {task: trainer.encode_instances(task, some) for task, some in chosen.items()}
 
     def measure(point: float) -> None:
         context.progress.on_stage("measuring the gradient conflict")
@@ -273,40 +241,28 @@ def _tune(context: FitContext, record: FitRecord) -> FitRecord:
             write_json(folder / "conflict" / f"{point}.json", dict(estimate.summary))
         context.progress.on_stage("tuning")
 
-    context.progress.on_stage("tuning")
-    tuned = trainer.run(
-        folder / CHECKPOINT,
-        every=context.runtime.checkpoint_seconds,
-        on_step=context.progress.on_step,
-        pauses={round(point * spec.recipe.steps): partial(measure, point) for point in points if point < 1},
-    )
+    joint = Joint(spec, suite, source, context.runtime, instances, folder / CHECKPOINT)
+    with joined(joint, context.progress.on_stage) as ranks:
+        context.progress.on_stage("tuning")
+        tuned = trainer.run(
+            joint.checkpoint,
+            every=context.runtime.checkpoint_seconds,
+            on_step=context.progress.on_step,
+            pauses={round(point * spec.recipe.steps): partial(measure, point) for point in points if point < 1},
+            ranks=ranks,
+        )
     if 1.0 in points:
         measure(1.0)
     write_whole(folder / "adapter", lambda new: save_trained(context.model, new))
     write_frame(folder / "trace.parquet", pd.DataFrame(tuned.trace))
     return replace(
         record,
+        processes=ranks.count,
         seconds=tuned.seconds,
         peak_memory=tuned.peak_memory,
-        notes=tuple(dict.fromkeys(tuned.notes)),
+        notes=(*dict.fromkeys(tuned.notes), *([f"tuned by {ranks.count} processes"] if ranks.count > 1 else [])),
         conflict={path.stem: read_json(path) for path in sorted((folder / "conflict").glob("*.json"))},
     )
-
-
-def trainer_of(context: FitContext, instances: Mapping[str, Sequence[Instance]]) -> Trainer:
-    """A trainer of the fit, about to run on ``instances`` of every task of its mixture."""
-    spec = context.spec
-    rule_type = RULES.get(spec.rule) if spec.rule else None
-    rule: Rule = rule_type(rule_type.Settings(**spec.rule_settings)) if rule_type else context.method.rule()
-    drawing = SAMPLERS.get(spec.sampler) if spec.sampler else None
-    sampler = drawing(drawing.Settings(**spec.sampler_settings)) if drawing else context.method.sampler()
-    data = TrainingSet(
-        cards={task: context.suite.tasks[task].card for task in spec.mixture.tasks},
-        instances=instances,
-        formats=[FORMATS.get(name)().bind(context.backbone.tokenizer) for name in spec.train_formats],
-        mixture=spec.mixture,
-    )
-    return Trainer(context.backbone, context.model, context.method, rule, data, spec.recipe, spec.seed, sampler)
 
 
 def _record(spec: FitSpec, backbone: Backbone | None = None) -> FitRecord:

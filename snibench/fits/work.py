@@ -27,6 +27,7 @@ class PlannedWork(Work):
     def __init__(self, plan: Plan, store: Store, runtime: Runtime, numbers: Sequence[int]) -> None:
         self.plan, self.store, self.runtime = plan, Store(store.root.absolute()), runtime
         self.device, self.threads, self.requested_jobs = runtime.device, runtime.threads, runtime.jobs
+        self.distributed = runtime.distributed
         self.folder, self.working_folder, self.timeout = str(self.store.root), os.getcwd(), runtime.fit_timeout
         jobs = [_job(number, plan.fits[number]) for number in numbers]
         self.jobs = sorted(jobs, key=lambda job: -job.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,6 +76,7 @@ class RuntimeOptions(TypedDict, total=False):
     overwrite: Literal["never", "failed", "always"]
     executor: str  # "auto", or the name of one, with its settings in brackets
     jobs: int | None
+    distributed: int  # processes that tune one fit together
     fit_timeout: float | None  # seconds of one fit; None = no limit
     report_to: Sequence[str]  # experiment trackers: tensorboard, wandb, mlflow, trackio
 
@@ -83,9 +85,10 @@ def check_runtime(options: RuntimeOptions) -> None:
     """Refuse runtime options that cannot be, without asking for the device.
 
     Raises:
-        UsageError: If the batch size is no number, an executor or its setting is not there, or there are jobs for the
-            executor that runs one fit at a time.
+        UsageError: If the batch size is no number, an executor or its setting is not there, there are jobs for the
+            executor that runs one fit at a time, or another program has started this one several times.
     """
+    _check_alone()
     check_trackers(options.get("report_to", ()))
     size = str(options.get("batch_size", "auto"))
     try:
@@ -98,10 +101,21 @@ def check_runtime(options: RuntimeOptions) -> None:
             make_executor(executor)
     if options.get("jobs") and executor == "inline":
         raise UsageError("--jobs is for fits side by side: --executor processes.")
+    if (count := options.get("distributed", 1)) < 1:
+        raise UsageError(f"--distributed must be a positive whole number, but is {count}.")
     if (limit := options.get("fit_timeout")) is not None and not 0 < limit < math.inf:
         raise UsageError(f"--fit-timeout must be a finite number of seconds above 0, but is {limit}.")
     if limit is not None and not hasattr(signal, "SIGALRM"):
         raise UsageError("--fit-timeout needs a system with interval timers, such as Linux or macOS. Leave it out.")
+
+
+def _check_alone() -> None:
+    """Refuse to run as one of several processes that a launcher of torch.distributed has started."""
+    if "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError(
+            f"This is one of {shown(os.environ['WORLD_SIZE'])} processes of a launcher such as torchrun (RANK and "
+            "WORLD_SIZE are set), and each would do the same run. Start snibench once, with --distributed N."
+        )
 
 
 def request_from(methods: Sequence[str], options: RequestOptions) -> RunRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from snibench.store import leftovers, locks, seals
 from snibench.store.reading import read_json, read_parquet
 from snibench.store.writing import write_frame, write_json
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # of two slashes a Path keeps one
 _REPEAT = "Repeat the run."
 ANSWER_COLUMNS = [field.name for field in fields(Answer)]
 
@@ -31,8 +33,13 @@ class Store:
         """Make the folder and prove that it takes files.
 
         Raises:
-            StoreError: If it cannot be made or written.
+            StoreError: If it cannot be made or written, or is a URL.
         """
+        if _URL.match(self.root.as_posix()):
+            raise StoreError(
+                f"'{self.root}' is a URL, and results are written into a folder. Name one with -o DIR; `snibench push` "
+                "copies finished fits to a URL."
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):

@@ -7,6 +7,7 @@ not found out.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,14 @@ def sealable(folder: Path) -> dict[str, Path]:
     """The files of the fit in ``folder`` that numbers come from, by their names in it."""
     found = sorted(path for pattern in _PATTERNS for path in folder.glob(pattern) if path.is_file())
     return {path.relative_to(folder).as_posix(): path for path in found if not path.name.startswith(".")}
+
+
+def is_name(name: str) -> bool:
+    """Whether ``name`` may be that of a sealed file: below the fit's folder, and one that numbers come from."""
+    parts = name.split("/")
+    return not any(part.startswith(".") or "\\" in part for part in parts) and any(
+        len(parts) == pattern.count("/") + 1 and fnmatchcase(name, pattern) for pattern in _PATTERNS
+    )
 
 
 def file_fault(path: Path, seal: FileSeal, *, whole: bool = True) -> str:

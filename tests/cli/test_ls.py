@@ -149,6 +149,20 @@ def test_runs_are_listed_with_their_status_finished_or_not(tmp_path: Path) -> No
     assert "unfinished" in table
 
 
+def test_thousands_of_runs_are_listed_in_plain_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snibench.cli.ls._DRAWN", 2)
+    store = Store(tmp_path)
+    for seed in range(3):
+        fit = replace(LORA, label="lora\x1b[2J", seed=seed)
+        store.begin(fit)
+        store.seal(FitRecord.of(fit, "failed", cause="out of\nmemory"))
+    head, *lines = run("ls", "runs", "-o", str(tmp_path)).output.splitlines()
+    assert head.split() == ["fit", "method", "seed", "status", "seconds"]
+    assert sorted(line.split(maxsplit=4)[1:4] for line in lines) == [["lora�[2J", str(s), "failed"] for s in range(3)]
+    assert all(line.endswith("out of memory") for line in lines)
+    assert len({line.index("failed") for line in lines}) == 1
+
+
 def test_a_folder_without_runs_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"There is no folder .* snibench run --method ours"):
         run("ls", "runs", "-o", str(tmp_path / "none"))

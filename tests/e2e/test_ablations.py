@@ -6,9 +6,12 @@ import json
 import shlex
 from pathlib import Path
 
+import pytest
+
 TINY = shlex.split("--protocol gap --tasks 8 --steps 2 --per-step 3,2 --limit 1 --max-output 4 --conflict off")
 
 
+@pytest.mark.slow
 def test_each_part_is_left_out_once_and_other_runs_of_the_folder_join_the_report(snibench, tmp_path: Path) -> None:
     runs, file = tmp_path / "runs", tmp_path / "all.json"
     first = snibench("run", "-m", "lora", "--seeds", "0", *TINY, "-o", runs)

@@ -32,6 +32,7 @@ def rows(folder: Path) -> pd.DataFrame:
     return answers[["fit", "task", "instance", "prediction"]].reset_index(drop=True)
 
 
+@pytest.mark.slow
 def test_a_third_party_s_executor_gives_the_rows_of_inline(snibench, small, tmp_path, install) -> None:
     install("acme", {"snibench.executors": {"backwards": "acme_run:Backwards"}}, {"acme_run.py": BACKWARDS})
     for name in ("inline", "backwards"):

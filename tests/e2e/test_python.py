@@ -25,6 +25,7 @@ def test_the_door_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_the_example_of_the_manual_runs_and_the_command_finds_its_fits_done(
     tmp_path: Path, snibench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

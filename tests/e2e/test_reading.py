@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from snibench import metrics
 
@@ -42,6 +43,7 @@ class Thinks(BaseMethod):
 '''
 
 
+@pytest.mark.slow
 def test_a_chain_of_thought_is_kept_and_its_answer_is_scored(snibench: Any, tmp_path: Path) -> None:
     file, runs = tmp_path / "mine.py", tmp_path / "runs"
     file.write_text(SOURCE, "utf-8")

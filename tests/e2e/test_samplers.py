@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 
+import pytest
+
 SHORT = shlex.split("--tasks 6 --steps 3 --per-step 3,2 --limit 1 --max-output 4 --conflict off --seeds 0")
 
 
@@ -12,6 +14,7 @@ def records(folder) -> dict[str, dict]:
     return {one["label"]: one for path in folder.glob("*/record.json") if (one := json.loads(path.read_text()))}
 
 
+@pytest.mark.slow
 def test_a_sampler_is_part_of_the_fit_and_its_rows_say_so(snibench, tmp_path) -> None:
     run = ["run", "-m", "lora", "--no-baseline", "--protocol", "gap", *SHORT, "-o", tmp_path]
     assert snibench(*run).code == 0

@@ -65,6 +65,7 @@ def said(file: Path) -> list[tuple[str, dict[str, object], int | None]]:
     return [tuple(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_steps_and_scores_are_logged_and_no_number_depends_on_it(snibench, wandb: Path, tmp_path: Path) -> None:
     for folder, options in (("with", ["--report-to", "wandb"]), ("without", [])):
         ended = snibench(*RUN, "--seeds", "0", "--executor", "inline", *options, "-o", tmp_path / folder)

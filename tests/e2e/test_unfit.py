@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 NOWHERE = """
 from snibench.api import BaseMethod
 
@@ -22,6 +24,7 @@ WHY = True
 """
 
 
+@pytest.mark.slow
 def test_an_unfit_method_is_skipped_with_its_sentence_and_the_others_go_on(snibench, small, tmp_path) -> None:
     file, folder = tmp_path / "nowhere.py", tmp_path / "runs"
     file.write_text(NOWHERE, encoding="utf-8")

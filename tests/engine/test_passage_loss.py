@@ -35,6 +35,7 @@ def test_it_is_the_loss_that_the_model_itself_reports() -> None:
         assert row["tokens"] == ids.shape[1] - 1
 
 
+@pytest.mark.slow
 def test_an_absurd_learning_rate_forgets_and_no_tuning_does_not(tmp_path, capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["run", "-m", "mtl-lora", *SMALL, "--learning-rate", "0.5", "-o", str(tmp_path)])

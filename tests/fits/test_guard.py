@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 
 import pytest
 
@@ -11,7 +12,7 @@ pytest.importorskip("torch")
 from snibench.base.errors import Diverged, ModelError, StoreError
 from snibench.engine.tuning import Interrupted
 from snibench.fits.context import FitProgress
-from snibench.fits.guard import StageFailed, Unheard, guarded, heard
+from snibench.fits.guard import StageFailed, Unheard, guarded, heard, listening
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,16 @@ def test_the_users_wish_and_the_machines_faults_go_up(error: BaseException) -> N
     with pytest.raises(type(error)) as caught, guarded("tune"):
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL, signal.default_int_handler], ids=repr)
+def test_an_interruption_that_no_signal_asked_for_is_the_methods(handler: signal.Handlers) -> None:
+    before = signal.signal(signal.SIGINT, handler)  # ignored: as in the background of a script
+    try:
+        with pytest.raises(StageFailed, match="KeyboardInterrupt"), listening(), guarded("tune"):
+            raise KeyboardInterrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ def commands(recipe: Path) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines]
 
 
+@pytest.mark.slow
 def test_the_recipe_for_submissions_validates_verifies_merges_and_makes_a_page(
     make: Callable[..., StoredRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,6 +46,7 @@ def test_the_recipe_for_submissions_validates_verifies_merges_and_makes_a_page(
     assert all(label in page for label in ("ours", "mtl-lora", "unified-prompt"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", BOARDS, ids=[path.parent.name for path in BOARDS])
 def test_a_board_in_the_repository_has_no_fault(path: Path) -> None:
     assert verify(path).faults == ()

@@ -14,7 +14,7 @@ from snibench.base.errors import UsageError
 from snibench.base.registry import FORMATS
 from snibench.base.types import Recipe, SuiteRequest
 from snibench.fits.context import FitProgress, Runtime
-from snibench.fits.run_one import attach, load, trainer_of
+from snibench.fits.trainers import attach, load, trainer_of
 from snibench.formats.base import with_shots
 from snibench.formats.catalogue import InstructionExample, Json
 from snibench.plan.options import request_from

@@ -35,6 +35,7 @@ def test_every_installed_method_rule_and_sampler_has_a_row() -> None:
     assert {f"lora@{sampler}" for sampler in SAMPLERS.names()} - rows == {"lora@deck"}
 
 
+@pytest.mark.slow
 def test_each_row_says_how_it_ended_and_the_same_command_runs_nothing_again(tmp_path, capsys) -> None:
     mine, document = tmp_path / "mine.py", tmp_path / "methods.md"
     mine.write_text(MINE, encoding="utf-8")

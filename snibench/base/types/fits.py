@@ -144,8 +144,9 @@ class FitRecord:
     status: Status
     cause: str = ""  # of a failure, one line
     stage: Stage | Literal[""] = ""  # in which it failed
+    processes: int = 1  # that tuned it together
     seconds: float = 0.0  # of tuning alone, conflict measurement apart
-    peak_memory: int = 0  # bytes
+    peak_memory: int = 0  # bytes, of the first process
     trainable_parameters: int = 0
     total_parameters: int = 0
     device: str = ""

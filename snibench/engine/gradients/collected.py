@@ -152,6 +152,18 @@ class Collected(ABC):
         self._order += piece
         return slice(start, start + len(piece))
 
+    def complete(self, extras: int, auxiliary: bool) -> None:
+        """Zero rows for tasks that no micro-batch had, and ``extras`` extra rows; ``auxiliary``: that the last is."""
+        if missing := sorted(set(range(self.tasks)) - set(self._order)):
+            self.clear(self.place(missing))
+        for index in range(self.extras, extras):
+            self.extra(index)
+        self.auxiliary = auxiliary
+
+    @abstractmethod
+    def clear(self, rows: slice) -> None:
+        """Set these rows to zero."""
+
     @abstractmethod
     def extra(self, index: int) -> slice:
         """The extra row ``index``; a new one is zero."""
@@ -218,6 +230,10 @@ class DenseGradients(Collected):
         part = self._buffer[rows, self._spans[name]]
         return part.view(len(part), *self.named[name].shape)
 
+    def clear(self, rows: slice) -> None:
+        """Rows of the matrix."""
+        self._buffer[rows] = 0
+
     def extra(self, index: int) -> slice:
         """The extra row ``index``; a new one is zero."""
         if index >= self.extras:
@@ -275,6 +291,9 @@ class FactoredGradients(Collected):
     def keep(self, module: nn.Module, rows: slice, call: Call) -> None:
         """One call of ``module`` for the tasks at ``rows``."""
         self._calls.setdefault(id(module), []).append((range(rows.start, rows.stop), call))
+
+    def clear(self, rows: slice) -> None:
+        """Without a call of a module they are zero."""
 
     def extra(self, index: int) -> slice:
         """The extra row ``index``."""

@@ -169,6 +169,7 @@ def test_the_rank_diagram_has_a_ruler_for_nemenyi_alone(figures: dict[str, Any])
     assert all(words in figures["ranks"].caption for words in ("N = 12", "alpha = 0.05", "sign-flip", "Nemenyi"))
 
 
+@pytest.mark.slow
 def test_floors_stand_in_the_scatter_and_are_neither_ranked_nor_compared_nor_bars(
     make_results: Callable[..., StoredRun],
 ) -> None:
@@ -231,6 +232,7 @@ def test_many_lines_and_markers_are_told_apart() -> None:
     assert len({(look.color, look.marker) for look in looks([f"method{i}" for i in range(98)]).values()}) == 98
 
 
+@pytest.mark.slow
 def test_the_names_of_many_methods_do_not_lie_on_each_other(make_results: Callable[..., StoredRun]) -> None:
     many = {"unified-prompt": 0.5} | {f"lora+some-rule-{i}": 0.3 + i / 60 for i in range(29)}
     results = make_results(many, seeds=(0,))

@@ -105,7 +105,7 @@ class _Queue:
         asked: dict[str, Any] = {
             "name": "snibench",
             "timeout_min": max(1, round(60 * settings.hours)),
-            "cpus_per_task": settings.cpus or self.work.threads or 1,
+            "cpus_per_task": settings.cpus or (self.work.threads or 1) * self.work.distributed,
         }
         asked |= {"gpus_per_node": settings.gpus} if settings.gpus else {}
         asked |= {"mem_gb": settings.memory} if settings.memory else {}
