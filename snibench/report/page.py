@@ -126,8 +126,7 @@ def _answers(report: Report, results: StoredRun) -> Html:
     """Some answers of each method beside the baseline's; empty where there is no baseline, or nothing differs."""
     from snibench.report.answers import examples
 
-    rows = examples(results, report.baseline) if report.baseline else ()
-    if not len(rows):
+    if not report.baseline or not len(rows := examples(results, report.baseline)):
         return Html("")
     about = (
         f"Questions to which a method has another score than {report.baseline}: one a task, where the two are furthest "
