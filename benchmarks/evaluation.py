@@ -3,12 +3,13 @@
     python benchmarks/evaluation.py tune  --model M --data SNI --tasks typical --out FOLDER
     python benchmarks/evaluation.py compare --model FOLDER --data SNI --tasks typical --dtype bfloat16
 
-``tune`` makes the model that is asked: LoRA for some steps on the same tasks, merged, so that answers are short
-and every side runs plain linear layers; without that a model is asked as it is. ``compare`` asks all sides the same
-prompts (Tk-Instruct's definition and two positive examples) on the same weights in one process: ours all questions, a peer the share that ``--peer-share`` says,
-drawn evenly from all tasks and lengths (a peer shares nothing between questions, so its rate does not hang on their
-number; ours does). Peers: lm_eval's ``HFLM.generate_until``, which sorts by length, and transformers' ``generate`` in
-arrival order, eight rows padded on the left; both stop at a newline or the end of sequence, as ours does.
+``tune`` makes the model that is asked: LoRA for some steps on the same tasks, merged, so that answers are short and
+every side runs plain linear layers; without that a model is asked as it is. ``compare`` asks all sides the same
+prompts (Tk-Instruct's definition and two positive examples) on the same weights in one process: ours all questions,
+a peer the share that ``--peer-share`` says, drawn evenly from all tasks and lengths (a peer shares nothing between
+questions, so its rate does not depend on their number; ours does). Peers: lm_eval's ``HFLM.generate_until``, which
+sorts by length, and transformers' ``generate`` in arrival order, eight rows padded on the left; both stop at a
+newline or the end of sequence, as ours does.
 """
 
 from __future__ import annotations
