@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import snibench
-from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SAMPLERS
+from snibench.base.registry import FORMATS, METHODS, PROTOCOLS, RULES, SAMPLERS, SUITES
 
 ROOT = Path(snibench.__file__).parent
 LIGHT = [
@@ -112,15 +112,16 @@ def test_no_room_names_a_method_that_it_should_find_through_the_registry() -> No
 WORDS = {
     "adapter",
     "answers",
+    "own",
     *("full", "majority", "ours", "mean", "sum", "gap", "formats", "combos", "definition", "template", "declarative"),
     *("question", "role", "chat", "json", "imperative", "abstract", "keyword", "uncertainty", "temperature"),
 }
 # The defaults of a run are names, in one place; the room `testing` checks plugins with built-ins, `api` lists names.
-# Comparisons ask the questions of the three built-in protocols, each by a test of its own.
-NAMES_ALLOWED = {"plan/defaults.py", "report/comparison.py", "report/questions.py"}
+# Comparisons ask the questions of the three built-in protocols, each by a test of its own; `data fetch` fetches sni.
+NAMES_ALLOWED = {"plan/defaults.py", "report/comparison.py", "report/questions.py", "cli/data.py"}
 OWN_ROOMS = {"methods", "rules", "samplers", "formats", "protocols", "data", "testing", "api"}
 LOOK_UP = re.compile(
-    r"(method|rule|sampler|format|protocol|METHODS|RULES|SAMPLERS|FORMATS|PROTOCOLS|\bname)s?\b[\"'\])]*$"
+    r"(method|rule|sampler|format|protocol|suite|METHODS|RULES|SAMPLERS|FORMATS|PROTOCOLS|SUITES|\bname)s?\b[\"'\])]*$"
 )
 
 
@@ -148,10 +149,10 @@ def names_in(source: str, names: set[str]) -> list[tuple[int, str]]:
     return sorted({(one.lineno, str(one.value)) for one in found})
 
 
-def test_no_stage_knows_a_method_rule_sampler_format_or_protocol_by_name() -> None:
-    registries = (METHODS, RULES, SAMPLERS, FORMATS, PROTOCOLS)
+def test_no_stage_knows_a_method_rule_sampler_format_protocol_or_suite_by_name() -> None:
+    registries = (METHODS, RULES, SAMPLERS, FORMATS, PROTOCOLS, SUITES)
     names = {entry.name for one in registries for entry in one.entries() if entry.distribution == "snibench"}
-    assert {"untuned", "tk_definition", "gap", "pcgrad", "deck"} <= names
+    assert {"untuned", "tk_definition", "gap", "pcgrad", "deck", "mini"} <= names
     found = {
         f"{file.relative_to(ROOT)}:{line} {name}"
         for file in ROOT.rglob("*.py")

@@ -10,6 +10,9 @@ import importlib.util
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, distribution, distributions
@@ -17,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from snibench.base.errors import PluginError, UsageError, first_line, unknown
-from snibench.base.reading import Unreadable, is_file, read_bytes
+from snibench.base.reading import Unreadable, is_file, quoted, read_bytes
 
 _LARGEST_SOURCE = 16 * 2**20  # bytes
 
@@ -110,6 +113,19 @@ def installed_points(group: str) -> tuple[list[tuple[str, str, EntryPoint]], lis
     return installed, damaged
 
 
+_FILES_REFUSED: ContextVar[bool] = ContextVar("only installed names", default=False)
+
+
+@contextmanager
+def installed_names() -> Iterator[None]:
+    """Inside, the name of a file is refused: where somebody else's board gives it, its code would be run."""
+    token = _FILES_REFUSED.set(True)
+    try:
+        yield
+    finally:
+        _FILES_REFUSED.reset(token)
+
+
 class Registry:
     """The entry points of one group, by name. ``contracts``: the abstract classes, one of which each derives from."""
 
@@ -161,7 +177,12 @@ class Registry:
         """
         if not name.endswith(".py") or name in self._entries:
             return name
+        self._check_file(name)
         return f"{name}:{_single_class(self.noun, Path(name))}"
+
+    def _check_file(self, name: str) -> None:
+        if _FILES_REFUSED.get():
+            raise UsageError(f"The {self.noun} {quoted(name)} is a file; of a board only installed names are loaded.")
 
     def aliases(self, name: str) -> list[str]:
         """Every installed name of the object called ``name``, itself included, sorted."""
@@ -174,6 +195,7 @@ class Registry:
         """The object called ``name``, or ``Class`` of ``path/to/file.py:Class``; a single class need not be named."""
         name = self.full_name(name)
         if ".py:" in name:
+            self._check_file(name)
             loaded = _load_from_file(self.noun, name)
             if fault := contract_fault(loaded, self.noun, self.contracts):
                 raise UsageError(f"{name} is no {self.noun}: {fault}.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snibench.base.errors import MissingExtra, StoreError, UsageError, unknown
+from snibench.base.registry import installed_names
 from snibench.base.wording import terminal_safe
 from snibench.cli.output import show_text
 from snibench.cli.places import AnyPath
@@ -182,6 +183,7 @@ def _watch(fit: FitPlan) -> FitProgress:
 # ------------------------------------------------------------------------------- an entry of a board
 
 
+@installed_names()
 def _entry_again(
     label: str, path: Path, seed: int | None, output: Path, device: str, where: dict[str, Any]
 ) -> tuple[list[Item], list[tuple[str, str, str]], Path]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from snibench.base.errors import DataError, UsageError
 from snibench.base.hashing import canonical_json, file_digest
+from snibench.base.registry import installed_names
 from snibench.leaderboard.export import Exported, check_board, ranked, rows_entry, write_board
 from snibench.leaderboard.pool import Board
 from snibench.leaderboard.rows import RowsError, read_rows, write_rows
@@ -32,6 +33,7 @@ class _Rows:
     results: StoredRun
 
 
+@installed_names()
 def merge(paths: Sequence[Path], output: Path) -> Exported:
     """Write one board with the entries of all boards at ``paths`` to the file ``output``, which may be one of them.
 

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snibench.base.registry import installed_names
 from snibench.base.version import __version__
 from snibench.leaderboard.columns import board_measures, compared_on
 from snibench.leaderboard.drawn import figures_data
@@ -33,6 +34,7 @@ _HIDDEN = ("conflict_raw", "peak_memory", "version", "forgetting", "trainable_pa
 _SPAN = {"percent": (0.0, 1.0), "difference": (-1.0, 1.0)}  # of the axis in a cell
 
 
+@installed_names()
 def page_html(board: Board, path: Path, *, rows_url: str = "") -> str:
     """The valid ``board`` read from ``path`` as one HTML document that needs no network and no other file.
 

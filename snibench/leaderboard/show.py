@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from snibench.base.registry import installed_names
 from snibench.leaderboard.columns import Measures, board_measures, compared_on
 from snibench.leaderboard.validate import incomplete
 from snibench.report.layouts import METHOD, present
@@ -37,6 +38,7 @@ _COMPARED = (
 )
 
 
+@installed_names()
 def board_report(board: Board, path: Path) -> Report:
     """The valid board read from ``path`` as a report."""
     measures = board_measures(board)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snibench.base.errors import SnibenchError
-from snibench.base.registry import PROTOCOLS
+from snibench.base.registry import PROTOCOLS, installed_names
 from snibench.leaderboard.entries import metrics
 from snibench.leaderboard.pool import comparisons
 from snibench.leaderboard.rows import TARGETS_DIGEST, RowsError, questions_by_protocol, read_rows
@@ -46,6 +46,7 @@ class Verification:
         return "verified: its rows give its numbers" + (", and the suite its questions" if self.against_suite else "")
 
 
+@installed_names()
 def verify(path: Path, data: Path | None = None, model: str | None = None) -> Verification:
     """Whether the board at ``path`` says what its rows give, and its rows are about its suite.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from snibench.base.codec import from_json
-from snibench.base.errors import SnibenchError
+from snibench.base.errors import SnibenchError, first_line
 from snibench.base.registry import PROTOCOLS
 from snibench.report.layouts import laid_out, plain_frame
 from snibench.report.values import Frame, Table
@@ -41,9 +41,39 @@ def measured(results: StoredRun) -> tuple[tuple[Measured, ...], tuple[str, ...]]
         except SnibenchError as error:
             faults.append(f"Answers to protocol '{name}' are not shown. {error}")
             continue
-        frames = protocol.measure(results.asked_by(name), results.tasks)
+        try:
+            frames = protocol.measure(results.asked_by(name), results.tasks)
+            if not isinstance(frames, Mapping):
+                raise TypeError(f"measure returned {type(frames).__name__}, no frames by name")
+        except Exception as error:  # of anybody's protocol: the others are shown all the same
+            faults.append(f"Tables of protocol '{name}' are not shown: {type(error).__name__}: {first_line(error)}.")
+            continue
+        if why := _verdict_fault(protocol, results.asked_by(name)):
+            faults.append(f"Protocol '{name}' has no verdict: {why}.")
         measures.append(Measured(name, protocol.title or f"Protocol {name}", frames, protocol.frames))
     return tuple(measures), tuple(faults)
+
+
+def _verdict_fault(protocol: Protocol, answers: pd.DataFrame) -> str:
+    """Why a protocol that promises a verdict has none; empty if it has one, or promises none."""
+    try:
+        if protocol.verdict_on:
+            compared_rows(protocol, answers)
+        return ""
+    except Exception as error:
+        return f"{type(error).__name__}: {first_line(error)}"
+
+
+def compared_rows(protocol: Protocol, answers: pd.DataFrame) -> pd.DataFrame:
+    """The ``answers`` that count for a protocol's verdict, with what is compared as their ``score``.
+
+    Raises:
+        Exception: Whatever the protocol raises, or where it gives no number for each answer.
+    """
+    values = protocol.compared(answers)
+    if not values.index.equals(answers.index):
+        raise ValueError("compared gives no value for each answer")
+    return answers.assign(score=values.astype(float)).dropna(subset=["score"])
 
 
 def as_planned(name: str, results: StoredRun) -> Protocol:

@@ -31,7 +31,7 @@ from snibench.protocols.panel import (
     with_facts,
 )
 from snibench.report.fits import floors
-from snibench.report.measures import as_planned
+from snibench.report.measures import as_planned, compared_rows
 from snibench.report.values import QUESTIONS
 from snibench.stats.power import Design
 from snibench.stats.scopes import Sample, Side, Tuning
@@ -172,7 +172,10 @@ class Questions:
     def of_protocol(self, name: str) -> Scores | None:
         """Scores by what protocol ``name`` compares, mean over tasks; None without common questions."""
         rows = self._rows(name)
-        rows = rows.assign(score=as_planned(name, self.results).compared(rows)).dropna(subset=["score"])
+        try:
+            rows = compared_rows(as_planned(name, self.results), rows)
+        except Exception:  # which a note of the report names
+            return None
         shared = panel(rows, questions=QUESTION)
         if not len(shared.questions):
             return None

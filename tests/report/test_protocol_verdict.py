@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from snibench.base.hashing import digest
 from snibench.leaderboard.columns import compared_on
 from snibench.report import build, compare
 from snibench.report.page import page_html
@@ -35,14 +36,18 @@ class Negation(Protocol):
 """
 
 
-@pytest.fixture
-def results(make_results: Make, install: Callable[..., Path]) -> StoredRun:
+def negated(made: StoredRun, install: Callable[..., Path], source: str) -> StoredRun:
     """The answers of protocol ``gap`` once more, as though ``negation`` had asked."""
-    install("negating", {"snibench.protocols": {"negation": "negating:Negation"}}, {"negating.py": SOURCE})
-    made = make_results()
+    module = f"negating_{digest(source)[:8]}"  # a module that is imported once stays
+    install("negating", {"snibench.protocols": {"negation": f"{module}:Negation"}}, {f"{module}.py": source})
     answers = made.answers
     copied = answers[answers["protocol"] == "gap"].assign(protocol="negation")
     return replace(made, answers=pd.concat([answers, copied], ignore_index=True))
+
+
+@pytest.fixture
+def results(make_results: Make, install: Callable[..., Path]) -> StoredRun:
+    return negated(make_results(), install, SOURCE)
 
 
 def test_it_is_compared_as_the_built_in_ones_are(results: StoredRun) -> None:
@@ -69,3 +74,22 @@ def test_a_board_says_what_it_is_on_and_names_one_that_is_not_installed(results:
         "\x1b[31mother": "�[31mother",
         "negation": "negated instructions",
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "broken", "note"),
+    [
+        ("        return {}", "        raise KeyError('lost')", "'negation' are not shown: KeyError: 'lost'."),
+        ("        return {}", "        return [1]", "'negation' are not shown: TypeError: measure returned list"),
+        ("        return answers", "        return 1 / 0 * answers", "'negation' has no verdict: ZeroDivisionError"),
+        ("        return answers", "        return answers.head(3)", "'negation' has no verdict: ValueError"),
+    ],
+)
+def test_one_that_fails_is_named_and_everything_else_is_shown(
+    line: str, broken: str, note: str, make_results: Make, install: Callable[..., Path]
+) -> None:
+    assert SOURCE.count(line) == 1
+    report = build(negated(make_results(), install, SOURCE.replace(line, broken)))
+    assert any(note in one for one in report.notes)
+    assert "comparison_unseen" in {table.name for table in report.tables}
+    assert ("negation" in {one.question for one in report.verdicts}) == ("are not shown" in note)
