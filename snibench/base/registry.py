@@ -178,7 +178,7 @@ class Registry:
         if not name.endswith(".py") or name in self._entries:
             return name
         self._check_file(name)
-        return f"{name}:{_single_class(self.noun, Path(name))}"
+        return class_of_file(self.noun, name)
 
     def _check_file(self, name: str) -> None:
         if _FILES_REFUSED.get():
@@ -191,6 +191,11 @@ class Registry:
         value = self.entry(name).point.value
         return [one.name for one in self.entries() if one.point.value == value]
 
+    def name_of(self, owner: type) -> str:
+        """The first name under which a class is installed; the class's own where it is not."""
+        value = f"{owner.__module__}:{owner.__qualname__}"
+        return next((entry.name for entry in self.entries() if entry.point.value == value), owner.__name__)
+
     def get(self, name: str) -> Any:
         """The object called ``name``, or ``Class`` of ``path/to/file.py:Class``; a single class need not be named."""
         name = self.full_name(name)
@@ -201,6 +206,15 @@ class Registry:
                 raise UsageError(f"{name} is no {self.noun}: {fault}.")
             return loaded
         return self.entry(name).load()
+
+
+def class_of_file(noun: str, name: str) -> str:
+    """``path/to/file.py:Class`` for a file that defines a single class; any other ``name`` as it is.
+
+    Raises:
+        UsageError: If the file is not there, or does not define a single one; names those that it defines.
+    """
+    return f"{name}:{_single_class(noun, Path(name))}" if name.endswith(".py") else name
 
 
 def _load_from_file(noun: str, reference: str) -> Any:
@@ -223,7 +237,8 @@ def _load_from_file(noun: str, reference: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise unknown(f"{noun} in {path}", attribute, [n for n in vars(module) if not n.startswith("_")]) from None
+        defined = [n for n, value in vars(module).items() if getattr(value, "__module__", "") == module_name]
+        raise unknown(f"{noun} in {path}", attribute, [n for n in defined if not n.startswith("_")]) from None
 
 
 def _single_class(noun: str, path: Path) -> str:
@@ -260,3 +275,18 @@ PROTOCOLS = Registry("protocol", "snibench.protocols", "Protocol")
 SUITES = Registry("suite", "snibench.suites", "Suite")
 METRICS = Registry("metric", "snibench.metrics", "Metric")
 EXECUTORS = Registry("executor", "snibench.executors", "Executor")
+
+_REGISTRIES = (METHODS, RULES, SAMPLERS, FORMATS, PROTOCOLS, SUITES, METRICS, EXECUTORS)
+
+
+def load_class(reference: str) -> tuple[Registry, Any]:
+    """The class ``path/to/file.py:Class``, and the registry whose contract it has.
+
+    Raises:
+        SnibenchError: If it cannot be loaded, or has no contract.
+    """
+    loaded = _load_from_file("class", reference)
+    contracts = tuple(contract for registry in _REGISTRIES for contract in registry.contracts)
+    if fault := contract_fault(loaded, "plugin", contracts):
+        raise UsageError(f"{reference} is no plugin: {fault}.")
+    return next((one, loaded) for one in _REGISTRIES if not contract_fault(loaded, one.noun, one.contracts))

@@ -35,7 +35,7 @@ COMMANDS = {
     "doctor": ("snibench.cli.doctor:doctor", "Check this machine and this installation."),
     "clean": ("snibench.cli.clean:clean", "List and remove what no record of a folder of runs needs."),
     "ls": ("snibench.cli.ls:ls", "List methods, rules, samplers, formats, protocols, suites, tasks or runs."),
-    "show": ("snibench.cli.ls:show", "Describe one method, rule, sampler, format, protocol, suite or task."),
+    "show": ("snibench.cli.show:show", "Describe one plugin, task or prompt; what a method is on a model."),
     "plugin": ("snibench.cli.plugin:plugin", "Write a plugin package to start from; check a plugin's contract."),
     "data": ("snibench.cli.data:data", "Fetch, check, describe and export task folders."),
     "score": ("snibench.cli.data:score", "Score a predictions file with the official metrics."),

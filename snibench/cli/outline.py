@@ -1,4 +1,4 @@
-"""Docstring and settings of a class, read from its source: a list must not import torch, nor plugin code."""
+"""Docstring, settings and contract of a class, read from its source: a list must not import torch, nor plugin code."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Annotated, get_args, get_origin
 
 from snibench.base import bounds
+from snibench.base.reading import Unreadable as Unread
+from snibench.base.reading import is_file, read_bytes
+
+_LARGEST = 16 * 2**20  # bytes of a source file
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +31,17 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A class: its docstring, its settings with their class's docstring, and where it stands."""
+    """A class: its docstring, its settings with their class's docstring, and where it stands.
+
+    ``contracts``: the classes of ``snibench.contracts`` that it derives from, as far as its source says.
+    """
 
     doc: str
     settings: tuple[Setting, ...]
     settings_doc: str
     path: Path
     line: int
+    contracts: frozenset[str]
 
     @property
     def summary(self) -> str:
@@ -72,27 +80,40 @@ class _Class:
 
 
 def outline(reference: str) -> Outline:
-    """The class that ``package.module:Class`` names, followed through imports of its name.
+    """The class that ``package.module:Class`` or ``path/to/file.py:Class`` names, followed through imports of its name.
 
     Raises:
         Unreadable: If there is no such module or name, or the name is made while the module runs.
     """
-    module_name, _, attribute = reference.partition(":")
-    module = _module(module_name)
+    module_name, _, attribute = reference.rpartition(":")
+    module = _file(Path(module_name)) if module_name.endswith(".py") else _module(module_name)
     if module is None:
         raise Unreadable(f"there is no module '{module_name}'")
     owner = _class(module, attribute)
     if owner is None:
         absent = not re.search(rf"\b{re.escape(attribute)}\b|\bglobals\b|\b__getattr__\b|import \*", _text(module.path))
         raise Unreadable(f"'{module_name}' has no '{attribute}'" if absent else "made at run time", certain=absent)
-    settings = _settings_class(owner)
+    try:
+        settings, contracts = _settings_class(owner), frozenset(_contracts(owner))
+    except RecursionError:
+        raise Unreadable(f"'{reference}' derives from itself") from None
     return Outline(
         doc=ast.get_docstring(owner.node) or "",
         settings=tuple(_fields(settings).values()) if settings else (),
         settings_doc=(ast.get_docstring(settings.node) or "") if settings else "",
         path=owner.module.path,
         line=owner.node.lineno,
+        contracts=contracts,
     )
+
+
+def _file(path: Path) -> _Module | None:
+    """The parsed source of a file that belongs to no package; None where it is not there.
+
+    Raises:
+        Unreadable: If it is not Python.
+    """
+    return _parsed(path.stem, path) if is_file(path) else None
 
 
 @cache
@@ -113,15 +134,25 @@ def _module(name: str) -> _Module | None:
         return None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
-    path = Path(spec.origin)
+    return _parsed(name, Path(spec.origin))
+
+
+def _parsed(name: str, path: Path) -> _Module:
+    """A module with what a stub beside it says of names that it imports on demand."""
+    stub = path.with_suffix(".pyi")
     try:
-        return _Module(name, path, ast.parse(_text(path)))
-    except (SyntaxError, ValueError, OSError) as error:
+        tree = ast.parse(_text(path))
+        if is_file(stub):
+            tree.body += ast.parse(_text(stub)).body
+    except Unread as error:
+        raise Unreadable(f"{path} {error}") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise Unreadable(f"{path} cannot be read: {error}") from error
+    return _Module(name, path, tree)
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    return read_bytes(path, _LARGEST).decode("utf-8")
 
 
 def _class(module: _Module, name: str, depth: int = 8) -> _Class | None:
@@ -134,6 +165,13 @@ def _class(module: _Module, name: str, depth: int = 8) -> _Class | None:
                 if name == (alias.asname or alias.name) and (source := _module(_imported(module, node))):
                     return _class(source, alias.name, depth - 1)
     return None
+
+
+def _contracts(owner: _Class) -> Iterator[str]:
+    if owner.module.name.startswith("snibench.contracts."):
+        yield owner.node.name
+    for base in owner.bases():
+        yield from _contracts(base)
 
 
 def _imported(module: _Module, node: ast.ImportFrom) -> str:

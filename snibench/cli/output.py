@@ -7,10 +7,15 @@ import io
 import os
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from snibench.base.wording import terminal_safe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 # What a name, a permission, a disk or a limit of the system is the cause of, and no fault of snibench's.
 _OF_THE_SYSTEM = {
@@ -26,6 +31,22 @@ def show_text(text: str) -> None:
     Tables of CSV or JSON hold texts of data files and plugins, which may be escape sequences.
     """
     click.echo(terminal_safe(text, keep="\n\t") if sys.stdout.isatty() else text, nl=False)
+
+
+def console() -> Console:
+    """A console on standard output; a character that its encoding has not is replaced."""
+    from rich.console import Console
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return Console()
+
+
+def plain_text(text: str, style: str = "") -> Text:
+    """``text`` as it is but for control characters: text of data files and plugins must not move the cursor."""
+    from rich.text import Text
+
+    return Text(terminal_safe(text, keep="\n\t"), style=style)
 
 
 def forgiving_streams() -> None:

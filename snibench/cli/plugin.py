@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from snibench.base.errors import PluginError, SnibenchError, UsageError, first_line, unknown
+from snibench.base.registry import class_of_file, load_class
 from snibench.cli.scaffold import REGISTRIES, scaffold, write
 
 SORTS = tuple(REGISTRIES)
@@ -58,27 +59,13 @@ def _found(name: str) -> Iterator[tuple[str, str, Any]]:
     if path.is_dir():
         yield from _in_folder(path)
     elif ".py:" in name or name.endswith(".py"):
-        yield _in_file(name)
+        registry, loaded = load_class(class_of_file("plugin", name))
+        yield registry.noun, name, loaded
     else:
         known = [(sort, one) for sort, one in REGISTRIES.items() if name in one.names()]
         if not known:
             raise unknown("plugin", name, [other for one in REGISTRIES.values() for other in one.names()])
         yield from ((sort, name, one.get(name)) for sort, one in known)
-
-
-def _in_file(name: str) -> tuple[str, str, Any]:
-    """The plugin ``FILE.py:Class``, of whichever sort its class is.
-
-    Raises:
-        SnibenchError: If it cannot be loaded, or is of none.
-    """
-    faults = []
-    for sort, one in REGISTRIES.items():
-        try:
-            return sort, name, one.get(name)
-        except UsageError as error:
-            faults.append(error)
-    raise faults[0]
 
 
 def _in_folder(folder: Path) -> Iterator[tuple[str, str, Any]]:

@@ -35,6 +35,14 @@ json_file = click.option("--json", "json_path", type=NewFile(), help="Write ever
 figures_ = click.option(
     "--figures", type=NewFolder(), metavar="DIR", help="Also write figures there: SVG, PNG and CSV."
 )
+methods_ = click.option(
+    "-m",
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="Only this method, beside baseline and controls; repeat for several. Default: all in the folder.",
+)
 everything_ = click.option(
     "--all", "everything", is_flag=True, help="Every table and footnote, not one screen of them."
 )
@@ -49,14 +57,7 @@ everything_ = click.option(
     "--columns", metavar="FIELD,...", default="", help="Only these columns of the tables, as JSON names them."
 )
 @click.option("--explain", is_flag=True, help="Say what the words of reports mean, and stop.")
-@click.option(
-    "-m",
-    "--method",
-    "methods",
-    multiple=True,
-    metavar="NAME",
-    help="Only this method, beside baseline and controls; repeat for several. Default: all in the folder.",
-)
+@methods_
 @as_
 @output
 @json_file
@@ -143,19 +144,26 @@ def compare(
 
 @click.command()
 @folder
+@methods_
 @as_
 @output
 @json_file
 @figures_
 def similarity(
-    folder: Path, output_format: str, output: Path | None, json_path: Path | None, figures: Path | None
+    folder: Path,
+    methods: tuple[str, ...],
+    output_format: str,
+    output: Path | None,
+    json_path: Path | None,
+    figures: Path | None,
 ) -> None:
     """Does the similarity of tasks explain the results of the run in FOLDER (default: runs)?"""
     from snibench.report.figures.similarity_panels import similarity_figures
     from snibench.report.similarity import similarity_report
+    from snibench.report.tables import selected
     from snibench.store import load_results
 
-    results = load_results(folder, earlier=True)
+    results = selected(load_results(folder, earlier=True), methods)
     report = similarity_report(results)
     _with_figures(results, report, output_format, output, json_path, figures, similarity_figures, name="similarity")
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snibench.base.errors import MissingExtra, StoreError, UsageError, unknown
+from snibench.base.errors import StoreError, UsageError, unknown
 from snibench.base.registry import installed_names
 from snibench.base.wording import terminal_safe
+from snibench.cli.extras import require_train
 from snibench.cli.output import show_text
 from snibench.cli.places import AnyPath
 
@@ -55,10 +56,7 @@ def reproduce(
     conflict and forgetting are compared one by one, and what differs between the two machines is listed. Exit code 0
     if all of it is reproduced or within noise, 1 if not.
     """
-    from importlib.util import find_spec
-
-    if any(find_spec(package) is None for package in ("torch", "transformers", "peft")):
-        raise MissingExtra("snibench reproduce", "train")
+    require_train("snibench reproduce")
     if board is None:
         items, apart, place = _fit_again(fit, folder, seed, output, device)
     else:

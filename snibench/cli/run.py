@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snibench.base.errors import MissingExtra, UsageError
+from snibench.base.errors import UsageError
 from snibench.cli.config import save_config
+from snibench.cli.extras import require_train
 from snibench.cli.headings import Grouped
 from snibench.cli.planned import show_dry_run, show_plan
 from snibench.cli.report import show_results
@@ -41,7 +42,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     planned = plan(request)
     request = planned.request
     if options["probe"] or not options["dry_run"]:
-        _require_train()
+        require_train("snibench run")
     if options["save_config"] is not None:
         save_config(ctx, options["save_config"])
     if options["dry_run"]:
@@ -76,14 +77,6 @@ def _probed(planned: Plan, request: RunRequest, options: dict[str, Any]) -> int:
     keep(store, forecasts)
     show_forecasts(planned, forecasts, causes)
     return 1 if causes else 0
-
-
-def _require_train() -> None:
-    """Raises MissingExtra if what runs a model is not installed."""
-    from importlib.util import find_spec
-
-    if any(find_spec(package) is None for package in ("torch", "transformers", "peft")):
-        raise MissingExtra("snibench run", "train")
 
 
 def request_of(options: dict[str, Any]) -> RunRequest:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
+import torch
+
 from snibench.base.errors import StoreError
 from snibench.base.types import Checked, Manifest, Search, SuiteRef
 from snibench.contracts import Executor
@@ -63,6 +65,8 @@ def runtime_from(options: RuntimeOptions, profile: Profile, *, trust_remote_code
         check_devices(device, together)
     # Fits side by side have one thread each, whatever the profile.
     threads = 1 if executor not in ("auto", "inline") or jobs else profile.threads
+    if threads is None and together > 1:  # all that there are, shared out
+        threads = max(1, torch.get_num_threads() // together)
     return Runtime(
         device=device,
         threads=threads if device == "cpu" else None,

@@ -14,10 +14,11 @@ from snibench.base.errors import PluginError, SnibenchError, UsageError, first_l
 from snibench.base.hashing import file_digest
 from snibench.base.registry import METHODS, RULES, SAMPLERS, Registry
 from snibench.base.settings import changed_settings, make_settings
-from snibench.base.types import ModelInfo
+from snibench.base.types import ModelInfo, Recipe
 from snibench.contracts import Floor, Method, NoSettings, Rule, Sampler, settings_of_seed
 from snibench.contracts.hooks import check_hooks, further_names
 from snibench.plan import defaults
+from snibench.plan.learning_rates import searched_rate, start_rate
 from snibench.plan.names import MethodName, parse_method, shown
 from snibench.plan.protocols import settings_of_methods
 from snibench.plan.request import RunRequest
@@ -154,18 +155,30 @@ def _listed(choices: Sequence[Choice]) -> str:
     return ", ".join(choice.label for choice in choices)
 
 
-def base_rate(choice: Choice, info: ModelInfo, optimizer: str) -> float:
-    """The learning rate that the method names for the model where none was searched for.
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A learning rate. ``searched``: for the method under the very recipe; ``own``: it is of the method's own."""
 
-    Raises:
-        UsageError: If it names none.
+    value: float
+    searched: bool
+    own: bool
+
+
+def learning_rate(choice: Choice, info: ModelInfo, recipe: Recipe) -> Rate | None:
+    """The rate with which the method is tuned in the model where the user names none; None: the user must name one.
+
+    That which was searched for, else the method's own for such a model, moved as the search moved the baseline's.
     """
+    found = searched_rate(choice.name, info.parameters, recipe.optimizer, recipe.schedule)
+    if found is not None:
+        return Rate(found.rate, searched=found.exact, own=False)
     method_type = METHODS.get(choice.name)
     with _asked(choice.name):
-        rate: float | None = method_type(method_type.Settings(**choice.settings)).base_rate(info, optimizer)
-    if rate is None:
-        raise UsageError(f"'{choice.name}' names no learning rate for this model. Name one: --learning-rate 0.001")
-    return float(rate)
+        own: float | None = method_type(method_type.Settings(**choice.settings)).base_rate(info, recipe.optimizer)
+    if own is None:
+        return None
+    moved = start_rate(float(own), info.parameters, recipe.optimizer, recipe.schedule)
+    return Rate(moved, searched=False, own=True)
 
 
 def why_unfit(choice: Choice, info: ModelInfo) -> str:

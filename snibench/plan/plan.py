@@ -13,8 +13,7 @@ from snibench.base.types import Checked, FitSpec, Json, Mixture, Question, Recip
 from snibench.base.version import __version__
 from snibench.contracts import Recorded
 from snibench.models.find import ModelSource, find_model
-from snibench.plan.choices import Choice, base_rate, method_choices, why_unfit
-from snibench.plan.learning_rates import searched_rate, start_rate
+from snibench.plan.choices import Choice, learning_rate, method_choices, why_unfit
 from snibench.plan.lengths import TokenCounter, check_positions, without_long_prompts
 from snibench.plan.protocols import protocols_of
 from snibench.plan.questions import QuestionRenderer, QuestionSet, Rendered
@@ -194,12 +193,6 @@ def _check_orders(choices: Sequence[Choice], mixtures: Iterable[Mixture]) -> Non
             )
 
 
-def _start(choice: Choice, source: ModelSource, recipe: Recipe) -> float:
-    """The learning rate of a method that was not searched for."""
-    rate = base_rate(choice, source.info, recipe.optimizer)
-    return start_rate(rate, source.info.parameters, recipe.optimizer, recipe.schedule)
-
-
 def _spec(
     request: RunRequest,
     choice: Choice,
@@ -214,10 +207,10 @@ def _spec(
         # Nothing is tuned: what only tuning depends on is left out, so that all runs share the answers.
         mixture, recipe = Mixture(()), Recipe(steps=0, max_input=recipe.max_input, max_output=recipe.max_output)
     elif not recipe.learning_rate:
-        searched_for = searched_rate(choice.name, source.info.parameters, recipe.optimizer, recipe.schedule)
-        searched = searched_for is not None and searched_for.exact
-        rate = searched_for.rate if searched_for else _start(choice, source, recipe)
-        recipe = dataclasses.replace(recipe, learning_rate=rate)
+        rate = learning_rate(choice, source.info, recipe)
+        if rate is None:
+            raise UsageError(f"'{choice.name}' names no learning rate for this model. Name one: --learning-rate 0.001")
+        recipe, searched = dataclasses.replace(recipe, learning_rate=rate.value), rate.searched
     engine = {"snibench": __version__, "engine": str(ENGINE)}
     return FitSpec(
         method=choice.name,

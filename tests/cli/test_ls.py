@@ -11,9 +11,8 @@ from click.testing import CliRunner, Result
 from stored_specs import LORA
 
 from snibench.base.errors import StoreError, UsageError
-from snibench.base.types import FitRecord, SuiteRequest
-from snibench.cli import cli, main
-from snibench.cli.outline import Unreadable, outline
+from snibench.base.types import FitRecord
+from snibench.cli import cli
 from snibench.store import Store
 
 Install = Callable[..., Path]
@@ -166,115 +165,3 @@ def test_thousands_of_runs_are_listed_in_plain_columns(tmp_path: Path, monkeypat
 def test_a_folder_without_runs_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"There is no folder .* snibench run --method ours"):
         run("ls", "runs", "-o", str(tmp_path / "none"))
-
-
-# ---------------------------------------------------------------------------------------- show
-
-
-def test_show_gives_docstring_settings_with_defaults_and_source() -> None:
-    output = run("show", "ours").output
-    assert "method ours (snibench" in output
-    assert "plain LoRA" in output
-    assert any(line.split()[:3] == ["modulation", "0.5", "float,"] for line in output.splitlines())
-    assert "ours.py:" in output
-
-
-def test_show_lists_the_tables_of_a_protocol_with_what_their_columns_mean() -> None:
-    output = run("show", "gap").output
-    assert "Table gap (Generalization gap" in output
-    assert "Table gap_crossfit_tasks" in output
-    rows = [" ".join(line.split()) for line in output.splitlines()]
-    assert "relative_gap Gap / seen gap as a share of the score on seen tasks" in rows
-
-
-def test_settings_are_inherited_and_extended_as_dataclasses_do(install: Install) -> None:
-    base = (
-        "from dataclasses import dataclass\n\n@dataclass\nclass S:\n    rank: int = 8\n    kept: bool = True\n\n"
-        "class Base:\n    Settings = S\n"
-    )
-    own = (
-        "from dataclasses import dataclass\nfrom typing import ClassVar\nfrom .base import Base as Parent, S\n\n"
-        "@dataclass\nclass Mine(S):\n    rank: int = 4\n    extra: float = 1e-3\n    fixed: ClassVar[int] = 1\n\n"
-        "class Plain(Parent):\n    pass\n\nclass Extended(Parent):\n    Settings = Mine\n"
-    )
-    install(
-        "family", {}, {"family/__init__.py": "from .own import Plain\n", "family/base.py": base, "family/own.py": own}
-    )
-    assert [(s.name, s.type, s.default) for s in outline("family:Plain").settings] == [
-        ("rank", "int", "8"),
-        ("kept", "bool", "True"),
-    ]
-    assert [(s.name, s.default) for s in outline("family.own:Extended").settings] == [
-        ("rank", "4"),
-        ("kept", "True"),
-        ("extra", "0.001"),
-    ]
-
-
-def test_modules_that_import_each_other_in_a_circle_are_no_trap(install: Install) -> None:
-    install("circle", {}, {"circle_a.py": "from circle_b import X\n", "circle_b.py": "from circle_a import X\n"})
-    with pytest.raises(Unreadable):
-        outline("circle_a:X")
-
-
-def test_an_unknown_name_gets_a_suggestion_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["show", "lorra"])
-    assert ended.value.code == 2
-    assert "Unknown name 'lorra'. Did you mean 'lora'?" in capsys.readouterr().err
-
-
-# -------------------------------------------------------------------------------- rendered prompts
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    task = {
-        "Contributors": ["a"],
-        "Source": ["made"],
-        "URL": ["none"],
-        "Categories": ["Sentiment Analysis"],
-        "Reasoning": [],
-        "Definition": ["Say [bold]yes[/bold] or no."],
-        "Input_language": ["English"],
-        "Output_language": ["English"],
-        "Instruction_language": ["English"],
-        "Domains": ["Books"],
-        "Positive Examples": [{"input": "good", "output": "yes", "explanation": "it is"}],
-        "Negative Examples": [],
-        "Instances": [
-            {"id": f"task-{i}", "input": f"\x1b[2Jfine {i}", "output": [["yes", "no"][i % 2]]} for i in range(4)
-        ],
-        "Instance License": ["CC0"],
-    }
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "task001_made.json").write_text(json.dumps(task), encoding="utf-8")
-    return tmp_path
-
-
-def test_a_rendered_prompt_is_shown_as_it_is(folder: Path) -> None:
-    output = run("show", "definition", "--task", "task001_made", "--data", str(folder)).output
-    assert output == "Definition: Say [bold]yes[/bold] or no.\n\nInput: �[2Jfine 0\nOutput:\n"
-
-
-def test_segments_are_coloured_where_the_terminal_has_colours(folder: Path) -> None:
-    output = run("show", "definition", "--task", "task001_made", "--data", str(folder), color=True).output
-    assert "\x1b[36mSay [bold]yes[/bold] or no.\x1b[0m" in output
-    assert "instruction" in output.splitlines()[0]
-
-
-def test_a_task_of_the_embedded_suite_is_rendered_by_default() -> None:
-    from snibench.base.registry import SUITES
-
-    name = next(iter(SUITES.get("mini")().load(SuiteRequest("mini")).tasks))
-    assert "Output:" in run("show", "definition", "--task", name).output
-
-
-def test_an_unknown_task_gets_a_suggestion(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"Unknown task 'task001_mad'\. Did you mean 'task001_made'"):
-        run("show", "definition", "--task", "task001_mad", "--data", str(folder))
-
-
-def test_data_without_a_task_is_refused(folder: Path) -> None:
-    with pytest.raises(UsageError, match="--data says where --task is found"):
-        run("show", "definition", "--data", str(folder))

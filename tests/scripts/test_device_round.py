@@ -58,3 +58,18 @@ def test_the_round_begins_with_the_tests_and_asks_only_what_its_data_allow(devic
     assert asked[0] == "gpu-tests"
     assert {"tuning-as-is-flex-compiled", "tuning-1b-parts", "answering", "run-model"} <= set(asked)
     assert (tmp_path / "summary.txt").read_text().count("gpu-tests: ok") == 2
+
+
+def test_a_smoke_test_ends_with_1_where_a_part_does_not_end_well(device_round, tmp_path, monkeypatch) -> None:
+    ends = {"gpu-tests": "ok, 3 s", "run-tiny": "exit code 1, 2 s"}
+    limits: list[float] = []
+    monkeypatch.setattr(
+        device_round, "done", lambda part, out, left: limits.append(left) or f"{part.name}: {ends[part.name]}"
+    )
+    monkeypatch.setattr(sys, "argv", ["device_round", str(tmp_path), "--smoke"])
+    with pytest.raises(SystemExit) as ended:
+        device_round.main()
+    assert ended.value.code == 1
+    assert min(limits) > 600  # a busy CPU has its time
+    ends["run-tiny"] = "ok, 2 s"
+    device_round.main()

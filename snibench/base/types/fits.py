@@ -144,7 +144,7 @@ class FitRecord:
     status: Status
     cause: str = ""  # of a failure, one line
     stage: Stage | Literal[""] = ""  # in which it failed
-    processes: int = 1  # that tuned it together
+    processes: int = 1  # that tuned it together; in its last part, where it was resumed
     seconds: float = 0.0  # of tuning alone, conflict measurement apart
     peak_memory: int = 0  # bytes, of the first process
     trainable_parameters: int = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ import pandas as pd
 from snibench.report.conflict import conflict_pairs
 from snibench.report.figures.figure import Figure
 from snibench.report.figures.scene import Scene
-from snibench.report.figures.style import BAND, FAINT, INK, OKABE_ITO, WIDTH, canvas, drawing, short
+from snibench.report.figures.style import BAND, FAINT, INK, OKABE_ITO, WIDTH, canvas, drawing, rows_and_columns, short
 from snibench.stats.arrays import Floats
 
 if TYPE_CHECKING:
@@ -85,8 +84,7 @@ def _drawn(
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     count, panels = len(tasks), len(squares)
-    columns = min(_ACROSS, panels)
-    rows = ceil(panels / columns)
+    rows, columns = rows_and_columns(panels, _ACROSS)
     named = count <= 40
     side = (WIDTH - 2.4) / columns
     page, grid = canvas(rows * (side + 0.5) + (0.9 if named and panels == 1 else 0.3), rows, columns, squeeze=False)

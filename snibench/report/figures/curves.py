@@ -14,6 +14,8 @@ from snibench.report.traces import training_traces
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_DECADES = 10  # from the lowest loss to the highest, from which on the axis is logarithmic
+
 
 def learning_curves(scene: Scene) -> Figure | None:
     """Training loss by step, a line for each method and a band from the lowest to the highest seed."""
@@ -33,14 +35,24 @@ def learning_curves(scene: Scene) -> Figure | None:
         "which is no confidence interval. All methods meet the same tasks and instances in the same order."
     )
     with drawing():
+        from matplotlib.lines import Line2D
+        from matplotlib.ticker import FuncFormatter
+
         page, axes = canvas(3.4)
         _curves(axes, scene, frame, methods)
+        if spans_decades(frame):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set(xlabel="step", ylabel="training loss (nats a token)", xlim=(0, steps))
-        from matplotlib.lines import Line2D
-
         lines = [Line2D([], [], color=scene.looks[one].color, ls=scene.looks[one].dashes, lw=1.6) for one in methods]
         legend(page, methods, lines)
         return Figure("learning-curves", "Learning curves", caption, frame, page)
+
+
+def spans_decades(frame: pd.DataFrame) -> bool:
+    """Whether a linear axis would show the beginning alone."""
+    lowest = float(frame["lowest"].min())
+    return lowest > 0 and float(frame["loss"].max()) > _DECADES * lowest
 
 
 def _curves(axes: Axes, scene: Scene, frame: pd.DataFrame, methods: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 
 from snibench.report.figures.figure import Figure
 from snibench.report.figures.scene import Scene
-from snibench.report.figures.style import BAND, FAINT, canvas, drawing, percent_axis, short, whiskers
+from snibench.report.figures.style import BAND, FAINT, canvas, drawing, percent_axis, rows_and_columns, short, whiskers
 from snibench.report.fits import controls
 
 if TYPE_CHECKING:
@@ -139,9 +138,8 @@ def _figure(name: str, title: str, caption: str, numbers: pd.DataFrame, scene: S
 
 def _page(scene: Scene, forest: _Forest) -> Canvas:
     methods, rows = list(forest.titles), forest.rows
-    across = min(4, len(methods))
-    down = ceil(len(methods) / across)
-    page, grid = canvas(down * (0.75 + 0.2 * len(rows)) + 0.2, down, across, sharex=True, sharey=True, squeeze=False)
+    down, across = rows_and_columns(len(methods), 4)
+    page, grid = canvas(down * (0.85 + 0.2 * len(rows)) + 0.2, down, across, sharex=True, sharey=True, squeeze=False)
     for unused in grid.flat[len(methods) :]:
         unused.remove()
     for index, method in enumerate(methods):
@@ -149,9 +147,8 @@ def _page(scene: Scene, forest: _Forest) -> Canvas:
         _panel(axes, scene, forest.frame[forest.frame["method"] == method].set_index("row"), rows, method)
         title = "\n".join(short(line, int(72 / across)) for line in forest.titles[method])
         axes.set_title(title, loc="left", fontsize=8.5)
-        if index + across >= len(methods):
-            axes.set_xlabel("points")
-            axes.tick_params(labelbottom=True)
+        axes.set_xlabel("points")
+        axes.tick_params(labelbottom=True)
     grid[0, 0].set_yticks(range(len(rows)), [short(row, 52) for row in rows])
     for axes in grid[:, 0]:
         axes.tick_params(axis="y", labelsize=7.5)

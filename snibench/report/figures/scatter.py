@@ -95,11 +95,13 @@ def cost_scatter(scene: Scene) -> Figure | None:
     if not len(tuned):
         return None
     free = frame[~(frame["trainable_parameters"] > 0)]
-    methods = scene.methods(frame)
+    methods = scene.methods(tuned)
+    lines = free.sort_values("unseen", ascending=False)
+    dotted = ", ".join(f"{short(one)} {100 * at:.1f}" for one, at in zip(lines["method"], lines["unseen"], strict=True))
     caption = (
-        "Mean score on unseen tasks against what one fit costs: seconds of tuning (mean over seeds, without conflict "
+        "Mean score on unseen tasks against what one fit costs: seconds of tuning (median over seeds, without conflict "
         f"measurement and answering) and trainable parameters. {INTERVAL}."
-        + (f" Dotted: {', '.join(map(short, free['method']))}, which is not tuned." if len(free) else "")
+        + (f" Dotted, from the top, what is not tuned: {dotted}." if len(free) else "")
         + " Times are of the machine that they were measured on."
     )
     with drawing():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from math import ceil, isnan
+from math import isnan
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from snibench.report.figures.figure import Figure
 from snibench.report.figures.scene import Scene
-from snibench.report.figures.style import FAINT, canvas, drawing, percent_axis, short
+from snibench.report.figures.style import FAINT, canvas, drawing, percent_axis, rows_and_columns, short
+from snibench.report.fits import floors
 from snibench.report.similarity import COST, GAIN, SCORE
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _WORDS = (
 
 
 def similarity_figures(results: StoredRun, report: Report) -> list[Figure]:
-    """Gain over the untuned model (or score, without one) by similarity, and switch cost by similarity.
+    """Gain over the untuned model (or score, without one) by similarity, and switch cost by similarity; no floors.
 
     Args:
         results: A stored run.
@@ -52,13 +53,12 @@ def similarity_figures(results: StoredRun, report: Report) -> list[Figure]:
 def _panels(
     scene: Scene, name: str, outcome: str, points: pd.DataFrame, correlations: pd.DataFrame, unit_name: str
 ) -> Figure:
-    points = points[points[outcome].notna()]
+    points = points[points[outcome].notna() & ~points["method"].isin(floors(scene.results))]
     methods = scene.methods(points)
     shown_rows = correlations[correlations["outcome"] == outcome].set_index("method")
     title = f"Similarity and {outcome}"
     with drawing():
-        across = min(4, len(methods))
-        down = ceil(len(methods) / across)
+        down, across = rows_and_columns(len(methods), 4)
         page, grid = canvas(0.2 + (2.3 if across > 2 else 3.0) * down, down, across, sharex=True, sharey=True,
                             squeeze=False)  # fmt: skip
         for unused in grid.flat[len(methods) :]:
@@ -72,9 +72,8 @@ def _panels(
             percent_axis(axes.yaxis, signed=outcome != SCORE)
             if index % across == 0:
                 axes.set_ylabel("points" if outcome != SCORE else "score (%)")
-            if index + across >= len(methods):
-                axes.set_xlabel(f"similarity: {unit_name}", fontsize=7.5)
-                axes.tick_params(labelbottom=True)
+            axes.set_xlabel(f"similarity: {unit_name}", fontsize=7.5)
+            axes.tick_params(labelbottom=True)
         return Figure(name, title, _CAPTIONS[outcome] + _WORDS, points.reset_index(drop=True), page)
 
 

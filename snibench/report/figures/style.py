@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from snibench.base.errors import MissingExtra
@@ -133,6 +134,12 @@ def canvas(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tu
 
     page = Canvas(figsize=(WIDTH, height), layout="constrained")
     return page, page.subplots(rows, columns, **options)
+
+
+def rows_and_columns(panels: int, most: int) -> tuple[int, int]:
+    """As few rows as hold ``panels`` with at most ``most`` in one, and as few columns as these rows need."""
+    rows = ceil(panels / most)
+    return rows, ceil(panels / rows)
 
 
 def short(text: object, longest: int = LONGEST_LABEL) -> str:

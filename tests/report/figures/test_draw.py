@@ -23,7 +23,7 @@ from matplotlib.image import imread
 from snibench.base.errors import MissingExtra
 from snibench.report import Report, build
 from snibench.report.figures import draw, write_figures
-from snibench.report.figures.style import BASELINE, INK, looks
+from snibench.report.figures.style import BASELINE, INK, looks, rows_and_columns
 from snibench.store import StoredRun, write_frame
 
 
@@ -190,9 +190,65 @@ def test_curves_are_banded_by_the_lowest_and_the_highest_seed(figures: dict[str,
         assert found == pytest.approx([2.0, 3.0, 4.0], abs=0.05)
 
 
+def test_losses_that_fall_to_a_tenth_have_a_logarithmic_axis(figures: dict[str, Any]) -> None:
+    from snibench.report.figures.curves import spans_decades
+
+    losses = {"lowest": [9.0, 0.5], "loss": [9.5, 0.9]}
+    assert spans_decades(pd.DataFrame(losses))
+    assert not spans_decades(pd.DataFrame(losses | {"lowest": [9.0, 0.96]}))
+    assert not spans_decades(pd.DataFrame(losses | {"lowest": [9.0, 0.0]}))  # no logarithm
+    assert figures["learning-curves"].canvas.axes[0].get_yscale() == "linear"
+
+
+def test_dotted_lines_of_what_is_not_tuned_are_named_from_the_top(make_results: Callable[..., StoredRun]) -> None:
+    levels = {"untuned": 0.2, "unified-prompt": 0.5, "mtl-lora": 0.55, "ours": 0.6, "majority": 0.4}
+    results = make_results(levels)
+    (cost,) = (one for one in draw(results, build(results)) if one.name == "cost")
+    named = re.search(r"Dotted, from the top, what is not tuned: (.*?\d)\. Times", cost.caption)
+    assert named
+    names = [part.rsplit(" ", 1) for part in named[1].split(", ")]
+    assert [name for name, _ in names] == ["majority", "untuned"]
+    assert float(names[0][1]) > float(names[1][1])
+    assert [text.get_text() for text in cost.canvas.legends[0].get_texts()] == ["unified-prompt", "mtl-lora", "ours"]
+
+
+@pytest.mark.parametrize(
+    ("panels", "most", "grid"), [(1, 4, (1, 1)), (4, 4, (1, 4)), (5, 4, (2, 3)), (9, 4, (3, 3)), (13, 4, (4, 4))]
+)
+def test_panels_fill_rows_evenly(panels: int, most: int, grid: tuple[int, int]) -> None:
+    assert rows_and_columns(panels, most) == grid
+
+
+GALLERY = Path(__file__).parents[3] / "docs" / "gallery.md"
+LARGEST = 1_000_000  # bytes of all pictures
+
+
+def test_the_gallery_shows_every_figure(figures: dict[str, Any]) -> None:
+    if not GALLERY.exists():
+        pytest.skip("the documents are not part of this checkout")
+    text = GALLERY.read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^## .*: `([\w-]+)`\n\n!\[[^\]]+\]\((gallery/[\w-]+\.png)\)$", text, re.M))
+    assert set(shown) == set(figures) | {"similarity-unseen", "similarity-combos"}
+    assert all(picture == f"gallery/{name}.png" for name, picture in shown.items())
+    pictures = list((GALLERY.parent / "gallery").iterdir())
+    assert {picture.stem for picture in pictures} == set(shown)
+    assert sum(picture.stat().st_size for picture in pictures) < LARGEST
+
+
 def test_files_come_in_threes(figures: dict[str, Any], tmp_path: Path) -> None:
     written = write_figures([figures["forest"]], tmp_path / "new")
     assert sorted(path.name for path in written) == ["forest.csv", "forest.png", "forest.svg"]
+
+
+def test_an_image_has_a_palette_and_the_colours_of_the_figure(figures: dict[str, Any]) -> None:
+    from PIL import Image
+
+    figure = figures["conflict"]  # of continuous colours
+    image = Image.open(io.BytesIO(figure.png()))
+    assert image.mode == "P"
+    plain = Image.open(io.BytesIO(figure._saved("png", words=True))).convert("RGB")
+    off = np.abs(np.asarray(image.convert("RGB")).astype(int) - np.asarray(plain).astype(int))
+    assert off.max() <= 8
 
 
 def test_nothing_is_cut_off_at_an_edge(figures: dict[str, Any]) -> None:
