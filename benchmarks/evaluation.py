@@ -3,12 +3,13 @@
     python benchmarks/evaluation.py tune  --model M --data SNI --tasks typical --out FOLDER
     python benchmarks/evaluation.py compare --model FOLDER --data SNI --tasks typical --dtype bfloat16
 
-``tune`` makes the model that is asked: LoRA for some steps on the same tasks, merged, so that answers are short
-and every side runs plain linear layers. ``compare`` asks all sides the same prompts (Tk-Instruct's definition and two
-positive examples) on the same weights in one process: ours all questions, a peer the share that ``--peer-share`` says,
-drawn evenly from all tasks and lengths (a peer shares nothing between questions, so its rate does not hang on their
-number; ours does). Peers: lm_eval's ``HFLM.generate_until``, which sorts by length, and transformers' ``generate`` in
-arrival order, eight rows padded on the left; both stop at a newline or the end of sequence, as ours does.
+``tune`` makes the model that is asked: LoRA for some steps on the same tasks, merged, so that answers are short and
+every side runs plain linear layers; without that a model is asked as it is. ``compare`` asks all sides the same
+prompts (Tk-Instruct's definition and two positive examples) on the same weights in one process: ours all questions,
+a peer the share that ``--peer-share`` says, drawn evenly from all tasks and lengths (a peer shares nothing between
+questions, so its rate does not depend on their number; ours does). Peers: lm_eval's ``HFLM.generate_until``, which
+sorts by length, and transformers' ``generate`` in arrival order, eight rows padded on the left; both stop at a
+newline or the end of sequence, as ours does.
 """
 
 from __future__ import annotations
@@ -163,8 +164,12 @@ def compare(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     backbone = load_backbone(find_model(args.model), precision=args.dtype, device=args.device)
     encoder = Encoder(backbone, 1024, 128)
-    names = json.loads((Path(args.model) / "tasks.json").read_text())
-    chosen = [measured(load_task(args.data / "tasks" / f"{name}.json"), encoder) for name in names]
+    kept = Path(args.model) / "tasks.json"
+    if kept.exists():  # those that it was tuned on
+        files = [args.data / "tasks" / f"{name}.json" for name in json.loads(kept.read_text())]
+        chosen = [measured(load_task(file), encoder) for file in files]
+    else:
+        chosen = choose_tasks(args.data, backbone, args.tasks, args.count, args.each)
     form = tk()
     asked = [
         Prompted(one.task.card, form.render(one.task.card, instance.input, Random(0)), one.task.name)

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from snibench.base.errors import UsageError, unknown
-from snibench.report.fits import finished, label_of
+from snibench.report.fits import controls, finished, label_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +59,21 @@ def filtered(
         shown.append("score_other")
     order = ["task", "instance", "format", "seed", "method"]
     return kept.sort_values(order, kind="stable")[shown].reset_index(drop=True)
+
+
+def examples(results: StoredRun, baseline: str, *, tasks: int = 8) -> pd.DataFrame:
+    """For each tuned method, questions to which it has another score than ``baseline``, with both answers.
+
+    One question a task, where the two scores are furthest apart, of at most ``tasks`` tasks.
+    """
+    rows = filtered(results, differ=baseline)
+    rows = rows[~rows["method"].isin(controls(results))]
+    apart = (rows["score"] - rows["score_other"]).abs()
+    widest = rows.assign(apart=apart).sort_values("apart", ascending=False, kind="stable")
+    chosen = widest.drop_duplicates(["method", "task"]).groupby("method", sort=False).head(tasks)
+    order = {label: place for place, label in enumerate(finished(results))}
+    places = chosen["method"].map(order)
+    return chosen.assign(place=places).sort_values(["place", "task"], kind="stable").drop(columns=["apart", "place"])
 
 
 def _known(name: str, names: Sequence[str], noun: str) -> str:

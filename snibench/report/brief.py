@@ -29,7 +29,7 @@ _MORE = "Every table, footer and note: --all. What the words mean: --explain. A 
 def brief(report: Report) -> Report:
     """The part of ``report`` to read first; what is left out is counted in its last note."""
     tables = [
-        *(_shortened(table, SUMMARY) for table in report.tables if table.name == "summary"),
+        *(_shortened(table, (*SUMMARY, *table.headlines)) for table in report.tables if table.name == "summary"),
         *(_shortened(table, _COMPARISON[table.name]) for table in report.tables if table.name in _COMPARISON),
     ]
     return replace(report, tables=tuple(tables), verdicts=_first(report.verdicts), notes=_notes(report))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from snibench.base.version import __version__
-from snibench.report.cells import grid, number
+from snibench.report.cells import Grid, grid, number
 from snibench.report.glossary import GLOSSARY
 from snibench.report.html import Html, document, drawing, element, joined, notes, sortable
 
@@ -58,6 +58,8 @@ def page_html(report: Report, results: StoredRun | None = None, figures: Sequenc
         figures: What ``figures.draw`` made of it; empty where matplotlib is missing.
     """
     sections = list(_sections(report, figures))
+    if results is not None and (said := _answers(report, results)):
+        sections.append(("Answers", said))
     anchors = [*((title, _anchor(title)) for title, _ in sections), ("Words", "words"), ("Provenance", "provenance")]
     links = element("nav", [element("a", title, href=f"#{anchor}") for title, anchor in anchors])
     against = f" Compared with {report.baseline}." if report.baseline else ""
@@ -118,6 +120,42 @@ def _grouped(tables: Sequence[Table]) -> Iterator[tuple[str, list[Table], Collec
 def _table(table: Table, below: str = "") -> Html:
     """``table`` with its notes; its title is not shown a second time ``below`` a heading that says the same."""
     return joined(sortable(grid(table), titled=table.title != below), notes(table.notes))
+
+
+def _answers(report: Report, results: StoredRun) -> Html:
+    """Some answers of each method beside the baseline's; empty where there is no baseline, or nothing differs."""
+    from snibench.report.answers import examples
+
+    if not report.baseline or not len(rows := examples(results, report.baseline)):
+        return Html("")
+    about = (
+        f"Questions to which a method has another score than {report.baseline}: one a task, where the two are furthest "
+        "apart. All of them: "
+    )
+    command = element("code", f"snibench answers --differ '{report.baseline}'")
+    heads = (
+        "Method",
+        "Task",
+        "Instance",
+        "Format",
+        "Seed",
+        report.baseline,
+        "The method",
+        "Reference",
+        "Score",
+        "Baseline's",
+    )
+    cells = tuple(
+        (one["method"], one["task"], one["instance"], one["format"], str(one["seed"]), one[report.baseline],
+         one["prediction"], " | ".join(map(str, one["targets"])), number(one["score"], "percent"),
+         number(one["score_other"], "percent"))
+        for one in rows.to_dict("records")
+    )  # fmt: skip
+    numeric = (False, False, False, False, True, False, False, False, True, True)
+    table = sortable(
+        Grid("What was said", tuple((head, "%" * (head in heads[-2:])) for head in heads), cells, 2, numeric)
+    )
+    return joined(element("p", about, command), table)
 
 
 def _verdicts(report: Report) -> Html:
@@ -186,7 +224,5 @@ def _fits(results: StoredRun) -> Html:
          f"{spec.recipe.learning_rate:g}")
         for record, spec in zip(results.records, results.specs, strict=True)
     ]  # fmt: skip
-    from snibench.report.cells import Grid
-
     numeric = (False, True, False, False, True, False, True)
     return sortable(Grid("Fits", tuple((head, "") for head in heads), tuple(rows), 1, numeric))

@@ -100,7 +100,7 @@ def build_brief(results: StoredRun, baseline: str | None = None, *, everyone: St
     judged = _judged(questions, order)
     by_question, scopes = _few_summaries(questions, chosen, judged) if chosen else ({}, SCOPES)
     tables = [
-        _summary(results, measures, order, (*brief.SUMMARY, "learning_rate")),
+        _summary(results, measures, order, (*brief.SUMMARY, *_headlines(measures), "learning_rate")),
         *(
             comparison_table(questions, summary, question, chosen, whole=False)
             for question, summary in by_question.items()
@@ -240,7 +240,16 @@ def _summary(
         *(layout.summary_note for _, _, layout in _in_summary(measures) if layout.summary_note),
         *(note for field, note in _NOTES.items() if field in shown),
     )
-    return Table("summary", "Summary", frame, (METHOD,), there, notes)
+    return Table("summary", "Summary", frame, (METHOD,), there, notes, headlines=_headlines(measures))
+
+
+def _headlines(measures: Sequence[Measured]) -> tuple[str, ...]:
+    """The summary's fields that protocols call their headline."""
+    return tuple(
+        summary_columns(layout)[layout.headline].field
+        for _, _, layout in _in_summary(measures)
+        if layout.headline in layout.summary
+    )
 
 
 def _last_conflict(results: StoredRun) -> pd.DataFrame:

@@ -38,7 +38,8 @@ class Table:
     ``across`` names a key whose values become columns where the table is drawn, of the first of ``columns`` alone;
     exports stay tidy and complete. ``protocol`` is empty for what belongs to no single protocol,
     ``section`` the heading above all tables of a protocol, ``figure`` what its frame says is drawn of it. A table with
-    ``detail`` is too long to read and stands in CSV and JSON alone.
+    ``detail`` is too long to read and stands in CSV and JSON alone. ``headlines``: the fields of a summary that stand
+    on one screen, one of each protocol.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Table:
     across: str = ""
     detail: bool = False
     figure: str = ""
+    headlines: tuple[str, ...] = ()
 
     @property
     def drawn_as(self) -> str:

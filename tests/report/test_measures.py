@@ -16,7 +16,9 @@ from snibench.leaderboard.show import board_report
 from snibench.leaderboard.validate import faults, read_board
 from snibench.leaderboard.verify import verify
 from snibench.report import build
+from snibench.report.brief import brief
 from snibench.report.page import page_html
+from snibench.report.tables import build_brief
 from snibench.store import StoredRun
 
 SOURCE = '''
@@ -103,6 +105,8 @@ def test_its_table_has_its_title_interval_and_heading_and_its_column_joins_the_s
     summary = report.table("summary")
     assert "above" in {column.field for column in summary.columns}
     assert summary.frame["above"].notna().all()
+    for short in (brief(report), build_brief(shares)):  # on one screen, too
+        assert "above" in {column.field for column in short.table("summary").columns}
     assert report.table("undescribed").title == "shares: undescribed"
     assert '<h2 id="shares-of-tasks">Shares of tasks</h2>' in page_html(report)
 

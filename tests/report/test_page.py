@@ -134,6 +134,21 @@ def test_a_star_has_the_colour_of_its_direction(text: str, mark: str, better: An
     assert [word for word in ("better", "worse") if word in cell[0][0]] == ([said] if said else [])
 
 
+def test_answers_stand_beside_the_baselines_where_the_scores_differ(results: StoredRun, report: Report) -> None:
+    from snibench.report.answers import examples
+
+    rows = examples(results, "unified-prompt", tasks=3)
+    assert set(rows["method"]) == {"mtl-lora", "ours"}  # no controls
+    assert (rows["score"] != rows["score_other"]).all()
+    assert not rows.duplicated(["method", "task"]).any()
+    assert (rows.groupby("method").size() <= 3).all()
+    page = page_html(report, results)
+    section = page[page.index('<h2 id="answers"') : page.index('<h2 id="words"')]
+    assert "snibench answers --differ &#x27;unified-prompt&#x27;" in section
+    assert section.count("<tr>") == 1 + len(examples(results, "unified-prompt"))
+    assert 'id="answers"' not in page_html(replace(report, baseline=""), results)
+
+
 def test_it_says_what_the_numbers_hang_on(page: str) -> None:
     for fact in ("a" * 64, "b" * 64, "c" * 64, "python", "3.11"):  # digests, versions
         assert fact in page

@@ -51,7 +51,8 @@ class Frame:
     ``across`` names a key whose values become columns where the table is drawn, of the first of ``columns`` alone. A
     frame with ``detail`` is too long to read and stands in CSV and JSON alone. ``summary``: the fields of a frame with
     one row per method that stand in the summary, and their headings there; ``headline`` is the one that boards are
-    sorted by; ``summary_note`` explains them. A column whose field a frame has not is left out.
+    sorted by, and that stands on a report's one screen; ``summary_note`` explains them. A column whose field a frame
+    has not is left out.
 
     ``figure``: the figure that is drawn of the frame; it takes the fields of the built-in frame that names the same.
     """
