@@ -105,6 +105,9 @@ def load_results(
     fits = [_read(store, fit, manifest, outcome_of.get(fit)) for fit in manifest.fits]
     there = [fit for fit in fits if fit.spec is not None]
     done = [fit for fit in there if fit.answers]
+    tables = [table for fit in done for table in fit.answers]
+    for fit in done:
+        fit.answers.clear()  # the joined copy alone stays in memory
     notes = [note for fit in fits for note in fit.notes]
     if unsealed := sum(fit.unsealed for fit in done):
         notes.append(
@@ -118,7 +121,7 @@ def load_results(
     tasks = [read_frame(path) for path in distinct_files(store.folder(fit.fit) / "tasks.parquet" for fit in done[::-1])]
     return StoredRun(
         folder=folder,
-        answers=_joined([table for fit in done for table in fit.answers]),
+        answers=_joined(tables),
         tasks=pd.concat(tasks).drop_duplicates("task", ignore_index=True),
         records=records,
         specs=tuple(fit.spec for fit in there if fit.spec is not None),
@@ -134,7 +137,7 @@ class _Read:
     fit: str
     spec: FitSpec | None = None
     record: FitRecord | None = None
-    answers: tuple[pa.Table, ...] = ()
+    answers: list[pa.Table] = field(default_factory=list)
     faults: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -176,7 +179,7 @@ def _sealed(
             notes.append(f"{who}: no answers to {protocol} yet. Repeat the run.")
             continue
         answers.append(_about(read_parquet(store.answers_path(record.fit, protocol, digest)), spec))
-    return _Read(record.fit, spec, record, tuple(answers), faults, tuple(notes))
+    return _Read(record.fit, spec, record, answers, faults, tuple(notes))
 
 
 def _about(answers: pa.Table, spec: FitSpec) -> pa.Table:
@@ -189,12 +192,24 @@ def _about(answers: pa.Table, spec: FitSpec) -> pa.Table:
     return answers
 
 
-def _joined(answers: Sequence[pa.Table]) -> pd.DataFrame:
-    """All answers as one frame, made once: columns are put end to end before they become a frame's."""
+def _joined(answers: list[pa.Table]) -> pd.DataFrame:
+    """All answers as one frame; ``answers`` is emptied.
+
+    Columns are put end to end before they become a frame's, one at a time, and those of the fits are let go: a thousand
+    fits are gigabytes.
+    """
     import pyarrow as pa
 
-    joined: pd.DataFrame = pa.concat_tables(answers, promote_options="permissive").combine_chunks().to_pandas()
-    return joined
+    parts = pa.concat_tables(answers, promote_options="permissive")
+    answers.clear()
+    columns = {}
+    for name in parts.column_names:
+        columns[name] = parts[name].combine_chunks()
+        parts = parts.drop_columns(name)
+    whole = pa.table(columns)
+    columns.clear()
+    frame: pd.DataFrame = whole.to_pandas(split_blocks=True, self_destruct=True)
+    return frame
 
 
 def _record(store: Store, spec: FitSpec) -> FitRecord:

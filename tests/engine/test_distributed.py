@@ -16,6 +16,8 @@ from snibench.engine.ranks import OneProcess
 from snibench.engine.tuning import Trainer
 from tests.engine.two_ranks import CASES, all_tuned, trainer_for, tuned
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -33,7 +35,7 @@ def outcome(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     try:
         ranks = Distributed(0, 2, torch.device("cpu"), folder / "meeting")
         trainers, raised = all_tuned(llama_folder, folder, ranks)
-        assert other.wait(60) == 0
+        assert other.wait(600) == 0
         ranks.leave()
         yield Outcome(trainers, raised, (folder / "raised").read_text(encoding="utf-8"))
     finally:

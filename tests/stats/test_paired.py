@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
@@ -124,6 +124,7 @@ def test_holm_gives_demsars_verdict_on_three_methods_against_a_control() -> None
     assert (holm(p) < 0.05).tolist() == [True, False, True]
 
 
+@settings(max_examples=20)  # statsmodels collects the garbage of the whole process at every call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=15))
 def test_holm_agrees_with_statsmodels(p: list[float]) -> None:
     multitest = pytest.importorskip("statsmodels.stats.multitest")
