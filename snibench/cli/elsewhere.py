@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,9 +126,11 @@ def _show(rows: pd.DataFrame, form: str) -> None:
 
 def _cell(value: Any) -> str:
     """``value`` in print: of a text, what would move the cursor as its escape."""
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    return repr(value)[1:-1] if isinstance(value, str) else " | ".join(map(str, value))
+    if isinstance(value, str):
+        return repr(value)[1:-1]
+    if isinstance(value, Iterable):
+        return " | ".join(map(_cell, value))
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 @answers.command("import", cls=Grouped, headings=_OF_RUN)

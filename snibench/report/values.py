@@ -108,7 +108,7 @@ class Verdict:
         on = (self.on or QUESTIONS[self.question]) + (", this suite alone" if self.scope == "this suite" else "")
         head = f"{self.method} against {self.baseline}, {on}: {points(self.estimate)} points"
         if self.low != self.low:
-            return f"{head}: undecided; no interval, {self.why}."
+            return f"{head}: {self.outcome}; no interval, {self.why}."
         return f"{head} [{points(self.low)}, {points(self.high)}]: {self._found()}."
 
     def _found(self) -> str:

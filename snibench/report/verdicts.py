@@ -10,6 +10,7 @@ from snibench.report.values import SCOPES, Asked, Scope, Verdict
 from snibench.stats.estimates import UNBOUNDED, Estimate
 from snibench.stats.outcomes import MARGIN, equivalence_bound
 from snibench.stats.power import minimum_detectable_effect
+from snibench.stats.scopes import Comparison
 from snibench.stats.scores import Scores
 from snibench.stats.summary import Summary, summarise
 
@@ -88,7 +89,7 @@ def verdicts(
                             margin=margin,
                             minimum_detectable_effect=minimum_detectable_effect(estimate),
                             equivalence_bound=equivalence_bound(estimate),
-                            why=_why(comparison.seeds.variance.value, seeds),
+                            why=_why(comparison, estimate, seeds),
                             few_seeds=2 in seeds,
                             on=(further or {}).get(question, ""),
                         )
@@ -101,8 +102,14 @@ def _is_within(estimate: Estimate, margin: float) -> bool:
     return bool(bound == bound and abs(estimate.value) + bound < margin)
 
 
-def _why(seed_noise: float, seeds: Sequence[int]) -> str:
+def _why(comparison: Comparison, estimate: Estimate, seeds: Sequence[int]) -> str:
     """Why there is no interval, if there is none."""
-    return (
-        "a tuned method has one seed" if seed_noise != seed_noise and 1 in seeds else "there are fewer than three tasks"
-    )
+    seed_noise = comparison.seeds.variance.value
+    if seed_noise != seed_noise and 1 in seeds:
+        return "a tuned method has one seed"
+    if estimate.noiseless and comparison.same == comparison.same:
+        same = f"{100 * comparison.same:.1f} %"
+        return f"both methods have the same score, {same}, on every question: no noise can be estimated from them"
+    if estimate.noiseless:
+        return "the difference does not vary: no noise can be estimated from it"
+    return "there are fewer than three tasks"

@@ -10,7 +10,7 @@ Axes: S seeds, T tasks, C sources, n instances of a task.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isnan, nan, sqrt
 
 import numpy as np
@@ -19,6 +19,7 @@ from scipy import special
 from snibench.stats.arrays import Codes, Floats, check_level
 
 FEWEST_UNITS = 3  # tasks, sources or instances: with fewer there is no interval
+NO_NOISE = 1e-9  # a standard error below it is rounding
 UNBOUNDED = (-inf, inf)
 SHARE = (0.0, 1.0)  # where a mean score lies
 DIFFERENCE = (-1.0, 1.0)  # where a difference of two mean scores lies
@@ -52,6 +53,15 @@ class Estimate:
         if self.se == 0.0:
             return 1.0 if self.value == 0.0 else 0.0
         return float(2.0 * special.stdtr(self.df, -abs(self.value) / self.se))
+
+    @property
+    def noiseless(self) -> bool:
+        """Whether nothing varied, so that the standard error says nothing."""
+        return self.se < NO_NOISE
+
+    def without_interval(self) -> Estimate:
+        """The value alone, where its noise cannot be estimated."""
+        return replace(self, low=nan, high=nan, se=0.0)
 
     def half_width(self, level: float) -> float:
         """Half the width of the interval at another level, not clipped; NaN without an interval."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isnan
+from math import isnan, nan
 from typing import Literal
 
 from snibench.stats.estimates import Estimate
@@ -35,5 +35,8 @@ def within(estimate: Estimate, *, margin: float = MARGIN, level: float = 0.95) -
 
 
 def equivalence_bound(estimate: Estimate, *, level: float = 0.95) -> float:
-    """The smallest margin within which an estimate of exactly 0 would be called equivalent; NaN without interval."""
-    return estimate.half_width(2.0 * level - 1.0)
+    """The smallest margin within which an estimate of exactly 0 would be called equivalent.
+
+    NaN without an interval, and where nothing varied: no noise seen is no evidence that there is none.
+    """
+    return nan if estimate.noiseless else estimate.half_width(2.0 * level - 1.0)

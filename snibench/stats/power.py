@@ -21,13 +21,13 @@ _RUNS = 4_000  # simulated experiments of a planned design
 
 
 def minimum_detectable_effect(estimate: Estimate, *, power: float = POWER, level: float = 0.95) -> float:
-    """The true difference that runs like this one find with probability ``power``; NaN without an interval.
+    """The true difference that runs like this one find with probability ``power``; NaN without an interval or noise.
 
     A run's standard error is itself noisy: where it came out small by chance, so does the effect. The factor is
     therefore chosen so that the power is ``power`` on average over that noise. An estimate, good to about a fifth.
     """
-    if isnan(estimate.df) or estimate.se == 0.0:
-        return estimate.se
+    if isnan(estimate.df) or estimate.noiseless:
+        return nan
     return estimate.se * run_factor(round(estimate.df, 2), power=power, level=level)
 
 

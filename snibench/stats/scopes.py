@@ -144,6 +144,7 @@ class Comparison:
     suite: Estimate | None
     seeds: SeedNoise
     squares: MeanSquares
+    same: float = nan  # the score of both methods on every question, if there is but one
 
 
 def compare(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isnan, nan
 
 import numpy as np
 
@@ -38,15 +39,33 @@ class Scores:
 def compared(
     scores: Scores, ours: str, theirs: str, *, level: float = 0.95, bounds: tuple[float, float] = DIFFERENCE
 ) -> Comparison:
-    """``ours`` minus ``theirs`` in both scopes, with the seed noise of all methods that may lend theirs."""
-    return compare(
-        scores.methods[ours],
-        scores.methods[theirs],
+    """``ours`` minus ``theirs`` in both scopes, with the seed noise of all methods that may lend theirs.
+
+    Differences that do not vary at all have no interval: a variance of 0 was not measured, it was not seen.
+    """
+    first, second = scores.methods[ours], scores.methods[theirs]
+    found = compare(
+        first,
+        second,
         clusters=scores.clusters,
         pool=pooled_noise({**scores.lenders, **scores.methods}, ours, theirs),
         level=level,
         bounds=bounds,
     )
+    same = _only_score(first, second)
+    like_these, suite = (
+        estimate and (estimate.without_interval() if estimate.noiseless or not isnan(same) else estimate)
+        for estimate in (found.like_these, found.suite)
+    )
+    assert like_these is not None
+    return replace(found, like_these=like_these, suite=suite, same=same)
+
+
+def _only_score(*samples: Sample) -> float:
+    """The score of every question under every seed if there is but one, else NaN."""
+    tables = [table for sample in samples for side in sample.sides for table in (side.instances or (side.table,))]
+    first = float(tables[0].flat[0])
+    return first if all((table == first).all() for table in tables) else nan
 
 
 def with_lenders(scores: Scores, everyone: Scores | None) -> Scores:

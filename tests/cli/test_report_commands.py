@@ -172,6 +172,18 @@ def test_report_writes_json_beside_the_tables(run_folder: Path, tmp_path: Path) 
     assert loaded["baseline"] == "unified-prompt"
 
 
+def test_answers_are_a_table_unless_asked_otherwise(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    assert snibench("answers", "-o", run_folder, "-m", "ours", "--wrong", "--limit", "3") == 0
+    out = capsys.readouterr().out
+    assert out.count("ours") == 3
+    assert out.count("0.00") == 3
+    heading = next(line for line in out.splitlines() if "seed" in line)
+    assert all(name in heading for name in ("method", "task", "instance", "score"))
+
+
 def test_report_takes_another_baseline(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert snibench("report", run_folder, "--baseline", "untuned") == 0
     assert "Compared with untuned" in capsys.readouterr().out

@@ -102,6 +102,22 @@ def test_one_seed_decides_nothing(make_results: Make) -> None:
     assert all(v.sentence.endswith("no interval, a tuned method has one seed.") for v in report.verdicts)
 
 
+def test_methods_at_the_floor_everywhere_are_undecided_and_it_is_said_why(make_results: Make) -> None:
+    results = make_results({"unified-prompt": 0.5, "ours": 0.5}, seeds=(0, 1))
+    results = replace(results, answers=results.answers.assign(score=0.0, exact_match=0.0, rouge_l=0.0))
+    report = build(results)
+    for scope in ("tasks like these", "this suite"):
+        verdict = of(report, "ours", "unseen", scope)
+        assert verdict.outcome == "undecided"
+        assert not verdict.within_margin
+        assert verdict.minimum_detectable_effect != verdict.minimum_detectable_effect
+        assert verdict.sentence.endswith(
+            "+0.0 points: undecided; no interval, both methods have the same score, 0.0 %, on every question: no noise "
+            "can be estimated from them."
+        )
+    assert {v.outcome for v in report.verdicts} == {"undecided"}
+
+
 def test_a_verdict_says_what_the_table_below_it_says(make_results: Make) -> None:
     report = build(make_results())
     for question, name in (("unseen", "unseen"), ("seen", "held_out"), ("gap", "gap"), ("combos", "combos")):

@@ -60,8 +60,8 @@ def test_at_the_effect_of_a_run_other_runs_find_it_in_80_percent_on_average(df: 
     assert found.mean() == pytest.approx(0.8, abs=0.01)
 
 
-def test_no_spread_detects_everything_and_no_interval_nothing_that_is_known() -> None:
-    assert minimum_detectable_effect(difference_interval(np.full(4, 0.5), np.full(4, 0.4))) == 0.0
+def test_without_spread_or_interval_nothing_is_known_of_what_can_be_found() -> None:
+    assert np.isnan(minimum_detectable_effect(difference_interval(np.full(4, 0.5), np.full(4, 0.4))))
     assert np.isnan(minimum_detectable_effect(difference_interval(np.zeros(2), np.ones(2))))
 
 

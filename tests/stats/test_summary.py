@@ -198,6 +198,37 @@ def test_equal_scores_are_no_difference_whatever_the_order_of_seeds() -> None:
     assert summary.table["rank"].tolist() == [1.5, 1.5]
 
 
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_scores_that_never_vary_are_no_evidence_of_equivalence(level: float) -> None:
+    flat = lambda: Sample((Side(np.full((2, 3), level), tuple(np.full((2, 2), level) for _ in range(3))),))  # noqa: E731
+    tasks = ("t0", "t1", "t2")
+    line = row(summarise(Scores({"ours": flat(), "base": flat()}, tasks), baseline="base"), "ours")
+    assert (line["outcome"], line["suite_outcome"], line["within_margin"]) == ("undecided", "undecided", False)
+    assert (line["delta"], line["suite_delta"], line["p"], line["p_seed"]) == (0.0, 0.0, 1.0, 1.0)
+    absent = ("delta_low", "delta_high", "mde", "equivalence", "suite_low", "suite_mde", "suite_equivalence")
+    assert all(np.isnan(line[name]) for name in absent)
+
+
+def test_seed_noise_of_other_methods_makes_no_equivalence_of_scores_that_never_vary() -> None:
+    others = {f"other{i}": noisy(i, 0.0, seeds=3, tasks=12) for i in range(3)}
+    summary = summarise(scored(ours=np.zeros((3, 12)), base=np.zeros((3, 12)), **others), baseline="base")
+    assert row(summary, "ours")["pooling"] == "methods"
+    assert row(summary, "ours")["outcome"] == "undecided"
+
+
+def test_a_method_that_is_the_baseline_is_not_shown_to_be_equivalent_without_noise() -> None:
+    base = np.tile(noisy(3, 0.0, seeds=1), (2, 1))
+    line = row(summarise(scored(copy=base, base=base.copy()), baseline="base"), "copy")
+    assert (line["outcome"], line["delta"], line["p_seed"]) == ("undecided", 0.0, 1.0)
+    assert np.isnan(line["mde"])
+
+
+def test_a_difference_of_one_size_everywhere_is_better_by_its_tests_and_has_no_interval() -> None:
+    line = row(summarise(scored(ours=np.ones((2, 12)), base=np.zeros((2, 12))), baseline="base"), "ours")
+    assert line["outcome"] == "better"
+    assert np.isnan(line["delta_low"])
+
+
 def test_one_task_has_means_but_no_interval_and_no_verdict() -> None:
     frame = scored(a=np.array([[0.9], [0.8]]), b=np.array([[0.2], [0.1]]), c=np.array([[0.5], [0.4]]))
     summary = summarise(frame, baseline="b")
