@@ -18,7 +18,6 @@ from snibench.leaderboard.validate import faults, read_board
 from snibench.report.cells import printable
 from snibench.store import StoredRun, write_whole
 
-
 # What makes two entries of one label different methods; the code may be that of another release.
 _SETTINGS = ("settings", "rule_settings", "sampler", "sampler_settings", "train_format", "precision")
 
