@@ -201,7 +201,7 @@ class Registry:
         name = self.full_name(name)
         if ".py:" in name:
             self._check_file(name)
-            loaded = _load_from_file(self.noun, name)
+            loaded = _load_from_file(self.noun, name, self.contracts)
             if fault := contract_fault(loaded, self.noun, self.contracts):
                 raise UsageError(f"{name} is no {self.noun}: {fault}.")
             return loaded
@@ -217,7 +217,7 @@ def class_of_file(noun: str, name: str) -> str:
     return f"{name}:{_single_class(noun, Path(name))}" if name.endswith(".py") else name
 
 
-def _load_from_file(noun: str, reference: str) -> Any:
+def _load_from_file(noun: str, reference: str, contracts: tuple[str, ...]) -> Any:
     path_text, _, attribute = reference.rpartition(":")
     path = Path(path_text)
     if not is_file(path):
@@ -237,8 +237,13 @@ def _load_from_file(noun: str, reference: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        defined = [n for n, value in vars(module).items() if getattr(value, "__module__", "") == module_name]
-        raise unknown(f"{noun} in {path}", attribute, [n for n in defined if not n.startswith("_")]) from None
+        own = {
+            name: value
+            for name, value in vars(module).items()
+            if isinstance(value, type) and value.__module__ == module_name and not name.startswith("_")
+        }
+        fitting = [name for name, value in own.items() if not contract_fault(value, noun, contracts)]
+        raise unknown(f"{noun} in {path}", attribute, fitting or list(own)) from None
 
 
 def _single_class(noun: str, path: Path) -> str:
@@ -285,8 +290,8 @@ def load_class(reference: str) -> tuple[Registry, Any]:
     Raises:
         SnibenchError: If it cannot be loaded, or has no contract.
     """
-    loaded = _load_from_file("class", reference)
     contracts = tuple(contract for registry in _REGISTRIES for contract in registry.contracts)
+    loaded = _load_from_file("class", reference, contracts)
     if fault := contract_fault(loaded, "plugin", contracts):
         raise UsageError(f"{reference} is no plugin: {fault}.")
     return next((one, loaded) for one in _REGISTRIES if not contract_fault(loaded, one.noun, one.contracts))

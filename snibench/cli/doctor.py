@@ -25,7 +25,7 @@ from snibench.base.errors import SnibenchError, first_line
 from snibench.base.reading import is_folder
 from snibench.base.registry import Registry, installed_points
 from snibench.base.version import __version__
-from snibench.base.wording import terminal_safe
+from snibench.base.wording import counted, terminal_safe
 from snibench.cli.ls import REGISTRIES
 from snibench.cli.output import show_text
 from snibench.cli.places import AnyPath
@@ -260,7 +260,8 @@ def _caches() -> Iterator[Finding]:
         if is_folder(place):
             count = sum(one.is_dir() and not one.name.startswith(".") for one in place.iterdir())
             size = sum(one.stat().st_size for one in place.rglob("*") if one.is_file() and not one.is_symlink())
-        yield Finding("Caches", name, "ok", f"{place}: {count} entries, {_size(size)}" if count else f"{place}: empty")
+        held = f"{counted(count, 'entry')}, {_size(size)}" if count else "empty"
+        yield Finding("Caches", name, "ok", f"{place}: {held}")
 
 
 def _environment() -> Iterator[Finding]:

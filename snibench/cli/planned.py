@@ -25,7 +25,8 @@ def show_dry_run(planned: Plan, request: RunRequest, folder: Path) -> None:
     precision = "float32" if request.precision == "auto" and request.model in EMBEDDED else request.precision
     planned = on_device(planned, precision, known_check(planned.model))
     show_plan(planned, request)
-    click.echo(_foreseen(planned, request, folder))
+    if len({fit.spec.label for fit in planned.fits if not fit.spec.floor}) > 1:  # else nothing is compared
+        click.echo(_foreseen(planned, request, folder))
 
 
 def show_plan(planned: Plan, request: RunRequest, adapted: str = "") -> None:
@@ -72,7 +73,8 @@ def _lines(planned: Plan, request: RunRequest) -> list[str]:
     return [
         f"Suite {suite.name}: {counted(len(suite.seen), 'seen task')}, {len(suite.unseen)} unseen. "
         f"Model {request.model}, {precision}. Profile {request.profile.name}.",
-        f"{len(planned.fits)} fits: {labels}; seeds {', '.join(map(str, request.seeds))}{on_mixtures}",
+        f"{counted(len(planned.fits), 'fit')}: {labels}; seed{'' if len(request.seeds) == 1 else 's'} "
+        f"{', '.join(map(str, request.seeds))}{on_mixtures}",
         f"{_tuned(planned, request)} {_asked(planned)}",
     ]
 
@@ -91,8 +93,8 @@ def _tuned(planned: Plan, request: RunRequest) -> str:
         else ""
     )
     return (
-        f"Each is tuned for {recipe.steps} steps of {counted(drawn, 'task')} x {recipe.instances_per_task} "
-        f"instances, learning rate {rate}{searched}, and"
+        f"Each is tuned for {counted(recipe.steps, 'step')} of {counted(drawn, 'task')} x "
+        f"{counted(recipe.instances_per_task, 'instance')}, learning rate {rate}{searched}, and"
     )
 
 
@@ -101,7 +103,7 @@ def _asked(planned: Plan) -> str:
     most = max(planned.fits, key=lambda fit: sum(len(part.rendered) for part in fit.questions))
     asked = ", ".join(f"{part.protocol} {len(part.rendered):,}" for part in most.questions)
     at_most = "at most " if len(set(prompts)) > 1 else ""
-    return f"answers {at_most}{max(prompts):,} different prompts (questions: {asked})."
+    return f"answers {at_most}{counted(max(prompts), 'different prompt')} (questions: {asked})."
 
 
 def _foreseen(planned: Plan, request: RunRequest, folder: Path) -> str:

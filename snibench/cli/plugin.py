@@ -32,7 +32,13 @@ def new(sort: str, name: str, output_dir: Path) -> None:
 
     The code is an example that keeps its contract; make it yours.
     """
-    folder = write(scaffold(sort, name), output_dir)
+    files = scaffold(sort, name)
+    if owners := [f"{one.distribution} {one.version}" for one in REGISTRIES[sort].entries() if one.name == name]:
+        owner = " and ".join(dict.fromkeys(owners))
+        raise UsageError(
+            f"The {sort} '{name}' is there already, of {owner}: no run could tell them apart. Take another."
+        )
+    folder = write(files, output_dir)
     click.echo(f"Wrote {folder}. Next: snibench plugin check {folder}; then pip install -e {folder}")
 
 

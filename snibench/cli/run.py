@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from snibench.base.errors import UsageError
 from snibench.cli.config import save_config
@@ -84,12 +85,24 @@ def request_of(options: dict[str, Any]) -> RunRequest:
     from snibench.base.settings import parse_assignments
     from snibench.plan.options import request_from
 
+    if options["no_baseline"] and _typed("baseline") and _typed("no_baseline"):
+        raise UsageError(f"--baseline {options['baseline']} and --no-baseline contradict each other. Leave one out.")
     baseline = None if options["no_baseline"] else options["baseline"]
     settings = {
         "settings": parse_assignments(options["assignments"]),
         "settings_everywhere": parse_assignments(options["everywhere"]),
     }
     return request_from(options["methods"], {**options, "baseline": baseline, **settings})  # type: ignore[typeddict-item]
+
+
+def _typed(name: str) -> bool:
+    """Whether the option stands on the command line, of this command or of the one that invoked it."""
+    context = click.get_current_context(silent=True)
+    while context is not None:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            return True
+        context = context.parent
+    return False
 
 
 def _run_progress(request: RunRequest, store: Store) -> RunProgress:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from snibench.base.errors import unknown
 from snibench.base.wording import counted
-from snibench.report.fits import NOT_SEARCHED
+from snibench.report.fits import BELOW_FLOOR, NOT_SEARCHED, UNEQUAL_QUESTIONS
 from snibench.report.values import Asked, Report, Table, Verdict
 from snibench.store import what_to_do
 
@@ -62,7 +62,8 @@ def _shortened(table: Table, fields: tuple[str, ...]) -> Table:
     if table.name == "summary":
         columns = [replace(column, low="", high="") for column in columns]
     frame = table.frame[table.frame["delta"].notna()] if "delta" in table.frame else table.frame
-    short = replace(table, frame=frame, columns=tuple(columns), notes=())
+    kept = tuple(note for note in table.notes if note.endswith(BELOW_FLOOR))
+    short = replace(table, frame=frame, columns=tuple(columns), notes=kept)
     return _marked(short) if table.name == "summary" else short
 
 
@@ -75,7 +76,7 @@ def _marked(summary: Table) -> Table:
     if not lacking.any():
         return summary
     names = frame["method"].where(~lacking.astype(bool), frame["method"] + _DAGGER)
-    return replace(summary, frame=frame.assign(method=names), notes=(_RATE_NOTE,))
+    return replace(summary, frame=frame.assign(method=names), notes=(*summary.notes, _RATE_NOTE))
 
 
 def _first(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
@@ -100,5 +101,6 @@ def _notes(report: Report) -> tuple[str, ...]:
         ]
         notes.append(what_to_do(report.failed["status"]))
     if report.notes:
-        notes.append(f"{counted(len(report.notes), 'note')} on this run: {report.notes[0]}")
+        shown = [*report.notes[:1], *(note for note in report.notes[1:] if UNEQUAL_QUESTIONS in note)]
+        notes += [f"{counted(len(report.notes), 'note')} on this run: {shown[0]}", *shown[1:]]
     return (*notes, _MORE)

@@ -233,6 +233,8 @@ def _elsewhere_notes(results: StoredRun) -> list[str]:
     return [f"{label} was {origin}: every difference to it is one of that, too." for label, origin in known]
 
 
+BELOW_FLOOR = "on seen tasks: tune for more steps before you compare methods."
+UNEQUAL_QUESTIONS = "not all fits answered the same questions"  # in a note that changes how numbers are read
 # Fewer questions are easily answered alike by chance.
 _FEWEST_ALIKE = 20
 _QUESTION = ("seed", "protocol", "format", "task", "instance", "variant", "stream", "position")
@@ -289,7 +291,7 @@ def _question_notes(answers: pd.DataFrame) -> list[str]:
         fewest, most = sizes.iloc[0], sizes.iloc[-1]
         if fewest["questions"] < most["questions"]:
             notes.append(
-                f"Protocol {protocol}: not all fits answered the same questions (the fewest: {fewest['method']}, "
+                f"Protocol {protocol}: {UNEQUAL_QUESTIONS} (the fewest: {fewest['method']}, "
                 f"{fewest['questions']:,}; the most: {most['questions']:,}); only those that all answered are compared."
             )
     return notes

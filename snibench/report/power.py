@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from snibench.base.errors import UsageError, unknown
+from snibench.base.wording import counted
 from snibench.report.fits import facts, failed_fits, finished, floors, title
 from snibench.report.questions import Questions
 from snibench.report.values import Column, Report, Table, rows_digest
@@ -75,10 +76,18 @@ def pilot(results: StoredRun, method: str | None = None, baseline: str | None = 
     if scores is None or not (ours and base) or ours == base:
         raise UsageError("Power needs two tuned methods that answered unseen tasks. Run: snibench run -m NAME")
     comparison = compared(scores, ours, base)
-    try:
-        parts = components(comparison.squares, scores.methods[ours], scores.methods[base])
-    except ValueError as error:
-        raise UsageError(f"No variances can be taken from {ours} and {base}: {error}") from error
+    seeds = [scores.methods[label].seeds for label in (ours, base)]
+    if seeds[0] != seeds[1] or seeds[0] < 2:
+        raise UsageError(
+            f"How much results vary between seeds is not known: {ours} has {counted(seeds[0], 'seed')}, {base} "
+            f"{counted(seeds[1], 'seed')}. Run both again with the same seeds, two or more: --seeds 0,1"
+        )
+    if comparison.suite is None:
+        raise UsageError(
+            f"How much results vary between questions is not known: {ours} and {base} answered a single question of a "
+            "task. Run both again with more: --limit 2"
+        )
+    parts = components(comparison.squares, scores.methods[ours], scores.methods[base])
     sizes = [task.shape[1] for task in scores.methods[ours].sides[0].instances]
     design = Design(len(scores.tasks), round(sum(sizes) / len(sizes)), scores.methods[ours].seeds)
     df = comparison.like_these.df
@@ -172,7 +181,10 @@ def forecast(results: StoredRun | None, design: Design) -> str:
         except UsageError:
             pass
     effect = source.caution * planned_effect(source.parts, design)
-    sizes = f"{design.tasks} unseen tasks x {design.instances:g} questions, {design.seeds} seeds"
+    sizes = (
+        f"{counted(design.tasks, 'unseen task')} x {design.instances:g} question{'' if design.instances == 1 else 's'}, "
+        f"{counted(design.seeds, 'seed')}"
+    )
     if effect != effect:
         return f"{sizes}: no verdict can be reached; it takes two seeds and three unseen tasks."
     sentence = f"differences on unseen tasks from about {100 * effect:.1f} points on are found with 80 % power"

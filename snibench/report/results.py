@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snibench.base.wording import counted
 from snibench.report.comparison import compare
 from snibench.report.tables import build
 from snibench.store import load_results
@@ -110,7 +111,8 @@ class Results:
 
     def __repr__(self) -> str:
         methods = ", ".join(dict.fromkeys(spec.label for spec in self.stored.specs))
-        return f"Results of {methods} in '{self.folder}': {len(self.answers):,} answers of {len(self.fits)} fits"
+        sizes = f"{counted(len(self.answers), 'answer')} of {counted(len(self.fits), 'fit')}"
+        return f"Results of {methods} in '{self.folder}': {sizes}"
 
     def _repr_html_(self) -> str:
         """The report as markup, for a notebook."""

@@ -16,6 +16,7 @@ from snibench.report.fits import (
     controls,
     cost_table,
     costs,
+    done,
     equal_answers,
     facts,
     failed_fits,
@@ -237,10 +238,26 @@ def _summary(
     there = present(columns, frame)
     shown = {column.field for column in there}
     notes = (
+        *_below_a_floor(results, frame),
         *(layout.summary_note for _, _, layout in _in_summary(measures) if layout.summary_note),
         *(note for field, note in _NOTES.items() if field in shown),
     )
     return Table("summary", "Summary", frame, (METHOD,), there, notes, headlines=_headlines(measures))
+
+
+def _below_a_floor(results: StoredRun, summary: pd.DataFrame) -> list[str]:
+    """A sentence where every tuned method scores below a baseline that reads no model."""
+    if "seen" not in summary:
+        return []
+    seen = summary.set_index("method")["seen"].dropna()
+    trivial = seen[seen.index.isin(floors(results))]
+    tuned = seen[seen.index.isin({spec.label for record, spec in done(results) if record.trainable_parameters})]
+    if not len(trivial) or not len(tuned) or tuned.max() >= trivial.max():
+        return []
+    return [
+        f"Every tuned method scores below {trivial.idxmax()} ({100 * trivial.max():.1f} %), which uses no model, "
+        f"{BELOW_FLOOR}"
+    ]
 
 
 def _headlines(measures: Sequence[Measured]) -> tuple[str, ...]:

@@ -141,6 +141,16 @@ def test_a_missing_class_in_a_file_gets_a_suggestion(tmp_path: Path) -> None:
         fresh().get(f"{file}:Mine")
 
 
+def test_of_a_file_only_the_classes_that_could_be_meant_are_known(tmp_path: Path) -> None:
+    file = tmp_path / "mine3.py"
+    source = "from snibench.api import Format\nfrom os.path import join\ndef helper(): ...\nclass Helper: ...\n"
+    file.write_text(
+        f"{source}class Mine(Format):\n    def prompt(self, *a): ...\n    def render(self, *a): ...\n", "utf-8"
+    )
+    with pytest.raises(UsageError, match=r"Did you mean 'Mine'\? Known: Mine\.$"):
+        FORMATS.get(f"{file}:Mime")
+
+
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(UsageError, match=r"There is no file 'nowhere/mine\.py' to load the format 'Mine' from"):
         fresh().get("nowhere/mine.py:Mine")

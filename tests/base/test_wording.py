@@ -8,6 +8,7 @@ from snibench.base.wording import counted, terminal_safe
 
 def test_a_count_has_its_noun_in_the_right_number() -> None:
     assert [counted(n, "task") for n in (0, 1, 1204)] == ["0 tasks", "1 task", "1,204 tasks"]
+    assert [counted(n, "entry") for n in (1, 2)] == ["1 entry", "2 entries"]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,13 @@ def test_a_name_that_is_none_of_a_package_is_refused(name: str, tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_name_that_an_installed_plugin_has_is_refused(tmp_path: Path) -> None:
+    status, said = call("plugin", "new", "rule", "pcgrad", "-o", tmp_path)
+    assert (status, said.startswith("The rule 'pcgrad' is there already, of snibench ")) == (2, True)
+    assert not list(tmp_path.iterdir())
+    assert call("plugin", "new", "format", "pcgrad", "-o", tmp_path)[0] == 0  # names of another sort are free
+
+
 def test_what_is_there_stays(tmp_path: Path) -> None:
     assert call("plugin", "new", "format", "mine", "-o", tmp_path)[0] == 0
     status, said = call("plugin", "new", "format", "mine", "-o", tmp_path)

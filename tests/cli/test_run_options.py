@@ -53,6 +53,13 @@ def test_a_value_that_cannot_be_is_refused(capsys, arguments, words) -> None:
     assert "Traceback" not in text
 
 
+@pytest.mark.parametrize("command", [["run", "-m", "ours"], ["eval", "adapter"]])
+def test_a_baseline_and_none_are_refused_together(capsys, command) -> None:
+    code, text = call(capsys, *command, "--no-baseline", "--baseline", "lora")
+    assert code == 2
+    assert "--baseline lora and --no-baseline contradict each other" in text
+
+
 def test_warm_up_and_clipping_are_the_recipes_or_refused() -> None:
     recipe = request_from(["ours"], {"warmup": 0.1, "clip": 0.0}).recipe
     assert (recipe.warmup, recipe.clip) == (0.1, 0.0)

@@ -104,6 +104,26 @@ def test_fits_that_failed_are_counted(make_results: Make) -> None:
     assert "--all" in report.notes[-1]
 
 
+def test_a_note_that_changes_how_numbers_are_read_is_always_shown(make_results: Make) -> None:
+    run = of_two(make_results)
+    lost = (run.answers["method"] == "ours") & (run.answers["protocol"] == "formats") & (run.answers["task"] == "task0")
+    manifest = replace(run.manifest, notes=("Something else.",))
+    some = replace(run, answers=run.answers[~lost], manifest=manifest)
+    for report in (build_brief(some), brief(compare(some, "ours", "unified-prompt"))):
+        assert any(note.endswith("notes on this run: Something else.") for note in report.notes)
+        (unequal,) = (note for note in report.notes if "not all fits answered the same questions" in note)
+        assert unequal.startswith("Protocol formats: ")
+
+
+def test_tuned_methods_below_a_trivial_baseline_are_named_in_the_short_summary(make_results: Make) -> None:
+    levels = {"untuned": 0.2, "majority": 0.7, "unified-prompt": 0.3, "ours": 0.4}
+    notes = build_brief(make_results(levels)).table("summary").notes
+    (said,) = (note for note in notes if note.startswith("Every tuned method scores below majority ("))
+    assert said.endswith("on seen tasks: tune for more steps before you compare methods.")
+    one_above = build_brief(make_results({**levels, "ours": 0.9})).table("summary").notes
+    assert not any("below majority" in note for note in one_above)
+
+
 def test_every_number_of_the_short_report_is_in_the_full_one(make_results: Make) -> None:
     full = build(of_two(make_results))
     for table in brief(full).tables:
