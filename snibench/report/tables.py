@@ -13,6 +13,7 @@ from snibench.report import brief
 from snibench.report.comparison import comparison_table, comparison_tables
 from snibench.report.conflict import conflict_points, conflict_tables
 from snibench.report.fits import (
+    BELOW_FLOOR,
     controls,
     cost_table,
     costs,
