@@ -181,10 +181,8 @@ def forecast(results: StoredRun | None, design: Design) -> str:
         except UsageError:
             pass
     effect = source.caution * planned_effect(source.parts, design)
-    sizes = (
-        f"{counted(design.tasks, 'unseen task')} x {design.instances:g} question{'' if design.instances == 1 else 's'}, "
-        f"{counted(design.seeds, 'seed')}"
-    )
+    each = f"{design.instances:g} question{'' if design.instances == 1 else 's'}"
+    sizes = f"{counted(design.tasks, 'unseen task')} x {each}, {counted(design.seeds, 'seed')}"
     if effect != effect:
         return f"{sizes}: no verdict can be reached; it takes two seeds and three unseen tasks."
     sentence = f"differences on unseen tasks from about {100 * effect:.1f} points on are found with 80 % power"
