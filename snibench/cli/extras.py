@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from importlib import util
 
 from snibench.base.errors import MissingExtra
 
@@ -11,7 +11,7 @@ _TRAIN = ("torch", "transformers", "peft")
 
 def has_train() -> bool:
     """Whether what runs a model is installed."""
-    return all(find_spec(package) is not None for package in _TRAIN)
+    return all(util.find_spec(package) is not None for package in _TRAIN)
 
 
 def require_train(purpose: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -15,10 +15,13 @@ from snibench.base.registry import installed_names
 from snibench.leaderboard.export import Exported, check_board, ranked, rows_entry, write_board
 from snibench.leaderboard.from_files import of_files
 from snibench.leaderboard.pool import Board
-from snibench.leaderboard.rows import RowsError, read_rows, write_rows
+from snibench.leaderboard.rows import TARGETS_DIGEST, RowsError, read_rows, write_rows
 from snibench.leaderboard.validate import faults, read_board
 from snibench.report.cells import printable
 from snibench.store import StoredRun, write_whole
+
+# What makes two entries of one label different methods; the code may be that of another release.
+_SETTINGS = ("settings", "rule_settings", "sampler", "sampler_settings", "train_format", "precision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def merge(paths: Sequence[Path], output: Path) -> Exported:
         for read in boards:
             for entry in read.board["entries"]:
                 own = dict(entry)
-                if any(_same(own, there) for there in entries):
+                if any(_same(own, read.path, there, rows) for there in entries):
                     notes.append(f"{own['label']} of {read.path.name} is there already, answer for answer.")
                     continue
                 label = _free_label(own, entries, read.path)
@@ -128,13 +131,18 @@ def _differences(first: Board, other: Board) -> Iterator[str]:
                 yield f"the {field} of protocol {printable(name)} differ{'s' if field == 'version' else ''}{shown}."
 
 
-def _same(first: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two entries are one: the same method under the same settings with the same answers."""
-    if first["status"] != other["status"] or first["label"] != other["label"]:
+def _same(own: dict[str, Any], path: Path, there: dict[str, Any], rows: Mapping[str, _Rows]) -> bool:
+    """Whether two entries are one: the same method with the same answers, by whichever snibench it was tuned."""
+    if own["status"] != there["status"] or own["label"] != there["label"]:
         return False
-    if first["status"] == "reported":
-        return canonical_json(first) == canonical_json(other)
-    return bool(first["rows"]["digest"] == other["rows"]["digest"])
+    if own["status"] == "reported":
+        return canonical_json(own) == canonical_json(there)
+    if own["rows"]["digest"] == there["rows"]["digest"]:
+        return True
+    answers = [read_rows(path.parent / own["rows"]["path"]).answers, rows[there["label"]].results.answers]
+    first, other = (frame.drop(columns=["fit", "targets", TARGETS_DIGEST], errors="ignore") for frame in answers)
+    settings = [{key: value for key, value in entry["config"].items() if key in _SETTINGS} for entry in (own, there)]
+    return settings[0] == settings[1] and first.equals(other)
 
 
 def _free_label(entry: dict[str, Any], entries: Sequence[dict[str, Any]], path: Path) -> str:

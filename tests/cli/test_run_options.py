@@ -23,9 +23,9 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
     return int(ended.value.code or 0), captured.out + captured.err
 
 
-def test_without_the_extra_the_install_line_is_told(capsys, monkeypatch) -> None:
+def test_without_the_extra_the_install_line_is_told(capsys, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    code, text = call(capsys, "run", "-m", "ours")
+    code, text = call(capsys, "run", "-m", "ours", "-o", str(tmp_path))
     assert code == 2
     assert text.strip() == "Error: snibench run needs the extra 'train'. Run: pip install 'snibench[train]'"
 

@@ -53,6 +53,28 @@ def test_the_joint_board_holds_everything_once_and_is_verified(merged: tuple[Pat
     assert verify(path).faults == ()
 
 
+def test_the_same_answers_under_another_release_are_the_same_entry(
+    make: Make, boards: tuple[Path, Path], tmp_path: Path
+) -> None:
+    results = make({"untuned": 0.3, "unified-prompt": 0.5, "prompt-aligned": 0.7})
+    specs = tuple(replace(spec, source={**spec.source, "file": "0"}) for spec in results.specs)
+    fits = {before.id: after.id for before, after in zip(results.specs, specs, strict=True)}
+    assert all(before != after for before, after in fits.items())
+    later = replace(
+        results,
+        specs=specs,
+        records=tuple(replace(record, fit=fits[record.fit]) for record in results.records),
+        answers=results.answers.assign(fit=results.answers["fit"].map(fits)),
+        manifest=replace(results.manifest, fits=tuple(fits.values())),
+    )
+    other = export(later, tmp_path / "later.json", ["Lab C"]).path
+    joint = merge((boards[0], other), tmp_path / "joint.json")
+    assert [entry["label"] for entry in read(joint.path)["entries"]] == [
+        "untuned", "unified-prompt", "ours", "prompt-aligned",
+    ]  # fmt: skip
+    assert verify(joint.path).faults == ()
+
+
 def test_ranks_and_tests_are_those_of_the_joint_pool(
     merged: tuple[Path, tuple[str, ...]], boards: tuple[Path, Path]
 ) -> None:
