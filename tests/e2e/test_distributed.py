@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
+
 from safetensors.torch import load_file
 
 from snibench.store import load_results
