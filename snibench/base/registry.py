@@ -126,6 +126,16 @@ def installed_names() -> Iterator[None]:
         _FILES_REFUSED.reset(token)
 
 
+def in_file(name: str) -> bool:
+    """Whether ``name`` is that of a file, ``path/to/file.py:Class`` or without the class."""
+    return name.endswith(".py") or ".py:" in name
+
+
+def put_on_boards(noun: str) -> str:
+    """How a class of a file gets a name that boards take."""
+    return f"Install it under a name (snibench plugin new {noun} NAME; pip install), then run and export again."
+
+
 class Registry:
     """The entry points of one group, by name. ``contracts``: the abstract classes, one of which each derives from."""
 
@@ -182,7 +192,10 @@ class Registry:
 
     def _check_file(self, name: str) -> None:
         if _FILES_REFUSED.get():
-            raise UsageError(f"The {self.noun} {quoted(name)} is a file; of a board only installed names are loaded.")
+            raise UsageError(
+                f"The {self.noun} {quoted(name)} is a file; of a board only installed names are loaded. "
+                f"{put_on_boards(self.noun)}"
+            )
 
     def aliases(self, name: str) -> list[str]:
         """Every installed name of the object called ``name``, itself included, sorted."""

@@ -58,7 +58,8 @@ def export(
 def merge(files: Sequence[Path], output: Path) -> None:
     """Join boards to one: ranks and tests are computed for all their entries together.
 
-    Boards that may not be compared are refused: suite, model, protocols and questions must be the same.
+    Boards that may not be compared are refused: suite, model, limit and the questions of the protocols that both have
+    must be the same.
     """
     from snibench.leaderboard.merge import merge as join
 

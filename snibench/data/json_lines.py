@@ -81,11 +81,31 @@ def _unpacked(path: Path) -> bytes:
     return unpacked
 
 
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no JSON object. ``message`` completes "FILE, line N ..."."""
+
+    where: str
+    message: str
+
+
 def read_lines(path: Path) -> Iterator[Line]:
     """The objects of the file ``path``, plain or gzip; empty lines are passed over.
 
     Raises:
         DataError: If the file cannot be read, or a line is no JSON object; names file and line.
+    """
+    for line in every_line(path):
+        if isinstance(line, BadLine):
+            raise DataError(f"{line.where} {line.message}")
+        yield line
+
+
+def every_line(path: Path) -> Iterator[Line | BadLine]:
+    """As ``read_lines``, and the lines that are no JSON objects.
+
+    Raises:
+        DataError: If the file cannot be read.
     """
     try:
         content = reading.decoded(_unpacked(path))
@@ -99,7 +119,7 @@ def read_lines(path: Path) -> Iterator[Line]:
             values = reading.json_value(text)
         except reading.NotJson as error:
             fault = f"is not JSON: column {error.column}: {error}" if error.line else error
-            raise DataError(f"{where} {fault}. Write one flat object a line.") from None
-        if not isinstance(values, dict):
-            raise DataError(f"{where} is not a JSON object. Write one object a line.")
-        yield Line(where, values)
+            yield BadLine(where, f"{fault}. Write one flat object a line.")
+        else:
+            is_object = isinstance(values, dict)
+            yield Line(where, values) if is_object else BadLine(where, "is not a JSON object. Write one object a line.")

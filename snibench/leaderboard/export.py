@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,18 @@ from snibench.base.errors import DataError, UsageError
 from snibench.base.hashing import digest, file_digest
 from snibench.base.registry import PROTOCOLS, SUITES
 from snibench.leaderboard.entries import entry
+from snibench.leaderboard.from_files import without_files
 from snibench.leaderboard.pool import Board, chosen_baseline, comparisons
 from snibench.leaderboard.rows import References, questions_by_protocol, questions_digest, write_rows
 from snibench.leaderboard.sealed import check_sealed
 from snibench.leaderboard.validate import LARGEST, board_faults, read_board
+from snibench.report.cells import printable
 from snibench.report.files import write_text
 from snibench.report.fits import finished, floors, only, public_name
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from snibench.base.types import SuiteRequest
     from snibench.store import StoredRun
 
@@ -47,8 +51,8 @@ def export(
 ) -> Exported:
     """Write the board of ``results`` to ``output``.
 
-    Methods without a finished fit are left out, and so are floors, and answers to other questions than most methods
-    answered; the notes say so.
+    Methods without a finished fit are left out, and so are floors, protocols that rest on a class in a file, and
+    answers to other questions than most methods answered; the notes say so.
 
     Args:
         results: What ``store.load_results`` reads.
@@ -59,10 +63,12 @@ def export(
             ``open_references``.
 
     Raises:
-        UsageError: If the run mixes suites or models, is damaged, or the file holds entries that would be lost.
+        UsageError: If the run mixes suites or models, is damaged, or rests on files as a whole, or the file holds
+            entries that would be lost.
         DataError: If answers were changed after their fits were sealed.
     """
     _check_whole(results)
+    results, left_out = without_files(results)
     suite, model = _identity(results, suite_name)
     name = f"{_slug(suite['name'])}-{suite['digest'][:8]}-{_slug(model['name'])}-{model['digest'][:8]}.json"
     path = output if output.suffix == ".json" else output / name
@@ -98,7 +104,7 @@ def export(
     for one in entries:
         one["rows"]["digest"] = _written(path.parent / one["rows"]["path"], kept[one["label"]], references)
     write_board(path, board)
-    return Exported(path, notes)
+    return Exported(path, (*left_out, *notes))
 
 
 def _written(file: Path, results: StoredRun, references: References) -> str:
@@ -237,14 +243,34 @@ def _comparable(
         if other:
             answers = own.answers[~own.answers["protocol"].isin(other).to_numpy()].reset_index(drop=True)
             own = replace(own, answers=answers)
-            notes.append(
-                f"{label}: left out on {', '.join(other)}, where it answered other questions than most. Repeat its run."
+            whose = "; ".join(
+                f"{protocol} ({_other_questions(results.asked_by(protocol), label, questions[protocol])})"
+                for protocol in other
             )
+            notes.append(f"{label}: left out on {whose}. Repeat its run with the others' settings.")
         if len(own.answers):
             kept[label] = own
     if not kept:
         raise DataError("No method has answers that could be compared. Repeat the run.")
     return kept, tuple(notes)
+
+
+def _other_questions(answers: pd.DataFrame, label: str, wanted: str) -> str:
+    """In what the questions of ``label`` differ from the board's, whose digest is ``wanted``."""
+    fits = [(str(one[0]), rows) for one, rows in answers.groupby(["method", "seed"], sort=False)]
+    board = next(rows for _, rows in fits if questions_digest(rows) == wanted)
+    own = next(rows for whose, rows in fits if whose == label and questions_digest(rows) != wanted)
+    for column, several in (("format", "formats"), ("variant", "variants"), ("task", "tasks"), ("stream", "streams")):
+        asked, here = (set(rows[column].dropna().astype(str)) for rows in (board, own))
+        parts = (("lacks", asked - here), ("alone has", here - asked))
+        if named := [f"{verb} the {several} {_some(names)}" for verb, names in parts if names]:
+            return f"it {' and '.join(named)}"
+    return f"{len(own):,} questions a seed, most were asked {len(board):,}, of other instances"
+
+
+def _some(names: Collection[str]) -> str:
+    first = [printable(name) for name in sorted(names)[:4]]
+    return ", ".join(first) + (", ..." if len(names) > 4 else "")
 
 
 def _check_whole(results: StoredRun) -> None:

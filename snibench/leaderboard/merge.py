@@ -1,10 +1,11 @@
-"""Boards joined to one: the same suite, model, protocols and questions, ranks and tests computed for all entries."""
+"""Boards joined to one: the same suite, model, limit and questions, ranks and tests computed for all entries."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from snibench.base.errors import DataError, UsageError
 from snibench.base.hashing import canonical_json, file_digest
 from snibench.base.registry import installed_names
 from snibench.leaderboard.export import Exported, check_board, ranked, rows_entry, write_board
+from snibench.leaderboard.from_files import of_files
 from snibench.leaderboard.pool import Board
 from snibench.leaderboard.rows import TARGETS_DIGEST, RowsError, read_rows, write_rows
 from snibench.leaderboard.validate import faults, read_board
@@ -49,11 +51,11 @@ def merge(paths: Sequence[Path], output: Path) -> Exported:
     """
     boards = [_valid(path) for path in paths]
     first = boards[0]
-    for other in boards[1:]:
-        if why := next(_differences(first.board, other.board), ""):
+    for one, other in combinations(boards, 2):
+        if why := next(_differences(one.board, other.board), ""):
             raise UsageError(
-                f"{printable(other.path, 500)} cannot be merged with {printable(first.path, 500)}: {why} Entries are "
-                "comparable only where suite, model, protocols and questions are the same."
+                f"{printable(other.path, 500)} cannot be merged with {printable(one.path, 500)}: {why} Entries are "
+                "comparable only where suite, model, limit and the questions of shared protocols are the same."
             )
     entries: list[dict[str, Any]] = []
     rows: dict[str, _Rows] = {}
@@ -72,6 +74,7 @@ def merge(paths: Sequence[Path], output: Path) -> Exported:
                 entries.append(own)
                 if own["status"] == "measured":
                     rows[label] = _rows(read.path.parent / own["rows"]["path"], label)
+                    _check_files(read.path, read.board, rows[label].results)
                     own["rows"] = {
                         **rows_entry(label, rows[label].results, output, own["rows"]["references"]),
                         "digest": own["rows"]["digest"],
@@ -99,6 +102,13 @@ def _valid(path: Path) -> _Read:
     if fault_list := faults(path):
         raise DataError(f"{fault_list[0]} For every fault: snibench leaderboard validate {path}")
     return _Read(path, read_board(path))
+
+
+def _check_files(path: Path, board: Board, results: StoredRun) -> None:
+    """Raises UsageError if a protocol of the rows rests on a class in a file: nobody could verify the joined board."""
+    settings = {name: one["settings"] for name, one in board["protocols"].items()}
+    for protocol, why in of_files(results.answers, results.tasks, settings):
+        raise UsageError(f"{printable(path, 500)}, protocol {printable(protocol)}: {why}")
 
 
 def _differences(first: Board, other: Board) -> Iterator[str]:

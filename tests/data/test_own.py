@@ -151,10 +151,17 @@ def test_split_lists_say_what_is_unseen_and_a_near_miss_is_named(tmp_path: Path)
     [
         ("own.csv", b"", "holds no row"),
         ("own.csv", b"input,output\n", "holds no row"),
-        ("own.csv", b"text,outputt\na,b\n", "no column 'input', but 'text', 'outputt'"),
-        ("own.csv", b"input,outputt\na,b\n", "Is it 'outputt'?"),
+        (
+            "own.csv",
+            b"text,outputt\na,b\n",
+            "no column 'input' and no column 'output', but 'text', 'outputt'. Is 'outputt' the output?",
+        ),
+        ("own.csv", b"input,outputt\na,b\n", "no column 'output', but 'input', 'outputt'. Is 'outputt' the output?"),
         ("own.csv", b"input,Input,output\na,b,c\n", "two columns for 'input'"),
         ("own.csv", b"input,output\na,b,c\n", "line 2: has 3 cells, but the header 2"),
+        ("own.csv", b"input,output\na\n", "line 2: has 1 cell, but the header 2. Write the missing ones"),
+        ("own.csv", b"input,output,task\na,b,t\nc,d, \n", "line 3: 'task' is empty"),
+        ("own.jsonl", b'{"input": "a", "output": "b", "task": null}\n', "line 1: 'task' is empty"),
         ("own.csv", b'input,output\n"a,b\n', "line 2 is not a row of a table"),
         ("own.csv", b"input,output\na,\n", "line 2: 'output' is empty"),
         ("own.csv", b"input,output\n ,b\n", "line 2: 'input' is empty"),
@@ -184,6 +191,18 @@ def test_a_single_task_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = table(tmp_path / "own.csv", ("input", "output"), rows("own"))
     with pytest.raises(DataError, match=r"holds a single task, 'own'.*Add a column 'task', or pass a folder"):
         load(path)
+
+
+def test_tasks_that_are_too_small_are_refused_with_how_many_inputs_they_need(tmp_path: Path) -> None:
+    for large, said in ((0, "holds no task that is large enough"), (40, "a single task that is large enough, 'a'")):
+        body = [(*row, task) for task, count in (("a", large or 3), ("b", 5)) for row in rows(task, count=count)]
+        path = table(tmp_path / f"own{large}.csv", ("input", "output", "task"), body)
+        (why,) = [one.message for one in check_rows(path)[0] if one.severity == "error"]
+        assert said in why
+        assert "each task needs at least 12 different inputs" in why
+        assert "column 'task'" not in why
+        with pytest.raises(DataError, match="at least 12 different inputs"):
+            load(path)
 
 
 def test_small_tasks_are_left_out_and_said(tmp_path: Path) -> None:
@@ -223,6 +242,18 @@ def test_a_check_lists_the_faults_of_all_files_at_once(tmp_path: Path) -> None:
         ),
         ("warning", "c.csv", "repeats 1 row of task 'c'"),
         ("warning", "d.csv", "task 'd' knows one output only, 'same'"),
+    ]
+
+
+def test_a_check_lists_every_line_that_is_no_json_and_every_row_without_its_task(tmp_path: Path) -> None:
+    lines = ['{"input": "a", "output": "b", "task": "t"}', "{", "[1]", '{"input": "c", "output": "d"}', '{"input": ']
+    (tmp_path / "own.jsonl").write_text("\n".join(lines), "utf-8")
+    findings, _ = check_rows(tmp_path / "own.jsonl")
+    assert [(one.file.rpartition(" ")[2], one.message[:14]) for one in findings if one.severity == "error"] == [
+        ("2", "is not JSON: c"),
+        ("3", "is not a JSON "),
+        ("4", "has no 'task',"),
+        ("5", "is not JSON: c"),
     ]
 
 

@@ -230,9 +230,19 @@ def test_methods_that_answered_other_questions_are_left_out_and_named(results: S
     one = results.answers[(results.answers["method"] == "ours") & (results.answers["protocol"] == "gap")].iloc[1:]
     made = export(replace(results, answers=pd.concat([fewer, one], ignore_index=True)), tmp_path)
     (note,) = made.notes
-    assert note.startswith("ours: left out on gap, where it answered other questions")
+    assert note.startswith("ours: left out on gap (")
+    assert "questions a seed, most were asked" in note
     assert faults(made.path) == []
     assert list(board_report(read_board(made.path), made.path).table("incomplete").frame["label"]) == ["ours"]
+
+
+def test_what_differs_in_the_questions_is_named(make: Make, tmp_path: Path) -> None:
+    made = make({"untuned": 0.3, "unified-prompt": 0.5, "ours": 0.8}, seeds=(0,))
+    answers = made.answers
+    fewer = (answers["method"] == "ours") & (answers["protocol"] == "formats") & (answers["format"] == "template")
+    assert fewer.any()
+    (note,) = export(replace(made, answers=answers[~fewer]), tmp_path).notes
+    assert note.startswith("ours: left out on formats (it lacks the formats template).")
 
 
 def test_two_suites_make_no_board(results: StoredRun, tmp_path: Path) -> None:

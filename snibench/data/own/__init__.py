@@ -13,7 +13,7 @@ from snibench.base.reading import quoted
 from snibench.base.types import Combo, SuiteData, SuiteRequest, Task
 from snibench.contracts import Suite
 from snibench.data.own.rows import RowFault
-from snibench.data.own.tasks import Gathered, gather, large_enough, own_files, remarks
+from snibench.data.own.tasks import FEWEST_ROWS, Gathered, gather, large_enough, own_files, remarks
 from snibench.data.split_lists import DRAWN, Lists, drawn, list_prefix, present, read_lists
 from snibench.data.splits import build_suite
 
@@ -42,9 +42,10 @@ class Own(Suite):
         if request.data is None:
             raise UsageError("Suite 'own' reads a file or folder. Name it: --data FILE.csv")
         path = Path(request.data)
-        gathered, small = large_enough(list(_sound(path)))
+        found = _sound(path)
+        gathered, small = large_enough(found)
         tasks = {one.name: one.task() for one in gathered}
-        if why := too_few(tasks):
+        if why := too_few(tasks, len(found) - len(gathered)):
             raise DataError(" ".join((*small, f"{path} {why}")))
         lists, notes = _split(tasks, request)
         return build_suite(
@@ -60,15 +61,16 @@ class Own(Suite):
         )
 
 
-def too_few(tasks: Collection[str]) -> str:
-    """Why ``tasks`` are no suite: what completes "FILE ..."; empty if they are."""
+def too_few(tasks: Collection[str], small: int) -> str:
+    """Why ``tasks``, beside so many ``small`` ones, are no suite: what completes "FILE ..."; empty if they are."""
     if len(tasks) > 1:
         return ""
-    what = f"holds a single task, {quoted(next(iter(tasks)))}" if tasks else "holds no task that is large enough"
-    return (
-        f"{what}, and a run needs one to tune on and another that is unseen. Add a column "
-        "'task', or pass a folder with a file for each task."
-    )
+    large = " that is large enough" if small else ""
+    what = f"holds a single task{large}, {quoted(next(iter(tasks)))}" if tasks else f"holds no task{large}"
+    rows = f"Add rows: each task needs at least {FEWEST_ROWS} different inputs." if small else ""
+    more = "Add a column 'task', or pass a folder with a file for each task." if len(tasks) + small < 2 else ""
+    remedy = " ".join(filter(None, (rows, more)))
+    return f"{what}, and a run needs one to tune on and another that is unseen. {remedy}"
 
 
 def _sound(path: Path) -> list[Gathered]:

@@ -45,7 +45,11 @@ def check_rows(path: Path) -> tuple[list[Finding], int]:
     large, small = large_enough(gathered)
     findings += [Finding("warning", path.name, sentence) for sentence in small]
     findings += [Finding("warning", *fault) for task in large for fault in _task_faults(task)]
-    if not faults and len(sound) == len(own_files(path)) and (why := too_few([one.name for one in large])):
+    if (
+        not faults
+        and len(sound) == len(own_files(path))
+        and (why := too_few([one.name for one in large], len(gathered) - len(large)))
+    ):
         findings.append(Finding("error", path.name, why))
     return findings, len(gathered)
 

@@ -14,7 +14,8 @@ from typing import Any
 from snibench.base import reading
 from snibench.base.errors import DataError
 from snibench.base.reading import quoted
-from snibench.data.json_lines import LARGEST_FILE, read_lines
+from snibench.base.wording import counted
+from snibench.data.json_lines import LARGEST_FILE, BadLine, every_line
 from snibench.data.task_faults import LONGEST_TEXT
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
@@ -98,8 +99,10 @@ def _table_rows(path: Path) -> Iterator[Row | RowFault]:
             except _NotThere as fault:
                 raise DataError(f"{path} {fault}") from None
         elif len(cells) != len(header):
-            sizes = f"has {len(cells)} cells, but the header {len(header)}"
-            yield RowFault(where, f"{sizes}. Put texts with commas in double quotes.")
+            sizes = f"has {counted(len(cells), 'cell')}, but the header {len(header)}"
+            many = "Put texts with commas in double quotes."
+            few = "Write the missing ones; one that is empty needs its separator, too."
+            yield RowFault(where, f"{sizes}. {many if len(cells) > len(header) else few}")
         else:
             record = dict(zip(header, cells, strict=True))
             yield _row(where, {column: record[name] for name, column in columns.items()})
@@ -122,13 +125,22 @@ def _delimiter(path: Path, text: str) -> str:
 
 
 def _json_rows(path: Path) -> Iterator[Row | RowFault]:
-    for line in read_lines(path):
+    with_task = ""  # the first line that names its task
+    for line in every_line(path):
+        if isinstance(line, BadLine):
+            yield RowFault(line.where, line.message)
+            continue
         try:
             columns = _columns(list(line.values))
         except _NotThere as fault:
             yield RowFault(line.where, str(fault))
-        else:
-            yield _row(line.where, {column: line.values[name] for name, column in columns.items()})
+            continue
+        if "task" in columns.values():
+            with_task = with_task or line.where
+        elif with_task:
+            yield RowFault(line.where, f"has no 'task', unlike {Path(with_task).name}. Name it, or drop the line.")
+            continue
+        yield _row(line.where, {column: line.values[name] for name, column in columns.items()})
 
 
 class _NotThere(Exception):
@@ -150,12 +162,13 @@ def _columns(names: Sequence[str]) -> dict[str, str]:
             raise _NotThere(f"has two columns for '{column}', the second is {quoted(name)}. Keep one.")
         if column:
             found[name] = column
-    for column in ("input", "output"):
-        if column not in found.values():
-            near = get_close_matches(column, [name.lower() for name in names if name not in found], n=1)
-            hint = f" Is it {quoted(near[0])}?" if near else ""
-            there = ", ".join(map(quoted, names[:8])) + (", ..." if len(names) > 8 else "")
-            raise _NotThere(f"has no column '{column}', but {there}.{hint} Call its columns {COLUMNS}.")
+    if lacking := [column for column in ("input", "output") if column not in found.values()]:
+        others = [name.lower() for name in names if name not in found]
+        near = {column: close[0] for column in lacking if (close := get_close_matches(column, others, n=1))}
+        hints = "".join(f" Is {quoted(name)} the {column}?" for column, name in near.items())
+        there = ", ".join(map(quoted, names[:8])) + (", ..." if len(names) > 8 else "")
+        what = " and no column ".join(map(repr, lacking))
+        raise _NotThere(f"has no column {what}, but {there}.{hints} Call its columns {COLUMNS}.")
     return found
 
 
@@ -181,6 +194,8 @@ def _row(where: str, record: Mapping[str, Any]) -> Row | RowFault:
     if not texts["input"] or not outputs or not all(one.strip() for one in outputs):
         empty = "output" if texts["input"] else "input"
         return RowFault(where, f"'{empty}' is empty. Fill it in, or drop the row.")
+    if "task" in record and not texts["task"]:
+        return RowFault(where, "'task' is empty. Fill it in, or drop the row.")
     if (longest := max(map(len, (*texts.values(), *outputs)))) > LONGEST_TEXT:
         return RowFault(where, f"a text has {longest:,} characters, and at most {LONGEST_TEXT:,} are read. Shorten it.")
     task = texts["task"]
