@@ -33,7 +33,10 @@ def of_files(make: Make) -> StoredRun:
         else one
         for one in made.specs
     )
-    return replace(made, answers=answers, specs=specs)
+    settings = dict(made.manifest.protocol_settings)
+    compared = tuple(answers.loc[answers["protocol"] == "formats", "format"].unique())
+    settings["formats"] = {**settings["formats"], "formats": compared}
+    return replace(made, answers=answers, specs=specs, manifest=replace(made.manifest, protocol_settings=settings))
 
 
 def test_a_format_of_a_file_costs_its_protocol_and_the_rest_is_verified(of_files: StoredRun, tmp_path: Path) -> None:
