@@ -124,4 +124,4 @@ def test_a_folder_in_the_official_layout_is_planned_by_its_size(sample: Path) ->
     assert "Profile quick." in told
     assert "for 125 steps of 8 tasks x 4 instances" in told  # two passes over 20 x 100 instances
     paper = run("run", *small, "--profile", "paper").stdout
-    assert "for 4725 steps" in paper
+    assert "for 4,725 steps" in paper
