@@ -59,7 +59,7 @@ def _sentence(row: dict[str, Any], question: str, on: str, baseline: str) -> str
         margin=MARGIN,
         minimum_detectable_effect=numbers["mde"],
         equivalence_bound=nan,
-        why="a tuned method has one seed" if row["n_seeds"] == 1 else "too few seeds or tasks",
+        why="a tuned method has one seed" if row["n_seeds"] == 1 else "too few seeds or tasks, or no noise in scores",
     ).sentence
 
 

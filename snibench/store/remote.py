@@ -158,7 +158,7 @@ def _pull_fit(fit: str, store: Store, remote: _Remote, moved: Moved, say: Callab
                 store.clear(fit)
             for name in (*names, _TUNED, _RECORD):  # the record last: until then the fit is not finished
                 if (new := fresh.folder(fit) / name).exists():
-                    write_whole(folder / name, lambda place, new=new: new.rename(place))  # type: ignore[misc]
+                    write_whole(folder / name, new.rename)
     moved.fits.append(fit)
     moved.bytes += sum(record.files[name].size for name in names)
 

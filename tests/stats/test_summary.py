@@ -200,9 +200,9 @@ def test_equal_scores_are_no_difference_whatever_the_order_of_seeds() -> None:
 
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_scores_that_never_vary_are_no_evidence_of_equivalence(level: float) -> None:
-    flat = lambda: Sample((Side(np.full((2, 3), level), tuple(np.full((2, 2), level) for _ in range(3))),))  # noqa: E731
+    flat = Sample((Side(np.full((2, 3), level), tuple(np.full((2, 2), level) for _ in range(3))),))
     tasks = ("t0", "t1", "t2")
-    line = row(summarise(Scores({"ours": flat(), "base": flat()}, tasks), baseline="base"), "ours")
+    line = row(summarise(Scores({"ours": flat, "base": flat}, tasks), baseline="base"), "ours")
     assert (line["outcome"], line["suite_outcome"], line["within_margin"]) == ("undecided", "undecided", False)
     assert (line["delta"], line["suite_delta"], line["p"], line["p_seed"]) == (0.0, 0.0, 1.0, 1.0)
     absent = ("delta_low", "delta_high", "mde", "equivalence", "suite_low", "suite_mde", "suite_equivalence")
